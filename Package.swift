@@ -1,0 +1,90 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+/// What every target of ours is compiled with.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+/// Targets that touch raw or shared memory must also mark every unsafe use.
+let strictMemory: [SwiftSetting] = strict + [.strictMemorySafety()]
+
+let package = Package(
+    name: "termspan",
+    products: [
+        .executable(name: "termspand", targets: ["termspand"]),
+        .executable(name: "termspan-reportd", targets: ["termspan-reportd"]),
+        .executable(name: "termspan-probe", targets: ["termspan-probe"]),
+        .executable(name: "termspan", targets: ["termspan"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // System modules and C shims: declarations and thin wrappers.
+        .target(name: "CSystemd", linkerSettings: [.linkedLibrary("systemd")]),
+        .target(
+            name: "CXCB",
+            linkerSettings: ["xcb-sync", "xcb-res", "xcb-xinput", "xcb", "Xau", "Xdmcp"].map { .linkedLibrary($0) }),
+        .target(name: "CTermspanLinux"),
+
+        // Values and pure logic.
+        .target(name: "TermspanCore", swiftSettings: strict),
+        .target(name: "TermspanEvents", dependencies: ["TermspanCore"], swiftSettings: strict),
+        .target(name: "TermspanAccounting", dependencies: ["TermspanCore", "TermspanEvents"], swiftSettings: strict),
+
+        // The operating system.
+        .target(name: "TermspanSystem", dependencies: ["CTermspanLinux", "TermspanCore"], swiftSettings: strictMemory),
+        .target(name: "TermspanRing", dependencies: ["CTermspanLinux", "TermspanSystem"], swiftSettings: strictMemory),
+        .target(
+            name: "TermspanControl", dependencies: ["CTermspanLinux", "TermspanCore", "TermspanSystem"], swiftSettings: strict),
+        .target(
+            name: "TermspanX11",
+            dependencies: ["CXCB", "TermspanCore", "TermspanEvents", "TermspanSystem", "TermspanRing", "TermspanControl"],
+            swiftSettings: strict),
+        .target(name: "TermspanBus", dependencies: ["CSystemd", "TermspanCore", "TermspanSystem"], swiftSettings: strict),
+        .target(name: "TermspanJournal", dependencies: ["CSystemd", "TermspanCore"], swiftSettings: strict),
+        .target(
+            name: "TermspanSessions",
+            dependencies: ["CSystemd", "CTermspanLinux", "TermspanCore", "TermspanSystem", "TermspanBus"], swiftSettings: strict),
+        .target(
+            name: "TermspanStore",
+            dependencies: ["TermspanCore", "TermspanAccounting", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: strict),
+
+        // Composition.
+        .target(
+            name: "TermspanCollector",
+            dependencies: [
+                "TermspanCore", "TermspanEvents", "TermspanAccounting", "TermspanSystem", "TermspanRing", "TermspanControl",
+                "TermspanSessions", "TermspanStore", "TermspanBus", "TermspanJournal", .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "TermspanReports",
+            dependencies: ["TermspanCore", "TermspanAccounting", "TermspanSystem", "TermspanStore", "TermspanBus"],
+            swiftSettings: strict),
+        .target(
+            name: "TermspanCommands",
+            dependencies: [
+                "TermspanCore", "TermspanBus", "TermspanJournal",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+
+        .executableTarget(name: "termspand", dependencies: ["TermspanCollector"], swiftSettings: strict),
+        .executableTarget(name: "termspan-reportd", dependencies: ["TermspanReports"], swiftSettings: strict),
+        .executableTarget(
+            name: "termspan-probe", dependencies: ["TermspanX11"], swiftSettings: strict,
+            linkerSettings: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
+        .executableTarget(name: "termspan", dependencies: ["TermspanCommands"], swiftSettings: strict),
+
+        .testTarget(name: "TermspanCoreTests", dependencies: ["TermspanCore"], swiftSettings: strict),
+        .testTarget(name: "TermspanEventsTests", dependencies: ["TermspanEvents"], swiftSettings: strict),
+    ]
+)

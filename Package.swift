@@ -86,5 +86,6 @@ let package = Package(
 
         .testTarget(name: "TermspanCoreTests", dependencies: ["TermspanCore"], swiftSettings: strict),
         .testTarget(name: "TermspanEventsTests", dependencies: ["TermspanEvents"], swiftSettings: strict),
+        .testTarget(name: "TermspanSessionsTests", dependencies: ["TermspanSessions"], swiftSettings: strict),
     ]
 )

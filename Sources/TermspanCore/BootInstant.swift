@@ -1,7 +1,7 @@
 /// A moment of one boot: nanoseconds of CLOCK_BOOTTIME, which goes on while the machine sleeps (clock_gettime(2)).
 ///
 /// Moments of different boots can't be compared; a store keeps the boot beside them.
-package struct BootInstant: InstantProtocol, Hashable, Sendable {
+package struct BootInstant: InstantProtocol, Hashable, Codable, Sendable {
     /// Nanoseconds since the machine started.
     package var nanoseconds: UInt64
 

@@ -1,5 +1,5 @@
 /// The connect state of a session: WTS_CONNECTSTATE_CLASS of Windows Terminal Services, its names and its values.
-package enum ConnectState: UInt8, CaseIterable, Sendable {
+package enum ConnectState: UInt8, CaseIterable, Codable, Sendable {
     /// A user is logged on and connected.
     case active = 0
     /// A client is connected and nobody is logged on: a greeter.
@@ -60,12 +60,12 @@ package enum ConnectState: UInt8, CaseIterable, Sendable {
 }
 
 /// Whether a session is locked: the lock flag of WTSINFOEX.
-package enum LockState: String, CaseIterable, Sendable {
+package enum LockState: String, CaseIterable, Codable, Sendable {
     case unknown, locked, unlocked
 }
 
 /// How far what is known of a session's state can be relied on.
-package enum Confidence: String, CaseIterable, Sendable {
+package enum Confidence: String, CaseIterable, Codable, Sendable {
     /// The stack itself told.
     case high
     /// No adapter can tell; the state is assumed.

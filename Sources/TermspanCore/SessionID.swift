@@ -1,7 +1,7 @@
 /// The small number of a session, as Windows Terminal Services numbers its sessions.
 ///
 /// 0 is the system's session; users get the lowest free number from 1 up; listeners are numbered from 65536.
-package struct SessionID: RawRepresentable, Hashable, Comparable, Sendable, CustomStringConvertible {
+package struct SessionID: RawRepresentable, Hashable, Comparable, Codable, Sendable, CustomStringConvertible {
     package var rawValue: UInt32
 
     @inlinable

@@ -49,3 +49,18 @@ package struct UUIDv7: Hashable, Comparable, Sendable, CustomStringConvertible {
 
     package static func < (lhs: UUIDv7, rhs: UUIDv7) -> Bool { (lhs.high, lhs.low) < (rhs.high, rhs.low) }
 }
+
+extension UUIDv7: Codable {
+    package init(from decoder: any Decoder) throws {
+        let text = try decoder.singleValueContainer().decode(String.self)
+        guard let uuid = UUIDv7(text) else {
+            throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: "not a UUID of version 7: \(text)"))
+        }
+        self = uuid
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+}

@@ -1,0 +1,70 @@
+/// A session as systemd-logind describes it (org.freedesktop.login1(5)): what is used of its properties.
+package struct LogindSession: Hashable, Sendable, Codable {
+    /// logind's own identifier: the audit session's number, or `cN`. Reused after logind restarts, so never a key by itself.
+    package var id: String
+    /// When the login began, microseconds of CLOCK_REALTIME; with `id` it identifies the login within a boot.
+    package var timestamp: UInt64
+    package var uid: UInt32
+    package var userName: String
+    /// The process that registered the login; 0 once it is gone.
+    package var leader: UInt32
+    /// The unit of the session's processes: `session-c3.scope`.
+    package var scope: String
+    /// The PAM service: `xrdp-sesman`, `sshd`, `lightdm`, …
+    package var service: String
+    /// `x11`, `wayland`, `tty`, `mir`, `unspecified`.
+    package var type: String
+    /// `user`, `greeter`, `manager`, `background`, …
+    package var sessionClass: String
+    /// `:10`, `localhost:10.0`, or empty: a claim of whoever registered the login.
+    package var display: String
+    package var seat: String
+    package var virtualTerminal: UInt32
+    package var tty: String
+    package var isRemote: Bool
+    package var remoteHost: String
+    /// `opening`, `online`, `active`, `closing`.
+    package var state: String
+    package var isActive: Bool
+    package var lockedHint: Bool
+
+    package init(
+        id: String, timestamp: UInt64 = 0, uid: UInt32, userName: String, leader: UInt32 = 0, scope: String = "",
+        service: String = "", type: String = "unspecified", sessionClass: String = "user", display: String = "", seat: String = "",
+        virtualTerminal: UInt32 = 0, tty: String = "", isRemote: Bool = false, remoteHost: String = "", state: String = "active",
+        isActive: Bool = true, lockedHint: Bool = false
+    ) {
+        self.id = id
+        self.timestamp = timestamp
+        self.uid = uid
+        self.userName = userName
+        self.leader = leader
+        self.scope = scope
+        self.service = service
+        self.type = type
+        self.sessionClass = sessionClass
+        self.display = display
+        self.seat = seat
+        self.virtualTerminal = virtualTerminal
+        self.tty = tty
+        self.isRemote = isRemote
+        self.remoteHost = remoteHost
+        self.state = state
+        self.isActive = isActive
+        self.lockedHint = lockedHint
+    }
+
+    /// The number of the local X display that the session names, if it names one: `:10` or `:10.0`, never `localhost:10.0`.
+    package var displayNumber: UInt16? {
+        guard display.hasPrefix(":") else { return nil }
+        return UInt16(display.dropFirst().prefix { $0 != "." })
+    }
+
+    /// Whether the login is one of a person, rather than of a service manager or a background job.
+    package var isInteractive: Bool {
+        !sessionClass.hasPrefix("manager") && !sessionClass.hasPrefix("background")
+    }
+
+    /// Nobody is logged on there: a logon screen.
+    package var isGreeter: Bool { sessionClass == "greeter" }
+}

@@ -1,0 +1,155 @@
+package import TermspanCore
+
+/// One session: a desktop with the number and the identity that it keeps from logon to logoff.
+package struct Session: Hashable, Sendable, Codable {
+    package var id: SessionID
+    package var uuid: UUIDv7
+    package var desktop: Desktop
+    /// When it was first seen, or when logind says that it began, if that is earlier.
+    package var opened: BootInstant
+    /// The most recent connect and disconnect that were seen; nil before the first.
+    package var connected: BootInstant?
+    package var disconnected: BootInstant?
+
+    /// The name that `query session` shows: blank when disconnected, `services` excepted.
+    package var name: String {
+        guard desktop.state != .disconnected || desktop.stack == .services else { return "" }
+        return desktop.stack.sessionName(id.description, seat: desktop.logindSessions.first?.seat ?? "")
+    }
+}
+
+/// What a reconciliation changed.
+package enum SessionChange: Hashable, Sendable {
+    case opened(Session)
+    case closed(Session)
+    /// The same session with other facts: state, lock, client, X server.
+    case changed(from: Session, to: Session)
+}
+
+/// The numbered sessions of one boot.
+///
+/// Pure: it is shown the desktops that exist now and returns what changed. A row owns a set of keys; a desktop with any of them is
+/// that row. When one desktop unites the keys of two rows, the lower number stays. A number that was freed rests before it is given
+/// to another session, so that a stale reference names nobody rather than somebody else.
+package struct SessionTable: Sendable, Equatable {
+    /// How long a freed number rests.
+    package static let rest: Duration = .seconds(600)
+
+    package private(set) var sessions: [Session]
+    /// Freed numbers and when each may be given again.
+    private var resting: [SessionID: BootInstant]
+
+    package init() {
+        sessions = []
+        resting = [:]
+    }
+
+    package subscript(id: SessionID) -> Session? { sessions.first { $0.id == id } }
+
+    package func session(uuid: UUIDv7) -> Session? { sessions.first { $0.uuid == uuid } }
+
+    /// Brings the table to the desktops that exist now.
+    ///
+    /// - Parameters:
+    ///   - desktops: all of them; what is missing has ended.
+    ///   - now: the moment of the observation.
+    ///   - makeUUID: gives an identity to a session that opens.
+    /// - Returns: what changed: what closed first, then what changed, then what opened, each in order of the numbers.
+    package mutating func reconcile(_ desktops: [Desktop], at now: BootInstant, makeUUID: () -> UUIDv7) -> [SessionChange] {
+        resting = resting.filter { $0.value > now }
+        var remaining = sessions
+        var kept: [Session] = []
+        var changes: [SessionChange] = []
+        var fresh: [Desktop] = []
+        for desktop in desktops {
+            let matches = remaining.filter { !$0.desktop.keys.isDisjoint(with: desktop.keys) }.sorted { $0.id < $1.id }
+            guard let row = matches.first else {
+                fresh.append(desktop)
+                continue
+            }
+            remaining.removeAll { $0.id == row.id }
+            // Rows that turned out to be this one end here; their numbers rest.
+            for other in matches.dropFirst() {
+                remaining.removeAll { $0.id == other.id }
+                changes.append(.closed(other))
+            }
+            var updated = row
+            updated.desktop = desktop
+            updated.desktop.keys.formUnion(matches.reduce(into: Set()) { $0.formUnion($1.desktop.keys) })
+            updated.note(from: row.desktop.state, at: now)
+            kept.append(updated)
+            if updated != row { changes.append(.changed(from: row, to: updated)) }
+        }
+        changes.append(contentsOf: remaining.map(SessionChange.closed))
+        for case .closed(let session) in changes where session.id != .services {
+            resting[session.id] = now.advanced(by: Self.rest)
+        }
+        sessions = kept
+        for desktop in fresh {
+            guard let id = lowestFree(for: desktop) else { continue }
+            var session = Session(id: id, uuid: makeUUID(), desktop: desktop, opened: now, connected: nil, disconnected: nil)
+            session.note(from: nil, at: now)
+            sessions.append(session)
+            changes.append(.opened(session))
+        }
+        sessions.sort { $0.id < $1.id }
+        return changes.sorted { ($0.order, $0.id) < ($1.order, $1.id) }
+    }
+
+    /// The lowest number that is neither taken nor resting; nil when all below the listeners' are.
+    private func lowestFree(for desktop: Desktop) -> SessionID? {
+        if desktop.stack == .services { return .services }
+        let taken = Set(sessions.map(\.id)).union(resting.keys)
+        var id = SessionID.firstUser
+        while taken.contains(id) { id.rawValue += 1 }
+        return id < .firstListener ? id : nil
+    }
+}
+
+extension SessionTable: Codable {
+    private struct Stored: Codable {
+        var sessions: [Session]
+        var resting: [UInt32: UInt64]
+    }
+
+    package init(from decoder: any Decoder) throws {
+        let stored = try Stored(from: decoder)
+        sessions = stored.sessions.sorted { $0.id < $1.id }
+        resting = [:]
+        for (id, until) in stored.resting { resting[SessionID(rawValue: id)] = BootInstant(nanoseconds: until) }
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var resting: [UInt32: UInt64] = [:]
+        for (id, until) in self.resting { resting[id.rawValue] = until.nanoseconds }
+        try Stored(sessions: sessions, resting: resting).encode(to: encoder)
+    }
+}
+
+extension Session {
+    /// Records a connect or disconnect when the state says that one happened.
+    fileprivate mutating func note(from old: ConnectState?, at now: BootInstant) {
+        guard old != desktop.state else { return }
+        switch desktop.state {
+        case .active, .connected: if old != .active && old != .connected { connected = now }
+        case .disconnected: disconnected = now
+        default: break
+        }
+    }
+}
+
+extension SessionChange {
+    fileprivate var order: Int {
+        switch self {
+        case .closed: 0
+        case .changed: 1
+        case .opened: 2
+        }
+    }
+
+    fileprivate var id: SessionID {
+        switch self {
+        case .closed(let session), .opened(let session), .changed(_, let session): session.id
+        }
+    }
+}

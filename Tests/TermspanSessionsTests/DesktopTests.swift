@@ -1,0 +1,81 @@
+import Testing
+
+@testable import TermspanCore
+@testable import TermspanSessions
+
+/// Recorded states of real stacks and the desktops that they amount to.
+@Suite struct DesktopTests {
+    static let xrdpLogin = LogindSession(
+        id: "c1", timestamp: 1, uid: 1001, userName: "user1", leader: 300, scope: "session-c1.scope", service: "xrdp-sesman", type: "x11",
+        display: ":10")
+    static let xorg = XServer(
+        display: 10, pid: 310, startTime: 5_000, uid: 1001, controlGroup: "/user.slice/user-1001.slice/session-c1.scope")
+
+    @Test func anXrdpSessionIsActiveWhileAClientIsThere() throws {
+        let client = RemoteClient(address: "192.0.2.7", name: "laptop")
+        var seen = Observations(logind: [Self.xrdpLogin], xServers: [Self.xorg], xrdp: [10: client])
+        var desktop = try #require(seen.desktops().first)
+        #expect(desktop.stack == .xrdp && desktop.state == .active && desktop.confidence == .high)
+        #expect(desktop.client == client && desktop.xServer == Self.xorg)
+        #expect(desktop.keys.count == 2)
+        seen.xrdp = [:]
+        desktop = try #require(seen.desktops().first)
+        #expect(desktop.state == .disconnected && desktop.client == RemoteClient())
+        seen.xrdp = nil
+        #expect(seen.desktops().first?.confidence == .low)
+    }
+
+    @Test func anXServerOfAnotherUserIsNobodys() {
+        var stranger = Self.xorg
+        stranger.uid = 1002
+        stranger.controlGroup = "/user.slice/user-1002.slice/session-c2.scope"
+        let seen = Observations(logind: [Self.xrdpLogin], xServers: [stranger], xrdp: [:])
+        #expect(seen.desktops().map(\.xServer) == [nil])
+    }
+
+    @Test func aNestedServerDoesNotReplaceTheSessionsOwn() {
+        let nested = XServer(display: 4, pid: 900, startTime: 9_000, uid: 1001, controlGroup: Self.xorg.controlGroup)
+        let older = XServer(display: 5, pid: 305, startTime: 4_000, uid: 1001, controlGroup: Self.xorg.controlGroup)
+        let seen = Observations(logind: [Self.xrdpLogin], xServers: [older, nested, Self.xorg], xrdp: [:])
+        #expect(seen.desktops().map(\.xServer?.display) == [10])
+    }
+
+    @Test func forwardedXIsNoLocalDisplay() {
+        let ssh = LogindSession(
+            id: "7", timestamp: 9, uid: 1003, userName: "user3", service: "sshd", type: "tty", display: "localhost:10.0", isRemote: true,
+            remoteHost: "192.0.2.9")
+        let seen = Observations(logind: [ssh, Self.xrdpLogin], xServers: [Self.xorg], xrdp: [:])
+        let desktops = seen.desktops()
+        #expect(desktops.map(\.stack) == [.xrdp, .ssh])
+        #expect(desktops[1].xServer == nil && desktops[1].state == .active && desktops[1].client.address == "192.0.2.9")
+    }
+
+    @Test func managersAreNoSessionsAndGreetersAreConnected() {
+        var manager = Self.xrdpLogin
+        manager.sessionClass = "manager"
+        let greeter = LogindSession(
+            id: "c9", timestamp: 2, uid: 110, userName: "lightdm", service: "lightdm-greeter", type: "x11", sessionClass: "greeter",
+            display: ":0", seat: "seat0", isActive: true)
+        let desktops = Observations(logind: [manager, greeter], xrdp: [:]).desktops()
+        #expect(desktops.map(\.state) == [.connected])
+        #expect(desktops.first?.isUserSession == false)
+    }
+
+    @Test func closingEndsASessionUnlessItsXServerLives() {
+        var closing = Self.xrdpLogin
+        closing.state = "closing"
+        #expect(Observations(logind: [closing], xServers: [Self.xorg], xrdp: [:]).desktops().count == 1)
+        #expect(Observations(logind: [closing], xrdp: [:]).desktops().isEmpty)
+    }
+
+    @Test func aSwitchedAwaySeatIsDisconnectedAndAnUnknownStackUncertain() {
+        var local = LogindSession(
+            id: "2", timestamp: 1, uid: 1004, userName: "user4", service: "lightdm", type: "x11", display: ":0", seat: "seat0")
+        #expect(Observations(logind: [local]).desktops().first?.state == .active)
+        local.isActive = false
+        #expect(Observations(logind: [local]).desktops().first?.state == .disconnected)
+        let odd = LogindSession(id: "3", timestamp: 2, uid: 1005, userName: "user5", service: "novel", type: "x11")
+        let desktop = Observations(logind: [odd]).desktops().first
+        #expect(desktop?.stack == .generic && desktop?.confidence == .low)
+    }
+}

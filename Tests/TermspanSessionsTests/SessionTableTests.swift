@@ -1,0 +1,133 @@
+import Testing
+
+@testable import TermspanCore
+@testable import TermspanSessions
+
+@Suite struct SessionTableTests {
+    static func desktop(_ keys: SessionKey..., uid: UInt32 = 1001, state: ConnectState = .active) -> Desktop {
+        Desktop(keys: Set(keys), uid: uid, userName: "user\(uid - 1000)", stack: .xrdp, state: state)
+    }
+
+    static func seconds(_ seconds: UInt64) -> BootInstant { BootInstant(nanoseconds: seconds * 1_000_000_000) }
+
+    static func makeUUID() -> UUIDv7 { UUIDv7(at: WallInstant(nanoseconds: 1_700_000_000_000_000_000)) }
+
+    @Test func usersGetTheLowestFreeNumberAndServicesZero() {
+        var table = SessionTable()
+        let services = Desktop(keys: [.services], uid: 0, userName: "", stack: .services, state: .disconnected)
+        let a = Self.desktop(.logind(id: "c1", timestamp: 1))
+        let b = Self.desktop(.logind(id: "c2", timestamp: 2), uid: 1002)
+        _ = table.reconcile([services, a, b], at: Self.seconds(1), makeUUID: Self.makeUUID)
+        #expect(table.sessions.map(\.id.rawValue) == [0, 1, 2])
+        #expect(table.sessions.map(\.name) == ["services", "rdp-tcp#1", "rdp-tcp#2"])
+    }
+
+    @Test func aFreedNumberRestsTenMinutes() {
+        var table = SessionTable()
+        let a = Self.desktop(.logind(id: "c1", timestamp: 1))
+        let b = Self.desktop(.logind(id: "c2", timestamp: 2))
+        let c = Self.desktop(.logind(id: "c3", timestamp: 3))
+        _ = table.reconcile([a], at: Self.seconds(1), makeUUID: Self.makeUUID)
+        _ = table.reconcile([], at: Self.seconds(10), makeUUID: Self.makeUUID)
+        _ = table.reconcile([b], at: Self.seconds(609), makeUUID: Self.makeUUID)
+        #expect(table.sessions.map(\.id.rawValue) == [2])
+        _ = table.reconcile([b, c], at: Self.seconds(611), makeUUID: Self.makeUUID)
+        #expect(table.sessions.map(\.id.rawValue) == [1, 2])
+    }
+
+    @Test func disconnectAndReconnectKeepTheNumber() throws {
+        var table = SessionTable()
+        let key = SessionKey.logind(id: "c1", timestamp: 1)
+        _ = table.reconcile([Self.desktop(key)], at: Self.seconds(1), makeUUID: Self.makeUUID)
+        let opened = try #require(table.sessions.first)
+        #expect(opened.connected == Self.seconds(1))
+        _ = table.reconcile([Self.desktop(key, state: .disconnected)], at: Self.seconds(2), makeUUID: Self.makeUUID)
+        #expect(table.sessions.first?.name == "")
+        #expect(table.sessions.first?.disconnected == Self.seconds(2))
+        let changes = table.reconcile([Self.desktop(key)], at: Self.seconds(3), makeUUID: Self.makeUUID)
+        #expect(changes.count == 1)
+        #expect(table.sessions.first?.connected == Self.seconds(3))
+        #expect(table.sessions.first?.uuid == opened.uuid)
+        #expect(table.reconcile([Self.desktop(key)], at: Self.seconds(4), makeUUID: Self.makeUUID).isEmpty)
+    }
+
+    @Test func anXServerThatAppearsLateOrRestartsIsTheSameSession() {
+        var table = SessionTable()
+        let login = SessionKey.logind(id: "c1", timestamp: 1)
+        let server = SessionKey.xServer(pid: 10, startTime: 100)
+        let another = SessionKey.xServer(pid: 11, startTime: 200)
+        _ = table.reconcile([Self.desktop(login)], at: Self.seconds(1), makeUUID: Self.makeUUID)
+        let uuid = table.sessions[0].uuid
+        _ = table.reconcile([Self.desktop(login, server)], at: Self.seconds(2), makeUUID: Self.makeUUID)
+        _ = table.reconcile([Self.desktop(login, another)], at: Self.seconds(3), makeUUID: Self.makeUUID)
+        // logind has forgotten the login, its X server lives.
+        _ = table.reconcile([Self.desktop(another)], at: Self.seconds(4), makeUUID: Self.makeUUID)
+        #expect(table.sessions.map(\.uuid) == [uuid])
+    }
+
+    @Test func whenTwoRowsAreOneTheLowerNumberStays() {
+        var table = SessionTable()
+        let login = SessionKey.logind(id: "c1", timestamp: 1)
+        let server = SessionKey.xServer(pid: 10, startTime: 100)
+        _ = table.reconcile([Self.desktop(server), Self.desktop(login)], at: Self.seconds(1), makeUUID: Self.makeUUID)
+        let changes = table.reconcile([Self.desktop(login, server)], at: Self.seconds(2), makeUUID: Self.makeUUID)
+        #expect(table.sessions.map(\.id.rawValue) == [1])
+        #expect(changes.count == 2)
+    }
+
+    /// Random logons, logoffs, reconnects, late X servers and restarts of the collector, against what must always hold.
+    @Test(arguments: 0..<8) func numbersAreNeverDoubledAndNeverChange(seed: UInt64) throws {
+        var random = SplitMix(state: seed &* 0x9E37_79B9 &+ 1)
+        var table = SessionTable()
+        var living: [Int: Desktop] = [:]
+        var identities: [Int: (SessionID, UUIDv7)] = [:]
+        var freed: [SessionID: BootInstant] = [:]
+        var next = 0
+        var now: UInt64 = 0
+        for _ in 0..<1_000 {
+            now += random.next() % 200
+            switch random.next() % 5 {
+            case 0, 1:
+                next += 1
+                living[next] = Self.desktop(.logind(id: "c\(next % 7)", timestamp: UInt64(next)))
+            case 2:
+                if let key = living.keys.sorted().randomElement(using: &random) { living[key] = nil }
+            case 3:
+                if let key = living.keys.sorted().randomElement(using: &random) {
+                    let state = living[key]?.state
+                    living[key]?.state = state == .active ? .disconnected : .active
+                }
+            default:
+                if let key = living.keys.sorted().randomElement(using: &random) {
+                    living[key]?.keys.insert(.xServer(pid: UInt32(key), startTime: now))
+                }
+            }
+            let changes = table.reconcile(Array(living.values), at: Self.seconds(now)) { UUIDv7(at: WallInstant(nanoseconds: Int64(now))) }
+            for case .closed(let session) in changes { freed[session.id] = Self.seconds(now) }
+            for case .opened(let session) in changes {
+                if let since = freed[session.id] { #expect(since.duration(to: Self.seconds(now)) >= SessionTable.rest) }
+            }
+            #expect(table.sessions.count == living.count)
+            #expect(Set(table.sessions.map(\.id)).count == living.count)
+            #expect(Set(table.sessions.map(\.uuid)).count == living.count)
+            for (key, desktop) in living {
+                let row = try #require(table.sessions.first { !$0.desktop.keys.isDisjoint(with: desktop.keys) })
+                if let known = identities[key] { #expect(known == (row.id, row.uuid)) }
+                identities[key] = (row.id, row.uuid)
+            }
+        }
+    }
+}
+
+/// A small repeatable generator for property tests (SplitMix64).
+struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+}

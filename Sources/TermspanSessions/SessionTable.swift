@@ -57,36 +57,39 @@ package struct SessionTable: Sendable, Equatable {
     /// - Returns: what changed: what closed first, then what changed, then what opened, each in order of the numbers.
     package mutating func reconcile(_ desktops: [Desktop], at now: BootInstant, makeUUID: () -> UUIDv7) -> [SessionChange] {
         resting = resting.filter { $0.value > now }
-        var remaining = sessions
+        var owner: [SessionKey: Int] = [:]
+        for (index, session) in sessions.enumerated() {
+            for key in session.desktop.keys { owner[key] = index }
+        }
+        var remaining = Set(sessions.indices)
         var kept: [Session] = []
         var changes: [SessionChange] = []
         var fresh: [Desktop] = []
         for desktop in desktops {
-            let matches = remaining.filter { !$0.desktop.keys.isDisjoint(with: desktop.keys) }.sorted { $0.id < $1.id }
-            guard let row = matches.first else {
+            let matches = Set(desktop.keys.compactMap { owner[$0] }).intersection(remaining).sorted()
+            guard let row = matches.first.map({ sessions[$0] }) else {
                 fresh.append(desktop)
                 continue
             }
-            remaining.removeAll { $0.id == row.id }
+            remaining.subtract(matches)
             // Rows that turned out to be this one end here; their numbers rest.
-            for other in matches.dropFirst() {
-                remaining.removeAll { $0.id == other.id }
-                changes.append(.closed(other))
-            }
+            changes.append(contentsOf: matches.dropFirst().map { .closed(sessions[$0]) })
             var updated = row
             updated.desktop = desktop
-            updated.desktop.keys.formUnion(matches.reduce(into: Set()) { $0.formUnion($1.desktop.keys) })
+            for match in matches { updated.desktop.keys.formUnion(sessions[match].desktop.keys) }
             updated.note(from: row.desktop.state, at: now)
             kept.append(updated)
             if updated != row { changes.append(.changed(from: row, to: updated)) }
         }
-        changes.append(contentsOf: remaining.map(SessionChange.closed))
+        changes.append(contentsOf: remaining.map { .closed(sessions[$0]) })
         for case .closed(let session) in changes where session.id != .services {
             resting[session.id] = now.advanced(by: Self.rest)
         }
         sessions = kept
+        var taken = Set(sessions.map(\.id)).union(resting.keys)
         for desktop in fresh {
-            guard let id = lowestFree(for: desktop) else { continue }
+            guard let id = desktop.stack == .services ? .services : Self.lowestFree(taken) else { continue }
+            taken.insert(id)
             var session = Session(id: id, uuid: makeUUID(), desktop: desktop, opened: now, connected: nil, disconnected: nil)
             session.note(from: nil, at: now)
             sessions.append(session)
@@ -97,9 +100,7 @@ package struct SessionTable: Sendable, Equatable {
     }
 
     /// The lowest number that is neither taken nor resting; nil when all below the listeners' are.
-    private func lowestFree(for desktop: Desktop) -> SessionID? {
-        if desktop.stack == .services { return .services }
-        let taken = Set(sessions.map(\.id)).union(resting.keys)
+    private static func lowestFree(_ taken: Set<SessionID>) -> SessionID? {
         var id = SessionID.firstUser
         while taken.contains(id) { id.rawValue += 1 }
         return id < .firstListener ? id : nil

@@ -57,22 +57,27 @@ let package = Package(
             dependencies: ["TermspanCore", "TermspanAccounting", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: strict),
 
+        .target(
+            name: "TermspanConfiguration", dependencies: [.product(name: "Yams", package: "Yams")], swiftSettings: strict),
+
         // Composition.
         .target(
             name: "TermspanCollector",
             dependencies: [
                 "TermspanCore", "TermspanEvents", "TermspanAccounting", "TermspanSystem", "TermspanRing", "TermspanControl",
-                "TermspanSessions", "TermspanStore", "TermspanBus", "TermspanJournal", .product(name: "Yams", package: "Yams"),
+                "TermspanSessions", "TermspanStore", "TermspanBus", "TermspanJournal", "TermspanConfiguration",
             ],
             swiftSettings: strict),
         .target(
             name: "TermspanReports",
-            dependencies: ["TermspanCore", "TermspanAccounting", "TermspanSystem", "TermspanStore", "TermspanBus"],
+            dependencies: [
+                "TermspanCore", "TermspanAccounting", "TermspanSystem", "TermspanStore", "TermspanBus", "TermspanConfiguration",
+            ],
             swiftSettings: strict),
         .target(
             name: "TermspanCommands",
             dependencies: [
-                "TermspanCore", "TermspanBus", "TermspanJournal",
+                "TermspanCore", "TermspanBus", "TermspanJournal", "TermspanConfiguration",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -86,6 +91,7 @@ let package = Package(
 
         .testTarget(name: "TermspanCoreTests", dependencies: ["TermspanCore"], swiftSettings: strict),
         .testTarget(name: "TermspanEventsTests", dependencies: ["TermspanEvents"], swiftSettings: strict),
+        .testTarget(name: "TermspanConfigurationTests", dependencies: ["TermspanConfiguration"], swiftSettings: strict),
         .testTarget(name: "TermspanSessionsTests", dependencies: ["TermspanSessions"], swiftSettings: strict),
     ]
 )

@@ -1,0 +1,150 @@
+import Foundation
+import Yams
+
+extension Configuration {
+    package static let file = "/etc/termspan/termspan.yaml"
+    package static let fragments = "/etc/termspan/termspan.yaml.d"
+
+    /// Reads the file and then the fragments that end in `.yaml`, in the order of their names; later values win.
+    ///
+    /// - Parameters:
+    ///   - file: may be missing.
+    ///   - fragments: a folder, which may be missing.
+    /// - Throws: the first thing that is wrong; nothing is applied in part.
+    package static func load(
+        file: String = Configuration.file, fragments: String = Configuration.fragments
+    ) throws(ConfigurationError) -> Configuration {
+        var configuration = Configuration()
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: fragments)) ?? []
+        let paths = [file] + names.filter { $0.hasSuffix(".yaml") && !$0.hasPrefix(".") }.sorted().map { "\(fragments)/\($0)" }
+        for path in paths where FileManager.default.fileExists(atPath: path) {
+            guard let data = FileManager.default.contents(atPath: path) else {
+                throw ConfigurationError(file: path, problem: "can't be read")
+            }
+            guard let text = String(data: data, encoding: .utf8) else { throw ConfigurationError(file: path, problem: "is not UTF-8") }
+            try configuration.apply(text, file: path)
+        }
+        return configuration
+    }
+
+    /// Applies one document's values.
+    package mutating func apply(_ text: String, file: String) throws(ConfigurationError) {
+        let root: Node?
+        do {
+            root = try Yams.compose(yaml: text)
+        } catch let error as YamlError {
+            throw ConfigurationError(file: file, line: error.line, problem: "is not YAML: \(error.problem)")
+        } catch {
+            throw ConfigurationError(file: file, problem: "is not YAML: \(error)")
+        }
+        guard let root, !root.isEmptyDocument else { return }
+        guard case .mapping(let mapping) = root else {
+            throw ConfigurationError(file: file, line: root.mark?.line, problem: "must be a mapping of keys to values")
+        }
+        var seen: Set<String> = []
+        for (keyNode, valueNode) in mapping {
+            let line = keyNode.mark?.line
+            guard let key = keyNode.string else { throw ConfigurationError(file: file, line: line, problem: "a key must be a word") }
+            guard seen.insert(key).inserted else { throw ConfigurationError(file: file, line: line, key: key, problem: "is set twice") }
+            guard let setting = Setting.all[key] else {
+                let known = Setting.all.keys.sorted().joined(separator: ", ")
+                throw ConfigurationError(file: file, line: line, key: key, problem: "is not a known key; known are \(known)")
+            }
+            guard case .scalar(let scalar) = valueNode else {
+                throw ConfigurationError(file: file, line: line, key: key, problem: "must be \(setting.form)")
+            }
+            guard setting.apply(scalar.string, &self) else {
+                throw ConfigurationError(
+                    file: file, line: valueNode.mark?.line ?? line, key: key, problem: "must be \(setting.form), not '\(scalar.string)'")
+            }
+        }
+    }
+}
+
+/// One key: what its value must be, and where it goes.
+private struct Setting: Sendable {
+    var form: String
+    var apply: @Sendable (String, inout Configuration) -> Bool
+
+    static let all: [String: Setting] = [
+        "burst-gap": duration(\.burstGap, from: .milliseconds(500), to: .seconds(300)),
+        "idle-threshold": duration(\.idleThreshold, from: .milliseconds(500), to: .seconds(86_400)),
+        "passive-limit": Setting(form: "a time like 5m, at most 24h, or unlimited") { text, configuration in
+            if text == "unlimited" {
+                configuration.passiveLimit = nil
+                return true
+            }
+            guard let value = Duration(setting: text), value <= .seconds(86_400) else { return false }
+            configuration.passiveLimit = value
+            return true
+        },
+        "commit-interval": duration(\.commitInterval, from: .milliseconds(10), to: .seconds(10)),
+        "probe-ready-timeout": duration(\.probeReadyTimeout, from: .seconds(1), to: .seconds(120)),
+        "displays-per-user": Setting(form: "a number from 1 to 1000") { text, configuration in
+            guard let value = Int(text), (1...1000).contains(value) else { return false }
+            configuration.displaysPerUser = value
+            return true
+        },
+        "responsible": Setting(form: "at most 200 printable characters") { text, configuration in
+            guard text.count <= 200, !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+                return false
+            }
+            configuration.responsible = text
+            return true
+        },
+    ]
+
+    private static func duration(
+        _ path: any WritableKeyPath<Configuration, Duration> & Sendable, from least: Duration, to most: Duration
+    ) -> Setting {
+        Setting(form: "a time from \(least.setting) to \(most.setting), like 30s or 2m") { text, configuration in
+            guard let value = Duration(setting: text), value >= least, value <= most else { return false }
+            configuration[keyPath: path] = value
+            return true
+        }
+    }
+}
+
+extension Duration {
+    /// Reads `500ms`, `30s`, `2m`, `1.5h`: a number and its unit. A number alone is refused, since nobody knows of what.
+    fileprivate init?(setting text: String) {
+        let units: [(String, Double)] = [("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600)]
+        guard let (unit, scale) = units.first(where: { text.hasSuffix($0.0) }), let number = Double(text.dropLast(unit.count)),
+            number.isFinite, number >= 0, number < 1_000_000
+        else { return nil }
+        self = .milliseconds((number * scale * 1000).rounded())
+    }
+
+    fileprivate var setting: String {
+        let milliseconds = components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
+        return switch milliseconds {
+        case let value where value % 3_600_000 == 0: "\(value / 3_600_000)h"
+        case let value where value % 60_000 == 0: "\(value / 60_000)m"
+        case let value where value % 1000 == 0: "\(value / 1000)s"
+        default: "\(milliseconds)ms"
+        }
+    }
+}
+
+extension Node {
+    fileprivate var isEmptyDocument: Bool {
+        if case .scalar(let scalar) = self { return scalar.string.isEmpty || scalar.string == "null" }
+        return false
+    }
+}
+
+extension YamlError {
+    fileprivate var line: Int? {
+        switch self {
+        case .scanner(_, _, let mark, _), .parser(_, _, let mark, _), .composer(_, _, let mark, _): mark.line
+        default: nil
+        }
+    }
+
+    fileprivate var problem: String {
+        switch self {
+        case .scanner(_, let problem, _, _), .parser(_, let problem, _, _), .composer(_, let problem, _, _): problem
+        default: String(describing: self)
+        }
+    }
+}

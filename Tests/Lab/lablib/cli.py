@@ -89,6 +89,11 @@ def parser():
     sub = add_user(add("focus", focus, "activate a window in a user's session"))
     sub.add_argument("window_class", metavar="CLASS")
 
+    sub = add("sessions", sessions, "make it exactly N cheap sessions without clients",
+              "Starts or ends sessions of user1 to userN: real logind sessions with an Xvfb each, on displays from :1001 up, for tests of scale.")
+    sub.add_argument("count", metavar="N", type=int)
+    sub.add_argument("--openbox", action="store_true", help="with a window manager in each new one")
+
     # What follows acts on a client, which is named as its user unless login --client named it otherwise.
     sub = add_user(add("type", type_text, "type text on a client's keyboard"))
     sub.add_argument("text", metavar="TEXT")
@@ -205,6 +210,10 @@ def run(lab, options):
         return done.returncode
     if done is not None:
         print(done)
+
+
+def sessions(lab, options):
+    lab.sessions(options.count, openbox=options.openbox)
 
 
 def focus(lab, options):

@@ -59,7 +59,7 @@ class Container:
     @property
     def cgroup(self):
         """The control group that is the root of the container's own tree."""
-        return _cgroup2() / "termspan-lab" / self.name / "payload"
+        return self._own_cgroups()[0] / "payload"
 
     @contextmanager
     def locked(self):
@@ -170,7 +170,7 @@ class Container:
         group below the container's root that it is put in, so that it looks inside like any process there.
         """
         init = self.require_init()
-        group = self.cgroup / (group or "lab")
+        groups = [root / "payload" / group for root, group in zip(self._own_cgroups(), (group or "lab", ""))]
         variables = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/bash"}
         become = []
         if user and user != "root":
@@ -179,7 +179,7 @@ class Container:
             become = ["setpriv", f"--reuid={account['uid']}", f"--regid={account['gid']}", "--init-groups", "--"]
         variables |= environment or {}
         namespaces = ["-m", "-u", "-i", "-p", "-C"] + ([] if host_network else ["-n"])
-        return self._into_cgroups([group] + self._own_cgroups()[1:]) + self._wrapper(self.state.get("old_kernel")) + [
+        return self._into_cgroups(groups) + self._wrapper(self.state.get("old_kernel")) + [
             "nsenter", "-t", str(init.pid), *namespaces, "-r", "-w",
             *become, "env", "-i", f"--chdir={folder or variables['HOME']}", *(f"{name}={value}" for name, value in variables.items()),
             *map(str, arguments)]

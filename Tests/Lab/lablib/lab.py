@@ -6,6 +6,7 @@ import sys
 import uuid
 from pathlib import Path
 
+from . import headless
 from . import image as images
 from .client import Client, default_address
 from .container import Container, runtime_folder
@@ -100,23 +101,26 @@ class Lab:
 
     # Users and their desktops
 
-    def users(self, count, desktop="openbox"):
-        """Makes user1 to userN where they don't exist, and sets their desktop."""
+    def users(self, count, desktop="openbox", *, only_missing=False):
+        """Makes user1 to userN where they don't exist, and sets their desktop; with `only_missing` only that of new users."""
         if desktop not in DESKTOPS:
             raise LabError(f"no such desktop: {desktop} (there are {', '.join(DESKTOPS)})")
         script = r"""
             set -eu
-            count=$1 first=$2 hash=$3 desktop=$4 number=1
-            while [ $number -le $count ]; do
+            count=$1 first=$2 hash=$3 desktop=$4 only_missing=$5 number=0
+            while [ $number -lt $count ]; do
+                number=$((number + 1))
                 name=user$number
-                getent passwd $name >/dev/null ||
+                if getent passwd $name >/dev/null; then
+                    [ -z "$only_missing" ] || continue
+                else
                     useradd --create-home --shell /bin/bash --uid $((first + number - 1)) --password "$hash" $name
+                fi
                 printf 'exec %s\n' "$desktop" >/home/$name/.xsession
                 chown $name: /home/$name/.xsession
-                number=$((number + 1))
             done
         """
-        self.enter(["sh", "-c", script, "sh", count, FIRST_UID, PASSWORD_HASH, DESKTOPS[desktop]], timeout=60 + count)
+        self.enter(["sh", "-c", script, "sh", count, FIRST_UID, PASSWORD_HASH, DESKTOPS[desktop], "yes" if only_missing else ""], timeout=60 + count)
         return [f"user{number}" for number in range(1, count + 1)]
 
     # Sessions as logind has them
@@ -158,6 +162,13 @@ class Lab:
         lines = self.enter(["loginctl", "show-session", session]).stdout.splitlines()
         return dict(line.split("=", 1) for line in lines)
 
+    def session_of(self, user):
+        """The record of a user's RDP session or else of the headless one; fails where there is none."""
+        for record in [self.login_of(user), *(record for record in self.logins(user) if headless.is_headless(record))]:
+            if record:
+                return record
+        raise LabError(f"{user} has no desktop session: 'lab login {user}' makes one")
+
     def display(self, user):
         """The display of a user's RDP session, inside, such as ':10'."""
         return self.require_login(user)["display"].split(".")[0]
@@ -167,6 +178,10 @@ class Lab:
         number = self.display(user).lstrip(":")
         table = Path(f"/proc/{self.container.require_init().pid}/net/unix").read_text()
         return re.search(rf" 0001 03 +\d+ \S*/xrdp_display_{number}$", table, re.MULTILINE) is not None
+
+    def sessions(self, count, *, openbox=False):
+        """Makes it exactly `count` cheap sessions without clients; see headless.py."""
+        headless.adjust(self, count, openbox)
 
     # RDP clients
 
@@ -251,7 +266,7 @@ class Lab:
 
         Returns its pid inside the container, or with `wait` the completed process.
         """
-        record = self.require_login(user)
+        record = self.session_of(user)
         environment = self.session_environment(user, record)
         group = None
         if service:
@@ -274,7 +289,7 @@ class Lab:
 
     def session_environment(self, user, record=None):
         """The environment that programs of the session have: that of one of them that knows the display."""
-        record = record or self.require_login(user)
+        record = record or self.session_of(user)
         best = {}
         for pid, _ in self._processes(user, record):
             try:

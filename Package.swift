@@ -90,6 +90,7 @@ let package = Package(
         .executableTarget(name: "termspan", dependencies: ["TermspanCommands"], swiftSettings: strict),
 
         .testTarget(name: "TermspanCoreTests", dependencies: ["TermspanCore"], swiftSettings: strict),
+        .testTarget(name: "TermspanSystemTests", dependencies: ["TermspanCore", "TermspanSystem"], swiftSettings: strict),
         .testTarget(name: "TermspanEventsTests", dependencies: ["TermspanEvents"], swiftSettings: strict),
         .testTarget(name: "TermspanConfigurationTests", dependencies: ["TermspanConfiguration"], swiftSettings: strict),
         .testTarget(name: "TermspanSessionsTests", dependencies: ["TermspanSessions"], swiftSettings: strict),

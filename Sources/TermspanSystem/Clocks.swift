@@ -1,0 +1,53 @@
+import CTermspanLinux
+package import TermspanCore
+
+extension BootInstant {
+    /// The moment of the call (CLOCK_BOOTTIME, from the vDSO: no system call).
+    package static func now() -> BootInstant {
+        BootInstant(nanoseconds: termspan_boot_nanoseconds())
+    }
+}
+
+extension WallInstant {
+    /// The moment of the call (CLOCK_REALTIME).
+    package static func now() -> WallInstant {
+        WallInstant(nanoseconds: termspan_wall_nanoseconds())
+    }
+}
+
+extension ClockAnchor {
+    /// Both clocks as they read now: the boot clock is read before and after, and the attempt with the smallest distance counts.
+    package static func now() -> ClockAnchor {
+        var best = ClockAnchor(boot: .zero, wall: WallInstant(nanoseconds: 0))
+        var distance = UInt64.max
+        for _ in 0..<3 {
+            let before = termspan_boot_nanoseconds()
+            let wall = termspan_wall_nanoseconds()
+            let after = termspan_boot_nanoseconds()
+            if after &- before < distance {
+                distance = after &- before
+                best = ClockAnchor(boot: BootInstant(nanoseconds: before &+ distance / 2), wall: WallInstant(nanoseconds: wall))
+            }
+        }
+        return best
+    }
+}
+
+/// Nanoseconds of CLOCK_MONOTONIC, for time limits and measurements inside one process.
+package func monotonicNanoseconds() -> UInt64 {
+    termspan_monotonic_nanoseconds()
+}
+
+/// Blocks the calling thread. Never on the loop's thread.
+package func sleep(for duration: Duration) {
+    termspan_sleep_nanoseconds(UInt64(clamping: duration.wholeNanoseconds))
+}
+
+extension Duration {
+    /// Milliseconds for poll(2) and epoll_wait(2): rounded up, so that a wait is never too short.
+    var pollTimeout: Int32 {
+        let nanoseconds = wholeNanoseconds
+        guard nanoseconds > 0 else { return 0 }
+        return Int32(clamping: (nanoseconds - 1) / 1_000_000 + 1)
+    }
+}

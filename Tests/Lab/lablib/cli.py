@@ -9,7 +9,7 @@ import time
 
 from .client import default_address
 from .host import LabError, tail
-from .image import SUITES
+from .image import DEFAULT_SUITE, SUITES
 from .lab import DESKTOPS, PASSWORD, Lab, all_labs
 
 DESCRIPTION = """\
@@ -47,7 +47,8 @@ def parser():
     sub = add("boot", boot, "build the image if need be and boot the lab",
               "Installs by apt what this machine lacks, builds the image unless it is cached (some minutes, once), "
               "and boots a fresh overlay of it. Harmless when the lab already runs.")
-    sub.add_argument("--suite", choices=SUITES, default=os.environ.get("TERMSPAN_LAB_SUITE") or "bookworm", help="the Debian to boot (default: %(default)s)")
+    sub.add_argument("--suite", choices=SUITES, default=os.environ.get("TERMSPAN_LAB_SUITE") or None,
+                     help=f"the Debian to boot (default: {DEFAULT_SUITE}, or TERMSPAN_LAB_SUITE)")
     sub.add_argument("--old-kernel", action="store_true", help="answer system calls newer than Linux 6.1 with ENOSYS")
     sub.add_argument("--tmpfs", action="store_true", help="keep what the lab writes in memory")
     add("stop", stop, "end the lab with all its clients and remove what it wrote")
@@ -110,10 +111,10 @@ def parser():
 def boot(lab, options):
     begin = time.monotonic()
     if not lab.boot(options.suite, old_kernel=options.old_kernel, in_memory=options.tmpfs):
-        print(f"The lab '{lab.name}' runs already.")
+        print(f"The lab '{lab.name}' ({lab.container.state['suite']}) runs already.")
         return
     name = "" if lab.name == "default" else f" --name {lab.name}"
-    print(f"The lab '{lab.name}' ({options.suite}) runs after {time.monotonic() - begin:.1f} s. Enter it: lab{name} enter. Stop it: lab{name} stop.")
+    print(f"The lab '{lab.name}' ({lab.container.state['suite']}) runs after {time.monotonic() - begin:.1f} s. Enter it: lab{name} enter. Stop it: lab{name} stop.")
 
 
 def stop(lab, options):
@@ -139,9 +140,9 @@ def describe(lab):
     running = lab.running
     sessions = []
     for record in lab.logins() if running else []:
-        rdp = record.get("service") == "xrdp-sesman" and record.get("display")
+        display = record.get("display") if record.get("service") == "xrdp-sesman" else None
         sessions.append({"id": record["id"], "user": record.get("user"), "service": record.get("service", "-"), "display": record.get("display", "-"),
-                         "state": record.get("state"), "connected": (", connected" if lab.has_client(record["user"]) else ", disconnected") if rdp else ""})
+                         "state": record.get("state"), "connected": (", connected" if lab.has_peer(display) else ", disconnected") if display else ""})
     names = ("user", "address", "display", "computer", "size")
     clients = [{"name": client.name} | {name: client.state.get(name, "-") for name in names} | {"connection": "connected" if client.process else "ended"}
                for client in lab.clients()]

@@ -81,11 +81,12 @@ class Container:
         (root / "etc/hostname").write_text(f"lab-{self.name}\n")
         shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
         log = self.run_folder / "nspawn.log"
+        # The limits on files are those that the kernel gives a real process 1, whatever this machine's are.
         supervisor = start_detached(
             self._into_cgroups(self._own_cgroups()) + self._wrapper(old) + [
                 "env", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", "UNIFIED_CGROUP_HIERARCHY=1",
                 "systemd-nspawn", "--register=no", "--keep-unit", "--private-network", "--boot", "--console=pipe",
-                "--link-journal=no", "--resolv-conf=off", "--timezone=off", f"--hostname=lab-{self.name}", f"--directory={root}",
+                "--link-journal=no", "--resolv-conf=off", "--timezone=off", "--rlimit=NOFILE=1024:524288", f"--hostname=lab-{self.name}", f"--directory={root}",
             ], log)
         state = {"name": self.name, "suite": image.suite, "image": str(image.path), "old_kernel": old,
                  "supervisor": supervisor.save(), "booted": time.time()}

@@ -13,7 +13,10 @@ from .host import LabError, run
 from .sources import sources_for, transport_options
 
 SUITES = ("bookworm", "trixie")
+DEFAULT_SUITE = "bookworm"
 RECIPE = Path(__file__).resolve().parent.parent / "image"
+
+WEEK = 7 * 24 * 3600
 
 # Changed when this file builds something else from the same recipe.
 FORMAT = "1"
@@ -50,12 +53,22 @@ class Image:
     def ensure(self, say):
         """Builds the image unless it is there, and returns its folder."""
         if self.path.is_dir():
+            os.utime(self.path)
             return self.path
         cache_folder().mkdir(parents=True, exist_ok=True)
         with _locked(cache_folder() / f".{self.path.name}.lock", say):
             if not self.path.is_dir():
                 self._build(say)
+                self._remove_unused(say)
         return self.path
+
+    def _remove_unused(self, say):
+        """Removes this suite's images of other recipes that no lab runs on and none was made from for a week."""
+        mounts = Path("/proc/self/mounts").read_text()
+        for path in cache_folder().glob(f"{self.suite}-*[0-9a-f]"):
+            if path != self.path and path.is_dir() and f"lowerdir={path}," not in mounts and time.time() - path.stat().st_mtime > WEEK:
+                say(f"removing {path.name}, unused for a week")
+                shutil.rmtree(path)
 
     def _build(self, say):
         begin = time.monotonic()

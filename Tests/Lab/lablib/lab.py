@@ -43,17 +43,21 @@ class Lab:
         """The container's file system, reached from outside. Symlinks in it with absolute targets lead outside: don't follow any."""
         return self.container.root
 
-    def boot(self, suite="bookworm", *, old_kernel=False, in_memory=False):
-        """Boots the lab unless it runs; returns whether it was booted now."""
+    def boot(self, suite=None, *, old_kernel=False, in_memory=False):
+        """Boots the lab unless it runs; returns whether it was booted now.
+
+        A running one is harmless, unless it is not of the suite or the kernel that is asked for.
+        """
         install_missing(self.say)
         with self.container.locked():
             if self.running:
                 state = self.container.state
-                if state["suite"] != suite or state["old_kernel"] != old_kernel:
-                    kernel = " as on an old kernel" if state["old_kernel"] else ""
-                    raise LabError(f"the lab '{self.name}' already runs {state['suite']}{kernel}: stop it first, or take another --name")
+                if suite not in (None, state["suite"]) or (old_kernel and not state["old_kernel"]):
+                    kernel = "an old kernel's" if state["old_kernel"] else "all"
+                    raise LabError(f"the lab '{self.name}' already runs {state['suite']} with {kernel} system calls: "
+                                   "stop it first, or take another --name")
                 return False
-            image = images.Image(suite)
+            image = images.Image(suite or images.DEFAULT_SUITE)
             image.ensure(self.say)
             said = self.container.boot(image, old=old_kernel, in_memory=in_memory)
             if said != "running":
@@ -175,7 +179,11 @@ class Lab:
 
     def has_client(self, user):
         """Whether xrdp is connected to the session's X server, that is whether the session has a client."""
-        number = self.display(user).lstrip(":")
+        return self.has_peer(self.display(user))
+
+    def has_peer(self, display):
+        """Whether xrdp is connected to the X server of a display inside: told by the kernel, not by xrdp."""
+        number = display.lstrip(":").split(".")[0]
         table = Path(f"/proc/{self.container.require_init().pid}/net/unix").read_text()
         return re.search(rf" 0001 03 +\d+ \S*/xrdp_display_{number}$", table, re.MULTILINE) is not None
 

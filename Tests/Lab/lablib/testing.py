@@ -9,8 +9,9 @@
             self.lab.login("user1")
 
 The first test case that needs it boots the lab, or takes the one that runs. TERMSPAN_LAB_NAME names it
-(default: 'test'), TERMSPAN_LAB_SUITE its suite. A lab that was booted here is stopped at the end of the
-run, unless TERMSPAN_LAB_KEEP is set; one that ran before is left running.
+(default: 'test'), TERMSPAN_LAB_SUITE its suite, and TERMSPAN_LAB_OLD_KERNEL=1 takes newer system calls away.
+A lab that was booted here is stopped at the end of the run, unless TERMSPAN_LAB_KEEP is set; one that ran before
+is left running.
 """
 
 import atexit
@@ -24,9 +25,8 @@ from .lab import Lab
 @functools.cache
 def shared_lab():
     lab = Lab(os.environ.get("TERMSPAN_LAB_NAME") or "test")
-    suite = os.environ.get("TERMSPAN_LAB_SUITE") or (lab.container.state.get("suite") if lab.running else None) or "bookworm"
-    old_kernel = bool(lab.container.state.get("old_kernel")) if lab.running else bool(os.environ.get("TERMSPAN_LAB_OLD_KERNEL"))
-    if lab.boot(suite, old_kernel=old_kernel) and not os.environ.get("TERMSPAN_LAB_KEEP"):
+    booted = lab.boot(os.environ.get("TERMSPAN_LAB_SUITE") or None, old_kernel=bool(os.environ.get("TERMSPAN_LAB_OLD_KERNEL")))
+    if booted and not os.environ.get("TERMSPAN_LAB_KEEP"):
         atexit.register(lab.stop)
     return lab
 

@@ -30,8 +30,7 @@ class MachineTests(LabTestCase):
 
     def test_booting_again_is_harmless(self):
         init = self.lab.container.init
-        suite = self.lab.container.state["suite"]
-        self.assertFalse(self.lab.boot(suite, old_kernel=self.lab.container.state["old_kernel"]))
+        self.assertFalse(self.lab.boot())
         self.assertEqual(self.lab.container.init, init)
 
     def test_enter_passes_input_output_and_exit_code(self):

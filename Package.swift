@@ -93,6 +93,8 @@ let package = Package(
         .testTarget(name: "TermspanSystemTests", dependencies: ["TermspanCore", "TermspanSystem"], swiftSettings: strict),
         .testTarget(name: "TermspanEventsTests", dependencies: ["TermspanEvents"], swiftSettings: strict),
         .testTarget(name: "TermspanConfigurationTests", dependencies: ["TermspanConfiguration"], swiftSettings: strict),
+        .testTarget(
+            name: "TermspanAccountingTests", dependencies: ["TermspanAccounting", "TermspanCore", "TermspanEvents"], swiftSettings: strict),
         .testTarget(name: "TermspanSessionsTests", dependencies: ["TermspanSessions"], swiftSettings: strict),
     ]
 )

@@ -154,11 +154,10 @@ package struct SessionTimeline: Sendable {
         func holds(_ condition: Condition) -> Bool { counts[Int(condition.rawValue)] > 0 }
         if holds(.suspended) { return .suspended }
         if holds(.paused) { return .paused }
-        if holds(.unknown) { return .unknown }
+        // A moment of which nothing is stored is not known either.
+        if holds(.unknown) || !focused { return .unknown }
         if holds(.disconnected) { return .disconnected }
         if holds(.locked) { return .locked }
-        // A moment of which nothing is stored is not known either.
-        guard focused else { return .unknown }
         if holds(.active) { return .active }
         return holds(.passive) ? .passive : .inactive
     }

@@ -1,0 +1,14 @@
+# shellcheck shell=sh
+# Sourced by login shells: a user whose activity is recorded is told so at logon, where somebody can read it.
+
+case $- in
+    *i*)
+        TERMSPAN_NOTICE="/run/termspan/notice/$(id -u)"
+        if [ -t 1 ] && [ -s "$TERMSPAN_NOTICE" ]; then
+            printf '\n'
+            cat "$TERMSPAN_NOTICE"
+            printf '\n'
+        fi
+        unset TERMSPAN_NOTICE
+        ;;
+esac

@@ -54,7 +54,10 @@ let package = Package(
             dependencies: ["CSystemd", "CTermspanLinux", "TermspanCore", "TermspanSystem", "TermspanBus"], swiftSettings: strict),
         .target(
             name: "TermspanStore",
-            dependencies: ["TermspanCore", "TermspanAccounting", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: [
+                "TermspanCore", "TermspanEvents", "TermspanAccounting", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ],
             swiftSettings: strict),
 
         .target(

@@ -1,0 +1,63 @@
+package import TermspanCore
+
+/// Who is tracked, and what holds for users nobody has decided about.
+package struct Policy: Equatable, Sendable {
+    /// One decision about one user.
+    package struct Row: Equatable, Sendable {
+        package var user: UserIdentity
+        package var tracked: Bool
+        package var level: PrivacyLevel
+        package var since: WallInstant
+        /// Who decided: a login or "root".
+        package var by: String
+        package var reason: String
+
+        package init(user: UserIdentity, tracked: Bool, level: PrivacyLevel, since: WallInstant, by: String, reason: String) {
+            self.user = user
+            self.tracked = tracked
+            self.level = level
+            self.since = since
+            self.by = by
+            self.reason = reason
+        }
+    }
+
+    /// One setting: "new-users" is "tracked" or "untracked". Others are kept for newer versions.
+    package struct Setting: Equatable, Sendable {
+        package var key: String
+        package var value: String
+        package var since: WallInstant
+        package var by: String
+        package var reason: String
+    }
+
+    package var rows: [Row] = []
+    package var settings: [Setting] = []
+
+    package init() {}
+
+    /// Users nobody has decided about are tracked only where that was decided.
+    package var newUsersAreTracked: Bool { settings.first { $0.key == "new-users" }?.value == "tracked" }
+
+    /// Whether the user is tracked now.
+    package func tracks(_ user: UserIdentity) -> Bool {
+        rows.first { $0.user == user }?.tracked ?? newUsersAreTracked
+    }
+
+    /// The user's level.
+    package func level(of user: UserIdentity) -> PrivacyLevel {
+        rows.first { $0.user == user }?.level ?? .basic
+    }
+}
+
+/// One entry of the record of policy changes, which only grows.
+package struct PolicyChange: Equatable, Sendable {
+    package var at: WallInstant
+    package var by: String
+    /// Nil for a setting.
+    package var user: UserIdentity?
+    /// "tracked", "level", or a setting's name.
+    package var key: String
+    package var value: String
+    package var reason: String
+}

@@ -1,0 +1,53 @@
+import GRDB
+
+/// What went wrong with the store.
+package struct StoreError: Error, Equatable, CustomStringConvertible {
+    package enum Code: Sendable {
+        /// A newer version of Termspan wrote the file.
+        case newerSchema
+        /// The file is something else, or damaged.
+        case notAStore
+        /// There is no such file.
+        case missing
+        /// The disk is full or does not answer.
+        case storage
+        /// Somebody else has the file locked.
+        case busy
+        /// Anything else that SQLite says.
+        case database
+    }
+
+    package var code: Code
+    /// What was being done.
+    package var operation: String
+    /// What SQLite says.
+    package var message: String
+
+    package init(_ code: Code, _ operation: String, _ message: String) {
+        self.code = code
+        self.operation = operation
+        self.message = message
+    }
+
+    init(_ error: any Error, _ operation: String) {
+        if let error = error as? StoreError {
+            self = error
+            return
+        }
+        guard let error = error as? DatabaseError else {
+            self.init(.database, operation, String(describing: error))
+            return
+        }
+        let code: Code =
+            switch error.resultCode {
+            case .SQLITE_NOTADB, .SQLITE_CORRUPT, .SQLITE_FORMAT: .notAStore
+            case .SQLITE_FULL, .SQLITE_IOERR: .storage
+            case .SQLITE_BUSY, .SQLITE_LOCKED: .busy
+            case .SQLITE_CANTOPEN: .missing
+            default: .database
+            }
+        self.init(code, operation, "\(error.message ?? "") (\(error.extendedResultCode.rawValue))")
+    }
+
+    package var description: String { "\(operation): \(message)" }
+}

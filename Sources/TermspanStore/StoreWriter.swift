@@ -1,0 +1,487 @@
+import GRDB
+import GRDBSQLite
+import Glibc
+import TermspanAccounting
+package import TermspanCore
+import TermspanEvents
+
+/// The one writer of the store. Every call is synchronous and durable when it returns; use it from one thread.
+///
+/// SQLite in WAL mode with synchronous=FULL: what a call acknowledged survives the process's death and a loss of power.
+package final class StoreWriter {
+    private let queue: DatabaseQueue
+    /// The row of the boot that this process runs in.
+    private let boot: Int64
+    private let machine: Int64
+    private var anchors: ClockAnchors
+    private var sessionRows: [UUIDv7: Int64] = [:]
+    private var userRows: [UserIdentity: Int64] = [:]
+    private var applicationRows: [Application: Int64] = [:]
+    /// Beyond this many names the cache starts anew; hostile classes can't grow it.
+    private static let cached = 4096
+
+    /// Opens the store, creating or migrating it where needed.
+    ///
+    /// - Parameters:
+    ///   - path: the database file; its folder must exist. A new file gets mode 0640 and the process's group.
+    ///   - machine: an identity derived from machine-id(5) for this application, never the machine id itself.
+    ///   - boot: the kernel's boot id.
+    ///   - anchor: both clocks as they read now.
+    /// - Throws: `.newerSchema` if a newer version wrote the file, which then stays as it is.
+    package static func open(path: String, machine: ID128, boot: ID128, anchor: ClockAnchor) throws(StoreError) -> StoreWriter {
+        do {
+            // SQLite gives its -wal and -shm the mode of the database file.
+            let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o640)
+            guard descriptor >= 0 else {
+                throw StoreError(errno == ENOENT ? .missing : .storage, "open \(path)", String(cString: strerror(errno)))
+            }
+            close(descriptor)
+            var configuration = GRDB.Configuration()
+            configuration.label = "termspan-store"
+            configuration.busyMode = .timeout(5)
+            let queue = try DatabaseQueue(path: path, configuration: configuration)
+            let migrator = Schema.migrator
+            try queue.writeWithoutTransaction { db in
+                let applicationID = try Int32.fetchOne(db, sql: "PRAGMA application_id") ?? 0
+                let isEmpty = try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") == 0
+                guard applicationID == Schema.applicationID || (isEmpty && applicationID == 0) else {
+                    throw StoreError(.notAStore, "open \(path)", "another program's database")
+                }
+                guard try !migrator.hasBeenSuperseded(db) else {
+                    throw StoreError(
+                        .newerSchema, "open \(path)", "written by a newer version of Termspan; install that or move the file away")
+                }
+                if isEmpty { try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL") }
+                try db.execute(sql: "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864")
+                // Readers without write access need -wal and -shm to stay when the collector stops.
+                var persist: CInt = 1
+                sqlite3_file_control(db.sqliteConnection, nil, SQLITE_FCNTL_PERSIST_WAL, &persist)
+            }
+            try migrator.migrate(queue)
+            return try StoreWriter(queue: queue, machine: machine, boot: boot, anchor: anchor)
+        } catch {
+            throw StoreError(error, "open \(path)")
+        }
+    }
+
+    private init(queue: DatabaseQueue, machine: ID128, boot: ID128, anchor: ClockAnchor) throws {
+        self.queue = queue
+        (self.machine, self.boot, anchors) = try queue.write { db in
+            let machineKey = DatabaseBytes(machine.bytes)
+            try db.execute(
+                sql: "INSERT INTO machine (machine_id, uuid) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                arguments: [machineKey, DatabaseBytes(UUIDv7(at: anchor.wall).bytes)])
+            let machine = try Int64.fetchOne(db, sql: "SELECT id FROM machine WHERE machine_id = ?", arguments: [machineKey]) ?? 0
+            let bootKey = DatabaseBytes(boot.bytes)
+            try db.execute(
+                sql: "INSERT INTO boot (machine, boot_id) VALUES (?, ?) ON CONFLICT DO NOTHING", arguments: [machine, bootKey])
+            let row =
+                try Int64.fetchOne(
+                    db, sql: "SELECT id FROM boot WHERE machine = ? AND boot_id = ?", arguments: [machine, bootKey]) ?? 0
+            // Within a boot only steps of the clock make new anchors: what was given a wall time keeps it.
+            var anchors = try Self.anchors(db, boot: row)
+            if anchors.anchors.isEmpty || Self.stepped(anchors, anchor) {
+                try Self.insert(db, anchor, boot: row)
+                anchors = try Self.anchors(db, boot: row)
+            }
+            return (machine, row, anchors)
+        }
+    }
+
+    /// How far wall and boot clock may drift apart (NTP slews) before it counts as a step.
+    private static let stepLimit = Duration.milliseconds(500)
+
+    private static func stepped(_ anchors: ClockAnchors, _ anchor: ClockAnchor) -> Bool {
+        guard let expected = anchors.wall(at: anchor.boot) else { return true }
+        let difference = expected.duration(to: anchor.wall)
+        return difference > stepLimit || difference < .zero - stepLimit
+    }
+
+    private static func insert(_ db: Database, _ anchor: ClockAnchor, boot: Int64) throws {
+        try db.cachedStatement(sql: "INSERT INTO clock_anchor VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+            .execute(arguments: [boot, anchor.boot.stored, anchor.wall.nanoseconds])
+    }
+
+    static func anchors(_ db: Database, boot: Int64) throws -> ClockAnchors {
+        let rows = try Row.fetchAll(
+            db.cachedStatement(sql: "SELECT at, wall FROM clock_anchor WHERE boot = ?"), arguments: [boot])
+        return ClockAnchors(rows.map { ClockAnchor(boot: BootInstant(stored: $0[0]), wall: WallInstant(nanoseconds: $0[1])) })
+    }
+
+    private func transaction<T>(_ operation: String, _ body: (Database) throws -> T) throws(StoreError) -> T {
+        do {
+            return try queue.write(body)
+        } catch {
+            // What the transaction put into the caches may never have become true.
+            sessionRows.removeAll()
+            userRows.removeAll()
+            applicationRows.removeAll()
+            throw StoreError(error, operation)
+        }
+    }
+
+    // MARK: Activity
+
+    /// Makes everything in the batch durable, or nothing of it. A batch may be written again.
+    @discardableResult
+    package func write(_ batch: StoreBatch) throws(StoreError) -> WriteResult {
+        let before = anchors
+        do throws(StoreError) {
+            return try transaction("write") { db in
+                var result = WriteResult()
+                func count(_ isNew: Bool) {
+                    if isNew { result.written += 1 } else { result.repeated += 1 }
+                }
+                func withSession(_ uuid: UUIDv7, _ valid: Bool = true, _ body: (Int64) throws -> Void) throws {
+                    guard valid, let row = try self.row(of: uuid, db) else {
+                        result.rejected += 1
+                        return
+                    }
+                    try body(row)
+                }
+                if !batch.anchors.isEmpty {
+                    for anchor in batch.anchors { try Self.insert(db, anchor, boot: self.boot) }
+                    self.anchors = try Self.anchors(db, boot: self.boot)
+                }
+                if let seen = batch.seen {
+                    try db.cachedStatement(sql: "UPDATE boot SET seen = ? WHERE id = ? AND seen < ?")
+                        .execute(arguments: [seen.stored, self.boot, seen.stored])
+                }
+                for session in batch.sessions {
+                    count(try self.insert(session, db))
+                }
+                for event in batch.events {
+                    try withSession(event.session) { row in
+                        try db.cachedStatement(
+                            sql: """
+                                INSERT INTO session_event (session, at, kind, client_address, client_name)
+                                VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                                """
+                        ).execute(arguments: [
+                            row, event.change.at.stored, event.change.kind.rawValue, event.clientAddress.nonEmpty,
+                            event.clientName.nonEmpty,
+                        ])
+                        count(db.changesCount > 0)
+                    }
+                }
+                for focus in batch.focus {
+                    try withSession(focus.session, focus.span.length > 0) { row in
+                        let application = try focus.application.map { try self.row(of: $0, db) }
+                        try db.cachedStatement(
+                            sql: """
+                                INSERT INTO focus_interval (session, start, length, application, switches)
+                                VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                                """
+                        ).execute(arguments: [
+                            row, focus.span.start.stored, Int64(clamping: focus.span.length), application, focus.switches,
+                        ])
+                        count(db.changesCount > 0)
+                    }
+                }
+                for burst in batch.bursts {
+                    let span = TimeSpan(start: burst.burst.start, end: burst.burst.end)
+                    try withSession(burst.session, span.end >= span.start) { row in
+                        try db.cachedStatement(
+                            sql: "INSERT INTO input_burst (session, start, length, origin) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+                        ).execute(arguments: [row, span.start.stored, Int64(clamping: span.length), burst.burst.origin.rawValue])
+                        count(db.changesCount > 0)
+                    }
+                }
+                for unknown in batch.unknowns {
+                    let span = TimeSpan(start: unknown.interval.start, end: unknown.interval.end)
+                    try withSession(unknown.session, span.length > 0) { row in
+                        try db.cachedStatement(
+                            sql: """
+                                INSERT INTO unknown_interval (session, start, length, reason, lost)
+                                VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                                """
+                        ).execute(arguments: [
+                            row, span.start.stored, Int64(clamping: span.length), unknown.interval.reason.rawValue,
+                            Int64(clamping: unknown.interval.lost),
+                        ])
+                        count(db.changesCount > 0)
+                    }
+                }
+                for checkpoint in batch.checkpoints {
+                    try withSession(checkpoint.session) { row in
+                        try db.cachedStatement(
+                            sql: """
+                                INSERT INTO lane_checkpoint (session, generation, attempted_at, head, state) VALUES (?, ?, ?, ?, ?)
+                                ON CONFLICT DO UPDATE SET generation = excluded.generation, attempted_at = excluded.attempted_at,
+                                    head = excluded.head, state = excluded.state
+                                """
+                        ).execute(arguments: [
+                            row, Int64(bitPattern: checkpoint.generation), Int64(bitPattern: checkpoint.attemptedAt),
+                            Int64(bitPattern: checkpoint.head), DatabaseBytes(checkpoint.state.bytes),
+                        ])
+                    }
+                }
+                for end in batch.ended {
+                    try withSession(end.session) { row in
+                        count(try self.end(row, at: end.at, reason: end.reason, anchors: self.anchors, db))
+                    }
+                }
+                return result
+            }
+        } catch {
+            anchors = before
+            throw error
+        }
+    }
+
+    /// Says whether it is new.
+    private func insert(_ session: SessionRecord, _ db: Database) throws -> Bool {
+        if try row(of: session.uuid, db) != nil { return false }
+        let wall = anchors.wall(at: session.start) ?? WallInstant(nanoseconds: 0)
+        let user = try row(of: session.user, at: wall, db)
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO session (uuid, boot, user, number, stack, start, start_wall, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                """
+        ).execute(arguments: [
+            DatabaseBytes(session.uuid.bytes), boot, user, session.id.rawValue, session.stack, session.start.stored, wall.nanoseconds,
+            try revision("session", db),
+        ])
+        sessionRows[session.uuid] = db.lastInsertedRowID
+        return true
+    }
+
+    /// Ends a session; its checkpoint goes. Says whether it was open.
+    @discardableResult
+    private func end(_ row: Int64, at moment: BootInstant, reason: EndReason, anchors: ClockAnchors, _ db: Database) throws -> Bool {
+        try db.cachedStatement(sql: "DELETE FROM lane_checkpoint WHERE session = ?").execute(arguments: [row])
+        guard
+            let start = try Int64.fetchOne(
+                db.cachedStatement(sql: "SELECT start FROM session WHERE id = ? AND end IS NULL"), arguments: [row])
+        else { return false }
+        let end = max(moment.stored, start)
+        let wall = anchors.wall(at: BootInstant(stored: end)) ?? WallInstant(nanoseconds: 0)
+        try db.cachedStatement(sql: "UPDATE session SET end = ?, end_wall = ?, end_reason = ?, revision = ? WHERE id = ?")
+            .execute(arguments: [end, wall.nanoseconds, reason.rawValue, try revision("session", db), row])
+        return true
+    }
+
+    private func revision(_ name: String, _ db: Database) throws -> Int64 {
+        try Int64.fetchOne(
+            db.cachedStatement(sql: "UPDATE revision SET value = value + 1 WHERE name = ? RETURNING value"), arguments: [name]) ?? 0
+    }
+
+    private func row(of session: UUIDv7, _ db: Database) throws -> Int64? {
+        if let row = sessionRows[session] { return row }
+        let row = try Int64.fetchOne(
+            db.cachedStatement(sql: "SELECT id FROM session WHERE uuid = ?"), arguments: [DatabaseBytes(session.bytes)])
+        if sessionRows.count >= Self.cached { sessionRows.removeAll(keepingCapacity: true) }
+        sessionRows[session] = row
+        return row
+    }
+
+    private func row(of application: Application, _ db: Database) throws -> Int64 {
+        if let row = applicationRows[application] { return row }
+        let key = DatabaseBytes(application.key)
+        try db.cachedStatement(sql: "INSERT INTO application (key, executable, class) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+            .execute(arguments: [key, application.executable, application.windowClass])
+        let row =
+            try Int64.fetchOne(db.cachedStatement(sql: "SELECT id FROM application WHERE key = ?"), arguments: [key]) ?? 0
+        if applicationRows.count >= Self.cached { applicationRows.removeAll(keepingCapacity: true) }
+        applicationRows[application] = row
+        return row
+    }
+
+    private func row(of user: UserIdentity, at moment: WallInstant, _ db: Database) throws -> Int64 {
+        if let row = userRows[user] { return row }
+        func owner(_ kind: String, _ value: String) throws -> Int64? {
+            try Int64.fetchOne(
+                db,
+                sql: "SELECT user FROM user_identifier WHERE kind = ? AND value = ? AND machine = ? AND until IS NULL",
+                arguments: [kind, value, machine])
+        }
+        let identifiers = [("login", user.login), ("uid", String(user.uid))]
+        let owners = try identifiers.map { try owner($0.0, $0.1) }
+        if let known = owners[0], owners[1] == known {
+            userRows[user] = known
+            return known
+        }
+        // Somebody else from now on: whoever had the login or the uid has it no longer.
+        for case let owner? in owners {
+            try db.execute(
+                sql: "UPDATE user_identifier SET until = ? WHERE user = ? AND machine = ? AND until IS NULL",
+                arguments: [moment.nanoseconds, owner, machine])
+        }
+        userRows.removeAll()
+        try db.execute(sql: "INSERT INTO user (uuid) VALUES (?)", arguments: [DatabaseBytes(UUIDv7(at: moment).bytes)])
+        let row = db.lastInsertedRowID
+        for (kind, value) in identifiers {
+            try db.execute(
+                sql: "INSERT INTO user_identifier (user, kind, machine, value) VALUES (?, ?, ?, ?)",
+                arguments: [row, kind, machine, value])
+        }
+        userRows[user] = row
+        return row
+    }
+
+    // MARK: Restart
+
+    /// The checkpoints of this boot's open sessions.
+    package func lastCheckpoints() throws(StoreError) -> [LaneCheckpoint] {
+        try sessionsOpen().compactMap(\.checkpoint)
+    }
+
+    /// The open sessions of this boot.
+    package func sessionsOpen() throws(StoreError) -> [OpenSession] {
+        try transaction("read open sessions") { db in
+            try self.openSessions(db, "s.boot = ?", [self.boot]).map(\.session)
+        }
+    }
+
+    /// Ends the sessions that other boots left open, at the last moment of which anything is durable, with what was open in their folds.
+    ///
+    /// - Returns: the sessions that were ended, as they were.
+    @discardableResult
+    package func closeSessionsOfOtherBoots() throws(StoreError) -> [OpenSession] {
+        let stale = try transaction("read other boots' sessions") { db in
+            try self.openSessions(db, "s.boot <> ?", [self.boot])
+        }
+        for (row, boot, session) in stale {
+            var batch = StoreBatch()
+            if let checkpoint = session.checkpoint {
+                var fold = SessionFold(checkpoint.state)
+                // What had the focus then is known by its class only: its process is gone.
+                fold.end(at: session.lastDurable) { batch.append($0, of: session.record.uuid) { _ in nil } }
+            }
+            try write(batch)
+            _ = try transaction("end session") { db in
+                try self.end(row, at: session.lastDurable, reason: .reboot, anchors: Self.anchors(db, boot: boot), db)
+            }
+        }
+        return stale.map(\.session)
+    }
+
+    private func openSessions(
+        _ db: Database, _ condition: String, _ arguments: StatementArguments
+    ) throws -> [(row: Int64, boot: Int64, session: OpenSession)] {
+        let rows = try Row.fetchAll(
+            db,
+            sql: """
+                SELECT s.id, s.uuid, s.number, s.stack, s.start, s.boot, b.boot_id,
+                    l.value AS login, u.value AS uid,
+                    c.generation, c.attempted_at, c.head, c.state,
+                    max(s.start, b.seen,
+                        coalesce((SELECT max(at) FROM session_event WHERE session = s.id), 0),
+                        coalesce((SELECT start + length FROM focus_interval WHERE session = s.id ORDER BY start DESC LIMIT 1), 0),
+                        coalesce((SELECT start + length FROM input_burst WHERE session = s.id ORDER BY start DESC LIMIT 1), 0),
+                        coalesce((SELECT start + length FROM unknown_interval WHERE session = s.id ORDER BY start DESC LIMIT 1), 0)
+                    ) AS last
+                FROM session s JOIN boot b ON b.id = s.boot
+                JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = s.user AND kind = 'login')
+                JOIN user_identifier u ON u.id = (SELECT max(id) FROM user_identifier WHERE user = s.user AND kind = 'uid')
+                LEFT JOIN lane_checkpoint c ON c.session = s.id
+                WHERE s.end IS NULL AND \(condition) ORDER BY s.id
+                """, arguments: arguments)
+        return rows.compactMap { row in
+            guard let uuid = UUIDv7(bytes: row["uuid"] as DatabaseBytes), let bootID = ID128(bytes: row["boot_id"] as DatabaseBytes) else {
+                return nil
+            }
+            let user = UserIdentity(login: row["login"], uid: UInt32(row["uid"] as String) ?? .max)
+            let record = SessionRecord(
+                uuid: uuid, id: SessionID(rawValue: UInt32(clamping: row["number"] as Int64)), user: user, stack: row["stack"],
+                start: BootInstant(stored: row["start"]))
+            var last = BootInstant(stored: row["last"])
+            var checkpoint: LaneCheckpoint?
+            if let bytes = row["state"] as DatabaseBytes?, let state = SessionFold.State(bytes: bytes) {
+                last = max(last, state.latest)
+                checkpoint = LaneCheckpoint(
+                    session: uuid, generation: UInt64(bitPattern: row["generation"]), attemptedAt: UInt64(bitPattern: row["attempted_at"]),
+                    head: UInt64(bitPattern: row["head"]), state: state)
+            }
+            return (row["id"], row["boot"], OpenSession(record: record, boot: bootID, lastDurable: last, checkpoint: checkpoint))
+        }
+    }
+
+    // MARK: Policy
+
+    /// The policy as it is.
+    package func policy() throws(StoreError) -> Policy {
+        try transaction("read policy") { try Policy($0) }
+    }
+
+    /// Decides about one user and records who did and why.
+    ///
+    /// - Parameter level: nil leaves the user's level as it is.
+    /// - Returns: the decision that now holds, and whether anything changed.
+    package func setTracking(
+        _ user: UserIdentity, tracked: Bool, level: PrivacyLevel? = nil, by: String, reason: String, at moment: WallInstant
+    ) throws(StoreError) -> (row: Policy.Row, changed: Bool) {
+        try transaction("set tracking") { db in
+            let row = try self.row(of: user, at: moment, db)
+            let old = try Policy(db).rows.first { $0.user == user }
+            let new = Policy.Row(
+                user: user, tracked: tracked, level: level ?? old?.level ?? .basic, since: moment, by: by, reason: reason)
+            if let old, old.tracked == new.tracked, old.level == new.level { return (old, false) }
+            try db.execute(
+                sql: """
+                    INSERT INTO tracking (user, tracked, level, since, by, reason, revision) VALUES (?, ?, ?, ?, ?, ?, ?)
+                    ON CONFLICT DO UPDATE SET tracked = excluded.tracked, level = excluded.level, since = excluded.since,
+                        by = excluded.by, reason = excluded.reason, revision = excluded.revision
+                    """,
+                arguments: [
+                    row, new.tracked ? 1 : 0, new.level.rawValue, moment.nanoseconds, by, reason, try self.revision("tracking", db),
+                ])
+            if old?.tracked != new.tracked {
+                try self.record(db, moment, by, row, "tracked", new.tracked ? "true" : "false", reason)
+            }
+            if (old?.level ?? .basic) != new.level { try self.record(db, moment, by, row, "level", new.level.name, reason) }
+            return (new, true)
+        }
+    }
+
+    /// Changes a setting and records who did and why. Which keys and values there are is the caller's to check.
+    ///
+    /// - Returns: whether anything changed.
+    package func set(
+        _ key: String, to value: String, by: String, reason: String, at moment: WallInstant
+    ) throws(StoreError) -> Bool {
+        try transaction("set \(key)") { db in
+            if try String.fetchOne(db, sql: "SELECT value FROM setting WHERE key = ?", arguments: [key]) == value { return false }
+            try db.execute(
+                sql: """
+                    INSERT INTO setting (key, value, since, by, reason, revision) VALUES (?, ?, ?, ?, ?, ?)
+                    ON CONFLICT DO UPDATE SET value = excluded.value, since = excluded.since, by = excluded.by,
+                        reason = excluded.reason, revision = excluded.revision
+                    """, arguments: [key, value, moment.nanoseconds, by, reason, try self.revision("setting", db)])
+            try self.record(db, moment, by, nil, key, value, reason)
+            return true
+        }
+    }
+
+    private func record(
+        _ db: Database, _ moment: WallInstant, _ by: String, _ user: Int64?, _ key: String, _ value: String, _ reason: String
+    ) throws {
+        try db.execute(
+            sql: "INSERT INTO policy_change (at, by, user, key, value, reason) VALUES (?, ?, ?, ?, ?, ?)",
+            arguments: [moment.nanoseconds, by, user, key, value, reason])
+    }
+}
+
+extension Policy {
+    init(_ db: Database) throws {
+        self.init()
+        rows = try GRDB.Row.fetchAll(
+            db,
+            sql: """
+                SELECT l.value AS login, u.value AS uid, t.* FROM tracking t
+                JOIN user_identifier l ON l.user = t.user AND l.kind = 'login' AND l.until IS NULL
+                JOIN user_identifier u ON u.user = t.user AND u.kind = 'uid' AND u.until IS NULL
+                ORDER BY login
+                """
+        ).compactMap { row in
+            guard let uid = UInt32(row["uid"] as String) else { return nil }
+            return Row(
+                user: UserIdentity(login: row["login"], uid: uid), tracked: (row["tracked"] as Int64) != 0,
+                level: PrivacyLevel(rawValue: UInt8(clamping: row["level"] as Int64)) ?? .basic,
+                since: WallInstant(nanoseconds: row["since"]), by: row["by"], reason: row["reason"])
+        }
+        settings = try GRDB.Row.fetchAll(db, sql: "SELECT key, value, since, by, reason FROM setting ORDER BY key").map {
+            Setting(key: $0[0], value: $0[1], since: WallInstant(nanoseconds: $0[2]), by: $0[3], reason: $0[4])
+        }
+    }
+}

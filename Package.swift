@@ -32,6 +32,7 @@ let package = Package(
             name: "CXCB",
             linkerSettings: ["xcb-sync", "xcb-res", "xcb-xinput", "xcb", "Xau", "Xdmcp"].map { .linkedLibrary($0) }),
         .target(name: "CTermspanLinux"),
+        .target(name: "CTermspanProbe"),
 
         // Values and pure logic.
         .target(name: "TermspanCore", swiftSettings: strict),
@@ -45,7 +46,9 @@ let package = Package(
             name: "TermspanControl", dependencies: ["CTermspanLinux", "TermspanCore", "TermspanSystem"], swiftSettings: strict),
         .target(
             name: "TermspanX11",
-            dependencies: ["CXCB", "TermspanCore", "TermspanEvents", "TermspanSystem", "TermspanRing", "TermspanControl"],
+            dependencies: [
+                "CXCB", "CTermspanProbe", "TermspanCore", "TermspanEvents", "TermspanSystem", "TermspanRing", "TermspanControl",
+            ],
             swiftSettings: strict),
         .target(name: "TermspanBus", dependencies: ["CSystemd", "TermspanCore", "TermspanSystem"], swiftSettings: strict),
         .target(name: "TermspanJournal", dependencies: ["CSystemd", "TermspanCore"], swiftSettings: strict),
@@ -98,6 +101,14 @@ let package = Package(
         .testTarget(name: "TermspanConfigurationTests", dependencies: ["TermspanConfiguration"], swiftSettings: strict),
         .testTarget(
             name: "TermspanAccountingTests", dependencies: ["TermspanAccounting", "TermspanCore", "TermspanEvents"], swiftSettings: strict),
+        .testTarget(name: "TermspanControlTests", dependencies: ["TermspanControl"], swiftSettings: strict),
+        .testTarget(
+            name: "TermspanX11Tests",
+            dependencies: [
+                "TermspanX11", "TermspanControl", "TermspanCore", "TermspanEvents", "TermspanRing", "TermspanSystem",
+                "termspan-probe",
+            ],
+            swiftSettings: strict),
         .testTarget(name: "TermspanSessionsTests", dependencies: ["TermspanSessions"], swiftSettings: strict),
     ]
 )

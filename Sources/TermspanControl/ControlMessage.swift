@@ -79,6 +79,8 @@ package enum ProbeFailure: UInt8, CaseIterable, Sendable {
     case lane = 5
     /// The collector sent what the protocol does not have.
     case `protocol` = 6
+    /// The probe could not give up the system calls that it must not have.
+    case confinement = 7
 
     /// One line for people.
     package var explanation: String {
@@ -88,6 +90,7 @@ package enum ProbeFailure: UInt8, CaseIterable, Sendable {
         case .timeout: "the X server did not answer in time"
         case .connectionLost: "the connection to the X server ended"
         case .lane: "the lane is not of a known form"
+        case .confinement: "the system-call filter could not be installed"
         case .protocol: "a message on the control channel was not understood"
         }
     }

@@ -1,0 +1,37 @@
+import TermspanEvents
+
+/// How long ago the display's input devices were used, real ones apart from those through which programs send input.
+///
+/// Real devices reset their own counter and the display's; XTEST resets the counter of its own slave device and the display's;
+/// XResetScreenSaver resets all at once; XWarpPointer resets that of the device that was used last, so a jiggler that warps can
+/// look real. What comes out is a hint.
+struct DeviceIdleTimes {
+    /// The least of the real slave devices' counters in milliseconds; nil where there is none.
+    private(set) var real: Int64?
+    /// The same of the XTEST slave devices.
+    private(set) var synthetic: Int64?
+
+    /// Counters are read one after the other and the display's before them.
+    static let tolerance: Int64 = 250
+
+    mutating func add(_ idle: Int64, isSynthetic: Bool) {
+        if isSynthetic {
+            synthetic = min(synthetic ?? .max, idle)
+        } else {
+            real = min(real ?? .max, idle)
+        }
+    }
+
+    /// The origin of the input after which the display's own counter has the value `idle`.
+    ///
+    /// Unknown when both kinds of device claim it: a reset of all, or a server none of whose devices was ever used.
+    func origin(idle: Int64) -> InputOrigin {
+        let (latest, overflow) = idle.addingReportingOverflow(Self.tolerance)
+        guard !overflow else { return .unknown }
+        switch (real.map { $0 <= latest } ?? false, synthetic.map { $0 <= latest } ?? false) {
+        case (true, false): return .device
+        case (false, true): return .synthetic
+        case (true, true), (false, false): return .unknown
+        }
+    }
+}

@@ -1,0 +1,193 @@
+import CXCB
+import TermspanControl
+import TermspanCore
+import TermspanEvents
+import TermspanSystem
+
+/// Watches one X server: which window is active, and whether there is input.
+///
+/// It is told by events and sleeps without a limit between them. What it selects is written down at `WindowWatch` and
+/// `InputMonitor`; it never asks for a key, and nothing that it selects tells of a single one.
+struct Probe: ~Copyable {
+    private var session: XSession
+    private var lane: EventLane
+    private let features: ProbeFeatures
+    private let atoms: Atoms
+    private let counters: IdleCounters
+    private let alarm: UInt32
+    private let alarmEvent: UInt8
+    private var monitor: InputMonitor
+    private var watch: WindowWatch
+    private var focus: Focus
+    private var limiter = WakeLimiter()
+
+    private var namesProcesses: Bool { features.contains(.serverPIDs) }
+
+    /// Finds out what the server has, selects the events, puts the first snapshot into the lane and tells the collector.
+    static func start(
+        _ opened: consuming XSession, lane openedLane: consuming EventLane, burstGapMilliseconds: UInt32
+    ) throws(ProbeEnd) -> Probe {
+        var session = opened
+        var lane = openedLane
+        var features: ProbeFeatures = [.idleTime]
+
+        try session.answer(session.x.prefetchExtensions())
+        guard let syncEvent = session.x.firstEvent(of: TERMSPAN_X_SYNC) else { throw .failed(.missingExtension) }
+        if session.x.firstEvent(of: TERMSPAN_X_RESOURCE) != nil {
+            let version = try session.answer(session.x.resourceQueryVersion()) { reply in
+                reply.load(UInt16.self, at: 8).flatMap { major in reply.load(UInt16.self, at: 10).map { (major, $0) } }
+            }
+            if let version, version >= (1, 2) { features.insert(.serverPIDs) }
+        }
+        let atoms = try Atoms(of: &session)
+        let counters = try IdleCounters(of: &session)
+        if counters.hasDevices { features.insert(.deviceIdleTime) }
+
+        let watch = try session.beginWatching(atoms, before: nil)
+        if case .activeWindow = watch { features.insert(.activeWindow) }
+
+        guard let (idle, origin) = try session.readIdle(counters) else { throw .failed(.missingExtension) }
+        let now = BootInstant.now()
+        let monitor = InputMonitor(gapMilliseconds: burstGapMilliseconds, idle: idle, now: now)
+        let (alarm, creation) = session.x.createAlarm(counters.display, monitor.arming)
+        guard try session.succeeds(creation) else { throw .failed(.missingExtension) }
+
+        let focus = try session.readFocus(watch, atoms, namesProcesses: features.contains(.serverPIDs), known: nil)
+        let last = InputEdge(effective: now.milliseconds(before: idle), origin: origin)
+        lane.publish(.snapshot(Snapshot(id: 0, focus: focus, inputOpen: monitor.isOpen, lastInput: last)), at: now)
+        try session.collector.tell(.ready(features))
+        return Probe(
+            session: session, lane: lane, features: features, atoms: atoms, counters: counters, alarm: alarm,
+            alarmEvent: syncEvent &+ UInt8(XCB_SYNC_ALARM_NOTIFY), monitor: monitor, watch: watch, focus: focus)
+    }
+
+    /// Watches until there is a reason to end.
+    mutating func run() throws(ProbeEnd) -> Never {
+        while true {
+            let observed = BootInstant.now()
+            let news = takeEvents()
+            if session.x.isBroken { throw .failed(.connectionLost) }
+            if news.any {
+                try follow(news, observed: observed)
+                if let later = limiter.wake(now: observed) {
+                    // The server floods: it stays unread for a moment, the collector doesn't.
+                    try session.sleep(milliseconds: observed.wholeMilliseconds(to: later), server: false)
+                }
+            }
+            let answered = try answerSnapshot()
+            // Waiting for an answer has read the socket too, and what is queued since does not wake poll(2).
+            if !news.any, !answered { try session.sleep(milliseconds: nil, server: true) }
+        }
+    }
+
+    /// What the events of one waking come to.
+    private struct News {
+        /// The alarm fired with the counter at this value.
+        var alarmIdle: Int64?
+        /// Another window may have the focus.
+        var focus = false
+        /// A window manager may have come or gone.
+        var manager = false
+        var added: [UInt32] = []
+        var removed: [UInt32] = []
+        var any = false
+    }
+
+    /// How many events one waking takes; the rest is left to the next.
+    private static var eventLimit: Int { 4096 }
+
+    private func takeEvents() -> News {
+        var news = News()
+        var reading = true
+        for _ in 0..<Self.eventLimit {
+            if session.x.takeEvent(reading: reading, { note($0, in: &news) }) {
+                news.any = true
+                reading = false
+            } else if reading {
+                break
+            } else {
+                reading = true
+            }
+        }
+        return news
+    }
+
+    private func note(_ event: XEvent, in news: inout News) {
+        switch (event, watch) {
+        case (.property(atoms.activeWindow), .activeWindow), (.focus, .inputFocus), (.windowHidden, .inputFocus):
+            news.focus = true
+        case (.property(atoms.supportingCheck), _), (.property(atoms.supported), _):
+            news.manager = true
+        case (.windowAdded(let window, parent: session.x.root), .inputFocus):
+            news.added.append(window)
+            news.focus = true
+        case (.windowRemoved(let window), .inputFocus):
+            news.removed.append(window)
+            news.focus = true
+        case (.other(code: alarmEvent, let bytes), _) where bytes.load(UInt32.self, at: 4) == alarm:
+            news.alarmIdle = max(bytes.loadSync64(at: 8) ?? 0, 0)
+        default:
+            break
+        }
+    }
+
+    /// - Parameter observed: when the events were read.
+    private mutating func follow(_ news: News, observed: BootInstant) throws(ProbeEnd) {
+        var looksAgain = news.manager
+        if let idle = news.alarmIdle {
+            // A window manager that died left its mark on the root and no event. Somebody is there: a good moment to look.
+            if try followAlarm(idle: idle, observed: observed) { looksAgain = true }
+        }
+        if case .inputFocus(var watched) = watch {
+            watched.removeAll(where: news.removed.contains)
+            for window in news.added where watched.count < WindowWatch.windowLimit {
+                session.x.selectEvents(WindowWatch.windowWithoutManager, of: window)
+                watched.append(window)
+            }
+            watch = .inputFocus(watched: watched)
+        }
+        if looksAgain { watch = try session.beginWatching(atoms, before: watch) }
+        guard news.focus || looksAgain else { return }
+        let current = try session.readFocus(watch, atoms, namesProcesses: namesProcesses, known: focus)
+        guard current.window != focus.window else { return }
+        focus = current
+        lane.publish(.focusChanged(current), at: observed)
+    }
+
+    /// - Returns: Whether input began.
+    private mutating func followAlarm(idle: Int64, observed: BootInstant) throws(ProbeEnd) -> Bool {
+        let edge = monitor.alarmFired(idle: idle, now: observed)
+        // First of all: what comes from now on must not be missed.
+        session.x.changeAlarm(alarm, monitor.arming)
+        guard let edge else { return false }
+        let origin = try session.readOrigin(counters) { idle + observed.wholeMilliseconds(to: .now()) }
+        switch edge {
+        case .began(let effective):
+            lane.publish(.inputBegan(InputEdge(effective: effective, origin: origin)), at: observed)
+            return true
+        case .ended(let effective):
+            lane.publish(.inputEnded(InputEdge(effective: effective, origin: origin)), at: observed)
+            return false
+        }
+    }
+
+    /// - Returns: Whether a snapshot was asked for.
+    private mutating func answerSnapshot() throws(ProbeEnd) -> Bool {
+        guard let id = session.collector.snapshot else { return false }
+        session.collector.snapshot = nil
+        guard let (idle, origin) = try session.readIdle(counters) else { throw .failed(.connectionLost) }
+        focus = try session.readFocus(watch, atoms, namesProcesses: namesProcesses, known: nil)
+        let now = BootInstant.now()
+        let last = InputEdge(effective: now.milliseconds(before: idle), origin: origin)
+        lane.publish(.snapshot(Snapshot(id: id, focus: focus, inputOpen: monitor.isOpen, lastInput: last)), at: now)
+        return true
+    }
+}
+
+extension BootInstant {
+    /// How many milliseconds later the other moment is, rounded up; 0 when it is earlier.
+    fileprivate func wholeMilliseconds(to other: BootInstant) -> Int64 {
+        let nanoseconds = max(0, duration(to: other).wholeNanoseconds)
+        return nanoseconds / 1_000_000 + (nanoseconds % 1_000_000 > 0 ? 1 : 0)
+    }
+}

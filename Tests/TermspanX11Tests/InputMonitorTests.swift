@@ -1,0 +1,95 @@
+import TermspanCore
+import TermspanEvents
+import Testing
+
+@testable import TermspanX11
+
+/// Where bursts begin and end, without a server.
+struct InputMonitorTests {
+    private func at(_ milliseconds: UInt64) -> BootInstant { BootInstant(nanoseconds: milliseconds * 1_000_000) }
+
+    @Test func aBurstEndsAtTheLastInputAndTheNextBeginsAtTheFirst() {
+        var monitor = InputMonitor(gapMilliseconds: 30_000, idle: 100, now: at(1_000_000))
+        #expect(monitor.isOpen)
+        #expect(monitor.arming == .reaches(30_000))
+        #expect(monitor.alarmFired(idle: 30_002, now: at(1_500_000)) == .ended(at(1_469_998)))
+        #expect(monitor.arming == .fallsTo(15_000))
+        #expect(monitor.alarmFired(idle: 3, now: at(1_600_000)) == .began(at(1_599_997)))
+        #expect(monitor.arming == .reaches(30_000))
+    }
+
+    @Test func beginsIdleWhenTheCounterSaysSo() {
+        let monitor = InputMonitor(gapMilliseconds: 30_000, idle: 30_000, now: at(1_000_000))
+        #expect(!monitor.isOpen)
+        #expect(monitor.arming == .fallsTo(15_000))
+    }
+
+    @Test func aValueThatDoesNotFitChangesNothing() {
+        var monitor = InputMonitor(gapMilliseconds: 30_000, idle: 0, now: at(1_000_000))
+        #expect(monitor.alarmFired(idle: 29_999, now: at(1_000_001)) == nil)
+        #expect(monitor.isOpen)
+        _ = monitor.alarmFired(idle: 30_000, now: at(1_030_000))
+        #expect(monitor.alarmFired(idle: 15_001, now: at(1_030_001)) == nil)
+        #expect(!monitor.isOpen)
+    }
+
+    @Test func anEndIsNeverBeforeItsBegin() {
+        var monitor = InputMonitor(gapMilliseconds: 30_000, idle: 10, now: at(1_000_000))
+        #expect(monitor.alarmFired(idle: 90_000, now: at(1_030_000)) == .ended(at(999_990)))
+    }
+
+    @Test(arguments: [Int64.min, -1, 0, .max])
+    func hostileValuesSaturate(_ idle: Int64) {
+        for now in [at(0), at(1_000_000), BootInstant(nanoseconds: .max)] {
+            var monitor = InputMonitor(gapMilliseconds: 0, idle: idle, now: now)
+            _ = monitor.alarmFired(idle: idle, now: now)
+            _ = monitor.alarmFired(idle: .max, now: now)
+            _ = monitor.alarmFired(idle: .min, now: now)
+        }
+    }
+
+    @Test func theGapIsBounded() {
+        #expect(InputMonitor(gapMilliseconds: 0, idle: 0, now: at(0)).arming == .reaches(500))
+        #expect(InputMonitor(gapMilliseconds: .max, idle: 0, now: at(0)).arming == .reaches(86_400_000))
+    }
+}
+
+struct DeviceIdleTimesTests {
+    @Test func theDeviceThatWasUsedLastTellsTheOrigin() {
+        var times = DeviceIdleTimes()
+        #expect(times.origin(idle: 0) == .unknown)
+        times.add(90_000, isSynthetic: false)
+        times.add(20, isSynthetic: true)
+        #expect(times.origin(idle: 18) == .synthetic)
+        times.add(15, isSynthetic: false)
+        #expect(times.origin(idle: 14) == .unknown, "a reset of all")
+    }
+
+    @Test func realInputIsADevices() {
+        var times = DeviceIdleTimes()
+        times.add(5, isSynthetic: false)
+        times.add(70_000, isSynthetic: true)
+        #expect(times.origin(idle: 0) == .device)
+        #expect(times.origin(idle: .max) == .unknown)
+    }
+}
+
+struct WakeLimiterTests {
+    @Test func aBurstPassesAndThenTwentyASecond() {
+        var limiter = WakeLimiter()
+        var now = BootInstant(nanoseconds: 1_000_000_000_000)
+        for _ in 0..<WakeLimiter.burst { #expect(limiter.wake(now: now) == nil) }
+        var waits = 0
+        for _ in 0..<100 {
+            if let later = limiter.wake(now: now) {
+                #expect(now < later)
+                now = later
+                waits += 1
+            }
+        }
+        #expect(waits == 100)
+        #expect(now == BootInstant(nanoseconds: 1_005_000_000_000))
+        now = now.advanced(by: .seconds(60))
+        for _ in 0..<WakeLimiter.burst { #expect(limiter.wake(now: now) == nil) }
+    }
+}

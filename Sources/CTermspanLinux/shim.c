@@ -191,6 +191,7 @@ int termspan_spawn(const char *path, char *const *arguments, char *const *enviro
         duplicates[made++] = duplicate;
         error = posix_spawn_file_actions_adddup2(&actions, duplicate, index);
     }
+    if (!error) error = posix_spawn_file_actions_addclosefrom_np(&actions, count);
     if (!error) error = posix_spawn(pid, path, &actions, &attributes, arguments, environment);
     while (made > 0) close(duplicates[--made]);
     posix_spawnattr_destroy(&attributes);

@@ -54,7 +54,7 @@ package struct ProcessHandle: ~Copyable, Sendable {
     ///   - path: The program; no search.
     ///   - arguments: Without the name of the program, which is the path.
     ///   - environment: `NAME=value`.
-    ///   - descriptors: The child's descriptors from 0 on, at most 8; -1 stands for /dev/null. All others are close-on-exec.
+    ///   - descriptors: The child's descriptors from 0 on, at most 8; -1 stands for /dev/null. It gets no others.
     package static func spawn(
         _ path: String, _ arguments: [String] = [], environment: [String] = [], descriptors: [Int32] = [-1, 1, 2]
     ) throws(SystemError) -> ProcessHandle {

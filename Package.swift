@@ -41,7 +41,8 @@ let package = Package(
 
         // The operating system.
         .target(name: "TermspanSystem", dependencies: ["CTermspanLinux", "TermspanCore"], swiftSettings: strictMemory),
-        .target(name: "TermspanRing", dependencies: ["CTermspanLinux", "TermspanSystem"], swiftSettings: strictMemory),
+        .target(
+            name: "TermspanRing", dependencies: ["CTermspanLinux", "TermspanCore", "TermspanSystem"], swiftSettings: strictMemory),
         .target(
             name: "TermspanControl", dependencies: ["CTermspanLinux", "TermspanCore", "TermspanSystem"], swiftSettings: strict),
         .target(
@@ -97,6 +98,14 @@ let package = Package(
 
         .testTarget(name: "TermspanCoreTests", dependencies: ["TermspanCore"], swiftSettings: strict),
         .testTarget(name: "TermspanSystemTests", dependencies: ["TermspanCore", "TermspanSystem"], swiftSettings: strict),
+        .testTarget(
+            name: "TermspanRingTests",
+            dependencies: ["CTermspanLinux", "TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "ring-producer"],
+            swiftSettings: strict),
+        .target(name: "RingPattern", path: "Tests/Helpers/RingPattern", swiftSettings: strict),
+        .executableTarget(
+            name: "ring-producer", dependencies: ["TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern"],
+            path: "Tests/Helpers/ring-producer", swiftSettings: strict),
         .testTarget(name: "TermspanEventsTests", dependencies: ["TermspanEvents"], swiftSettings: strict),
         .testTarget(name: "TermspanConfigurationTests", dependencies: ["TermspanConfiguration"], swiftSettings: strict),
         .testTarget(

@@ -370,3 +370,74 @@ void termspan_sleep_nanoseconds(uint64_t duration) {
     while (nanosleep(&left, &left) < 0 && errno == EINTR) {
     }
 }
+
+// MARK: The ring
+
+_Static_assert(offsetof(struct termspan_lane_control, version_major) == 8, "RING.md");
+_Static_assert(offsetof(struct termspan_lane_control, version_minor) == 10, "RING.md");
+_Static_assert(offsetof(struct termspan_lane_control, slot_size) == 12, "RING.md");
+_Static_assert(offsetof(struct termspan_lane_control, slots) == 16, "RING.md");
+_Static_assert(offsetof(struct termspan_lane_control, lane) == 20, "RING.md");
+_Static_assert(offsetof(struct termspan_lane_control, generation) == 24, "RING.md");
+_Static_assert(offsetof(struct termspan_lane_control, first_sequence) == 32, "RING.md");
+_Static_assert(offsetof(struct termspan_lane_control, features) == 40, "RING.md");
+_Static_assert(offsetof(struct termspan_lane_control, head) == 128, "RING.md");
+_Static_assert(offsetof(struct termspan_lane_control, arm_epoch) == 256, "RING.md");
+_Static_assert(offsetof(struct termspan_lane_control, last_epoch) == 260, "beside the epoch");
+_Static_assert(offsetof(struct termspan_lane_control, checkpoint) == 384, "RING.md");
+_Static_assert(offsetof(struct termspan_lane_control, marks) == 448, "two marks, a half cache line each");
+_Static_assert(sizeof(struct termspan_lane_control) <= TERMSPAN_CONTROL_SIZE, "one page");
+_Static_assert(offsetof(struct termspan_lane_events, attempted) == 0, "RING.md");
+_Static_assert(offsetof(struct termspan_lane_events, state) == 64, "RING.md");
+_Static_assert((TERMSPAN_SLOT_COUNT & (TERMSPAN_SLOT_COUNT - 1)) == 0, "positions are masked");
+
+// The payload needs no order of its own, only that each word is read once: relaxed atomics. Under the thread sanitizer the copies are
+// plain, so that it proves that the commit and the head order them.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define LOAD(from) (*(from))
+#define STORE(to, value) (*(to) = (value))
+#endif
+#endif
+#ifndef LOAD
+#define LOAD(from) __atomic_load_n((from), __ATOMIC_RELAXED)
+#define STORE(to, value) __atomic_store_n((to), (value), __ATOMIC_RELAXED)
+#endif
+
+void termspan_slot_load(uint64_t *into, const void *slot) {
+    const uint64_t *words = slot;
+    for (int index = 1; index < TERMSPAN_SLOT_SIZE / 8; index++) into[index] = LOAD(words + index);
+}
+
+void termspan_words_store(void *to, const void *from, size_t length, size_t words) {
+    uint64_t *target = to;
+    const unsigned char *source = from;
+    for (; words > 0; words--, target++) {
+        uint64_t word = 0;
+        if (length >= 8) {
+            memcpy(&word, source, 8);
+            source += 8;
+            length -= 8;
+        } else if (length > 0) {
+            memcpy(&word, source, length);
+            length = 0;
+        }
+        STORE(target, word);
+    }
+}
+
+int termspan_read_at(int descriptor, void *into, size_t length, int64_t offset) {
+    ssize_t count;
+    do {
+        count = pread(descriptor, into, length, offset);
+    } while (count < 0 && errno == EINTR);
+    return count < 0 ? -errno : (size_t)count == length ? 0 : -EIO;
+}
+
+int termspan_write_at(int descriptor, const void *from, size_t length, int64_t offset) {
+    ssize_t count;
+    do {
+        count = pwrite(descriptor, from, length, offset);
+    } while (count < 0 && errno == EINTR);
+    return count < 0 ? -errno : (size_t)count == length ? 0 : -EIO;
+}

@@ -130,3 +130,59 @@ int64_t termspan_wall_nanoseconds(void);
 uint64_t termspan_monotonic_nanoseconds(void);
 /// nanosleep(2), to its end.
 void termspan_sleep_nanoseconds(uint64_t nanoseconds);
+
+// MARK: The ring: lanes in shared memory
+
+enum {
+    TERMSPAN_PAGE = 4096,
+    TERMSPAN_SLOT_SIZE = 64,
+    TERMSPAN_SLOT_COUNT = 1024,
+    TERMSPAN_CONTROL_SIZE = TERMSPAN_PAGE,
+    TERMSPAN_EVENTS_SIZE = TERMSPAN_PAGE + TERMSPAN_SLOT_SIZE * TERMSPAN_SLOT_COUNT,
+};
+
+/// What a checkpoint made durable, kept twice by turns: the one whose head is the acknowledged head counts.
+struct termspan_lane_mark {
+    uint64_t head;
+    uint64_t attempted_at;
+    uint64_t delivered;
+    uint64_t time;
+};
+
+/// `control`: the collector writes, the producer reads. Each part that is written on its own has its own pair of cache lines.
+struct termspan_lane_control {
+    uint64_t magic;
+    uint16_t version_major;
+    uint16_t version_minor;
+    uint32_t slot_size;
+    uint32_t slots;
+    uint32_t lane;
+    uint64_t generation;
+    uint64_t first_sequence;
+    uint64_t features;
+    uint8_t padding_0[80];
+    uint64_t head;
+    uint8_t padding_1[120];
+    uint32_t arm_epoch;
+    /// The last epoch that was given out: a collector that starts again must not give it out a second time.
+    uint32_t last_epoch;
+    uint8_t padding_2[120];
+    uint64_t checkpoint;
+    uint8_t padding_3[56];
+    struct termspan_lane_mark marks[2];
+};
+
+/// The first page of `events`: the producer writes.
+struct termspan_lane_events {
+    uint64_t attempted;
+    uint8_t padding_0[56];
+    uint32_t state;
+};
+
+/// Copies words 1 to 7 of a slot out of shared memory, each read once and 8 bytes whole, whatever another process writes meanwhile.
+void termspan_slot_load(uint64_t *_Nonnull into, const void *_Nonnull slot);
+/// Copies `length` bytes into `words` words of shared memory; what is left of them becomes 0.
+void termspan_words_store(void *_Nonnull to, const void *_Nullable from, size_t length, size_t words);
+/// pread(2) and pwrite(2) of exactly `length` bytes: 0, -EIO or the negated errno.
+int termspan_read_at(int descriptor, void *_Nonnull into, size_t length, int64_t offset);
+int termspan_write_at(int descriptor, const void *_Nonnull from, size_t length, int64_t offset);

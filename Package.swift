@@ -118,6 +118,12 @@ let package = Package(
                 "termspan-probe",
             ],
             swiftSettings: strict),
+        .testTarget(
+            name: "TermspanStoreTests",
+            dependencies: [
+                "TermspanStore", "TermspanAccounting", "TermspanCore", "TermspanEvents", .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: strict),
         .testTarget(name: "TermspanSessionsTests", dependencies: ["TermspanSessions"], swiftSettings: strict),
     ]
 )

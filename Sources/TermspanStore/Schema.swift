@@ -1,6 +1,6 @@
 import GRDB
 
-/// The schema, as migrations that are never edited once released. `Docs/adr/0002-store.md` says why it is as it is.
+/// The schema, as migrations that are never edited once released. `Docs/adr/0003-store.md` says why it is as it is.
 enum Schema {
     /// "TSPN", in the file's header (PRAGMA application_id).
     static let applicationID: Int32 = 0x5453_504E
@@ -14,7 +14,7 @@ enum Schema {
     }
 
     /// Moments are nanoseconds of boot time beside a boot, wall times nanoseconds since 1970. Keys that leave the machine are blobs of 16 bytes.
-    /// `revision` grows with every change of its table; where rows never change the rowid is it (AUTOINCREMENT: never used again).
+    /// `revision` is the number of the transaction that wrote the row, which only grows.
     private static let version1 = """
         PRAGMA application_id = \(applicationID);
 
@@ -78,7 +78,7 @@ enum Schema {
         CREATE INDEX session_user ON session (user, start_wall);
         CREATE INDEX session_start ON session (start_wall);
         CREATE INDEX session_open ON session (boot) WHERE end IS NULL;
-        CREATE UNIQUE INDEX session_revision ON session (revision);
+        CREATE INDEX session_revision ON session (revision);
 
         CREATE TABLE session_event (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -87,6 +87,7 @@ enum Schema {
             kind INTEGER NOT NULL,
             client_address TEXT,
             client_name TEXT,
+            revision INTEGER NOT NULL,
             UNIQUE (session, at, kind)
         ) STRICT;
 
@@ -95,38 +96,39 @@ enum Schema {
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             key BLOB NOT NULL UNIQUE CHECK (length(key) = 16),
             executable TEXT,
-            class TEXT
+            class TEXT,
+            revision INTEGER NOT NULL
         ) STRICT;
 
         CREATE TABLE focus_interval (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
             session INTEGER NOT NULL REFERENCES session,
             start INTEGER NOT NULL,
             length INTEGER NOT NULL CHECK (length > 0),
             -- Null: no window had the focus.
             application INTEGER REFERENCES application,
             switches INTEGER NOT NULL DEFAULT 0,
-            UNIQUE (session, start)
-        ) STRICT;
+            revision INTEGER NOT NULL,
+            PRIMARY KEY (session, start)
+        ) STRICT, WITHOUT ROWID;
 
         CREATE TABLE input_burst (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
             session INTEGER NOT NULL REFERENCES session,
             start INTEGER NOT NULL,
             length INTEGER NOT NULL CHECK (length >= 0),
             origin INTEGER NOT NULL,
-            UNIQUE (session, start)
-        ) STRICT;
+            revision INTEGER NOT NULL,
+            PRIMARY KEY (session, start)
+        ) STRICT, WITHOUT ROWID;
 
         CREATE TABLE unknown_interval (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
             session INTEGER NOT NULL REFERENCES session,
             start INTEGER NOT NULL,
             length INTEGER NOT NULL CHECK (length > 0),
             reason INTEGER NOT NULL,
             lost INTEGER NOT NULL DEFAULT 0,
-            UNIQUE (session, start)
-        ) STRICT;
+            revision INTEGER NOT NULL,
+            PRIMARY KEY (session, start)
+        ) STRICT, WITHOUT ROWID;
 
         -- Closed rows never change.
         CREATE TRIGGER focus_interval_closed BEFORE UPDATE ON focus_interval BEGIN SELECT RAISE(ABORT, 'closed'); END;
@@ -170,7 +172,8 @@ enum Schema {
             user INTEGER REFERENCES user,
             key TEXT NOT NULL,
             value TEXT NOT NULL,
-            reason TEXT NOT NULL
+            reason TEXT NOT NULL,
+            revision INTEGER NOT NULL
         ) STRICT;
         CREATE TRIGGER policy_change_closed BEFORE UPDATE ON policy_change BEGIN SELECT RAISE(ABORT, 'closed'); END;
 
@@ -192,11 +195,10 @@ enum Schema {
             at INTEGER NOT NULL
         ) STRICT;
 
-        -- The last revision given in each table whose rows may change.
+        -- The number of the last transaction that wrote rows with a revision.
         CREATE TABLE revision (
-            name TEXT PRIMARY KEY,
             value INTEGER NOT NULL
-        ) STRICT, WITHOUT ROWID;
-        INSERT INTO revision VALUES ('session', 0), ('tracking', 0), ('setting', 0);
+        ) STRICT;
+        INSERT INTO revision VALUES (0);
         """
 }

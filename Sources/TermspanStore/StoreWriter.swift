@@ -17,6 +17,8 @@ package final class StoreWriter {
     private var sessionRows: [UUIDv7: Int64] = [:]
     private var userRows: [UserIdentity: Int64] = [:]
     private var applicationRows: [Application: Int64] = [:]
+    /// The number of the running transaction, once it needs one.
+    private var transactionRevision: Int64?
     /// Beyond this many names the cache starts anew; hostile classes can't grow it.
     private static let cached = 4096
 
@@ -109,6 +111,7 @@ package final class StoreWriter {
     }
 
     private func transaction<T>(_ operation: String, _ body: (Database) throws -> T) throws(StoreError) -> T {
+        transactionRevision = nil
         do {
             return try queue.write(body)
         } catch {
@@ -154,12 +157,12 @@ package final class StoreWriter {
                     try withSession(event.session) { row in
                         try db.cachedStatement(
                             sql: """
-                                INSERT INTO session_event (session, at, kind, client_address, client_name)
-                                VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                                INSERT INTO session_event (session, at, kind, client_address, client_name, revision)
+                                VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
                                 """
                         ).execute(arguments: [
                             row, event.change.at.stored, event.change.kind.rawValue, event.clientAddress.nonEmpty,
-                            event.clientName.nonEmpty,
+                            event.clientName.nonEmpty, try self.revision(db),
                         ])
                         count(db.changesCount > 0)
                     }
@@ -169,11 +172,12 @@ package final class StoreWriter {
                         let application = try focus.application.map { try self.row(of: $0, db) }
                         try db.cachedStatement(
                             sql: """
-                                INSERT INTO focus_interval (session, start, length, application, switches)
-                                VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                                INSERT INTO focus_interval (session, start, length, application, switches, revision)
+                                VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
                                 """
                         ).execute(arguments: [
                             row, focus.span.start.stored, Int64(clamping: focus.span.length), application, focus.switches,
+                            try self.revision(db),
                         ])
                         count(db.changesCount > 0)
                     }
@@ -182,8 +186,13 @@ package final class StoreWriter {
                     let span = TimeSpan(start: burst.burst.start, end: burst.burst.end)
                     try withSession(burst.session, span.end >= span.start) { row in
                         try db.cachedStatement(
-                            sql: "INSERT INTO input_burst (session, start, length, origin) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
-                        ).execute(arguments: [row, span.start.stored, Int64(clamping: span.length), burst.burst.origin.rawValue])
+                            sql: """
+                                INSERT INTO input_burst (session, start, length, origin, revision)
+                                VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                                """
+                        ).execute(arguments: [
+                            row, span.start.stored, Int64(clamping: span.length), burst.burst.origin.rawValue, try self.revision(db),
+                        ])
                         count(db.changesCount > 0)
                     }
                 }
@@ -192,12 +201,12 @@ package final class StoreWriter {
                     try withSession(unknown.session, span.length > 0) { row in
                         try db.cachedStatement(
                             sql: """
-                                INSERT INTO unknown_interval (session, start, length, reason, lost)
-                                VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                                INSERT INTO unknown_interval (session, start, length, reason, lost, revision)
+                                VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
                                 """
                         ).execute(arguments: [
                             row, span.start.stored, Int64(clamping: span.length), unknown.interval.reason.rawValue,
-                            Int64(clamping: unknown.interval.lost),
+                            Int64(clamping: unknown.interval.lost), try self.revision(db),
                         ])
                         count(db.changesCount > 0)
                     }
@@ -240,7 +249,7 @@ package final class StoreWriter {
                 """
         ).execute(arguments: [
             DatabaseBytes(session.uuid.bytes), boot, user, session.id.rawValue, session.stack, session.start.stored, wall.nanoseconds,
-            try revision("session", db),
+            try revision(db),
         ])
         sessionRows[session.uuid] = db.lastInsertedRowID
         return true
@@ -257,13 +266,16 @@ package final class StoreWriter {
         let end = max(moment.stored, start)
         let wall = anchors.wall(at: BootInstant(stored: end)) ?? WallInstant(nanoseconds: 0)
         try db.cachedStatement(sql: "UPDATE session SET end = ?, end_wall = ?, end_reason = ?, revision = ? WHERE id = ?")
-            .execute(arguments: [end, wall.nanoseconds, reason.rawValue, try revision("session", db), row])
+            .execute(arguments: [end, wall.nanoseconds, reason.rawValue, try revision(db), row])
         return true
     }
 
-    private func revision(_ name: String, _ db: Database) throws -> Int64 {
-        try Int64.fetchOne(
-            db.cachedStatement(sql: "UPDATE revision SET value = value + 1 WHERE name = ? RETURNING value"), arguments: [name]) ?? 0
+    /// The number of this transaction.
+    private func revision(_ db: Database) throws -> Int64 {
+        if let transactionRevision { return transactionRevision }
+        let value = try Int64.fetchOne(db.cachedStatement(sql: "UPDATE revision SET value = value + 1 RETURNING value")) ?? 0
+        transactionRevision = value
+        return value
     }
 
     private func row(of session: UUIDv7, _ db: Database) throws -> Int64? {
@@ -278,8 +290,8 @@ package final class StoreWriter {
     private func row(of application: Application, _ db: Database) throws -> Int64 {
         if let row = applicationRows[application] { return row }
         let key = DatabaseBytes(application.key)
-        try db.cachedStatement(sql: "INSERT INTO application (key, executable, class) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
-            .execute(arguments: [key, application.executable, application.windowClass])
+        try db.cachedStatement(sql: "INSERT INTO application (key, executable, class, revision) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
+            .execute(arguments: [key, application.executable, application.windowClass, try revision(db)])
         let row =
             try Int64.fetchOne(db.cachedStatement(sql: "SELECT id FROM application WHERE key = ?"), arguments: [key]) ?? 0
         if applicationRows.count >= Self.cached { applicationRows.removeAll(keepingCapacity: true) }
@@ -359,42 +371,8 @@ package final class StoreWriter {
     private func openSessions(
         _ db: Database, _ condition: String, _ arguments: StatementArguments
     ) throws -> [(row: Int64, boot: Int64, session: OpenSession)] {
-        let rows = try Row.fetchAll(
-            db,
-            sql: """
-                SELECT s.id, s.uuid, s.number, s.stack, s.start, s.boot, b.boot_id,
-                    l.value AS login, u.value AS uid,
-                    c.generation, c.attempted_at, c.head, c.state,
-                    max(s.start, b.seen,
-                        coalesce((SELECT max(at) FROM session_event WHERE session = s.id), 0),
-                        coalesce((SELECT start + length FROM focus_interval WHERE session = s.id ORDER BY start DESC LIMIT 1), 0),
-                        coalesce((SELECT start + length FROM input_burst WHERE session = s.id ORDER BY start DESC LIMIT 1), 0),
-                        coalesce((SELECT start + length FROM unknown_interval WHERE session = s.id ORDER BY start DESC LIMIT 1), 0)
-                    ) AS last
-                FROM session s JOIN boot b ON b.id = s.boot
-                JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = s.user AND kind = 'login')
-                JOIN user_identifier u ON u.id = (SELECT max(id) FROM user_identifier WHERE user = s.user AND kind = 'uid')
-                LEFT JOIN lane_checkpoint c ON c.session = s.id
-                WHERE s.end IS NULL AND \(condition) ORDER BY s.id
-                """, arguments: arguments)
-        return rows.compactMap { row in
-            guard let uuid = UUIDv7(bytes: row["uuid"] as DatabaseBytes), let bootID = ID128(bytes: row["boot_id"] as DatabaseBytes) else {
-                return nil
-            }
-            let user = UserIdentity(login: row["login"], uid: UInt32(row["uid"] as String) ?? .max)
-            let record = SessionRecord(
-                uuid: uuid, id: SessionID(rawValue: UInt32(clamping: row["number"] as Int64)), user: user, stack: row["stack"],
-                start: BootInstant(stored: row["start"]))
-            var last = BootInstant(stored: row["last"])
-            var checkpoint: LaneCheckpoint?
-            if let bytes = row["state"] as DatabaseBytes?, let state = SessionFold.State(bytes: bytes) {
-                last = max(last, state.latest)
-                checkpoint = LaneCheckpoint(
-                    session: uuid, generation: UInt64(bitPattern: row["generation"]), attemptedAt: UInt64(bitPattern: row["attempted_at"]),
-                    head: UInt64(bitPattern: row["head"]), state: state)
-            }
-            return (row["id"], row["boot"], OpenSession(record: record, boot: bootID, lastDurable: last, checkpoint: checkpoint))
-        }
+        try Row.fetchAll(db, sql: SessionRow.select + " WHERE s.end IS NULL AND \(condition) ORDER BY s.id", arguments: arguments)
+            .compactMap { SessionRow($0).map { ($0.row, $0.boot, $0.open) } }
     }
 
     // MARK: Policy
@@ -424,7 +402,7 @@ package final class StoreWriter {
                         by = excluded.by, reason = excluded.reason, revision = excluded.revision
                     """,
                 arguments: [
-                    row, new.tracked ? 1 : 0, new.level.rawValue, moment.nanoseconds, by, reason, try self.revision("tracking", db),
+                    row, new.tracked ? 1 : 0, new.level.rawValue, moment.nanoseconds, by, reason, try self.revision(db),
                 ])
             if old?.tracked != new.tracked {
                 try self.record(db, moment, by, row, "tracked", new.tracked ? "true" : "false", reason)
@@ -447,7 +425,7 @@ package final class StoreWriter {
                     INSERT INTO setting (key, value, since, by, reason, revision) VALUES (?, ?, ?, ?, ?, ?)
                     ON CONFLICT DO UPDATE SET value = excluded.value, since = excluded.since, by = excluded.by,
                         reason = excluded.reason, revision = excluded.revision
-                    """, arguments: [key, value, moment.nanoseconds, by, reason, try self.revision("setting", db)])
+                    """, arguments: [key, value, moment.nanoseconds, by, reason, try self.revision(db)])
             try self.record(db, moment, by, nil, key, value, reason)
             return true
         }
@@ -457,8 +435,8 @@ package final class StoreWriter {
         _ db: Database, _ moment: WallInstant, _ by: String, _ user: Int64?, _ key: String, _ value: String, _ reason: String
     ) throws {
         try db.execute(
-            sql: "INSERT INTO policy_change (at, by, user, key, value, reason) VALUES (?, ?, ?, ?, ?, ?)",
-            arguments: [moment.nanoseconds, by, user, key, value, reason])
+            sql: "INSERT INTO policy_change (at, by, user, key, value, reason, revision) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            arguments: [moment.nanoseconds, by, user, key, value, reason, try revision(db)])
     }
 }
 

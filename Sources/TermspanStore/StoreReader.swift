@@ -1,0 +1,287 @@
+import GRDB
+package import TermspanAccounting
+package import TermspanCore
+import TermspanEvents
+
+/// Which sessions to read; what is nil does not restrict.
+package struct SessionFilter: Equatable, Sendable {
+    /// Exactly this user: what a user may see as their own.
+    package var identity: UserIdentity?
+    /// Everybody who has or had this login.
+    package var login: String?
+    /// Everybody who has or had this uid.
+    package var uid: UInt32?
+    package var id: SessionID?
+    package var session: UUIDv7?
+    /// Sessions that ended after this, or are open.
+    package var since: WallInstant?
+    /// Sessions that began before this.
+    package var until: WallInstant?
+
+    package init() {}
+}
+
+/// A session as the store holds it.
+package struct StoredSession: Equatable, Sendable {
+    /// The cursor: rows come in growing order. Means nothing outside this file.
+    package var row: Int64
+    package var record: SessionRecord
+    package var boot: ID128
+    /// Nil while the session is open.
+    package var end: SessionEnd?
+    /// The latest moment of which the store holds anything about the session.
+    package var lastDurable: BootInstant
+    /// The anchors of the session's boot.
+    package var anchors: ClockAnchors
+}
+
+/// Reads the store beside the writer, also where the reader may write nothing at all. Use it from one thread at a time.
+///
+/// Each call is one read transaction and returns at most `limit` rows, so that none lasts long: a long one would keep the writer's log from being folded back.
+package final class StoreReader: Sendable {
+    private let queue: DatabaseQueue
+
+    /// Opens the store.
+    ///
+    /// - Throws: `.missing` where there is none yet, `.newerSchema` where a newer version wrote it.
+    package init(path: String) throws(StoreError) {
+        do {
+            var configuration = GRDB.Configuration()
+            configuration.label = "termspan-store-reader"
+            configuration.readonly = true
+            configuration.busyMode = .timeout(1)
+            queue = try DatabaseQueue(path: path, configuration: configuration)
+            try queue.read { db in
+                guard try Int32.fetchOne(db, sql: "PRAGMA application_id") == Schema.applicationID else {
+                    throw StoreError(.notAStore, "open \(path)", "not a store of Termspan, or still empty")
+                }
+                let migrator = Schema.migrator
+                guard try !migrator.hasBeenSuperseded(db) else {
+                    throw StoreError(.newerSchema, "open \(path)", "written by a newer version of Termspan")
+                }
+                guard try migrator.hasCompletedMigrations(db) else {
+                    throw StoreError(.notAStore, "open \(path)", "not migrated yet")
+                }
+            }
+        } catch {
+            throw StoreError(error, "open \(path)")
+        }
+    }
+
+    private func read<T>(_ operation: String, _ body: (Database) throws -> T) throws(StoreError) -> T {
+        do {
+            return try queue.read(body)
+        } catch {
+            throw StoreError(error, operation)
+        }
+    }
+
+    /// The policy as it is.
+    package func policy() throws(StoreError) -> Policy {
+        try read("read policy") { try Policy($0) }
+    }
+
+    /// The record of policy changes after a cursor, oldest first.
+    package func policyChanges(after row: Int64 = 0, limit: Int = 500) throws(StoreError) -> [(row: Int64, change: PolicyChange)] {
+        try read("read policy changes") { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT p.*, l.value AS login, u.value AS uid FROM policy_change p
+                    LEFT JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = p.user AND kind = 'login')
+                    LEFT JOIN user_identifier u ON u.id = (SELECT max(id) FROM user_identifier WHERE user = p.user AND kind = 'uid')
+                    WHERE p.id > ? ORDER BY p.id LIMIT ?
+                    """, arguments: [row, limit]
+            ).map { row in
+                let user = (row["login"] as String?).flatMap { login in
+                    (row["uid"] as String?).flatMap { UInt32($0) }.map { UserIdentity(login: login, uid: $0) }
+                }
+                return (
+                    row["id"],
+                    PolicyChange(
+                        at: WallInstant(nanoseconds: row["at"]), by: row["by"], user: user, key: row["key"], value: row["value"],
+                        reason: row["reason"])
+                )
+            }
+        }
+    }
+
+    /// The sessions after a cursor that pass the filter.
+    package func sessions(
+        _ filter: SessionFilter, after row: Int64 = 0, limit: Int = 200
+    ) throws(StoreError) -> [StoredSession] {
+        try read("read sessions") { db in
+            var conditions = ["s.id > ?"]
+            var arguments: StatementArguments = [row]
+            func require(_ condition: String, _ values: StatementArguments) {
+                conditions.append(condition)
+                arguments += values
+            }
+            let identifier = "SELECT user FROM user_identifier WHERE kind = ? AND value = ?"
+            if let identity = filter.identity {
+                require("s.user IN (\(identifier) AND until IS NULL)", ["login", identity.login])
+                require("s.user IN (\(identifier) AND until IS NULL)", ["uid", String(identity.uid)])
+            }
+            if let login = filter.login { require("s.user IN (\(identifier))", ["login", login]) }
+            if let uid = filter.uid { require("s.user IN (\(identifier))", ["uid", String(uid)]) }
+            if let id = filter.id { require("s.number = ?", [id.rawValue]) }
+            if let session = filter.session { require("s.uuid = ?", [DatabaseBytes(session.bytes)]) }
+            if let since = filter.since { require("(s.end_wall IS NULL OR s.end_wall > ?)", [since.nanoseconds]) }
+            if let until = filter.until { require("s.start_wall < ?", [until.nanoseconds]) }
+            arguments += [limit]
+            let rows = try Row.fetchAll(
+                db, sql: SessionRow.select + " WHERE \(conditions.joined(separator: " AND ")) ORDER BY s.id LIMIT ?", arguments: arguments)
+            var anchors: [Int64: ClockAnchors] = [:]
+            return try rows.compactMap { row in
+                guard let session = SessionRow(row) else { return nil }
+                let clock = try anchors[session.boot] ?? StoreWriter.anchors(db, boot: session.boot)
+                anchors[session.boot] = clock
+                return StoredSession(
+                    row: session.row, record: session.open.record, boot: session.open.boot, end: session.end,
+                    lastDurable: session.open.lastDurable, anchors: clock)
+            }
+        }
+    }
+
+    /// A session's focus intervals that lie in `range` or reach into it, in order.
+    ///
+    /// - Parameter after: only those that start later: the start of the last one of the page before.
+    package func focus(
+        of session: StoredSession, in range: TimeSpan, after: BootInstant? = nil, limit: Int = 2000
+    ) throws(StoreError) -> [FocusRecord] {
+        try stream(
+            "focus_interval", "length, a.id, executable, class, switches", "LEFT JOIN application a ON a.id = application", session, range,
+            after, limit
+        ) { row, start in
+            // An application of which neither is known is still one.
+            let application = (row[2] as Int64?).map { _ in Application(executable: row[3], windowClass: row[4]) }
+            return FocusRecord(
+                session: session.record.uuid, span: span(start, row[1]), application: application,
+                switches: UInt32(clamping: row[5] as Int64))
+        }
+    }
+
+    /// A session's bursts that lie in `range` or reach into it, and the last one before it, in order.
+    package func bursts(
+        of session: StoredSession, in range: TimeSpan, after: BootInstant? = nil, limit: Int = 2000
+    ) throws(StoreError) -> [InputBurst] {
+        try stream("input_burst", "length, origin", "", session, range, after, limit) { row, start in
+            let span = span(start, row[1])
+            return InputBurst(
+                start: span.start, end: span.end, origin: InputOrigin(rawValue: UInt8(clamping: row[2] as Int64)) ?? .unknown)
+        }
+    }
+
+    /// A session's unknown intervals that lie in `range` or reach into it, in order.
+    package func unknowns(
+        of session: StoredSession, in range: TimeSpan, after: BootInstant? = nil, limit: Int = 2000
+    ) throws(StoreError) -> [UnknownInterval] {
+        try stream("unknown_interval", "length, reason, lost", "", session, range, after, limit) { row, start in
+            let span = span(start, row[1])
+            return UnknownInterval(
+                start: span.start, end: span.end, reason: UnknownReason(rawValue: UInt8(clamping: row[2] as Int64)) ?? .noData,
+                lost: UInt64(clamping: row[3] as Int64))
+        }
+    }
+
+    /// A session's state changes, in order.
+    package func events(
+        of session: StoredSession, after row: Int64 = 0, limit: Int = 2000
+    ) throws(StoreError) -> [(row: Int64, event: SessionEvent)] {
+        try read("read events") { db in
+            try Row.fetchAll(
+                db.cachedStatement(
+                    sql: """
+                        SELECT id, at, kind, client_address, client_name FROM session_event WHERE session = ? AND id > ? ORDER BY id LIMIT ?
+                        """), arguments: [session.row, row, limit]
+            ).compactMap { row in
+                guard let kind = StateChange.Kind(rawValue: UInt8(clamping: row[2] as Int64)) else { return nil }
+                return (
+                    row[0],
+                    SessionEvent(
+                        session: session.record.uuid, change: StateChange(kind, at: BootInstant(stored: row[1])),
+                        clientAddress: row[3] as String? ?? "", clientName: row[4] as String? ?? "")
+                )
+            }
+        }
+    }
+
+    private func stream<T>(
+        _ table: String, _ columns: String, _ join: String, _ session: StoredSession, _ range: TimeSpan, _ after: BootInstant?,
+        _ limit: Int, _ make: (Row, Int64) throws -> T
+    ) throws(StoreError) -> [T] {
+        try read("read \(table)") { db in
+            // Rows of a session don't overlap: what reaches into the range is the last that starts before it.
+            let first: Int64
+            if let after {
+                first = after.stored &+ 1
+            } else {
+                first =
+                    try Int64.fetchOne(
+                        db.cachedStatement(sql: "SELECT max(start) FROM \(table) WHERE session = ? AND start <= ?"),
+                        arguments: [session.row, range.start.stored]) ?? range.start.stored
+            }
+            return try Row.fetchAll(
+                db.cachedStatement(
+                    sql:
+                        "SELECT start, \(columns) FROM \(table) \(join) WHERE session = ? AND start >= ? AND start < ? ORDER BY start LIMIT ?"
+                ), arguments: [session.row, first, range.end.stored, limit]
+            ).map { try make($0, $0[0]) }
+        }
+    }
+
+    private func span(_ start: Int64, _ length: Int64) -> TimeSpan {
+        let start = BootInstant(stored: start)
+        return TimeSpan(start: start, end: start.advanced(by: .nanoseconds(max(0, length))))
+    }
+}
+
+/// A session's row with what belongs to it, as both reader and writer need it.
+struct SessionRow {
+    var row: Int64
+    var boot: Int64
+    var open: OpenSession
+    var end: SessionEnd?
+
+    static let select = """
+        SELECT s.id, s.uuid, s.number, s.stack, s.start, s.end, s.end_reason, s.boot, b.boot_id,
+            l.value AS login, u.value AS uid,
+            c.generation, c.attempted_at, c.head, c.state,
+            CASE WHEN s.end IS NOT NULL THEN s.end ELSE max(s.start, b.seen,
+                coalesce((SELECT max(at) FROM session_event WHERE session = s.id), 0),
+                coalesce((SELECT start + length FROM focus_interval WHERE session = s.id ORDER BY start DESC LIMIT 1), 0),
+                coalesce((SELECT start + length FROM input_burst WHERE session = s.id ORDER BY start DESC LIMIT 1), 0),
+                coalesce((SELECT start + length FROM unknown_interval WHERE session = s.id ORDER BY start DESC LIMIT 1), 0)
+            ) END AS last
+        FROM session s JOIN boot b ON b.id = s.boot
+        JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = s.user AND kind = 'login')
+        JOIN user_identifier u ON u.id = (SELECT max(id) FROM user_identifier WHERE user = s.user AND kind = 'uid')
+        LEFT JOIN lane_checkpoint c ON c.session = s.id
+        """
+
+    /// Nil for a row whose keys are damaged.
+    init?(_ row: Row) {
+        guard let uuid = UUIDv7(bytes: row["uuid"] as DatabaseBytes), let bootID = ID128(bytes: row["boot_id"] as DatabaseBytes) else {
+            return nil
+        }
+        self.row = row["id"]
+        boot = row["boot"]
+        let user = UserIdentity(login: row["login"], uid: UInt32(row["uid"] as String) ?? .max)
+        let record = SessionRecord(
+            uuid: uuid, id: SessionID(rawValue: UInt32(clamping: row["number"] as Int64)), user: user, stack: row["stack"],
+            start: BootInstant(stored: row["start"]))
+        var last = BootInstant(stored: row["last"])
+        var checkpoint: LaneCheckpoint?
+        if let bytes = row["state"] as DatabaseBytes?, let state = SessionFold.State(bytes: bytes) {
+            last = max(last, state.latest)
+            checkpoint = LaneCheckpoint(
+                session: uuid, generation: UInt64(bitPattern: row["generation"]), attemptedAt: UInt64(bitPattern: row["attempted_at"]),
+                head: UInt64(bitPattern: row["head"]), state: state)
+        }
+        if let end = row["end"] as Int64? {
+            let reason = EndReason(rawValue: UInt8(clamping: row["end_reason"] as Int64? ?? 0)) ?? .lost
+            self.end = SessionEnd(session: uuid, at: BootInstant(stored: end), reason: reason)
+        }
+        open = OpenSession(record: record, boot: bootID, lastDurable: last, checkpoint: checkpoint)
+    }
+}

@@ -1,0 +1,43 @@
+import Foundation
+import TermspanAccounting
+import TermspanCore
+import TermspanEvents
+
+@testable import TermspanStore
+
+/// A folder of its own that goes when the test does, and values to fill a store with.
+final class StoreFixture {
+    let folder: URL
+    var path: String { folder.appending(path: "termspan.db").path }
+
+    static let machine = ID128(high: 0x0123_4567_89AB_CDEF, low: 0xFEDC_BA98_7654_3210)
+    static let boot = ID128(high: 1, low: 1)
+    static let laterBoot = ID128(high: 2, low: 2)
+    /// The boot began at 2026-01-02T03:04:05Z.
+    static let anchor = ClockAnchor(boot: .zero, wall: WallInstant(nanoseconds: 1_767_323_045_000_000_000))
+
+    init() throws {
+        folder = FileManager.default.temporaryDirectory.appending(path: "termspan-store-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(at: folder) }
+
+    func writer(boot: ID128 = StoreFixture.boot, anchor: ClockAnchor = StoreFixture.anchor) throws -> StoreWriter {
+        try StoreWriter.open(path: path, machine: Self.machine, boot: boot, anchor: anchor)
+    }
+
+    static func at(_ seconds: Double) -> BootInstant { BootInstant(nanoseconds: UInt64(seconds * 1e9)) }
+
+    static func span(_ start: Double, _ end: Double) -> TimeSpan { TimeSpan(start: at(start), end: at(end)) }
+
+    static func uuid(_ number: UInt64) -> UUIDv7 {
+        UUIDv7(bytes: ID128(high: (1_767_323_045_000 + number) << 16 | 0x7000, low: 0x8000_0000_0000_0000 | number).bytes)!
+    }
+
+    static func session(_ number: UInt64, _ login: String = "anna", _ uid: UInt32 = 1001, start: Double = 10) -> SessionRecord {
+        SessionRecord(
+            uuid: uuid(number), id: SessionID(rawValue: UInt32(number)), user: UserIdentity(login: login, uid: uid), stack: "xrdp",
+            start: at(start))
+    }
+}

@@ -125,5 +125,6 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(name: "TermspanSessionsTests", dependencies: ["TermspanSessions"], swiftSettings: strict),
+        .testTarget(name: "TermspanBusTests", dependencies: ["CSystemd", "TermspanBus", "TermspanCore"], swiftSettings: strict),
     ]
 )

@@ -1,0 +1,80 @@
+import CSystemd
+
+/// A method call that arrived: its arguments are read from `message`, and it is answered once, now or later.
+///
+/// One that nobody answered is answered with an error when it is dropped, so that no caller waits in vain.
+@MainActor
+package final class BusInvocation {
+    /// The call; its cursor stands before the first argument.
+    package let message: BusMessage
+    package private(set) var isAnswered = false
+    private nonisolated(unsafe) var unanswered: OpaquePointer?
+    private var cachedCredentials: BusCredentials?
+
+    /// The arguments that one caller may make us turn into values.
+    static let valueLimit = 10_000
+
+    init(_ pointer: OpaquePointer) {
+        message = BusMessage(pointer, valueLimit: Self.valueLimit)
+        unanswered = sd_bus_message_ref(pointer)
+    }
+
+    deinit {
+        if let unanswered {
+            var error = sd_bus_error()
+            sd_bus_error_set(&error, "org.freedesktop.DBus.Error.Failed", "The service gave no answer.")
+            sd_bus_reply_method_error(unanswered, &error)
+            sd_bus_error_free(&error)
+            sd_bus_message_unref(unanswered)
+        }
+    }
+
+    /// The object that was called.
+    package var path: String { message.path ?? "" }
+
+    /// Who calls; asked of the bus once.
+    package func credentials() throws(BusError) -> BusCredentials {
+        if let cachedCredentials { return cachedCredentials }
+        let credentials = try message.credentials()
+        cachedCredentials = credentials
+        return credentials
+    }
+
+    /// Answers with the results that `body` appends. A second answer is ignored.
+    ///
+    /// A failure to make or send the answer becomes an error answer.
+    package func reply(_ body: @MainActor (inout BusMessageWriter) throws(BusError) -> Void = { _ in }) {
+        guard !isAnswered else { return }
+        do throws(BusError) {
+            var pointer: OpaquePointer?
+            try check(sd_bus_message_new_method_return(message.pointer, &pointer), "making an answer")
+            guard let pointer else { throw BusError(code: ENOMEM, operation: "making an answer") }
+            let reply = BusMessage(owning: pointer)
+            var writer = BusMessageWriter(pointer)
+            try body(&writer)
+            if let failure = writer.failure { throw failure }
+            answered()
+            try check(sd_bus_send(sd_bus_message_get_bus(message.pointer), reply.pointer, nil), "sending an answer")
+        } catch {
+            // A peer that is gone needs none.
+            fail(error)
+        }
+    }
+
+    /// Answers with an error.
+    package func fail(_ error: BusError) {
+        guard !isAnswered else { return }
+        answered()
+        var value = sd_bus_error()
+        sd_bus_error_set(&value, error.name, error.message)
+        if sd_bus_error_is_set(&value) == 0 { sd_bus_error_set(&value, "org.freedesktop.DBus.Error.Failed", error.message) }
+        sd_bus_reply_method_error(message.pointer, &value)
+        sd_bus_error_free(&value)
+    }
+
+    private func answered() {
+        isAnswered = true
+        sd_bus_message_unref(unanswered)
+        unanswered = nil
+    }
+}

@@ -1,0 +1,62 @@
+/// Asks polkit whether a caller may do something (org.freedesktop.PolicyKit1.Authority.CheckAuthorization).
+@MainActor
+package enum Polkit {
+    /// Calls `completion` with success if the sender of `invocation` may do `action`, else with the error to answer with.
+    ///
+    /// Root may do everything without asking. Where polkit can't be asked, nobody else may do anything. It can take as long as the
+    /// user needs to type a password, if the call allows to ask for one; else a few milliseconds.
+    package static func check(
+        _ action: String, _ invocation: BusInvocation, on connection: BusConnection,
+        completion: @escaping @MainActor (Result<Void, BusError>) -> Void
+    ) {
+        guard let sender = invocation.message.sender else { return completion(.failure(denied(action))) }
+        do throws(BusError) {
+            if try invocation.credentials().isRoot { return completion(.success(())) }
+        } catch {
+            return completion(.failure(.accessDenied("The bus could not tell who calls: \(error)")))
+        }
+        let interactive = invocation.message.allowsInteractiveAuthorization
+        connection.call(
+            "org.freedesktop.PolicyKit1", path: "/org/freedesktop/PolicyKit1/Authority",
+            interface: "org.freedesktop.PolicyKit1.Authority", member: "CheckAuthorization",
+            timeout: interactive ? .seconds(300) : .seconds(10),
+            arguments: { writer in
+                writer.structure("sa{sv}") { writer in
+                    writer.append("system-bus-name")
+                    writer.properties { $0.property("name", sender) }
+                }
+                writer.append(action)
+                writer.array(of: "{ss}") { _ in }
+                writer.append(UInt32(interactive ? 1 : 0))
+                writer.append("")
+            },
+            reply: { result in
+                completion(
+                    result.mapError { error in .accessDenied("polkit could not be asked about \(action): \(error)") }.flatMap {
+                        decision($0, action)
+                    })
+            })
+    }
+
+    private static func decision(_ message: BusMessage, _ action: String) -> Result<Void, BusError> {
+        do throws(BusError) {
+            let (authorized, challenge) = try message.readStructure("bba{ss}") { message throws(BusError) in
+                let answer = (try message.read(Bool.self), try message.read(Bool.self))
+                try message.skip("a{ss}")
+                return answer
+            }
+            if authorized { return .success(()) }
+            if challenge {
+                return .failure(
+                    BusError(
+                        name: "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
+                        message: "The right \(action) needs authentication."))
+            }
+            return .failure(denied(action))
+        } catch {
+            return .failure(.accessDenied("polkit's answer about \(action) is not understood: \(error)"))
+        }
+    }
+
+    private static func denied(_ action: String) -> BusError { .accessDenied("The right \(action) is missing.") }
+}

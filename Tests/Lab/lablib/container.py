@@ -81,7 +81,7 @@ class Container:
         (root / "etc/hostname").write_text(f"lab-{self.name}\n")
         shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
         log = self.run_folder / "nspawn.log"
-        # The limits on files are those that the kernel gives a real process 1, whatever this machine's are.
+        # A real process 1 has these limits on files; where this machine has no CAP_SYS_RESOURCE, its own lower one stays.
         supervisor = start_detached(
             self._into_cgroups(self._own_cgroups()) + self._wrapper(old) + [
                 "env", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", "UNIFIED_CGROUP_HIERARCHY=1",

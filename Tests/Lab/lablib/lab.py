@@ -130,7 +130,7 @@ class Lab:
     # Sessions as logind has them
 
     def logins(self, user=None):
-        """logind's own records of its sessions, as dictionaries in lower case with 'id'.
+        """logind's own records of its sessions, as dictionaries in lower case with 'id'; users' managers are left out.
 
         They are read from its runtime files, which costs nothing, so that waiting can poll; what a test
         wants to know of a session it takes from `properties`.
@@ -144,7 +144,8 @@ class Lab:
             except FileNotFoundError:
                 continue
             record = {key.lower(): value for key, value in re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE)} | {"id": path.name}
-            if user in (None, record.get("user")):
+            # Since systemd 256 users' managers are sessions too; they outlast the user's own by some seconds.
+            if user in (None, record.get("user")) and not record.get("class", "").startswith("manager"):
                 found.append(record)
         return found
 
@@ -184,8 +185,11 @@ class Lab:
     def has_peer(self, display):
         """Whether xrdp is connected to the X server of a display inside: told by the kernel, not by xrdp."""
         number = display.lstrip(":").split(".")[0]
-        table = Path(f"/proc/{self.container.require_init().pid}/net/unix").read_text()
-        return re.search(rf" 0001 03 +\d+ \S*/xrdp_display_{number}$", table, re.MULTILINE) is not None
+        return re.search(rf" 0001 03 +\d+ \S*/xrdp_display_{number}$", self.unix_sockets(), re.MULTILINE) is not None
+
+    def unix_sockets(self):
+        """The container's table of local sockets, as in /proc/net/unix."""
+        return Path(f"/proc/{self.container.require_init().pid}/net/unix").read_text()
 
     def sessions(self, count, *, openbox=False):
         """Makes it exactly `count` cheap sessions without clients; see headless.py."""
@@ -291,9 +295,19 @@ class Lab:
 
     def focus(self, user, window_class, *, timeout=20):
         """Activates the window of a class, through the window manager, and waits till it is the active one."""
+        # Not xdotool's own waiting: it hangs when the window manager takes the window over only after the request.
+        script = """
+            window=$(xdotool search --onlyvisible --limit 1 --class "$1") || exit 1
+            [ "$window" ] || exit 1
+            xdotool windowactivate "$window" || exit 1
+            for _ in 1 2 3 4 5 6 7 8 9 10; do
+                [ "$(xdotool getactivewindow)" = "$window" ] && exit 0
+                sleep 0.05
+            done
+            exit 1
+        """
         wait_until(f"a window of class {window_class} of {user} to be active",
-                   lambda: self.run(user, ["xdotool", "search", "--onlyvisible", "--limit", "1", "--class", window_class, "windowactivate", "--sync"],
-                                    wait=True).returncode == 0, timeout)
+                   lambda: self.run(user, ["sh", "-c", script, "sh", window_class], wait=True).returncode == 0, timeout)
 
     def session_environment(self, user, record=None):
         """The environment that programs of the session have: that of one of them that knows the display."""

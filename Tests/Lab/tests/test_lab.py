@@ -123,7 +123,7 @@ class RemoteDesktopTests(LabTestCase):
         group = self.lab.run("user1", ["cat", "/proc/self/cgroup"], wait=True).stdout
         self.assertRegex(group, r"0::/user\.slice/user-2001\.slice/session-\w+\.scope\n")
         group = self.lab.run("user1", ["cat", "/proc/self/cgroup"], wait=True, service=True).stdout
-        self.assertRegex(group, r"0::/user\.slice/user-2001\.slice/user@2001\.service/app\.slice/run-\w+\.service\n")
+        self.assertRegex(group, r"0::/user\.slice/user-2001\.slice/user@2001\.service/app\.slice/run-[\w-]+\.service\n")
 
     def test_a_screenshot_is_a_picture(self):
         with tempfile.TemporaryDirectory() as folder:

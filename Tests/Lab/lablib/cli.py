@@ -202,8 +202,8 @@ def cable(lab, options):
 
 def run(lab, options):
     arguments = without_separator(options.arguments)
-    if not arguments:
-        raise LabError("run what?")
+    if not arguments or arguments[0].startswith("-"):
+        raise LabError("run what? Options of the lab's come before USER")
     done = lab.run(options.user, arguments, wait=options.wait, service=options.service)
     if options.wait:
         sys.stdout.write(done.stdout)

@@ -57,7 +57,12 @@ class Client:
         """Starts the RDP client from `address`; whoever calls waits for what should come of it."""
         if self.process:
             raise LabError(f"client {self.name} is connected already")
-        ipaddress.IPv4Address(address)
+        try:
+            usable = not ipaddress.IPv4Address(address).is_loopback and address != SERVER
+        except ValueError:
+            usable = False
+        if not usable:
+            raise LabError(f"a client cannot come from {address}: take an IPv4 address, such as one of 198.51.100.0/24, that is no loopback address")
         self.folder.mkdir(parents=True, exist_ok=True)
         state = self.state
         if state.get("size") != size or not (screen := Process.restore(state.get("screen"))) or not screen.alive:

@@ -65,6 +65,15 @@ struct DeviceIdleTimesTests {
         #expect(times.origin(idle: 14) == .unknown, "a reset of all")
     }
 
+    @Test func devicesThatWereNeverUsedTellNothing() {
+        var times = DeviceIdleTimes()
+        for idle: Int64 in [1500, 1503] { times.add(idle, isSynthetic: true) }
+        times.add(90_000, isSynthetic: false)
+        #expect(times.origin(idle: 1500) == .unknown)
+        times.add(60_000, isSynthetic: true)
+        #expect(times.origin(idle: 1500) == .synthetic)
+    }
+
     @Test func realInputIsADevices() {
         var times = DeviceIdleTimes()
         times.add(5, isSynthetic: false)

@@ -114,7 +114,7 @@ let package = Package(
         .testTarget(
             name: "TermspanX11Tests",
             dependencies: [
-                "TermspanX11", "TermspanControl", "TermspanCore", "TermspanEvents", "TermspanRing", "TermspanSystem",
+                "CXCB", "TermspanX11", "TermspanControl", "TermspanCore", "TermspanEvents", "TermspanRing", "TermspanSystem",
                 "termspan-probe",
             ],
             swiftSettings: strict),

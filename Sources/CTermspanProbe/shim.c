@@ -90,12 +90,10 @@ int termspan_probe_confine(int control) {
     };
     struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
 
-    if (syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0) return 0;
-    if (errno != EACCES) return errno;
-    // Outside a unit with NoNewPrivileges= the process has to give up new privileges itself.
+    // Units have it already (NoNewPrivileges=); elsewhere the kernel asks for it, unless the process is root.
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errno;
-    if (syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0) return 0;
-    return errno;
+    if (syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0) return errno;
+    return 0;
 }
 
 static int guard_control;

@@ -17,13 +17,9 @@ struct IdleCounters {
     init(of session: inout XSession) throws(ProbeEnd) {
         // No counter may be asked for before.
         guard try session.answer(session.x.syncInitialize(), { _ in () }) != nil else { throw .failed(.missingExtension) }
-        let hasInput = session.x.firstEvent(of: TERMSPAN_X_INPUT) != nil
-        let list = session.x.listSystemCounters()
-        let input = hasInput ? session.x.inputQueryVersion() : nil
-
         var display: UInt32?
         var devices = false
-        try session.answer(list) { reply -> Void? in
+        try session.answer(session.x.listSystemCounters()) { reply -> Void? in
             XReplies.systemCounters(reply) { counter, name in
                 if name.equals("IDLETIME") { display = counter }
                 if XReplies.deviceNumber(counterName: name) != nil { devices = true }
@@ -32,11 +28,12 @@ struct IdleCounters {
         guard let display else { throw .failed(.missingExtension) }
         self.display = display
 
-        guard devices, let input, let major = try session.answer(input, { $0.load(UInt16.self, at: 8) }), major >= 2 else {
+        // Without counters of devices nothing is asked about devices.
+        guard devices, session.x.firstEvent(of: TERMSPAN_X_INPUT) != nil else {
             hasDevices = false
             return
         }
-        hasDevices = true
+        hasDevices = try session.answer(session.x.inputQueryVersion()) { $0.load(UInt16.self, at: 8) } ?? 0 >= 2
     }
 }
 

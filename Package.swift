@@ -124,6 +124,12 @@ let package = Package(
                 "TermspanStore", "TermspanAccounting", "TermspanCore", "TermspanEvents", .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),
+        .testTarget(
+            name: "TermspanReportsTests",
+            dependencies: [
+                "TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanBus", "TermspanCore", "TermspanEvents",
+            ],
+            swiftSettings: strict),
         .testTarget(name: "TermspanSessionsTests", dependencies: ["TermspanSessions"], swiftSettings: strict),
         .testTarget(name: "TermspanBusTests", dependencies: ["CSystemd", "TermspanBus", "TermspanCore"], swiftSettings: strict),
     ]

@@ -11,7 +11,7 @@ extension SessionFold.State {
         var bytes: [UInt8] = [Self.version, phase.rawValue, reason.rawValue, burstOrigin.rawValue]
         bytes.reserveCapacity(400)
         bytes.append(burstOpen ? 1 : 0)
-        bytes.append(previousBurstEnd == nil ? 0 : 1)
+        bytes.append(previousBurstEnd == nil ? 0 : previousBurstIsPoint ? 2 : 1)
         for word in [
             since.nanoseconds, latest.nanoseconds, lost, serial, UInt64(switches), switchedAt.nanoseconds, credit,
             creditAt.nanoseconds, burstStart.nanoseconds, burstLast.nanoseconds, previousBurstEnd?.nanoseconds ?? 0, burstGap,
@@ -50,7 +50,7 @@ extension SessionFold.State {
         }
         guard take() == Self.version, let phase = take().flatMap(Phase.init(rawValue:)),
             let reason = take().flatMap(UnknownReason.init(rawValue:)), let origin = take().flatMap(InputOrigin.init(rawValue:)),
-            let open = take(), open <= 1, let hasPrevious = take(), hasPrevious <= 1
+            let open = take(), open <= 1, let hasPrevious = take(), hasPrevious <= 2
         else { return nil }
         var words: [UInt64] = []
         for _ in 0..<12 {
@@ -75,7 +75,8 @@ extension SessionFold.State {
         burstStart = BootInstant(nanoseconds: words[8])
         burstLast = BootInstant(nanoseconds: words[9])
         burstOrigin = origin
-        previousBurstEnd = hasPrevious == 1 ? BootInstant(nanoseconds: words[10]) : nil
+        previousBurstIsPoint = hasPrevious == 2
+        previousBurstEnd = hasPrevious > 0 ? BootInstant(nanoseconds: words[10]) : nil
         burstGap = words[11]
         self.focus = focus
         self.switchedTo = switchedTo

@@ -47,6 +47,8 @@ package struct SessionFold: Sendable {
         package var burstOrigin = InputOrigin.unknown
         /// The end of the last burst handed out.
         package var previousBurstEnd: BootInstant?
+        /// Whether that burst was a single input.
+        package var previousBurstIsPoint = false
         /// The burst gap in nanoseconds: how far before its observation input can have begun.
         package var burstGap: UInt64
 
@@ -209,6 +211,7 @@ package struct SessionFold: Sendable {
             else { break }
             emit(.burst(InputBurst(start: last.effective, end: last.effective, origin: last.origin)))
             state.previousBurstEnd = last.effective
+            state.previousBurstIsPoint = true
         }
     }
 
@@ -297,6 +300,11 @@ package struct SessionFold: Sendable {
             state.burstLast = max(state.burstLast, moment)
             state.burstOrigin = Self.merged(state.burstOrigin, edge.origin)
         } else {
+            // No two bursts begin at one moment, by which they are told apart: after a single input the next begins later.
+            if state.previousBurstIsPoint, moment == state.previousBurstEnd {
+                moment = BootInstant(nanoseconds: moment.nanoseconds == .max ? .max : moment.nanoseconds + 1)
+                advance(moment)
+            }
             state.burstOpen = true
             state.burstStart = moment
             state.burstLast = moment
@@ -310,6 +318,7 @@ package struct SessionFold: Sendable {
         emit(.burst(InputBurst(start: state.burstStart, end: end, origin: state.burstOrigin)))
         state.burstOpen = false
         state.previousBurstEnd = end
+        state.previousBurstIsPoint = end == state.burstStart
     }
 
     /// A burst with any input of a device is a device's; a program's counts more than an unknown origin.

@@ -1,1 +1,4 @@
-print("not yet")
+import Glibc
+import TermspanReports
+
+exit(ReportsProgram.run(Array(CommandLine.arguments.dropFirst())))

@@ -95,6 +95,7 @@ import Testing
             fold.end(at: BootInstant(nanoseconds: now + 7), emit: emit)
             var position = BootInstant(nanoseconds: 1000)
             var burstEnd = BootInstant.zero
+            var burstStart: BootInstant?
             var serial: UInt64 = 0
             for output in outputs {
                 switch output {
@@ -106,7 +107,8 @@ import Testing
                     #expect(interval.start == position && interval.end > interval.start)
                     position = interval.end
                 case .burst(let burst):
-                    #expect(burst.start >= burstEnd)
+                    #expect(burst.start >= burstEnd && burstStart.map { burst.start > $0 } ?? true)
+                    burstStart = burst.start
                     burstEnd = burst.end
                 }
             }

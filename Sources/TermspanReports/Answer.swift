@@ -1,0 +1,297 @@
+import TermspanAccounting
+import TermspanCore
+package import TermspanStore
+
+/// Works a question out, line by line, in pages: what it holds in memory does not grow with the answer.
+package struct Answer {
+    private let question: Question
+    /// Nil where there is no store yet.
+    private let reader: StoreReader?
+    private let live: [UUIDv7: LiveSession]
+    /// How many focus intervals are worked on at once.
+    var page = 2000
+    /// How many intervals of one user are held at once where all are needed together.
+    var limit = 500_000
+
+    package init(_ question: Question, reader: StoreReader?) {
+        self.question = question
+        self.reader = reader
+        live = LiveSession.sessions(question.live ?? [])
+    }
+
+    /// Gives `line` one complete line after the other; what it throws ends the answer.
+    package func write(_ line: ([UInt8]) throws -> Void) throws {
+        switch question.kind {
+        case .spans:
+            try forEachSession { try spans(of: $0, line) }
+        case .sessions:
+            try forEachSession { session in
+                let range = range(of: session)
+                var totals = CategoryTimes()
+                try forEachChunk(of: session, in: range) { totals += $0.evaluation.totals }
+                try line(summary(session, range, totals))
+            }
+        case .users:
+            try users(line)
+        }
+    }
+
+    // MARK: Sessions
+
+    private func forEachSession(_ body: (ReportedSession) throws -> Void) throws {
+        var seen: Set<UUIDv7> = []
+        var row: Int64 = 0
+        while let reader {
+            let sessions = try reader.sessions(question.filter, after: row, limit: 200)
+            for session in sessions {
+                if live[session.record.uuid] != nil { seen.insert(session.record.uuid) }
+                try body(ReportedSession(stored: session, live: live[session.record.uuid]))
+                row = session.row
+            }
+            if sessions.count < 200 { break }
+        }
+        // Sessions that are not durable yet.
+        for (uuid, session) in live.sorted(by: { $0.key < $1.key }) where !seen.contains(uuid) {
+            guard let session = ReportedSession(live: session), passes(session) else { continue }
+            var filter = SessionFilter()
+            filter.session = uuid
+            // It may have become durable after the page was read that it would have been on; then it passed the filter or did not.
+            if let reader, let stored = try reader.sessions(filter, after: row, limit: 1).first {
+                try body(ReportedSession(stored: stored, live: session.live))
+            } else {
+                try body(session)
+            }
+        }
+    }
+
+    private func passes(_ session: ReportedSession) -> Bool {
+        let filter = question.filter
+        let record = session.record
+        if let identity = filter.identity, record.user != identity { return false }
+        if let login = filter.login, record.user.login != login { return false }
+        if let uid = filter.uid, record.user.uid != uid { return false }
+        if let id = filter.id, record.id != id { return false }
+        if let uuid = filter.session, record.uuid != uuid { return false }
+        if let until = filter.until, let start = session.anchors.wall(at: record.start), start >= until { return false }
+        if let since = filter.since, !session.isOpen, let end = session.anchors.wall(at: session.end), end <= since { return false }
+        return true
+    }
+
+    private func range(of session: ReportedSession) -> TimeSpan {
+        session.range(since: question.filter.since, until: question.filter.until)
+    }
+
+    // MARK: Streams
+
+    struct Chunk {
+        var focus: [(record: FocusRecord, isOpen: Bool)]
+        var timeline: SessionTimeline
+        var evaluation: SessionTimeline.Evaluation
+    }
+
+    /// Cuts a session's range between focus intervals, so that each lies in one chunk, and evaluates chunk by chunk.
+    private func forEachChunk(of session: ReportedSession, in range: TimeSpan, _ body: (Chunk) throws -> Void) throws {
+        guard range.length > 0 else { return }
+        let changes = try changes(of: session)
+        var start = range.start
+        var after: BootInstant?
+        var carried: [FocusRecord] = []
+        var isLast = false
+        while !isLast {
+            var rows = carried
+            if let reader, let stored = session.stored {
+                let read = try reader.focus(of: stored, in: range, after: after, limit: page)
+                rows += read
+                isLast = read.count < page
+                after = read.last?.span.start ?? after
+            } else {
+                isLast = true
+            }
+            var end = range.end
+            carried = []
+            if !isLast, let last = rows.popLast() {
+                carried = [last]
+                end = min(max(start, last.span.start), range.end)
+            }
+            var focus = rows.map { (record: $0, isOpen: false) }
+            if isLast {
+                // What the store has is where the collector's begins.
+                let known = rows.last?.span.start
+                focus += session.live?.focus.filter { live in known.map { live.record.span.start > $0 } ?? true } ?? []
+            }
+            let span = TimeSpan(start: start, end: end)
+            let timeline = SessionTimeline(
+                span: span, focus: focus.map(\.record.span), bursts: try bursts(of: session, in: span),
+                unknown: try unknowns(of: session, in: span), changes: changes)
+            try body(Chunk(focus: focus, timeline: timeline, evaluation: timeline.evaluate(question.thresholds)))
+            start = end
+        }
+    }
+
+    private func changes(of session: ReportedSession) throws -> [StateChange] {
+        var changes: [StateChange] = []
+        if let reader, let stored = session.stored {
+            var row: Int64 = 0
+            while true {
+                let page = try reader.events(of: stored, after: row, limit: 2000)
+                changes += page.map(\.event.change)
+                row = page.last?.row ?? row
+                if page.count < 2000 { break }
+            }
+        }
+        for change in session.live?.changes ?? [] where !changes.contains(change) { changes.append(change) }
+        return changes
+    }
+
+    private func bursts(of session: ReportedSession, in span: TimeSpan) throws -> [TimeSpan] {
+        try stream(session, session.live?.bursts ?? [], until: span.end) { reader, stored, after in
+            try reader.bursts(of: stored, in: span, after: after, limit: 2000).map { TimeSpan(start: $0.start, end: $0.end) }
+        }
+    }
+
+    private func unknowns(of session: ReportedSession, in span: TimeSpan) throws -> [TimeSpan] {
+        try stream(session, session.live?.unknowns ?? [], until: span.end) { reader, stored, after in
+            try reader.unknowns(of: stored, in: span, after: after, limit: 2000).map { TimeSpan(start: $0.start, end: $0.end) }
+        }
+    }
+
+    private func stream(
+        _ session: ReportedSession, _ live: [TimeSpan], until end: BootInstant,
+        _ read: (StoreReader, StoredSession, BootInstant?) throws -> [TimeSpan]
+    ) throws -> [TimeSpan] {
+        var result: [TimeSpan] = []
+        if let reader, let stored = session.stored {
+            while true {
+                let page = try read(reader, stored, result.last?.start)
+                result += page
+                if page.count < 2000 { break }
+            }
+        }
+        let known = result.last?.start
+        return result + live.filter { part in part.start < end && known.map { part.start > $0 } ?? true }
+    }
+
+    // MARK: Lines
+
+    private func spans(of session: ReportedSession, _ line: ([UInt8]) throws -> Void) throws {
+        let range = range(of: session)
+        try forEachChunk(of: session, in: range) { chunk in
+            for (index, (record, isOpen)) in chunk.focus.enumerated() where !isOpen || question.includeOpen {
+                let span = record.span.clipped(to: range)
+                guard span.length > 0 else { continue }
+                // One that is cut by the end of the range has an end.
+                let isOpen = isOpen && session.isOpen && span.end == session.end
+                let times = chunk.evaluation.focus[index]
+                var json = JSONLine()
+                frame(&json, session)
+                json.add("start", session.anchors.wall(at: span.start))
+                json.add("end", isOpen ? nil : session.anchors.wall(at: span.end))
+                json.add("duration", nanoseconds: span.length)
+                json.add("executable", record.application?.executable)
+                json.add("class", record.application?.windowClass)
+                json.add("active", nanoseconds: times[.active])
+                json.add("passive", nanoseconds: times[.passive])
+                json.add("inactive", nanoseconds: times[.inactive])
+                json.add("open", isOpen)
+                if record.switches > 0 { json.add("switches", record.switches) }
+                try line(json.finished())
+            }
+        }
+    }
+
+    private func frame(_ json: inout JSONLine, _ session: ReportedSession) {
+        json.add("user", session.record.user.login)
+        json.add("uid", session.record.user.uid)
+        json.add("session", session.record.id.rawValue)
+        json.add("session_uuid", session.record.uuid.description)
+    }
+
+    private func summary(_ session: ReportedSession, _ range: TimeSpan, _ totals: CategoryTimes) -> [UInt8] {
+        var json = JSONLine()
+        frame(&json, session)
+        json.add("stack", session.record.stack)
+        json.add("start", session.anchors.wall(at: range.start))
+        let isOpen = session.isOpen && range.end == session.end
+        json.add("end", isOpen ? nil : session.anchors.wall(at: range.end))
+        json.add("open", isOpen)
+        Self.add(totals, to: &json)
+        return json.finished()
+    }
+
+    private static func add(_ totals: CategoryTimes, to json: inout JSONLine) {
+        json.add("total", nanoseconds: totals.total)
+        json.add("suspended", nanoseconds: totals[.suspended])
+        json.add("paused", nanoseconds: totals[.paused])
+        json.add("unknown", nanoseconds: totals[.unknown])
+        json.add("disconnected", nanoseconds: totals[.disconnected])
+        json.add("locked", nanoseconds: totals[.locked])
+        json.add("active", nanoseconds: totals[.active])
+        json.add("passive", nanoseconds: totals[.passive])
+        json.add("inactive", nanoseconds: totals[.inactive])
+    }
+
+    // MARK: Users
+
+    private struct UserBoot: Hashable {
+        var user: UserIdentity
+        var boot: ID128?
+    }
+
+    private func users(_ line: ([UInt8]) throws -> Void) throws {
+        var groups: [UserBoot: [ReportedSession]] = [:]
+        var order: [UserBoot] = []
+        // Sessions that are not durable yet are of the boot that the collector runs in.
+        var currentBoot: ID128?
+        try forEachSession { session in
+            if session.live != nil { currentBoot = session.stored?.boot ?? currentBoot }
+            let key = UserBoot(user: session.record.user, boot: session.stored?.boot ?? currentBoot)
+            if groups[key] == nil { order.append(key) }
+            groups[key, default: []].append(session)
+        }
+        for key in order {
+            let sessions = (groups[key] ?? []).sorted { $0.record.uuid < $1.record.uuid }
+            var timelines: [SessionTimeline] = []
+            var count = 0
+            for session in sessions {
+                let range = range(of: session)
+                var whole = SessionTimeline(span: range)
+                try forEachChunk(of: session, in: range) { chunk in
+                    // A chunk repeats the burst and unknown interval that reach into it.
+                    whole.focus += chunk.timeline.focus
+                    whole.bursts += chunk.timeline.bursts.filter { burst in whole.bursts.last.map { burst.start > $0.start } ?? true }
+                    whole.unknown += chunk.timeline.unknown
+                    whole.changes = chunk.timeline.changes
+                    count += chunk.timeline.focus.count + chunk.timeline.bursts.count
+                    if count > limit { throw ReportError(reason: "too many intervals for one answer; ask about a shorter time") }
+                }
+                timelines.append(whole)
+            }
+            let totals = UserTimeline(sessions: timelines).evaluate(question.thresholds).totals
+            var json = JSONLine()
+            json.add("user", key.user.login)
+            json.add("uid", key.user.uid)
+            json.add("sessions", sessions.count)
+            let first = sessions.min { range(of: $0).start < range(of: $1).start }
+            let last = sessions.max { range(of: $0).end < range(of: $1).end }
+            json.add("start", first.flatMap { $0.anchors.wall(at: range(of: $0).start) })
+            json.add("end", last.flatMap { $0.anchors.wall(at: range(of: $0).end) })
+            json.add("open", sessions.contains { $0.isOpen && range(of: $0).end == $0.end })
+            Self.add(totals, to: &json)
+            try line(json.finished())
+        }
+    }
+}
+
+/// Why an answer ends early, as its last line says it.
+package struct ReportError: Error, CustomStringConvertible {
+    package var reason: String
+
+    package var description: String { reason }
+
+    /// The last line of an answer that failed.
+    package var line: [UInt8] {
+        var json = JSONLine()
+        json.add("error", reason)
+        return json.finished()
+    }
+}

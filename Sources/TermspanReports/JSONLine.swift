@@ -1,0 +1,101 @@
+import TermspanAccounting
+import TermspanCore
+
+/// One JSON object on one line (RFC 8259, jsonlines.org), its keys in the order in which they were added.
+struct JSONLine {
+    private(set) var bytes: [UInt8] = [UInt8(ascii: "{")]
+
+    private mutating func key(_ key: StaticString) {
+        if bytes.count > 1 { bytes.append(UInt8(ascii: ",")) }
+        bytes.append(UInt8(ascii: "\""))
+        key.withUTF8Buffer { bytes += $0 }
+        bytes += [UInt8(ascii: "\""), UInt8(ascii: ":")]
+    }
+
+    mutating func add(_ name: StaticString, _ value: String?) {
+        key(name)
+        guard let value else {
+            bytes += "null".utf8
+            return
+        }
+        bytes.append(UInt8(ascii: "\""))
+        for byte in value.utf8 {
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+                bytes.append(UInt8(ascii: "\\"))
+                bytes.append(byte)
+            case 0..<0x20, 0x7F:
+                bytes += "\\u00".utf8
+                bytes.append(Self.digits[Int(byte >> 4)])
+                bytes.append(Self.digits[Int(byte & 15)])
+            default:
+                bytes.append(byte)
+            }
+        }
+        bytes.append(UInt8(ascii: "\""))
+    }
+
+    mutating func add(_ name: StaticString, _ value: some BinaryInteger) {
+        key(name)
+        bytes += String(value).utf8
+    }
+
+    mutating func add(_ name: StaticString, _ value: Bool) {
+        key(name)
+        bytes += (value ? "true" : "false").utf8
+    }
+
+    /// A moment as ISO 8601 in UTC with microseconds.
+    mutating func add(_ name: StaticString, _ value: WallInstant?) {
+        add(name, value.map(\.iso8601))
+    }
+
+    /// Nanoseconds as seconds, exactly: 1.5, never 1.5000001.
+    mutating func add(_ name: StaticString, nanoseconds: UInt64) {
+        key(name)
+        bytes += String(nanoseconds / 1_000_000_000).utf8
+        var rest = nanoseconds % 1_000_000_000
+        if rest == 0 { return }
+        bytes.append(UInt8(ascii: "."))
+        var scale: UInt64 = 100_000_000
+        while rest > 0 {
+            bytes.append(UInt8(ascii: "0") + UInt8(rest / scale))
+            rest %= scale
+            scale /= 10
+        }
+    }
+
+    /// The whole line, its end included.
+    consuming func finished() -> [UInt8] {
+        bytes += [UInt8(ascii: "}"), UInt8(ascii: "\n")]
+        return bytes
+    }
+
+    private static let digits = Array("0123456789abcdef".utf8)
+}
+
+extension WallInstant {
+    /// `2026-01-02T03:04:05.000006Z`: the proleptic Gregorian calendar, microseconds rounded down.
+    package var iso8601: String {
+        func floor(_ value: Int64, _ divisor: Int64) -> (Int64, Int64) {
+            let (quotient, rest) = value.quotientAndRemainder(dividingBy: divisor)
+            return rest < 0 ? (quotient - 1, rest + divisor) : (quotient, rest)
+        }
+        func padded(_ value: Int64, _ count: Int) -> String {
+            let text = String(value)
+            return String(repeating: "0", count: max(0, count - text.utf8.count)) + text
+        }
+        let (microseconds, _) = floor(nanoseconds, 1000)
+        let (seconds, fraction) = floor(microseconds, 1_000_000)
+        let (day, second) = floor(seconds, 86400)
+        // Days since 0000-03-01, in eras of 400 years (H. Hinnant, chrono-compatible low-level date algorithms).
+        let (era, dayOfEra) = floor(day + 719_468, 146_097)
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let march = (5 * dayOfYear + 2) / 153
+        let month = march < 10 ? march + 3 : march - 9
+        let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+        let date = "\(padded(year, 4))-\(padded(month, 2))-\(padded(dayOfYear - (153 * march + 2) / 5 + 1, 2))"
+        return "\(date)T\(padded(second / 3600, 2)):\(padded(second / 60 % 60, 2)):\(padded(second % 60, 2)).\(padded(fraction, 6))Z"
+    }
+}

@@ -1,0 +1,126 @@
+package import TermspanAccounting
+import TermspanCore
+package import TermspanStore
+
+/// What is asked for, with everything that the answer needs: a value that a thread of its own can work on.
+package struct Question: Sendable {
+    package enum Kind: Sendable {
+        /// One line a span.
+        case spans
+        /// One line a session.
+        case sessions
+        /// One line a user and boot: the user's own time over concurrent sessions.
+        case users
+    }
+
+    package var kind: Kind
+    package var filter: SessionFilter
+    package var thresholds: Thresholds
+    /// Whether spans that have not ended are told too.
+    package var includeOpen = true
+    /// What the collector had that may not be durable; asked before the store is read. Nil when it could not be asked.
+    package var live: [ActivityRow]?
+
+    package init(kind: Kind, filter: SessionFilter, thresholds: Thresholds, live: [ActivityRow]? = nil) {
+        self.kind = kind
+        self.filter = filter
+        self.thresholds = thresholds
+        self.live = live
+    }
+}
+
+/// A session with what store and collector know of its frame; the streams are read in pages.
+struct ReportedSession {
+    var record: SessionRecord
+    /// As the store has it; nil where it has not heard of the session yet.
+    var stored: StoredSession?
+    var live: LiveSession?
+    var anchors: ClockAnchors
+    /// Its end, or the moment up to which it is known while open.
+    var end: BootInstant
+    var isOpen: Bool
+
+    var life: TimeSpan { TimeSpan(start: record.start, end: max(record.start, end)) }
+
+    init(stored: StoredSession, live: LiveSession?) {
+        record = stored.record
+        self.stored = stored
+        self.live = live
+        anchors = live.map { ClockAnchors(stored.anchors.anchors + [$0.anchor]) } ?? stored.anchors
+        if let end = stored.end {
+            self.end = end.at
+            isOpen = false
+        } else if let live {
+            end = live.end ?? live.now
+            isOpen = live.end == nil
+        } else {
+            // The collector does not know it any more, or does not answer: known as far as it is durable.
+            end = stored.lastDurable
+            isOpen = true
+        }
+    }
+
+    init?(live: LiveSession) {
+        guard let record = live.record else { return nil }
+        self.record = record
+        self.live = live
+        anchors = ClockAnchors([live.anchor])
+        end = live.end ?? live.now
+        isOpen = live.end == nil
+    }
+
+    /// The part of its life that lies between two wall times.
+    func range(since: WallInstant?, until: WallInstant?) -> TimeSpan {
+        var range = life
+        if let moment = since.flatMap({ anchors.boot(at: $0) }) { range.start = min(max(range.start, moment), range.end) }
+        if let moment = until.flatMap({ anchors.boot(at: $0) }) { range.end = max(min(range.end, moment), range.start) }
+        return range
+    }
+}
+
+/// What the collector told of one session.
+struct LiveSession {
+    var uuid: UUIDv7
+    var user: UserIdentity
+    var record: SessionRecord?
+    var anchor: ClockAnchor
+    var now: BootInstant
+    var end: BootInstant?
+    /// In order, one a start: the closed one where an open one began at the same moment.
+    var focus: [(record: FocusRecord, isOpen: Bool)] = []
+    var bursts: [TimeSpan] = []
+    var unknowns: [TimeSpan] = []
+    var changes: [StateChange] = []
+
+    /// Sorts the rows by session.
+    static func sessions(_ rows: [ActivityRow]) -> [UUIDv7: LiveSession] {
+        var sessions: [UUIDv7: LiveSession] = [:]
+        // Closed rows first, so that they win.
+        for row in rows.filter({ $0.end != nil }) + rows.filter({ $0.end == nil }) {
+            var session = sessions[row.session] ?? LiveSession(uuid: row.session, user: row.user, anchor: row.anchor, now: row.now)
+            let span = TimeSpan(start: row.start, end: max(row.start, row.end ?? row.now))
+            switch row.content {
+            case .session(let id, let stack):
+                session.record = SessionRecord(uuid: row.session, id: id, user: row.user, stack: stack, start: row.start)
+                session.end = row.end
+            case .focus(let application, let switches):
+                guard !session.focus.contains(where: { $0.record.span.start == row.start }) else { break }
+                let record = FocusRecord(session: row.session, span: span, application: application, switches: switches)
+                session.focus.append((record, row.end == nil))
+            case .burst:
+                if !session.bursts.contains(where: { $0.start == row.start }) { session.bursts.append(span) }
+            case .unknown:
+                if !session.unknowns.contains(where: { $0.start == row.start }) { session.unknowns.append(span) }
+            case .state(let kind):
+                session.changes.append(StateChange(kind, at: row.start))
+            }
+            sessions[row.session] = session
+        }
+        for uuid in sessions.keys {
+            sessions[uuid]?.focus.sort { $0.record.span.start < $1.record.span.start }
+            sessions[uuid]?.bursts.sort { $0.start < $1.start }
+            sessions[uuid]?.unknowns.sort { $0.start < $1.start }
+        }
+        return sessions
+    }
+}

@@ -1,0 +1,64 @@
+import Glibc
+import TermspanAccounting
+import TermspanBus
+import TermspanConfiguration
+
+/// termspan-reportd: started by the bus, ends when nobody has asked for a while.
+@MainActor
+package enum ReportsProgram {
+    private static let usage = """
+        Usage: termspan-reportd [--database FILE] [--idle SECONDS]
+
+        Answers questions about recorded activity on the system bus (org.termspan1.Reports).
+        The bus starts it when it is asked; it ends by itself. See termspan-reportd(8).
+
+        """
+
+    /// Runs the service. Exit codes: 0 ended, 1 failed, 2 wrong arguments.
+    package static func run(_ arguments: [String]) -> Int32 {
+        var options = ReportsService.Options()
+        if let path = getenv("TERMSPAN_DATABASE") { options.store = String(cString: path) }
+        var rest = arguments[...]
+        while let argument = rest.popFirst() {
+            switch argument {
+            case "--database":
+                guard let path = rest.popFirst() else { return complain(usage, 2) }
+                options.store = path
+            case "--idle":
+                guard let seconds = rest.popFirst().flatMap({ UInt32($0) }) else { return complain(usage, 2) }
+                options.idle = .seconds(seconds)
+            case "--help", "-h":
+                print(usage, terminator: "")
+                return 0
+            default:
+                return complain(usage, 2)
+            }
+        }
+        do {
+            let configuration = try Configuration.load()
+            options.thresholds = Thresholds(idle: configuration.idleThreshold, passiveLimit: configuration.passiveLimit)
+        } catch {
+            // The collector says so too, and keeps to what it had; here the defaults hold.
+            _ = complain("termspan-reportd: \(error)\n", 0)
+        }
+        do {
+            let loop = try EventLoop()
+            let bus = try BusConnection.system()
+            try bus.attach(to: loop)
+            let service = try ReportsService(options: options, bus: bus, loop: loop)
+            try service.endOnSignals()
+            let lost = try bus.onDisconnect { loop.exit(1) }
+            return withExtendedLifetime((service, lost)) {
+                do { return try loop.run() } catch { return complain("termspan-reportd: \(error)\n", 1) }
+            }
+        } catch {
+            return complain("termspan-reportd: \(error)\n", 1)
+        }
+    }
+
+    private static func complain(_ text: String, _ code: Int32) -> Int32 {
+        let bytes = Array(text.utf8)
+        _ = write(STDERR_FILENO, bytes, bytes.count)
+        return code
+    }
+}

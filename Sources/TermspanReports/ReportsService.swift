@@ -1,0 +1,332 @@
+import Glibc
+package import TermspanAccounting
+package import TermspanBus
+import TermspanCore
+import TermspanStore
+import TermspanSystem
+
+/// org.termspan1.Reports: answers from the store and the collector, each through a pipe of its own and from a thread of its own.
+///
+/// The loop never touches the store, a pipe or the user database for long: a reader that does not read costs only itself.
+@MainActor
+package final class ReportsService {
+    package struct Options: Sendable {
+        package var store = "/var/lib/termspan/termspan.db"
+        package var thresholds = Thresholds()
+        /// Without a call or an unfinished answer for this long the service ends.
+        package var idle: Duration = .seconds(30)
+        /// How long a reader may take nothing, and an answer may take in all.
+        package var patience: Duration = .seconds(60)
+        package var limit: Duration = .seconds(1800)
+        package var answersPerUser = 16
+        /// Beyond this many answers of all users, each gets two at a time.
+        package var answersBeforeSharing = 32
+        package var answers = 64
+
+        package init() {}
+    }
+
+    package static let name = "org.termspan1.Reports"
+    package static let path = "/org/termspan1/reports"
+    static let viewOthers = "org.termspan1.view-others"
+
+    private let options: Options
+    private let loop: EventLoop
+    private let bus: BusConnection
+    private let board: AnswerBoard
+    private var slots: [BusSlot] = []
+    private var bellSource: EventSource?
+    private var idleTimer: EventSource?
+    private var signals: EventSource?
+    /// Calls and answers that are being worked on, by uid.
+    private var active: [UInt32: Int] = [:]
+    private var isEnding = false
+
+    /// How many answers are being worked on.
+    var activeAnswers: Int { active.values.reduce(0, +) }
+
+    /// Exports the object and takes the name.
+    package init(options: Options, bus: BusConnection, loop: EventLoop) throws {
+        self.options = options
+        self.bus = bus
+        self.loop = loop
+        // A reader that goes away is an error of write(2), not the end of the process.
+        signal(SIGPIPE, SIG_IGN)
+        board = try AnswerBoard()
+        bellSource = try loop.watch(board.bell.descriptor.raw) { [unowned self] _ in collectFinished() }
+        idleTimer = try loop.timer { [unowned self] in idled() }
+        let interface = BusInterface(
+            Self.name,
+            methods: [
+                BusMethod("Spans", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, summary: false)
+                },
+                BusMethod("Summary", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, summary: true)
+                },
+            ])
+        slots.append(try bus.export(path: Self.path, interface))
+        try bus.requestName(Self.name)
+        rearm()
+    }
+
+    /// Ends the loop on SIGTERM and SIGINT, once the answers under way have said that they are not complete.
+    ///
+    /// To be called before any thread is started.
+    package func endOnSignals() throws(BusError) {
+        signals = try loop.signals([SIGTERM, SIGINT]) { [unowned self] _ in
+            board.stopAll()
+            isEnding = true
+            idleTimer?.arm(at: loop.now.advanced(by: .seconds(3)))
+            if active.isEmpty { loop.exit() }
+        }
+    }
+
+    // MARK: Life
+
+    private func rearm() {
+        guard !isEnding, active.isEmpty else { return }
+        idleTimer?.arm(at: loop.now.advanced(by: options.idle))
+    }
+
+    private func idled() {
+        if isEnding { return loop.exit() }
+        guard active.isEmpty else { return }
+        // Calls that came before the name was given up are still answered: they were delivered to this connection.
+        isEnding = true
+        try? bus.releaseName(Self.name)
+        idleTimer?.arm(at: loop.now.advanced(by: .milliseconds(100)))
+    }
+
+    private func collectFinished() {
+        for uid in board.take() { release(uid) }
+    }
+
+    private func release(_ uid: UInt32) {
+        let count = (active[uid] ?? 0) - 1
+        active[uid] = count > 0 ? count : nil
+        if active.isEmpty {
+            if isEnding { loop.exit() } else { rearm() }
+        }
+    }
+
+    private func claim(_ uid: UInt32) throws(BusError) {
+        let all = activeAnswers
+        let own = active[uid] ?? 0
+        let limit = all >= options.answersBeforeSharing ? min(2, options.answersPerUser) : options.answersPerUser
+        guard own < limit, all < options.answers else {
+            throw BusError(
+                name: "org.freedesktop.DBus.Error.LimitsExceeded", message: "Too many answers are being read; read or close some.")
+        }
+        active[uid] = own + 1
+        if !isEnding { idleTimer?.disarm() }
+    }
+
+    // MARK: Answering
+
+    private func answer(_ call: BusInvocation, summary: Bool) throws(BusError) {
+        let credentials = try call.credentials()
+        let request = try Request(call.message.readProperties(), summary: summary)
+        let uid = credentials.userID
+        try claim(uid)
+        do throws(BusError) {
+            // One's own: the user that has both this uid and its login, so that nobody inherits what a freed uid did.
+            let own = Self.login(of: uid).map { UserIdentity(login: $0, uid: uid) }
+            let isOwn =
+                own != nil && !request.everybody && (request.login == nil || request.login == own?.login)
+                && (request.uid == nil || request.uid == uid)
+            var question = Question(kind: request.kind, filter: request.filter, thresholds: request.thresholds ?? options.thresholds)
+            if let idle = request.idle { question.thresholds.idle = idle }
+            if let passiveLimit = request.passiveLimit { question.thresholds.passiveLimit = passiveLimit }
+            question.includeOpen = request.includeOpen
+            if credentials.isRoot {
+                question.filter.login = request.login
+                question.filter.uid = request.uid
+                return askCollector(call, uid, question)
+            }
+            if isOwn {
+                question.filter.identity = own
+                return askCollector(call, uid, question)
+            }
+            question.filter.login = request.login
+            question.filter.uid = request.uid
+            guard request.login != nil || request.uid != nil || request.everybody else {
+                throw .accessDenied("The user database does not know who asks.")
+            }
+            Polkit.check(Self.viewOthers, call, on: bus) { [weak self] result in
+                guard let self else { return }
+                switch result {
+                case .success: askCollector(call, uid, question)
+                case .failure(let error):
+                    call.fail(error)
+                    release(uid)
+                }
+            }
+        } catch {
+            release(uid)
+            throw error
+        }
+    }
+
+    /// First the collector, then the store: what is closed in between is in both, and told once.
+    private func askCollector(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
+        let filter = question.filter
+        bus.call(
+            "org.termspan1", path: "/org/termspan1", interface: "org.termspan1.Manager", member: "CollectActivity", timeout: .seconds(5),
+            autoStart: false,
+            arguments: { writer in
+                writer.properties { writer in
+                    if let user = filter.identity?.uid ?? filter.uid { writer.property("uid", user) }
+                    if let session = filter.session { writer.property("session-uuid", session.description) }
+                }
+            },
+            reply: { [weak self] result in
+                guard let self else { return }
+                var question = question
+                switch result {
+                case .success(let message):
+                    message.valueLimit = 1_000_000
+                    question.live = (try? message.readRows())?.compactMap { ActivityRow(properties: $0) }
+                case .failure(let error):
+                    // Without it the answer ends with what is durable.
+                    if !error.isUnreachable { Self.log("CollectActivity: \(error)") }
+                }
+                start(call, uid, question)
+            })
+    }
+
+    private func start(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
+        do {
+            var ends: [Int32] = [-1, -1]
+            // Nothing is ever executed here, so that a descriptor without close-on-exec would not matter in between.
+            try check(pipe(&ends) == 0 ? 0 : -errno, "pipe")
+            for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+            let reading = OwnedDescriptor(ends[0])
+            let writing = ends[1]
+            let (board, options) = (board, options)
+            do {
+                _ = try Thread(name: "answer", stackSize: 1 << 20) {
+                    Self.work(question, OwnedDescriptor(writing), options, board)
+                    board.finish(uid)
+                }
+            } catch {
+                close(writing)
+                throw error
+            }
+            call.reply { $0.append(unixFD: reading.raw) }
+        } catch {
+            release(uid)
+            call.fail(BusError(name: "org.freedesktop.DBus.Error.LimitsExceeded", message: "The answer could not be started: \(error)"))
+        }
+    }
+
+    /// Runs on the answer's thread.
+    nonisolated private static func work(
+        _ question: Question, _ descriptor: consuming OwnedDescriptor, _ options: Options, _ board: AnswerBoard
+    ) {
+        do {
+            var pipe = try AnswerPipe(descriptor, patience: options.patience, limit: options.limit)
+            do {
+                let reader = try openStore(options.store)
+                try Answer(question, reader: reader).write { line in
+                    if board.isStopping { throw ReportError(reason: "the service is stopping") }
+                    try pipe.write(line)
+                }
+                try pipe.flush()
+            } catch let error as AnswerPipe.Abandoned {
+                throw error
+            } catch {
+                try pipe.write(((error as? ReportError) ?? ReportError(reason: "\(error)")).line)
+                try pipe.flush()
+            }
+        } catch {
+            // Nobody reads any more.
+        }
+    }
+
+    nonisolated private static func openStore(_ path: String) throws(StoreError) -> StoreReader? {
+        do throws(StoreError) {
+            return try StoreReader(path: path)
+        } catch {
+            // Before the collector has run for the first time there is nothing to tell.
+            if error.code == .missing { return nil }
+            throw error
+        }
+    }
+
+    nonisolated private static func login(of uid: UInt32) -> String? {
+        var entry = passwd()
+        var result: UnsafeMutablePointer<passwd>?
+        var buffer = [CChar](repeating: 0, count: 1 << 14)
+        guard getpwuid_r(uid, &entry, &buffer, buffer.count, &result) == 0, result != nil, let name = entry.pw_name else { return nil }
+        return String(cString: name)
+    }
+
+    nonisolated private static func log(_ text: String) {
+        let line = Array((text + "\n").utf8)
+        _ = write(STDERR_FILENO, line, line.count)
+    }
+}
+
+/// What a caller's filter asks for.
+@MainActor
+struct Request {
+    var kind: Question.Kind
+    var filter = SessionFilter()
+    var login: String?
+    var uid: UInt32?
+    var everybody = false
+    var includeOpen = true
+    var idle: Duration?
+    var passiveLimit: Duration??
+    var thresholds: Thresholds?
+
+    /// Throws `InvalidArgs` for a key that is not known, so that a misspelt one does not widen the answer.
+    init(_ values: [String: BusValue], summary: Bool) throws(BusError) {
+        kind = summary ? .sessions : .spans
+        for (key, value) in values {
+            func invalid() -> BusError { .invalidArguments("'\(key)' has a value of the wrong type or size.") }
+            func wall() throws(BusError) -> WallInstant {
+                guard let microseconds = value.unsigned, let number = Int64(exactly: microseconds) else { throw invalid() }
+                let (nanoseconds, overflow) = number.multipliedReportingOverflow(by: 1000)
+                return WallInstant(nanoseconds: overflow ? .max : nanoseconds)
+            }
+            func duration() throws(BusError) -> Duration? {
+                guard let microseconds = value.unsigned else { throw invalid() }
+                return microseconds == .max ? nil : .microseconds(Int64(clamping: min(microseconds, 1 << 50)))
+            }
+            switch key {
+            case "user":
+                guard let name = value.string, !name.isEmpty else { throw invalid() }
+                login = name
+            case "uid":
+                guard let number = value.unsigned.flatMap({ UInt32(exactly: $0) }) else { throw invalid() }
+                uid = number
+            case "session":
+                guard let number = value.unsigned.flatMap({ UInt32(exactly: $0) }) else { throw invalid() }
+                filter.id = SessionID(rawValue: number)
+            case "session-uuid":
+                guard let uuid = value.string.flatMap({ UUIDv7($0) }) else { throw invalid() }
+                filter.session = uuid
+            case "since": filter.since = try wall()
+            case "until": filter.until = try wall()
+            case "open":
+                guard let flag = value.bool else { throw invalid() }
+                includeOpen = flag
+            case "all":
+                guard let flag = value.bool else { throw invalid() }
+                everybody = flag
+            case "idle-threshold": idle = try duration()
+            case "passive-limit": passiveLimit = .some(try duration())
+            case "by" where summary:
+                switch value.string {
+                case "session": kind = .sessions
+                case "user": kind = .users
+                default: throw invalid()
+                }
+            default:
+                throw .invalidArguments("There is no filter '\(key)'.")
+            }
+        }
+    }
+}

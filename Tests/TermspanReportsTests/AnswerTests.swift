@@ -1,0 +1,210 @@
+import Foundation
+import TermspanAccounting
+import TermspanCore
+import TermspanEvents
+import TermspanStore
+import Testing
+
+@testable import TermspanReports
+
+@Suite struct AnswerTests {
+    typealias F = ReportsFixture
+
+    static let keys: Set<String> = [
+        "user", "uid", "session", "session_uuid", "start", "end", "duration", "executable", "class", "active", "passive", "inactive",
+        "open",
+    ]
+
+    static func number(_ value: Any?) -> Double { (value as? NSNumber)?.doubleValue ?? .nan }
+
+    @Test func spansAreAsAgreed() throws {
+        let fixture = try ReportsFixture()
+        var batch = StoreBatch()
+        batch.sessions = [F.session(3)]
+        batch.focus = [
+            FocusRecord(
+                session: F.uuid(3), span: F.span(10, 700),
+                application: Application(executable: "/usr/bin/\"gedit\"\u{1}", windowClass: "Gedit")),
+            FocusRecord(session: F.uuid(3), span: F.span(700, 700.000000001), application: nil),
+        ]
+        batch.bursts = [BurstRecord(session: F.uuid(3), burst: InputBurst(start: F.at(20), end: F.at(30.5), origin: .device))]
+        batch.seen = F.at(800)
+        try fixture.writer.write(batch)
+        let text = try fixture.text(Question(.spans))
+        #expect(
+            text == """
+                {"user":"anna","uid":1001,"session":3,"session_uuid":"\(F.uuid(3))","start":"2026-01-02T03:04:15.000000Z","end":"2026-01-02T03:15:45.000000Z",\
+                "duration":690,"executable":"/usr/bin/\\"gedit\\"\\u0001","class":"Gedit","active":130.5,"passive":300,"inactive":259.5,"open":false}
+                {"user":"anna","uid":1001,"session":3,"session_uuid":"\(F.uuid(3))","start":"2026-01-02T03:15:45.000000Z","end":"2026-01-02T03:15:45.000000Z",\
+                "duration":0.000000001,"executable":null,"class":null,"active":0,"passive":0,"inactive":0.000000001,"open":false}
+
+                """)
+        let summary = try fixture.lines(Question(.sessions))
+        #expect(summary.count == 1)
+        #expect(Self.number(summary[0]["total"]) == 790 && Self.number(summary[0]["unknown"]) == 99.999999999)
+        #expect(summary[0]["end"] is NSNull && summary[0]["open"] as? Bool == true)
+    }
+
+    /// Wherever the line between durable and live runs, and however large the pages are, the answer is the same, and everything adds up.
+    @Test(arguments: 0..<12) func durableAndLiveMakeOneAnswer(seed: Int) throws {
+        let seeds = UInt64(seed)
+        var answers: [String] = []
+        var summaries: [String] = []
+        for durable in [-1.0, 0, 700, 1500, 2999] {
+            var random = SeededRandom(state: seeds)
+            let fixture = try ReportsFixture()
+            var rows: [ActivityRow] = []
+            for number in UInt64(1)...3 {
+                let session = F.session(number, number == 2 ? "ben" : "anna", number == 2 ? 1002 : 1001, start: Double(number) * 100)
+                let half = F.random(session, until: 3000, durable: durable, &random)
+                if durable >= 0 { try fixture.writer.write(half.batch) }
+                rows += half.rows
+            }
+            // The order of the rows means nothing.
+            rows.shuffle()
+            for kind in [Question.Kind.spans, .sessions, .users] {
+                let question = Question(kind, live: rows)
+                let text = try fixture.text(question)
+                for page in [1, 2, 7] {
+                    #expect(try fixture.text(question, page: page) == text, "page \(page)")
+                }
+                if kind == .spans { answers.append(text) } else { summaries.append(text) }
+            }
+            // A session's time is its life; a user's that of all sessions together.
+            for line in try fixture.lines(Question(.sessions, live: rows)) {
+                let session = try #require(line["session"] as? Int)
+                #expect(Self.number(line["total"]) == 3000 - Double(session) * 100)
+            }
+            let users = try fixture.lines(Question(.users, live: rows))
+            #expect(users.map { Self.number($0["total"]) }.sorted() == [2800, 2900])
+        }
+        #expect(Set(answers).count == 1 && Set(summaries).count == 2)
+    }
+
+    /// What was closed between the collector's answer and the reading of the store is told once, as the store has it.
+    @Test func whatBecameDurableMeanwhileIsToldOnce() throws {
+        let fixture = try ReportsFixture()
+        let session = F.session(1)
+        var rows = [
+            ActivityRow(
+                session: session.uuid, user: session.user, content: .session(session.id, stack: "xrdp"), start: session.start, end: nil,
+                now: F.at(100), anchor: F.anchor),
+            ActivityRow(
+                session: session.uuid, user: session.user, content: .focus(nil, switches: 0), start: F.at(20), end: nil, now: F.at(100),
+                anchor: F.anchor),
+        ]
+        rows.append(
+            ActivityRow(
+                session: session.uuid, user: session.user, content: .burst(.device), start: F.at(30), end: nil, now: F.at(100),
+                anchor: F.anchor))
+        var batch = StoreBatch()
+        batch.sessions = [session]
+        batch.focus = [
+            FocusRecord(session: session.uuid, span: F.span(20, 99), application: nil),
+            FocusRecord(session: session.uuid, span: F.span(99, 150), application: nil),
+        ]
+        batch.bursts = [BurstRecord(session: session.uuid, burst: InputBurst(start: F.at(30), end: F.at(31), origin: .device))]
+        try fixture.writer.write(batch)
+        let lines = try fixture.lines(Question(.spans, live: rows))
+        #expect(lines.map { Self.number($0["duration"]) } == [79, 1])
+        let thresholds = Thresholds(idle: .seconds(10), passiveLimit: .zero)
+        let totals = try fixture.lines(Question(kind: .sessions, filter: SessionFilter(), thresholds: thresholds, live: rows))
+        #expect(Self.number(totals[0]["active"]) == 11)
+    }
+
+    @Test func rangesAreCutAndAddUp() throws {
+        var random = SeededRandom(state: 99)
+        let fixture = try ReportsFixture()
+        let half = F.random(F.session(1), until: 5000, durable: 4000, &random)
+        try fixture.writer.write(half.batch)
+        func total(_ kind: Question.Kind, _ since: Double?, _ until: Double?, _ key: String) throws -> Double {
+            var question = Question(kind, live: half.rows)
+            question.filter.since = since.map(F.wall)
+            question.filter.until = until.map(F.wall)
+            return try fixture.lines(question).map { Self.number($0[key]) }.reduce(0, +)
+        }
+        for key in ["total", "active", "inactive", "passive", "unknown", "locked"] {
+            let whole = try total(.sessions, nil, nil, key)
+            let parts = try total(.sessions, nil, 1234, key) + total(.sessions, 1234, 4321, key) + total(.sessions, 4321, nil, key)
+            #expect(abs(whole - parts) < 1e-6, "\(key)")
+        }
+        #expect(abs(try total(.spans, 1000, 2000, "active") - total(.sessions, 1000, 2000, "active")) < 1e-6)
+        #expect(try total(.sessions, 6000, nil, "total") == 0)
+    }
+
+    @Test func openSpansCanBeLeftOut() throws {
+        var random = SeededRandom(state: 3)
+        let fixture = try ReportsFixture()
+        let half = F.random(F.session(1), until: 500, durable: 500, &random)
+        try fixture.writer.write(half.batch)
+        var question = Question(.spans, live: half.rows)
+        let all = try fixture.lines(question)
+        question.includeOpen = false
+        let closed = try fixture.lines(question)
+        #expect(closed.allSatisfy { $0["open"] as? Bool == false && !($0["end"] is NSNull) })
+        #expect(all.filter { $0["open"] as? Bool == true }.count == all.count - closed.count)
+        #expect(all.allSatisfy { Self.keys.isSubset(of: $0.keys) })
+    }
+
+    @Test func othersStayOut() throws {
+        var random = SeededRandom(state: 4)
+        let fixture = try ReportsFixture()
+        var rows: [ActivityRow] = []
+        for (number, login, uid) in [(1, "anna", 1001), (2, "ben", 1002), (3, "carl", 1001)] as [(UInt64, String, UInt32)] {
+            // Ben's is not durable yet; carl got anna's uid.
+            let half = F.random(F.session(number, login, uid), until: 900, durable: 500, &random)
+            if number != 2 { try fixture.writer.write(half.batch) }
+            rows += half.rows
+        }
+        func users(_ change: (inout SessionFilter) -> Void) throws -> Set<String> {
+            var question = Question(.spans, live: rows)
+            change(&question.filter)
+            return Set(try fixture.lines(question).compactMap { $0["user"] as? String })
+        }
+        #expect(try users { $0.identity = UserIdentity(login: "carl", uid: 1001) } == ["carl"])
+        #expect(try users { $0.identity = UserIdentity(login: "ben", uid: 1002) } == ["ben"])
+        #expect(try users { $0.identity = UserIdentity(login: "ben", uid: 1001) } == [])
+        #expect(try users { $0.login = "ben" } == ["ben"])
+        #expect(try users { $0.session = F.uuid(2) } == ["ben"])
+        #expect(try users { _ in } == ["anna", "ben", "carl"])
+    }
+
+    @Test(
+        arguments: [
+            (0, "1970-01-01T00:00:00.000000Z"), (1_767_323_045_123_456_789, "2026-01-02T03:04:05.123456Z"),
+            (951_782_400_000_000_000, "2000-02-29T00:00:00.000000Z"), (-1, "1969-12-31T23:59:59.999999Z"),
+            (4_107_542_399_000_000_000, "2100-02-28T23:59:59.000000Z"), (4_107_542_400_000_000_000, "2100-03-01T00:00:00.000000Z"),
+        ] as [(Int64, String)])
+    func momentsAreISO8601(nanoseconds: Int64, text: String) {
+        #expect(WallInstant(nanoseconds: nanoseconds).iso8601 == text)
+    }
+
+    @Test func momentsAreThoseOfFoundation() {
+        let formatter = ISO8601DateFormatter()
+        var random = SeededRandom(state: 8)
+        for _ in 0..<2000 {
+            let seconds = Int64.random(in: -9_000_000_000...9_000_000_000, using: &random)
+            let expected = formatter.string(from: Date(timeIntervalSince1970: Double(seconds))).dropLast() + ".000000Z"
+            #expect(WallInstant(nanoseconds: seconds * 1_000_000_000).iso8601 == expected)
+        }
+        _ = WallInstant(nanoseconds: .min).iso8601
+        _ = WallInstant(nanoseconds: .max).iso8601
+    }
+}
+
+/// The same numbers for the same seed.
+struct SeededRandom: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
+
+extension ReportsFixture {
+    static func span(_ start: Double, _ end: Double) -> TimeSpan { TimeSpan(start: at(start), end: at(end)) }
+}

@@ -1,0 +1,201 @@
+import Foundation
+import Glibc
+import TermspanAccounting
+import TermspanBus
+import TermspanCore
+import TermspanEvents
+import TermspanStore
+import Testing
+
+@testable import TermspanReports
+
+/// The service on a real bus, with a collector of the test's own.
+@Suite(.serialized) @MainActor struct ReportsServiceTests {
+    typealias F = ReportsFixture
+
+    @MainActor final class Stage {
+        let fixture: ReportsFixture
+        let bus: TestBus
+        let loop: EventLoop
+        let connection: BusConnection
+        let client: BusConnection
+        let service: ReportsService
+        var collector: (BusConnection, BusSlot)?
+        var asked: [[String: BusValue]] = []
+
+        init(_ change: (inout ReportsService.Options) -> Void = { _ in }, collector rows: [ActivityRow]? = nil) throws {
+            fixture = try ReportsFixture()
+            bus = try TestBus()
+            loop = try EventLoop()
+            connection = try .open(address: bus.address)
+            try connection.attach(to: loop)
+            client = try .open(address: bus.address)
+            try client.attach(to: loop)
+            var options = ReportsService.Options()
+            options.store = fixture.path
+            change(&options)
+            service = try ReportsService(options: options, bus: connection, loop: loop)
+            if let rows {
+                let manager = try BusConnection.open(address: bus.address)
+                try manager.attach(to: loop)
+                let slot = try manager.export(
+                    path: "/org/termspan1",
+                    BusInterface(
+                        "org.termspan1.Manager",
+                        methods: [
+                            BusMethod("CollectActivity", in: ["filter": "a{sv}"], out: ["rows": "aa{sv}"]) {
+                                [unowned self] call throws(BusError) in
+                                asked.append(try call.message.readProperties())
+                                call.reply { $0.rows(rows.map(\.properties)) }
+                            }
+                        ]))
+                try manager.requestName("org.termspan1")
+                collector = (manager, slot)
+            }
+        }
+
+        /// Calls and gives the pipe's reading end, or the error.
+        func ask(_ member: String, _ filter: [String: BusValue] = [:]) throws -> Result<Int32, BusError> {
+            var answer: Result<Int32, BusError>?
+            client.call(
+                ReportsService.name, path: ReportsService.path, interface: ReportsService.name, member: member,
+                arguments: { $0.properties(filter) },
+                reply: { result in
+                    answer = result.flatMap { message in
+                        do throws(BusError) { return .success(dup(try message.readUnixFD())) } catch { return .failure(error) }
+                    }
+                })
+            try turn { answer != nil }
+            return try #require(answer)
+        }
+
+        func turn(until condition: () -> Bool) throws {
+            let limit = loop.now.advanced(by: .seconds(20))
+            while !condition() {
+                try #require(loop.now < limit, "nothing happened for too long")
+                try loop.runOnce(timeout: .milliseconds(20))
+            }
+        }
+
+        /// Reads a pipe to its end while the loop turns.
+        func read(_ descriptor: Int32) throws -> [[String: Any]] {
+            _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+            var bytes: [UInt8] = []
+            var part = [UInt8](repeating: 0, count: 1 << 16)
+            try turn {
+                while true {
+                    let count = Glibc.read(descriptor, &part, part.count)
+                    if count > 0 { bytes += part[..<count] } else { return count == 0 }
+                }
+            }
+            close(descriptor)
+            return try bytes.split(separator: UInt8(ascii: "\n")).map {
+                try #require(JSONSerialization.jsonObject(with: Data($0)) as? [String: Any])
+            }
+        }
+
+        func stop() { bus.stop() }
+    }
+
+    static func error(_ result: Result<Int32, BusError>) -> BusError? { if case .failure(let error) = result { error } else { nil } }
+
+    @Test func answersFromStoreAndCollector() throws {
+        var random = SeededRandom(state: 1)
+        let half = F.random(F.session(1), until: 2000, durable: 1000, &random)
+        let stage = try Stage(collector: half.rows)
+        defer { stage.stop() }
+        try stage.fixture.writer.write(half.batch)
+        let spans = try stage.read(try stage.ask("Spans").get())
+        #expect(spans.count > 5)
+        #expect(spans.count == (try stage.fixture.lines(Question(.spans, live: half.rows)).count))
+        let summary = try stage.read(
+            try stage.ask("Summary", ["uid": .uint32(1001), "session-uuid": .string(F.uuid(1).description)]).get())
+        #expect(summary.count == 1 && (summary[0]["total"] as? NSNumber)?.doubleValue == 1990)
+        #expect(stage.asked.last?["uid"] == .uint32(1001))
+        #expect(try stage.read(try stage.ask("Spans", ["user": "nobody-of-that-name"]).get()).isEmpty)
+        let users = try stage.read(try stage.ask("Summary", ["by": "user"]).get())
+        #expect((users.first?["total"] as? NSNumber)?.doubleValue == 1990)
+    }
+
+    @Test func answersWithoutACollectorAndWithoutAStore() throws {
+        let stage = try Stage({ $0.store += ".none" })
+        defer { stage.stop() }
+        #expect(try stage.read(try stage.ask("Spans").get()).isEmpty)
+    }
+
+    @Test func aDamagedStoreIsSaidInTheAnswer() throws {
+        let stage = try Stage({ $0.store += ".damaged" })
+        defer { stage.stop() }
+        try Data(repeating: 0x41, count: 5000).write(to: URL(filePath: stage.fixture.path + ".damaged"))
+        let lines = try stage.read(try stage.ask("Spans").get())
+        #expect(lines.count == 1 && lines[0]["error"] is String)
+    }
+
+    @Test(
+        arguments: [
+            ["user": .uint32(5)], ["uid": "x"], ["session": .uint64(.max)], ["session-uuid": "zz"], ["since": .int64(-1)], ["open": "yes"],
+            ["usr": "anna"], ["by": "user"], ["user": ""],
+        ] as [[String: BusValue]])
+    func wrongFiltersAreRefused(filter: [String: BusValue]) throws {
+        let stage = try Stage()
+        defer { stage.stop() }
+        #expect(Self.error(try stage.ask("Spans", filter))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
+    }
+
+    /// Readers that do not read hold up nobody, and can't have more than their share.
+    @Test func aSlowReaderCostsOnlyItself() throws {
+        let stage = try Stage({
+            $0.answersPerUser = 3
+            $0.patience = .milliseconds(1500)
+        })
+        defer { stage.stop() }
+        var batch = StoreBatch()
+        batch.sessions = [F.session(1)]
+        batch.focus = (0..<5000).map { FocusRecord(session: F.uuid(1), span: F.span(Double($0 + 10), Double($0 + 11)), application: nil) }
+        batch.seen = F.at(6000)
+        try stage.fixture.writer.write(batch)
+        let slow = try [stage.ask("Spans").get(), stage.ask("Spans").get()]
+        #expect(try stage.read(try stage.ask("Spans").get()).count == 5000)
+        try stage.turn { stage.service.activeAnswers == 2 }
+        let third = try stage.ask("Spans").get()
+        #expect(Self.error(try stage.ask("Spans"))?.name == "org.freedesktop.DBus.Error.LimitsExceeded")
+        // One that goes away frees its place, as do those that never read.
+        close(third)
+        try stage.turn { stage.service.activeAnswers == 0 }
+        for descriptor in slow { close(descriptor) }
+        #expect(try stage.read(try stage.ask("Summary").get()).count == 1)
+    }
+
+    @Test func endsWhenIdle() throws {
+        let stage = try Stage({ $0.idle = .milliseconds(300) })
+        defer { stage.stop() }
+        let descriptor = try stage.ask("Spans").get()
+        #expect(try stage.read(descriptor).isEmpty)
+        #expect(try stage.loop.run() == 0)
+    }
+
+    /// As another user: one's own data needs no right, others' do; and there is no polkit here to give it.
+    @Test(.enabled(if: getuid() == 0)) func othersDataNeedsTheRight() throws {
+        var random = SeededRandom(state: 1)
+        let half = F.random(F.session(1), until: 200, durable: 100, &random)
+        let stage = try Stage(collector: half.rows)
+        defer { stage.stop() }
+        func busctl(_ arguments: String...) throws -> String {
+            let call = [
+                "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "busctl", "--address=\(stage.bus.address)", "call",
+                ReportsService.name, ReportsService.path, ReportsService.name,
+            ]
+            let child = try TestChild(call + arguments)
+            try stage.turn { child.hasEnded() }
+            return child.output()
+        }
+        #expect(try busctl("Spans", "a{sv}", "0").hasPrefix("h "))
+        #expect(stage.asked.last?["uid"] == .uint32(65534))
+        #expect(try busctl("Summary", "a{sv}", "1", "user", "s", "nobody").hasPrefix("h "))
+        #expect(try busctl("Spans", "a{sv}", "1", "uid", "u", "1001").contains("ccess"))
+        #expect(try busctl("Spans", "a{sv}", "1", "user", "s", "anna").contains("ccess"))
+        #expect(try busctl("Spans", "a{sv}", "1", "all", "b", "true").contains("ccess"))
+        #expect(try busctl("Spans", "a{sv}", "2", "user", "s", "nobody", "uid", "u", "0").contains("ccess"))
+        #expect(stage.asked.count == 2)
+    }
+}

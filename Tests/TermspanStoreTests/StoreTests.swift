@@ -287,6 +287,42 @@ import Testing
         #expect(try queue.read { try String.fetchOne($0, sql: "PRAGMA journal_mode") } == "wal")
     }
 
+    /// The reports service is in the files' group and may write nothing: beside a writer, after its end, and after its death.
+    @Test(.enabled(if: getuid() == 0), arguments: ["beside", "ended", "killed"])
+    func readersNeedNoWriteAccess(writer state: String) async throws {
+        let fixture = try StoreFixture()
+        var writer: StoreWriter? = try fixture.writer()
+        var batch = StoreBatch()
+        batch.sessions = [F.session(1)]
+        try writer?.write(batch)
+        let path = fixture.path
+        if state == "killed" {
+            writer = nil
+            await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String] in
+                let writer = try StoreWriter.open(
+                    path: path, machine: StoreFixture.machine, boot: StoreFixture.boot, anchor: StoreFixture.anchor)
+                var batch = StoreBatch()
+                batch.sessions = [StoreFixture.session(2)]
+                try writer.write(batch)
+                kill(getpid(), SIGKILL)
+            }
+        }
+        if state == "ended" { writer = nil }
+        chown(fixture.folder.path, 0, 65534)
+        chmod(fixture.folder.path, 0o750)
+        for suffix in ["", "-wal", "-shm"] { chown(path + suffix, 0, 65534) }
+        let sessions = state == "killed" ? 2 : 1
+        await #expect(processExitsWith: .success) { [path = path as String, sessions = sessions as Int] in
+            setgroups(0, nil)
+            setgid(65534)
+            setuid(65534)
+            let reader = try StoreReader(path: path)
+            let count = try reader.sessions(SessionFilter()).count
+            exit(count == sessions && open(path, O_RDWR) < 0 ? 0 : 1)
+        }
+        withExtendedLifetime(writer) {}
+    }
+
     // MARK: Queries
 
     @Test func filtersAreByUserSessionAndWallTime() throws {

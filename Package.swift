@@ -131,6 +131,16 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(name: "TermspanSessionsTests", dependencies: ["TermspanSessions"], swiftSettings: strict),
-        .testTarget(name: "TermspanBusTests", dependencies: ["CSystemd", "TermspanBus", "TermspanCore"], swiftSettings: strict),
+        .testTarget(name: "TermspanJournalTests", dependencies: ["TermspanJournal", "TermspanCore"], swiftSettings: strict),
+        .testTarget(
+            name: "TermspanCommandsTests",
+            dependencies: [
+                "TermspanCommands", "TermspanBus", "TermspanCore", "TermspanJournal", "BusTesting", "fake-collector", "termspan",
+            ],
+            swiftSettings: strict),
+        .testTarget(name: "TermspanBusTests", dependencies: ["TermspanBus", "TermspanCore", "BusTesting"], swiftSettings: strict),
+        .target(name: "BusTesting", dependencies: ["TermspanBus"], path: "Tests/Helpers/BusTesting", swiftSettings: strict),
+        .executableTarget(
+            name: "fake-collector", dependencies: ["TermspanBus"], path: "Tests/Helpers/fake-collector", swiftSettings: strict),
     ]
 )

@@ -1,1 +1,4 @@
-print("not yet")
+import Glibc
+import TermspanCommands
+
+exit(Termspan.run(Array(CommandLine.arguments.dropFirst())))

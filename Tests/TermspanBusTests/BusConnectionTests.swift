@@ -1,3 +1,4 @@
+import BusTesting
 import Glibc
 import TermspanCore
 import Testing

@@ -1,20 +1,24 @@
 import Glibc
-import TermspanCore
-import Testing
-
-@testable import TermspanBus
+import TermspanBus
 
 /// A child process, killed when it is no longer needed.
-struct Child {
-    let processID: pid_t
+package struct Child: Sendable {
+    package let processID: Int32
 
-    /// Starts a program with its output going to `output`. Signals are unblocked for it: test threads may block them.
-    init(_ arguments: [String], output: Int32) throws {
+    /// Starts a program with its output going to `output`, its errors to `errors` or nowhere, and without input.
+    ///
+    /// Signals are unblocked for it: test threads may block them.
+    package init(_ arguments: [String], output: Int32, errors: Int32? = nil, environment: [String] = []) throws {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_adddup2(&actions, output, 1)
-        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        if let errors {
+            posix_spawn_file_actions_adddup2(&actions, errors, 2)
+        } else {
+            posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        }
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
@@ -24,31 +28,47 @@ struct Child {
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         var list: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
         defer { for item in list { free(item) } }
+        // Of two values of one name, getenv(3) finds the first.
+        var variables: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) }
+        let own = variables.count
+        var next = environ
+        while let variable = next.pointee {
+            variables.append(variable)
+            next += 1
+        }
+        variables.append(nil)
+        defer { for variable in variables.prefix(own) { free(variable) } }
         var processID: pid_t = 0
-        let result = posix_spawnp(&processID, arguments[0], &actions, &attributes, &list, environ)
+        let result = posix_spawnp(&processID, arguments[0], &actions, &attributes, &list, &variables)
         if result != 0 { throw BusError(code: result, operation: "starting \(arguments[0])") }
         self.processID = processID
     }
 
     /// Whether it has ended, without waiting.
-    func hasEnded() -> Bool { waitpid(processID, nil, WNOHANG) != 0 }
+    package func hasEnded() -> Bool { waitpid(processID, nil, WNOHANG) != 0 }
 
-    func stop() {
+    package func stop() {
         kill(processID, SIGTERM)
         waitpid(processID, nil, 0)
+    }
+
+    /// Waits for the end; the exit code, or 128 and the signal's number.
+    package func wait() -> Int32 {
+        var status: Int32 = 0
+        waitpid(processID, &status, 0)
+        return status & 0x7F == 0 ? status >> 8 & 0xFF : 128 + status & 0x7F
     }
 }
 
 /// A dbus-daemon of the test's own, where everybody may do everything.
-@MainActor
-final class PrivateBus {
-    let address: String
+package struct PrivateBus: Sendable {
+    package let address: String
     private let folder: String
     private let child: Child
 
-    init() throws {
+    package init() throws {
         var template = Array("/tmp/termspan-bus-XXXXXX".utf8CString)
-        let made = try #require(mkdtemp(&template))
+        guard let made = mkdtemp(&template) else { throw BusError(code: errno, operation: "mkdtemp") }
         folder = String(cString: made)
         let configuration = """
             <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -68,7 +88,7 @@ final class PrivateBus {
         _ = configuration.withCString { write(file, $0, strlen($0)) }
         close(file)
         var ends: [Int32] = [0, 0]
-        try #require(pipe(&ends) == 0)
+        guard pipe(&ends) == 0 else { throw BusError(code: errno, operation: "pipe") }
         child = try Child(
             ["dbus-daemon", "--config-file=\(folder)/bus.conf", "--nofork", "--nopidfile", "--print-address=1"], output: ends[1])
         close(ends[1])
@@ -79,38 +99,9 @@ final class PrivateBus {
         close(ends[0])
     }
 
-    func stop() {
+    package func stop() {
         child.stop()
         for name in ["/bus.conf", "/socket"] { unlink(folder + name) }
         rmdir(folder)
     }
-}
-
-/// Turns the loop until `condition` holds; a failure after some seconds.
-@MainActor
-func turn(_ loop: EventLoop, until condition: () -> Bool) throws {
-    let limit = loop.now.advanced(by: .seconds(10))
-    while !condition() {
-        try #require(loop.now < limit, "nothing happened for too long")
-        try loop.runOnce(timeout: .milliseconds(20))
-    }
-}
-
-/// Runs a command while the loop turns, and returns what it printed.
-@MainActor
-func output(_ loop: EventLoop, _ arguments: String...) throws -> String {
-    var ends: [Int32] = [0, 0]
-    try #require(pipe(&ends) == 0)
-    let child = try Child(arguments, output: ends[1])
-    close(ends[1])
-    try turn(loop) { child.hasEnded() }
-    var bytes: [UInt8] = []
-    var part = [UInt8](repeating: 0, count: 1 << 16)
-    while true {
-        let count = read(ends[0], &part, part.count)
-        if count <= 0 { break }
-        bytes += part[..<count]
-    }
-    close(ends[0])
-    return String(decoding: bytes, as: UTF8.self)
 }

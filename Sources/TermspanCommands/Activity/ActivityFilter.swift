@@ -1,0 +1,44 @@
+import ArgumentParser
+import Glibc
+import TermspanBus
+
+/// Whose activity, in which session and when: the options of `spans` and `summary`.
+struct ActivityOptions: ParsableArguments {
+    @Option(help: "Only this user; without it your own activity, for root everybody's.", completion: Completions.users)
+    var user: String?
+
+    @Flag(help: "Everybody's, which needs the right org.termspan1.view-others.")
+    var all = false
+
+    @Option(help: "Only the session of this ID, or UUID for sessions of the past.", completion: Completions.sessions)
+    var session: String?
+
+    @Option(help: "From this moment on: \(Moment.help).")
+    var since: Moment?
+
+    @Option(help: "Up to this moment.")
+    var until: Moment?
+
+    func validate() throws {
+        if all, user != nil { throw ValidationError("--all and --user exclude each other.") }
+        if let since, let until, since.instant > until.instant { throw ValidationError("--since is later than --until.") }
+        if let session, UInt32(session) == nil, session.utf8.count != 36 {
+            throw ValidationError("'\(session)' is neither an ID nor a UUID of a session.")
+        }
+    }
+
+    func filter() -> [String: BusValue] {
+        var filter: [String: BusValue] = [:]
+        if let user {
+            filter["user"] = .string(user)
+        } else if !all, geteuid() != 0 {
+            filter["uid"] = .uint32(geteuid())
+        }
+        if let session {
+            if let id = UInt32(session) { filter["session"] = .uint32(id) } else { filter["session-uuid"] = .string(session.lowercased()) }
+        }
+        if let since { filter["since"] = .uint64(since.instant.microseconds) }
+        if let until { filter["until"] = .uint64(until.instant.microseconds) }
+        return filter
+    }
+}

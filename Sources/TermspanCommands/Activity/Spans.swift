@@ -1,0 +1,42 @@
+import ArgumentParser
+import TermspanBus
+
+/// `termspan spans`
+struct Spans: MainCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            abstract: "List which application had the focus, from when to when, and how much of it was active.",
+            discussion: """
+                Active: the last input was less than the idle threshold ago. Passive: longer, up to the passive limit. Inactive: beyond.
+                Spans that last still have no end; --open includes them.
+                """)
+    }
+
+    @OptionGroup var activity: ActivityOptions
+
+    @Flag(help: "Include spans that have not ended yet.")
+    var open = false
+
+    @OptionGroup var output: FormatOptions
+
+    func execute() throws {
+        let client = try Client.connect()
+        var filter = activity.filter()
+        filter["open"] = .bool(open)
+        switch output.format {
+        case .table:
+            let table = SpanTable()
+            var isFirst = true
+            try client.reports("Spans", filter) { span throws(CommandError) in
+                if isFirst { Output.write(table.header + "\n") }
+                isFirst = false
+                Output.write(table.line(span) + "\n")
+            }
+            if isFirst { Output.error("termspan: No spans.") }
+        case .json, .csv:
+            var writer = Records.Writer(output.format, keys: SpanTable.keys) { Output.write($0) }
+            try client.reports("Spans", filter) { span throws(CommandError) in writer.write(span) }
+            writer.finish()
+        }
+    }
+}

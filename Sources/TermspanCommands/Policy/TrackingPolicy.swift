@@ -1,0 +1,61 @@
+package import TermspanBus
+package import TermspanCore
+
+/// Whose activity is recorded, as `GetPolicy` of org.termspan1.Manager tells this caller.
+package struct TrackingPolicy: Hashable, Sendable {
+    package struct User: Hashable, Sendable {
+        package var name: String
+        package var userID: UInt32?
+        package var isTracked: Bool
+        package var since: WallInstant?
+        package var by: String
+        package var reason: String
+        package var level: String
+
+        package static let keys = ["name", "uid", "tracked", "level", "since", "by", "reason"]
+
+        package var json: JSONValue {
+            .object([
+                .init("name", .string(name)), .init("uid", userID.map { .unsigned(UInt64($0)) } ?? .null),
+                .init("tracked", .bool(isTracked)), .init("level", level.isEmpty ? .null : .string(level)),
+                .init("since", .optional(since.map { TimeText.utc($0) })), .init("by", by.isEmpty ? .null : .string(by)),
+                .init("reason", reason.isEmpty ? .null : .string(reason)),
+            ])
+        }
+    }
+
+    package var newUsers: String
+    package var users: [User]
+
+    package init(_ values: [String: BusValue]) {
+        newUsers = values["new-users"]?.string ?? ""
+        users = (values["users"]?.elements ?? []).compactMap { row in
+            guard let row = row.properties else { return nil }
+            return User(
+                name: row["name"]?.string ?? "", userID: row["uid"]?.unsigned.flatMap { UInt32(exactly: $0) },
+                isTracked: row["tracked"]?.bool ?? false, since: row["since"]?.unsigned.flatMap { WallInstant(microseconds: $0) },
+                by: row["by"]?.string ?? "", reason: row["reason"]?.string ?? "", level: row["level"]?.string ?? "")
+        }.sorted { $0.name < $1.name }
+    }
+
+    package var json: JSONValue {
+        .object([.init("new_users", .string(newUsers)), .init("users", .array(users.map(\.json)))])
+    }
+
+    package var lines: [String] {
+        var lines = ["New users: " + Printable.text(newUsers)]
+        if !users.isEmpty {
+            var table = Table([
+                .init("USER", width: 20), .init("TRACKED", width: 7), .init("LEVEL", width: 7), .init("SINCE", width: 25),
+                .init("BY", width: 12), .init("REASON"),
+            ])
+            for user in users {
+                table.add([
+                    user.name, user.isTracked ? "yes" : "no", user.level, user.since.map { TimeText.local($0) } ?? "", user.by, user.reason,
+                ])
+            }
+            lines += [""] + table.lines()
+        }
+        return lines
+    }
+}

@@ -1,0 +1,72 @@
+/// What `doctor` found at one place.
+package struct CheckResult: Hashable, Sendable {
+    package enum Verdict: String, Sendable {
+        case ok, warn
+        case fail = "FAIL"
+    }
+
+    package var check: String
+    package var verdict: Verdict
+    package var detail: String
+    /// What to do about it.
+    package var remedy: String?
+
+    package init(_ check: String, _ verdict: Verdict, _ detail: String, remedy: String? = nil) {
+        self.check = check
+        self.verdict = verdict
+        self.detail = detail
+        self.remedy = verdict == .ok ? nil : remedy
+    }
+
+    package static let keys = ["check", "result", "detail", "remedy"]
+
+    package var json: JSONValue {
+        .object([
+            .init("check", .string(check)), .init("result", .string(verdict.rawValue.lowercased())), .init("detail", .string(detail)),
+            .init("remedy", .optional(remedy)),
+        ])
+    }
+
+    package static func lines(_ results: [CheckResult]) -> [String] {
+        results.flatMap { result in
+            let word = result.verdict.rawValue
+            let line = word + String(repeating: " ", count: 6 - word.utf8.count) + Printable.text("\(result.check): \(result.detail)")
+            return [line] + (result.remedy.map { ["      -> " + Printable.text($0)] } ?? [])
+        }
+    }
+
+    /// What the collector says of itself, judged.
+    package static func judge(_ status: ServiceStatus, secondsSinceCommit: Int64?) -> [CheckResult] {
+        func number(_ key: String) -> UInt64 { status.numbers[key] ?? 0 }
+        var results: [CheckResult] = []
+        let (attempted, lost) = (number("events-attempted"), number("events-lost"))
+        results.append(
+            CheckResult(
+                "Events", lost == 0 ? .ok : .warn, "\(attempted) attempted, \(lost) lost",
+                remedy: "See `termspan log --event events-lost`; the time is Unknown, not guessed."))
+        results.append(
+            CheckResult(
+                "Lanes", number("quarantined") == 0 ? .ok : .warn, "\(number("lanes")) in use, \(number("quarantined")) quarantined",
+                remedy: "A probe wrote what it must not: see `termspan log --event lane-quarantined`."))
+        let isLate = number("pending") > 0 && (secondsSinceCommit ?? 0) > 60
+        results.append(
+            CheckResult(
+                "Commits", isLate ? .fail : .ok,
+                isLate
+                    ? "\(number("pending")) records wait, and nothing was written for \(secondsSinceCommit ?? 0) s"
+                    : "\(number("pending")) records wait for the disk",
+                remedy: "Is the disk full? df /var/lib/termspan; journalctl -u termspand.service"))
+        let bad = status.coverage.filter { !["measured", "untracked", "starting", "no-x-server", ""].contains($0.coverage) }
+        if bad.isEmpty {
+            results.append(CheckResult("Probes", .ok, "\(number("probes")) running, \(number("measured")) sessions measured"))
+        }
+        for row in bad {
+            results.append(
+                CheckResult(
+                    "Probe of session \(row.session)", row.coverage == "failed" ? .fail : .warn,
+                    "\(row.user) is not measured: \(row.coverage)" + (row.reason.isEmpty ? "" : ", \(row.reason)"),
+                    remedy: "See `termspan log --session \(row.session)` and journalctl -u 'termspan-probe-*'."))
+        }
+        return results
+    }
+}

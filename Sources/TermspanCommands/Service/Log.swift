@@ -1,0 +1,105 @@
+import ArgumentParser
+import TermspanCore
+package import TermspanJournal
+
+/// `termspan log`
+struct Log: MainCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            abstract: "Show the journal's records of sessions, users and the collector.",
+            discussion: "Only records that the collector itself wrote are shown; anybody could write others that look alike.")
+    }
+
+    @Option(help: "Only the session of this ID.", completion: Completions.sessions)
+    var session: UInt32?
+
+    @Option(help: "Only this user.", completion: Completions.users)
+    var user: String?
+
+    @Option(
+        help: "Only this kind of event, as in session-opened.", completion: .list(JournalEvent.allCases.map(\.rawValue)),
+        transform: { text in
+            guard let event = JournalEvent(rawValue: text) else {
+                throw ValidationError("There is no event '\(text)': \(JournalEvent.allCases.map(\.rawValue).joined(separator: ", ")).")
+            }
+            return event
+        })
+    var event: JournalEvent?
+
+    @Option(help: "From this moment on: \(Moment.help).")
+    var since: Moment?
+
+    @Option(help: "Up to this moment.")
+    var until: Moment?
+
+    @Flag(name: .shortAndLong, help: "Go on with what is written from now on, after the last ten records.")
+    var follow = false
+
+    @OptionGroup var output: FormatOptions
+
+    func validate() throws {
+        if follow, until != nil { throw ValidationError("--follow and --until exclude each other.") }
+    }
+
+    func execute() throws {
+        do throws(JournalError) {
+            let filter = JournalFilter(
+                session: session.map { SessionID(rawValue: $0) }, user: user, event: event, since: since?.instant, until: until?.instant)
+            let reader = try JournalReader(filter)
+            var count = 0
+            if follow, since == nil { try reader.seekTail(10) }
+            if output.format == .csv { Output.write(LogText.keys.joined(separator: ",") + "\r\n") }
+            while true {
+                while let entry = try reader.next() {
+                    count += 1
+                    switch output.format {
+                    case .table: Output.write(LogText.line(entry) + "\n")
+                    // One object a line, as `journalctl --output=json` has it, since it may never end.
+                    case .json: Output.write(LogText.json(entry).text + "\n")
+                    case .csv:
+                        let row = LogText.json(entry)
+                        Output.write(LogText.keys.map { CSV.cell(row[$0] ?? .null) }.joined(separator: ",") + "\r\n")
+                    }
+                }
+                Output.flush()
+                guard follow else { break }
+                try reader.wait()
+            }
+            if count == 0, !JournalReader.isReadable {
+                throw JournalError(code: 13, operation: "reading the system's journal")
+            }
+        } catch {
+            if error.code == 13 {
+                throw CommandError(
+                    .notPermitted, "You may not read the system's journal.",
+                    remedy: "Use sudo, or become a member of the group systemd-journal or adm.")
+            }
+            throw CommandError(error)
+        }
+    }
+}
+
+/// A journal record as text.
+package enum LogText {
+    package static let keys = [
+        "time", "event", "message", "session", "session_uuid", "user", "logind_sessions", "leader", "stack", "client_address",
+        "client_name",
+        "reason", "actor",
+    ]
+
+    package static func line(_ entry: JournalEntry) -> String {
+        Printable.text("\(TimeText.local(entry.time))  \(entry.first(.message) ?? entry.event?.rawValue ?? "")")
+    }
+
+    package static func json(_ entry: JournalEntry) -> JSONValue {
+        func number(_ field: JournalField) -> JSONValue { entry.first(field).flatMap { UInt64($0) }.map { .unsigned($0) } ?? .null }
+        let values: [JSONValue] = [
+            .string(TimeText.utc(entry.time)), .optional(entry.first(.event)), .optional(entry.first(.message)), number(.session),
+            .optional(entry.first(.sessionUUID)), .optional(entry.first(.user)),
+            .array((entry.fields[JournalField.logindSession.name] ?? []).map { .string($0) }), number(.leader),
+            .optional(entry.first(.stack)), .optional(entry.first(.clientAddress)), .optional(entry.first(.clientName)),
+            .optional(entry.first(.reason)), .optional(entry.first(.actor)),
+        ]
+        return .object(zip(keys, values).map { JSONValue.Member($0, $1) })
+    }
+}

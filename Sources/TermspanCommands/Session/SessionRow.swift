@@ -1,0 +1,139 @@
+package import TermspanBus
+package import TermspanCore
+
+/// One session as `ListSessions` of org.termspan1.Manager tells it (org.termspan1(5)).
+///
+/// Nil is what the collector doesn't know or doesn't tell this caller.
+package struct SessionRow: Hashable, Sendable {
+    package var id: UInt32
+    package var uuid: String?
+    package var name: String
+    package var user: String
+    package var userID: UInt32?
+    /// The name of a `ConnectState`; a newer collector may have others.
+    package var state: String
+    package var confidence: String
+    package var stack: String
+    package var type: String
+    package var display: String
+    package var seat: String
+    package var tty: String
+    package var logon: WallInstant?
+    package var connected: WallInstant?
+    package var disconnected: WallInstant?
+    package var lastInput: WallInstant?
+    package var idleMicroseconds: UInt64?
+    package var locked: String?
+    package var isTracked: Bool
+    package var coverage: String
+    package var coverageReason: String
+    package var clientAddress: String
+    package var clientName: String
+    package var logindSessions: [String]
+    package var scope: String
+    package var leader: UInt32?
+    /// The command runs in this session.
+    package var isOwn: Bool
+
+    package init(_ values: [String: BusValue]) {
+        func text(_ key: String) -> String { values[key]?.string ?? "" }
+        func number(_ key: String) -> UInt32? { values[key]?.unsigned.flatMap { UInt32(exactly: $0) } }
+        func moment(_ key: String) -> WallInstant? { values[key]?.unsigned.flatMap { WallInstant(microseconds: $0) } }
+        id = number("id") ?? 0
+        uuid = values["uuid"]?.string.flatMap { $0.isEmpty ? nil : $0 }
+        name = text("name")
+        user = text("user")
+        userID = number("uid")
+        state = text("state")
+        confidence = text("confidence")
+        stack = text("stack")
+        type = text("type")
+        display = text("display")
+        seat = text("seat")
+        tty = text("tty")
+        logon = moment("logon")
+        connected = moment("connected")
+        disconnected = moment("disconnected")
+        lastInput = moment("last-input")
+        idleMicroseconds = values["idle"]?.unsigned
+        locked = values["locked"]?.string
+        isTracked = values["tracked"]?.bool ?? false
+        coverage = text("coverage")
+        coverageReason = text("coverage-reason")
+        clientAddress = text("client-address")
+        clientName = text("client-name")
+        logindSessions = values["logind-sessions"]?.strings ?? []
+        scope = text("scope")
+        leader = number("leader").flatMap { $0 == 0 ? nil : $0 }
+        isOwn = values["mine"]?.bool ?? false
+    }
+
+    /// The word of the Windows namesakes.
+    package var stateWord: String { ConnectState(name: state)?.word ?? state }
+
+    /// Blank when disconnected, as in Windows; only the services keep theirs.
+    package var shownName: String {
+        state == ConnectState.disconnected.name && id != SessionID.services.rawValue ? "" : name
+    }
+
+    /// What the DEVICE column shows.
+    package var device: String { display.isEmpty ? tty : display }
+
+    /// Somebody is logged on here: what `query user` lists.
+    package var isLogon: Bool {
+        !user.isEmpty && id != SessionID.services.rawValue && id < SessionID.firstListener.rawValue
+            && state != ConnectState.connected.name && state != ConnectState.listen.name
+    }
+
+    /// Whether the session is meant by an argument NAME, USER or ID, as the namesakes take it. Case doesn't matter in names of sessions.
+    package func isMeant(by target: String) -> Bool {
+        if let number = UInt32(target) { return id == number || user == target }
+        return user == target || (!name.isEmpty && name.lowercased() == target.lowercased())
+    }
+}
+
+extension SessionRow {
+    /// The keys of `json`, in their order: a stable schema, documented in termspan-json(5). Keys are added, never renamed.
+    package static let keys = [
+        "id", "uuid", "name", "user", "uid", "state", "confidence", "stack", "type", "device", "display", "seat", "tty", "logon",
+        "connected", "disconnected", "last_input", "idle", "locked", "tracked", "coverage", "coverage_reason", "client_address",
+        "client_name", "logind_sessions", "scope", "leader", "own",
+    ]
+
+    package var json: JSONValue {
+        func text(_ value: String) -> JSONValue { value.isEmpty ? .null : .string(value) }
+        func moment(_ value: WallInstant?) -> JSONValue { .optional(value.map { TimeText.utc($0) }) }
+        let values: [JSONValue] = [
+            .unsigned(UInt64(id)), .optional(uuid), text(shownName), text(user), userID.map { .unsigned(UInt64($0)) } ?? .null, text(state),
+            text(confidence), text(stack), text(type), text(device), text(display), text(seat), text(tty), moment(logon),
+            moment(connected), moment(disconnected), moment(lastInput), idleMicroseconds.map { .seconds(microseconds: $0) } ?? .null,
+            locked == "unknown" ? .null : .optional(locked), .bool(isTracked), text(coverage), text(coverageReason), text(clientAddress),
+            text(clientName), .array(logindSessions.map { .string($0) }), text(scope), leader.map { .unsigned(UInt64($0)) } ?? .null,
+            .bool(isOwn),
+        ]
+        return .object(zip(Self.keys, values).map { JSONValue.Member($0, $1) })
+    }
+}
+
+extension WallInstant {
+    /// A moment in microseconds since 1970 as the bus has it; nil for 0, which stands for unknown, and for what is out of range.
+    init?(microseconds: UInt64) {
+        let (nanoseconds, overflow) = microseconds.multipliedReportingOverflow(by: 1000)
+        guard microseconds > 0, !overflow, let value = Int64(exactly: nanoseconds) else { return nil }
+        self.init(nanoseconds: value)
+    }
+
+    /// Microseconds since 1970 for the bus, 0 for what is before.
+    var microseconds: UInt64 { UInt64(max(0, nanoseconds / 1000)) }
+}
+
+extension JSONValue {
+    /// Seconds as a decimal number, exactly.
+    package static func seconds(microseconds: UInt64) -> JSONValue {
+        let rest = microseconds % 1_000_000
+        if rest == 0 { return .unsigned(microseconds / 1_000_000) }
+        var digits = TimeText.padded(Int(rest), 6)
+        while digits.last == "0" { digits.removeLast() }
+        return .decimal("\(microseconds / 1_000_000).\(digits)")
+    }
+}

@@ -1,0 +1,133 @@
+import Glibc
+package import TermspanBus
+import TermspanCore
+
+/// The services as the command sees them: blocking calls on the system bus.
+@MainActor
+package struct Client {
+    package let bus: BusConnection
+
+    static let collector = "org.termspan1"
+    static let reports = "org.termspan1.Reports"
+    /// The bus connection fails long before; this is for a service that hangs.
+    static let timeout = Duration.seconds(10)
+
+    package static func connect() throws(CommandError) -> Client {
+        do throws(BusError) {
+            return Client(bus: try .system())
+        } catch {
+            throw CommandError(error, from: .collector)
+        }
+    }
+
+    /// Calls the collector's manager.
+    package func manager(
+        _ member: String, interactive: Bool = false,
+        arguments: @MainActor (inout BusMessageWriter) throws(BusError) -> Void = { _ in }
+    ) throws(CommandError) -> BusMessage {
+        do throws(BusError) {
+            return try bus.callAndWait(
+                Self.collector, path: "/org/termspan1", interface: "org.termspan1.Manager", member: member,
+                timeout: interactive ? .seconds(300) : Self.timeout, interactive: interactive, autoStart: false, arguments: arguments)
+        } catch {
+            throw CommandError(error, from: .collector)
+        }
+    }
+
+    /// All sessions by number.
+    package func sessions() throws(CommandError) -> [SessionRow] {
+        try decode(manager("ListSessions")) { message throws(BusError) in Self.sessions(try message.readRows()) }
+    }
+
+    static func sessions(_ rows: [[String: BusValue]]) -> [SessionRow] {
+        rows.map { SessionRow($0) }.sorted { $0.id < $1.id }
+    }
+
+    /// Those of the sessions that `target` means; none is an error.
+    package func sessions(_ target: String?) throws(CommandError) -> [SessionRow] {
+        let rows = try sessions()
+        guard let target else { return rows }
+        let meant = rows.filter { $0.isMeant(by: target) }
+        if meant.isEmpty {
+            throw CommandError(.notFound, "No session exists for \(target).", remedy: "See: termspan query session")
+        }
+        return meant
+    }
+
+    package func status() throws(CommandError) -> ServiceStatus {
+        try decode(manager("Status")) { message throws(BusError) in ServiceStatus(try message.readProperties()) }
+    }
+
+    /// Reads an answer; one that isn't understood is the service's fault.
+    func decode<Value>(
+        _ message: BusMessage, _ body: @MainActor (BusMessage) throws(BusError) -> Value
+    ) throws(CommandError) -> Value {
+        do throws(BusError) {
+            return try body(message)
+        } catch {
+            throw CommandError(
+                .failure, "The service's answer is not understood: \(error).", remedy: "Are command and service of one version?")
+        }
+    }
+
+    /// Asks the reports service and gives its lines one by one: `Spans` or `Summary`.
+    package func reports(
+        _ member: String, _ filter: [String: BusValue], _ body: (JSONValue) throws(CommandError) -> Void
+    ) throws(CommandError) {
+        let answer: BusMessage
+        do throws(BusError) {
+            answer = try bus.callAndWait(
+                Self.reports, path: "/org/termspan1/reports", interface: "org.termspan1.Reports", member: member, timeout: .seconds(300),
+                interactive: true
+            ) { writer in writer.properties(filter) }
+        } catch {
+            throw CommandError(error, from: .reports)
+        }
+        // The descriptor lives as long as the message, and is read from within.
+        let descriptor = try decode(answer) { message throws(BusError) in try message.readUnixFD() }
+        var lines = LineReader(descriptor: descriptor)
+        while let line = try lines.next() {
+            guard let value = JSONValue(line) else { throw CommandError(.failure, "A line of the reports service is not understood.") }
+            if let error = value["error"]?.string, value["user"] == nil { throw CommandError(.failure, "The report ended early: \(error)") }
+            try body(value)
+        }
+        withExtendedLifetime(answer) {}
+    }
+}
+
+/// Reads lines from a descriptor that stays the caller's.
+struct LineReader {
+    let descriptor: Int32
+    private var buffer: [UInt8] = []
+    private var start = 0
+    private var isAtEnd = false
+    /// What a line may have; longer is no report.
+    private static let limit = 1 << 20
+
+    init(descriptor: Int32) { self.descriptor = descriptor }
+
+    mutating func next() throws(CommandError) -> [UInt8]? {
+        var searched = start
+        while true {
+            if let end = buffer[searched...].firstIndex(of: UInt8(ascii: "\n")) {
+                defer { start = end + 1 }
+                return Array(buffer[start..<end])
+            }
+            searched = buffer.count - start
+            buffer.removeFirst(start)
+            start = 0
+            if isAtEnd {
+                defer { buffer = [] }
+                return buffer.isEmpty ? nil : buffer
+            }
+            if buffer.count > Self.limit { throw CommandError(.failure, "A line of the reports service is too long.") }
+            var part = [UInt8](repeating: 0, count: 1 << 16)
+            let count = Glibc.read(descriptor, &part, part.count)
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw CommandError(.failure, "Reading the report: \(String(cString: strerror(errno)))")
+            }
+            if count == 0 { isAtEnd = true } else { buffer += part[..<count] }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+package import TermspanCore
+
+/// The kinds of records that the collector writes to the journal, each with a MESSAGE_ID of its own (termspan-journal(7)).
+///
+/// The raw value is what TERMSPAN_EVENT= says.
+package enum JournalEvent: String, CaseIterable, Sendable {
+    case sessionOpened = "session-opened"
+    case sessionClosed = "session-closed"
+    case sessionConnected = "session-connected"
+    case sessionDisconnected = "session-disconnected"
+    case sessionLocked = "session-locked"
+    case sessionUnlocked = "session-unlocked"
+    case probeStarted = "probe-started"
+    case probeFailed = "probe-failed"
+    case collectorStarted = "collector-started"
+    case collectorStopped = "collector-stopped"
+    case eventsLost = "events-lost"
+    case policyChanged = "policy-changed"
+    case laneQuarantined = "lane-quarantined"
+    case configurationError = "configuration-error"
+
+    /// MESSAGE_ID=, as Units/termspan.catalog has it.
+    package var messageID: ID128 {
+        let last: UInt64 =
+            switch self {
+            case .sessionOpened: 0x01
+            case .sessionClosed: 0x02
+            case .sessionConnected: 0x03
+            case .sessionDisconnected: 0x04
+            case .sessionLocked: 0x05
+            case .sessionUnlocked: 0x06
+            case .probeStarted: 0x07
+            case .probeFailed: 0x08
+            case .collectorStarted: 0x09
+            case .collectorStopped: 0x0A
+            case .eventsLost: 0x0B
+            case .policyChanged: 0x0C
+            case .laneQuarantined: 0x0D
+            case .configurationError: 0x0E
+            }
+        return ID128(high: 0x6A1F_0C52_B8D9_4C0E, low: 0x9F0E_5B7D_3C1A_7E00 | last)
+    }
+
+    /// How much it matters by itself.
+    package var priority: JournalPriority {
+        switch self {
+        case .sessionOpened, .sessionClosed, .sessionConnected, .sessionDisconnected, .sessionLocked, .sessionUnlocked, .probeStarted,
+            .collectorStarted, .collectorStopped:
+            .info
+        case .policyChanged: .notice
+        case .eventsLost, .probeFailed, .laneQuarantined: .warning
+        case .configurationError: .error
+        }
+    }
+}
+
+/// The levels of syslog(3).
+package enum JournalPriority: Int, Comparable, Sendable {
+    case critical = 2
+    case error = 3
+    case warning = 4
+    case notice = 5
+    case info = 6
+    case debug = 7
+
+    /// The more it matters, the smaller.
+    package static func < (lhs: JournalPriority, rhs: JournalPriority) -> Bool { lhs.rawValue < rhs.rawValue }
+}

@@ -1,0 +1,137 @@
+// Offers org.termspan1 and org.termspan1.Reports on the bus that DBUS_SYSTEM_BUS_ADDRESS names, with made-up sessions:
+// for the tests of the command and for measurements. Its argument is how many sessions there are beside the services'.
+import Glibc
+import TermspanBus
+
+let count = CommandLine.arguments.dropFirst().first.flatMap { UInt32($0) } ?? 2
+let boot: UInt64 = 1_780_000_000_000_000
+
+func row(_ id: UInt32) -> [String: BusValue] {
+    var row: [String: BusValue] = [
+        "id": .uint32(id), "uuid": .string("0190b2f4-0000-7000-8000-00000000000\(id % 10)"), "name": .string("rdp-tcp#\(id)"),
+        "user": .string("user\(id)"), "uid": .uint32(1000 + id), "state": "active", "confidence": "high", "stack": "xrdp",
+        "type": "rdp", "display": .string(":\(9 + id)"), "seat": "", "tty": "", "logon": .uint64(boot), "connected": .uint64(boot),
+        "disconnected": .uint64(0), "tracked": true, "coverage": "measured", "coverage-reason": "", "idle": .uint64(305_000_000),
+        "last-input": .uint64(boot), "locked": "unlocked", "client-address": "192.0.2.7", "client-name": "DESK-7",
+        "logind-sessions": .strings(["c\(id)"]), "scope": .string("session-c\(id).scope"), "leader": .uint32(4000 + id),
+        "mine": .bool(id == 1),
+    ]
+    if id == 0 {
+        row = ["id": .uint32(0), "name": "services", "user": "", "uid": .uint32(0), "state": "disconnected", "stack": "services"]
+    }
+    if id == 2 {
+        row["state"] = "disconnected"
+        // What a hostile display manager might put there.
+        row["client-name"] = "\u{1B}]0;owned\u{07}"
+        row["idle"] = nil
+    }
+    return row
+}
+
+let rows = (0...count).map(row)
+
+let manager = BusInterface(
+    "org.termspan1.Manager",
+    methods: [
+        BusMethod("ListSessions", out: ["sessions": "aa{sv}"]) { call in call.reply { $0.rows(rows) } },
+        BusMethod("Status", out: ["status": "a{sv}"]) { call in
+            call.reply { writer in
+                writer.properties([
+                    "version": "0.1.0", "started": .uint64(boot), "boot-id": "0123456789abcdef0123456789abcdef",
+                    "sessions": .uint32(count), "measured": .uint32(count), "untracked": .uint32(0), "probes": .uint32(count),
+                    "lanes": .uint32(count), "events-attempted": .uint64(1000), "events-delivered": .uint64(1000),
+                    "events-lost": .uint64(0), "quarantined": .uint32(0), "intervals-written": .uint64(400),
+                    "bursts-written": .uint64(200), "pending": .uint32(0), "last-commit": .uint64(boot), "store-size": .uint64(123_456),
+                    "memory": .uint64(12_345_678), "cpu": .uint64(1_500_000), "wakeups": .uint64(99),
+                    "latency": .properties(["focus-to-fold-p50": .uint64(120), "focus-to-fold-p99": .uint64(4_200)]),
+                    "coverage": .array(
+                        of: "a{sv}",
+                        [.properties(["id": .uint32(1), "user": "user1", "coverage": "measured", "reason": ""])]),
+                ])
+            }
+        },
+        BusMethod("GetPolicy", out: ["policy": "a{sv}"]) { call in
+            call.reply { writer in
+                writer.properties([
+                    "new-users": "untracked",
+                    "users": .array(
+                        of: "a{sv}",
+                        [
+                            .properties([
+                                "name": "user1", "uid": .uint32(1001), "tracked": true, "since": .uint64(boot), "by": "root",
+                                "reason": "billing", "level": "basic",
+                            ])
+                        ]),
+                ])
+            }
+        },
+        BusMethod("SetTracking", in: ["users": "as", "tracked": "b", "reason": "s"], out: ["outcomes": "aa{sv}"]) {
+            call throws(BusError) in
+            let users = try call.message.readStrings()
+            if users == ["denied"] { throw .accessDenied("The right org.termspan1.manage-tracking is missing.") }
+            call.reply { writer in
+                writer.rows(
+                    users.map { user in
+                        let isKnown = user != "nobody-there"
+                        return [
+                            "user": .string(user), "uid": .uint32(1), "changed": .bool(isKnown),
+                            "error": isKnown ? "" : "org.termspan1.Error.NoSuchUser",
+                        ]
+                    })
+            }
+        },
+        BusMethod("SetPolicy", in: ["key": "s", "value": "v"]) { call in call.reply() },
+    ],
+    signals: [BusSignal("SessionNew", ["id": "u", "path": "o"])])
+
+/// Answers with the reading end of a pipe that has these lines.
+@MainActor func answer(_ call: BusInvocation, _ lines: [String]) {
+    var ends: [Int32] = [0, 0]
+    guard pipe(&ends) == 0 else { return }
+    let text = lines.joined(separator: "\n") + (lines.isEmpty ? "" : "\n")
+    _ = text.withCString { write(ends[1], $0, strlen($0)) }
+    close(ends[1])
+    call.reply { $0.append(unixFD: ends[0]) }
+    close(ends[0])
+}
+
+let frame = #""user":"user1","uid":1001,"session":1,"session_uuid":"0190b2f4-0000-7000-8000-000000000001""#
+let reports = BusInterface(
+    "org.termspan1.Reports",
+    methods: [
+        BusMethod("Spans", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call throws(BusError) in
+            let filter = try call.message.readProperties()
+            if filter["user"]?.string == "denied" { throw .accessDenied("The right org.termspan1.view-others is missing.") }
+            if filter["user"]?.string == "broken" { return answer(call, [#"{"error":"the store is gone"}"#]) }
+            if filter["user"]?.string == "nothing" { return answer(call, []) }
+            answer(
+                call,
+                [
+                    "{\(frame)"
+                        + #","start":"2026-05-14T08:24:00.000000Z","end":"2026-05-14T08:34:00.500000Z","duration":600.5,"executable":"/usr/bin/xterm","class":"XTerm","active":500.25,"passive":100.25,"inactive":0,"open":false}"#,
+                    "{\(frame)"
+                        + #","start":"2026-05-14T08:34:00.500000Z","end":null,"duration":1,"executable":null,"class":"=HYPERLINK(\u001b]0;x\u0007)","active":1,"passive":0,"inactive":0,"open":true}"#,
+                ])
+        },
+        BusMethod("Summary", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call in
+            answer(
+                call,
+                [
+                    "{\(frame)"
+                        + #","total":3600,"suspended":0,"paused":0,"unknown":0,"disconnected":600,"locked":0,"active":2000,"passive":500,"inactive":500}"#
+                ])
+        },
+    ])
+
+let loop = try EventLoop()
+let bus = try BusConnection.system()
+try bus.attach(to: loop)
+let slots = [
+    try bus.export(path: "/org/termspan1", manager), try bus.export(path: "/org/termspan1/reports", reports),
+]
+try bus.requestName("org.termspan1")
+try bus.requestName("org.termspan1.Reports")
+let termination = try loop.signals([SIGTERM, SIGINT]) { _ in loop.exit(0) }
+_ = write(STDOUT_FILENO, "ready\n", 6)
+_ = try loop.run()
+withExtendedLifetime((slots, termination)) {}

@@ -1,0 +1,164 @@
+import BusTesting
+import Glibc
+import Testing
+
+/// The real command against a made-up collector on a bus of the test's own.
+@Suite(.serialized) struct CommandTests {
+    struct Outcome {
+        var code: Int32
+        var output: String
+        var errors: String
+    }
+
+    struct Server {
+        let bus: PrivateBus
+        let collector: Child
+
+        init() throws {
+            bus = try PrivateBus()
+            var ends: [Int32] = [0, 0]
+            try #require(pipe(&ends) == 0)
+            collector = try Child(
+                [CommandTests.folder + "/fake-collector"], output: ends[1], environment: ["DBUS_SYSTEM_BUS_ADDRESS=" + bus.address])
+            close(ends[1])
+            var byte: UInt8 = 0
+            try #require(read(ends[0], &byte, 1) == 1)
+            close(ends[0])
+        }
+
+        func stop() {
+            collector.stop()
+            bus.stop()
+        }
+
+        func run(_ arguments: String...) throws -> Outcome { try CommandTests.run(arguments, address: bus.address) }
+    }
+
+    /// Where the products of this build are.
+    static var folder: String {
+        var path = [CChar](repeating: 0, count: 4096)
+        let count = readlink("/proc/self/exe", &path, path.count)
+        let text = String(decoding: path.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return String(text[..<(text.lastIndex(of: "/") ?? text.endIndex)])
+    }
+
+    static func run(_ arguments: [String], address: String) throws -> Outcome {
+        var (output, errors): ([Int32], [Int32]) = ([0, 0], [0, 0])
+        try #require(pipe(&output) == 0 && pipe(&errors) == 0)
+        for end in [output[0], errors[0]] { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        let child = try Child(
+            [folder + "/termspan"] + arguments, output: output[1], errors: errors[1],
+            environment: ["DBUS_SYSTEM_BUS_ADDRESS=" + address, "TZ=Europe/Vienna"])
+        close(output[1])
+        close(errors[1])
+        func all(_ descriptor: Int32) -> String {
+            var bytes: [UInt8] = []
+            var part = [UInt8](repeating: 0, count: 1 << 16)
+            while true {
+                let count = read(descriptor, &part, part.count)
+                if count <= 0 { break }
+                bytes += part[..<count]
+            }
+            close(descriptor)
+            return String(decoding: bytes, as: UTF8.self)
+        }
+        let text = all(output[0])
+        let problems = all(errors[0])
+        return Outcome(code: child.wait(), output: text, errors: problems)
+    }
+
+    @Test func sessionsUsersAndOneSession() throws {
+        let server = try Server()
+        defer { server.stop() }
+        let sessions = try server.run("query", "session")
+        #expect(
+            sessions.output == """
+                 SESSIONNAME       USERNAME                 ID  STATE   TYPE        DEVICE
+                 services                                    0  Disc
+                >rdp-tcp#1         user1                     1  Active  rdp         :10
+                                   user2                     2  Disc    rdp         :11
+
+                """)
+        #expect(sessions.code == 0 && sessions.errors.isEmpty)
+        #expect(try server.run("query", "user", "user1").output.hasSuffix("Active          5  2026-05-28 22:26\n"))
+        #expect(try server.run("query", "session", "2", "--format", "csv").output.split(separator: "\r\n").count == 2)
+        #expect(try server.run("query", "session", "--format", "json").output.hasPrefix("[\n{\"id\":0,"))
+        let shown = try server.run("session", "show", "2")
+        #expect(shown.output.contains("Client name: \u{FFFD}]0;owned\u{FFFD}\n"))
+        let missing = try server.run("query", "session", "nobody")
+        #expect(missing.code == 3)
+        #expect(missing.errors.hasPrefix("termspan: No session exists for nobody.\ntermspan: "))
+        #expect(try server.run("query", "process").code == 0)
+    }
+
+    @Test func spansAndSummary() throws {
+        let server = try Server()
+        defer { server.stop() }
+        let spans = try server.run("spans", "--open")
+        #expect(
+            spans.output == """
+                USER           ID  START                      END                          ACTIVE   PASSIVE  INACTIVE  APPLICATION
+                user1           1  2026-05-14T10:24:00+02:00  2026-05-14T10:34:00+02:00   0:08:20   0:01:40   0:00:00  xterm
+                user1           1  2026-05-14T10:34:00+02:00                              0:00:01   0:00:00   0:00:00  =HYPERLINK(\u{FFFD}]0;x\u{FFFD})
+
+                """)
+        let json = try server.run("spans", "--format", "json").output
+        #expect(json.hasPrefix("[\n{\"user\":\"user1\",\"uid\":1001,\"session\":1,") && json.hasSuffix("}\n]\n"))
+        #expect(json.contains("\"duration\":600.5,") && !json.contains("\u{1B}"))
+        #expect(try server.run("spans", "--format", "csv").output.contains("'=HYPERLINK"))
+        let denied = try server.run("spans", "--user", "denied")
+        #expect(denied.code == 4)
+        #expect(denied.errors.contains("org.termspan1.view-others: use sudo"))
+        #expect(try server.run("spans", "--user", "broken").errors == "termspan: The report ended early: the store is gone\n")
+        #expect(try server.run("spans", "--user", "nothing").code == 0)
+        #expect(try server.run("spans", "--user", "nothing", "--format", "json").output == "[]\n")
+        #expect(try server.run("summary").output.split(separator: "\n").last?.hasPrefix("user1           1   1:00:00   0:33:20") == true)
+    }
+
+    @Test func statusAndPolicy() throws {
+        let server = try Server()
+        defer { server.stop() }
+        let status = try server.run("status")
+        #expect(status.output.contains("Events: 1000 attempted, 1000 delivered, 0 lost\n"))
+        #expect(status.output.contains("p50 120 µs, p99 4.2 ms"))
+        #expect(try server.run("status", "--format", "json").output.hasPrefix("{\"version\":\"0.1.0\","))
+        #expect(try server.run("policy", "show").output.hasPrefix("New users: untracked\n\nUSER "))
+        #expect(
+            try server.run("policy", "show", "--format", "json").output.hasPrefix(
+                "{\"new_users\":\"untracked\",\"users\":[{\"name\":\"user1\""))
+        #expect(try server.run("policy", "set", "new-users", "tracked").code == 0)
+        #expect(try server.run("track", "user1", "--reason", "billing").output == "user1 is now tracked.\n")
+        #expect(try server.run("untrack", "user1").output == "user1 is now untracked.\n")
+        #expect(try server.run("track", "denied", "--reason", "x").code == 4)
+        let unknown = try server.run("track", "user1", "nobody-there", "--reason", "x")
+        #expect(unknown.code == 3 && unknown.output == "user1 is now tracked.\n")
+    }
+
+    @Test func mistakesAreExplained() throws {
+        let bus = try PrivateBus()
+        defer { bus.stop() }
+        let stopped = try Self.run(["query", "session"], address: bus.address)
+        #expect(stopped.code == 5)
+        #expect(stopped.errors.contains("sudo systemctl start termspand.service"))
+        #expect(try Self.run(["status"], address: "unix:path=/nonexistent/bus").code == 5)
+        for arguments in [
+            ["query", "sessions"], ["spans", "--since", "soon"], ["track"], ["policy", "set", "new-users", "perhaps"], ["--wrong"],
+        ] {
+            let outcome = try Self.run(arguments, address: bus.address)
+            #expect(outcome.code == 2, "\(arguments): \(outcome)")
+            #expect(outcome.errors.hasPrefix("termspan: "))
+            #expect(outcome.output.isEmpty)
+        }
+        #expect(try Self.run(["--help"], address: bus.address).code == 0)
+        #expect(try Self.run(["--version"], address: bus.address).output == "0.1.0\n")
+        let doctor = try Self.run(["doctor"], address: bus.address)
+        #expect(doctor.code == 1)
+        #expect(doctor.output.contains("FAIL  Bus name: nobody owns org.termspan1\n      -> Start the collector"))
+        #expect(try Self.run(["top"], address: bus.address).code == 1)
+    }
+
+    @Test(arguments: ["bash", "zsh", "fish"]) func completionsAreMade(shell: String) throws {
+        let outcome = try Self.run(["--generate-completion-script", shell], address: "unix:path=/nonexistent/bus")
+        #expect(outcome.code == 0 && outcome.output.contains("termspan"))
+    }
+}

@@ -1,0 +1,213 @@
+import TermspanBus
+import TermspanCore
+import TermspanJournal
+import Testing
+
+@testable import TermspanCommands
+
+@Suite struct RenderingTests {
+    static func row(
+        _ id: UInt32, _ name: String, _ user: String, _ state: ConnectState, own: Bool = false, idle: UInt64? = nil,
+        more: [String: BusValue] = [:]
+    ) -> SessionRow {
+        var values: [String: BusValue] = [
+            "id": .uint32(id), "name": .string(name), "user": .string(user), "state": .string(state.name), "mine": .bool(own),
+        ]
+        if let idle { values["idle"] = .uint64(idle) }
+        return SessionRow(values.merging(more) { $1 })
+    }
+
+    /// The example of Microsoft's documentation of `query session`.
+    @Test func sessionsLookLikeTheirNamesakes() {
+        let rows = [
+            Self.row(0, "services", "", .disconnected), Self.row(2, "rdp-tcp#16", "user", .active, own: true),
+            Self.row(65536, "rdp-tcp", "", .listen),
+        ]
+        #expect(
+            SessionTables.sessions(rows) == [
+                " SESSIONNAME       USERNAME                 ID  STATE   TYPE        DEVICE",
+                " services                                    0  Disc",
+                ">rdp-tcp#16        user                      2  Active",
+                " rdp-tcp                                 65536  Listen",
+            ])
+    }
+
+    @Test func usersLookLikeTheirNamesakes() {
+        let rows = [
+            Self.row(0, "services", "", .disconnected),
+            Self.row(3, "rdp-tcp#2", "srvadmin", .active, own: true, idle: 30_000_000, more: ["logon": .uint64(1_652_516_640_000_000)]),
+            Self.row(4, "console", "", .connected), Self.row(5, "rdp-tcp#5", "gone", .disconnected),
+        ]
+        let lines = SessionTables.users(rows)
+        #expect(lines.count == 3)
+        #expect(lines[0] == " USERNAME              SESSIONNAME        ID  STATE   IDLE TIME  LOGON TIME")
+        #expect(lines[1].hasPrefix(">srvadmin              rdp-tcp#2           3  Active          .  2022-05-14 "))
+        #expect(lines[2] == " gone                                      5  Disc         none")
+    }
+
+    @Test func processesLookLikeTheirNamesakes() {
+        let lines = SessionTables.processes([
+            ProcessRow(user: "user", sessionName: "rdp-tcp#2", session: 2, processID: 4711, image: "xterm\u{1B}", isOwn: true)
+        ])
+        #expect(lines[0] == " USERNAME              SESSIONNAME         ID    PID  IMAGE")
+        #expect(lines[1] == ">user                  rdp-tcp#2            2   4711  xterm\u{FFFD}")
+    }
+
+    @Test func longAndWideNamesWidenTheirColumnAndNothingElse() {
+        let rows = [
+            Self.row(1, "rdp-tcp#1", "a-user-whose-name-is-much-too-long@example.org", .active),
+            Self.row(2, "rdp-tcp#2", "\u{7530}\u{4E2D}", .active), Self.row(3, "rdp-tcp#3", "Jose\u{301}", .active),
+        ]
+        let lines = SessionTables.sessions(rows)
+        // Each line ends in the state, which stands in one column.
+        #expect(lines.dropFirst().allSatisfy { $0.hasSuffix("  Active") })
+        #expect(Set(lines.dropFirst().map { Printable.width($0) }).count == 1)
+    }
+
+    @Test func nothingHostileReachesTheTerminal() {
+        let hostile = "a\u{1B}[2J\u{7}\u{9B}31m\r\n\u{202E}b\u{85}\u{2028}\u{7F}"
+        let row = Self.row(1, hostile, hostile, .active, more: ["client-name": .string(hostile), "display": .string(hostile)])
+        var screen = TopScreen()
+        screen.sessions = [row]
+        screen.problem = hostile
+        let span = JSONValue.object([.init("user", .string(hostile)), .init("class", .string(hostile)), .init("start", .string(hostile))])
+        let entry = JournalEntry(time: WallInstant(nanoseconds: 0), fields: ["MESSAGE": [hostile]])
+        let all =
+            SessionTables.sessions([row]) + SessionTables.users([row]) + SessionText.lines(row) + [
+                SpanTable().line(span), LogText.line(entry),
+            ]
+            + SummaryTable.lines([span]) + screen.lines(width: 200, height: 20, now: WallInstant(nanoseconds: 0), colors: false)
+            + CheckResult.lines([CheckResult(hostile, .fail, hostile, remedy: hostile)])
+            + CommandError(.failure, hostile, remedy: hostile).lines
+            + [row.json.text, LogText.json(entry).text, span.text]
+        for line in all {
+            for scalar in line.unicodeScalars {
+                #expect(!(scalar.value < 0x20 || 0x7F..<0xA0 ~= scalar.value || scalar.value == 0x2028), "\(line.debugDescription)")
+            }
+        }
+        #expect(!SessionTables.sessions([row]).joined().contains("\u{202E}"))
+    }
+
+    @Test(
+        arguments: [
+            (nil, "none"), (0, "."), (59, "."), (60, "1"), (300, "5"), (3599, "59"), (3600, "1:00"), (14_700, "4:05"), (86_399, "23:59"),
+            (86_400, "1+00:00"), (273_900, "3+04:05"),
+        ] as [(UInt64?, String)]) func idleTimesAreThoseOfWindows(seconds: UInt64?, text: String)
+    {
+        #expect(TimeText.idle(microseconds: seconds.map { $0 * 1_000_000 }) == text)
+    }
+
+    @Test func momentsAreReadAndWritten() throws {
+        let now = try #require(TimeText.parse("2026-03-04T05:06:07Z", now: WallInstant(nanoseconds: 0)))
+        #expect(TimeText.utc(now) == "2026-03-04T05:06:07.000000Z")
+        #expect(TimeText.parse("2026-03-04 06:06:07.25+01:00", now: now)?.nanoseconds == now.nanoseconds + 250_000_000)
+        #expect(TimeText.parse(TimeText.local(now), now: now) == now)
+        #expect(TimeText.parse("2h", now: now) == now.advanced(by: .seconds(-7200)))
+        #expect(TimeText.parse("30min ago", now: now) == now.advanced(by: .seconds(-1800)))
+        #expect(TimeText.parse("-7d", now: now) == now.advanced(by: .seconds(-604_800)))
+        let today = try #require(TimeText.parse("today", now: now))
+        #expect(today <= now && today.duration(to: now) < .seconds(90_000))
+        #expect(TimeText.parse("2026-03-04", now: now) != nil)
+        for text in ["", "later", "2026-13-01", "2026-1-1", "25:00", "2026-03-04T05:06:07+99:00", "9223372036854775807w", "2026-03-04x"] {
+            #expect(TimeText.parse(text, now: now) == nil, "\(text)")
+        }
+        #expect(TimeText.utc(WallInstant(nanoseconds: -1)) == "1969-12-31T23:59:59.999999Z")
+        _ = (TimeText.utc(WallInstant(nanoseconds: .min)), TimeText.local(WallInstant(nanoseconds: .max)))
+    }
+
+    @Test func sizesAndTimesAreShort() {
+        #expect(TimeText.bytes(999) == "999 B")
+        #expect(TimeText.bytes(12_345_678) == "12.3 MB")
+        #expect(TimeText.bytes(.max) == "18.4 EB")
+        #expect(TimeText.short(microseconds: 850) == "850 µs")
+        #expect(TimeText.short(microseconds: 4_210) == "4.2 ms")
+        #expect(TimeText.short(microseconds: 90_061_000_000) == "90061 s")
+        #expect(TimeText.age(seconds: 273_900) == "3d 4h")
+        #expect(TimeText.duration(seconds: 97_384) == "27:03:04")
+        #expect(TimeText.duration(seconds: .infinity) == "")
+    }
+
+    @Test func jsonIsStable() {
+        let row = Self.row(
+            3, "rdp-tcp#3", "eve", .active, idle: 1_500_000,
+            more: ["uid": .uint32(1003), "logon": .uint64(1_652_516_640_000_001), "logind-sessions": .strings(["c1"]), "locked": "unknown"])
+        #expect(
+            row.json.text
+                == #"{"id":3,"uuid":null,"name":"rdp-tcp#3","user":"eve","uid":1003,"state":"active","confidence":null,"stack":null,"type":null,"#
+                + #""device":null,"display":null,"seat":null,"tty":null,"logon":"2022-05-14T08:24:00.000001Z","connected":null,"disconnected":null,"#
+                + #""last_input":null,"idle":1.5,"locked":null,"tracked":false,"coverage":null,"coverage_reason":null,"client_address":null,"#
+                + #""client_name":null,"logind_sessions":["c1"],"scope":null,"leader":null,"own":false}"#)
+        #expect(Records.text([row.json], keys: ["id", "user"], .csv) == "id,user\r\n3,eve\r\n")
+        #expect(Records.text([], keys: ["id"], .json) == "[]\n")
+        #expect(Records.text([.object([.init("id", .unsigned(1))]), .null], keys: ["id"], .json) == "[\n{\"id\":1},\nnull\n]\n")
+    }
+
+    @Test func spreadsheetsComputeNothing() {
+        #expect(CSV.cell("=1+1") == "'=1+1")
+        #expect(CSV.cell("@x,\"y\"") == "\"'@x,\"\"y\"\"\"")
+        #expect(CSV.cell(.integer(-1)) == "-1")
+        #expect(CSV.cell("a\nb") == "\"a\nb\"")
+    }
+
+    @Test func jsonComesBack() throws {
+        let text = #"{"a":[1,-2,1.50,true,null],"b":{"c":"\u00e9\ud83c\udf3f\"\\\/\n"},"d":""}"#
+        let value = try #require(JSONValue(text.utf8))
+        #expect(value["b"]?["c"]?.string == "\u{E9}\u{1F33F}\"\\/\n")
+        #expect(value.text == #"{"a":[1,-2,1.50,true,null],"b":{"c":"\#u{E9}\#u{1F33F}\"\\/\n"},"d":""}"#)
+        #expect(JSONValue(value.text.utf8) == value)
+        for bad in [
+            "", "{", "[1,]", "{\"a\"}", "tru", "\"\\x\"", "\"\u{1}\"", "1 2", "--1", "\"\\u12", String(repeating: "[", count: 100_000),
+        ] {
+            #expect(JSONValue(bad.utf8) == nil, "\(bad.prefix(10))")
+        }
+        #expect(JSONValue(#""\ud800x""#.utf8)?.string == "\u{FFFD}x")
+    }
+
+    @Test func targetsAreNamesUsersOrNumbers() {
+        let row = Self.row(3, "rdp-tcp#3", "eve", .active)
+        for target in ["3", "eve", "rdp-tcp#3", "RDP-TCP#3"] { #expect(row.isMeant(by: target)) }
+        for target in ["4", "EVE", "rdp", ""] { #expect(!row.isMeant(by: target)) }
+    }
+
+    @Test func rowsOfAnyShapeAreTaken() {
+        let row = SessionRow([
+            "id": .string("x"), "uid": .int64(-1), "logon": .uint64(.max), "idle": .string(""), "logind-sessions": .uint32(1),
+            "state": .string("new-state"),
+        ])
+        #expect(row.id == 0)
+        #expect(row.logon == nil)
+        #expect(row.stateWord == "new-state")
+        _ = ServiceStatus(["coverage": .array(of: "a{sv}", [.byte(1)]), "latency": .byte(2), "sessions": .string("")])
+            .lines(now: WallInstant(nanoseconds: 0))
+        _ = TrackingPolicy(["users": .byte(1)]).lines
+    }
+
+    @Test func theCollectorsHealthIsJudged() {
+        var status = ServiceStatus([:])
+        #expect(CheckResult.judge(status, secondsSinceCommit: nil).allSatisfy { $0.verdict == .ok })
+        status.numbers = ["events-lost": 3, "pending": 5, "quarantined": 1]
+        status.coverage = [.init(session: 4, user: "eve", coverage: "failed", reason: "no cookie")]
+        let results = CheckResult.judge(status, secondsSinceCommit: 100)
+        #expect(results.map(\.verdict) == [.warn, .warn, .fail, .fail])
+        #expect(results.allSatisfy { $0.remedy != nil })
+        #expect(CheckResult.lines(results)[6] == "FAIL  Probe of session 4: eve is not measured: failed, no cookie")
+    }
+
+    @Test(arguments: [(80, 24), (20, 5), (1, 1), (200, 3), (0, 0)]) func theScreenFits(width: Int, height: Int) {
+        var screen = TopScreen()
+        screen.sessions = (1...50).map { Self.row($0, "rdp-tcp#\($0)", "user\($0)", .active) }
+        let lines = screen.lines(width: width, height: height, now: WallInstant(nanoseconds: 0), colors: false)
+        #expect(lines.count == height)
+        #expect(lines.allSatisfy { Printable.width($0) <= width })
+    }
+
+    @Test func errorsOfTheBusSayWhatHelps() {
+        let denied = CommandError(.accessDenied("The right org.termspan1.view-others is missing."), from: .reports)
+        #expect(denied.code == .notPermitted)
+        #expect(denied.remedy?.contains("org.termspan1.view-others") == true)
+        let gone = CommandError(BusError(name: "org.freedesktop.DBus.Error.ServiceUnknown", message: "x"), from: .collector)
+        #expect(gone.code == .unreachable)
+        #expect(gone.remedy?.contains("systemctl start termspand") == true)
+        #expect(CommandError(BusError(name: "org.termspan1.Error.NoSuchSession", message: "x"), from: .collector).code == .notFound)
+    }
+}

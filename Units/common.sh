@@ -18,7 +18,9 @@ die() {
 # The packages that building takes, from the one place that lists them.
 build_packages() {
     sed -n '/^Build-Depends:/,/^[^ ]/s/^ \([^ ,(]*\).*/\1/p' "$top/Units/debian/control" | sed 's/^debhelper-compat$/debhelper/'
-    printf '%s\n' dpkg-dev fakeroot
+    printf '%s\n' dpkg-dev
+    # What Swift's toolchain itself links with.
+    printf '%s\n' libcurl4-openssl-dev libncurses-dev libxml2-dev tzdata
 }
 
 # install_packages WHAT-FOR PACKAGE...: by apt, and only if one is missing, so that a machine that has all needs no network.

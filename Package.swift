@@ -71,7 +71,7 @@ let package = Package(
         .target(
             name: "TermspanCollector",
             dependencies: [
-                "TermspanCore", "TermspanEvents", "TermspanAccounting", "TermspanSystem", "TermspanRing", "TermspanControl",
+                "CSystemd", "TermspanCore", "TermspanEvents", "TermspanAccounting", "TermspanSystem", "TermspanRing", "TermspanControl",
                 "TermspanSessions", "TermspanStore", "TermspanBus", "TermspanJournal", "TermspanConfiguration",
             ],
             swiftSettings: strict),
@@ -107,6 +107,7 @@ let package = Package(
             name: "ring-producer", dependencies: ["TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern"],
             path: "Tests/Helpers/ring-producer", swiftSettings: strict),
         .testTarget(name: "TermspanEventsTests", dependencies: ["TermspanEvents"], swiftSettings: strict),
+        .testTarget(name: "TermspanCollectorTests", dependencies: ["TermspanCollector"], swiftSettings: strict),
         .testTarget(name: "TermspanConfigurationTests", dependencies: ["TermspanConfiguration"], swiftSettings: strict),
         .testTarget(
             name: "TermspanAccountingTests", dependencies: ["TermspanAccounting", "TermspanCore", "TermspanEvents"], swiftSettings: strict),

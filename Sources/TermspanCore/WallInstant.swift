@@ -8,6 +8,9 @@ package struct WallInstant: InstantProtocol, Hashable, Sendable {
         self.nanoseconds = nanoseconds
     }
 
+    /// Later than everything.
+    package static let distantFuture = WallInstant(nanoseconds: .max)
+
     /// The moment `duration` later, saturating.
     @inlinable
     package func advanced(by duration: Duration) -> WallInstant {

@@ -1,3 +1,5 @@
+package import TermspanCore
+
 /// A session as systemd-logind describes it (org.freedesktop.login1(5)): what is used of its properties.
 package struct LogindSession: Hashable, Sendable, Codable {
     /// logind's own identifier: the audit session's number, or `cN`. Reused after logind restarts, so never a key by itself.
@@ -52,6 +54,11 @@ package struct LogindSession: Hashable, Sendable, Codable {
         self.state = state
         self.isActive = isActive
         self.lockedHint = lockedHint
+    }
+
+    /// When the login began.
+    package var began: WallInstant {
+        WallInstant(nanoseconds: Int64(clamping: timestamp.multipliedReportingOverflow(by: 1000).partialValue))
     }
 
     /// The number of the local X display that the session names, if it names one: `:10` or `:10.0`, never `localhost:10.0`.

@@ -76,6 +76,7 @@ package struct SessionTable: Sendable, Equatable {
             changes.append(contentsOf: matches.dropFirst().map { .closed(sessions[$0]) })
             var updated = row
             updated.desktop = desktop
+            if desktop.state == .connectQuery, row.connected != nil { updated.desktop.state = .disconnected }
             for match in matches { updated.desktop.keys.formUnion(sessions[match].desktop.keys) }
             updated.note(from: row.desktop.state, at: now)
             kept.append(updated)
@@ -130,7 +131,7 @@ extension SessionTable: Codable {
 extension Session {
     /// Records a connect or disconnect when the state says that one happened.
     fileprivate mutating func note(from old: ConnectState?, at now: BootInstant) {
-        guard old != desktop.state else { return }
+        guard old != desktop.state, desktop.stack != .services else { return }
         switch desktop.state {
         case .active, .connected: if old != .active && old != .connected { connected = now }
         case .disconnected: disconnected = now

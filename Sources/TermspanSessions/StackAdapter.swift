@@ -6,8 +6,13 @@ package struct Observations: Sendable, Equatable {
     package var xServers: [XServer]
     /// xrdp's connections by display; nil while they could not be read.
     package var xrdp: [UInt16: RemoteClient]?
+    /// When this was observed.
+    package var moment: WallInstant
 
-    package init(logind: [LogindSession] = [], xServers: [XServer] = [], xrdp: [UInt16: RemoteClient]? = nil) {
+    package init(
+        logind: [LogindSession] = [], xServers: [XServer] = [], xrdp: [UInt16: RemoteClient]? = nil, moment: WallInstant = .distantFuture
+    ) {
+        self.moment = moment
         self.logind = logind
         self.xServers = xServers
         self.xrdp = xrdp
@@ -73,6 +78,8 @@ package struct SSHStack: StackAdapter {
 package struct XrdpStack: StackAdapter {
     package init() {}
     package var stack: Stack { .xrdp }
+    /// How long the first client may take from its login to its connection.
+    package static let connectTime: Duration = .seconds(30)
 
     package func claims(_ session: LogindSession, xServer: XServer?) -> Bool {
         session.service == "xrdp-sesman"
@@ -81,7 +88,11 @@ package struct XrdpStack: StackAdapter {
     package func verdict(_ session: LogindSession, xServer: XServer?, observations: Observations) -> StackVerdict {
         guard let display = xServer?.display ?? session.displayNumber else { return StackVerdict(.`init`) }
         guard let connections = observations.xrdp else { return StackVerdict(.active, confidence: .low) }
-        guard let client = connections[display] else { return StackVerdict(.disconnected) }
+        guard let client = connections[display] else {
+            // The login comes first and the client a moment later; the table knows whether one has been there already.
+            let isYoung = session.began.duration(to: observations.moment) < Self.connectTime
+            return StackVerdict(isYoung ? .connectQuery : .disconnected)
+        }
         return StackVerdict(.active, client: client)
     }
 }

@@ -25,6 +25,24 @@ import Testing
         #expect(seen.desktops().first?.confidence == .low)
     }
 
+    @Test func aLoginWaitsForItsFirstClientAndThenIsDisconnectedWithoutOne() {
+        var login = Self.xrdpLogin
+        login.timestamp = 1_700_000_000_000_000
+        func observations(after seconds: Int64) -> Observations {
+            let moment = WallInstant(nanoseconds: (1_700_000_000 + seconds) * 1_000_000_000)
+            return Observations(logind: [login], xServers: [Self.xorg], xrdp: [:], moment: moment)
+        }
+        #expect(observations(after: 1).desktops().first?.state == .connectQuery)
+        #expect(observations(after: 31).desktops().first?.state == .disconnected)
+        var table = SessionTable()
+        var connected = observations(after: 1)
+        connected.xrdp = [10: RemoteClient()]
+        for (seconds, seen) in [(1, observations(after: 1)), (2, connected), (3, observations(after: 3))] {
+            _ = table.reconcile(seen.desktops(), at: BootInstant(nanoseconds: UInt64(seconds)), makeUUID: SessionTableTests.makeUUID)
+        }
+        #expect(table.sessions.first?.desktop.state == .disconnected)
+    }
+
     @Test func anXServerOfAnotherUserIsNobodys() {
         var stranger = Self.xorg
         stranger.uid = 1002

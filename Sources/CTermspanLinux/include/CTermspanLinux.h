@@ -186,3 +186,7 @@ void termspan_words_store(void *_Nonnull to, const void *_Nullable from, size_t 
 /// pread(2) and pwrite(2) of exactly `length` bytes: 0, -EIO or the negated errno.
 int termspan_read_at(int descriptor, void *_Nonnull into, size_t length, int64_t offset);
 int termspan_write_at(int descriptor, const void *_Nonnull from, size_t length, int64_t offset);
+
+/// timerfd_create(2) of CLOCK_REALTIME and its arming to a time that never comes, cancelled when the clock is set: 0 or the negated errno.
+int termspan_clock_step_create(void);
+int termspan_clock_step_arm(int descriptor);

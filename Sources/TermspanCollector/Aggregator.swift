@@ -1,0 +1,597 @@
+import Synchronization
+package import TermspanAccounting
+package import TermspanCore
+import TermspanEvents
+package import TermspanRing
+package import TermspanSystem
+
+/// Folds what the sources write into the ring: the low-latency heart of the collector.
+///
+/// A thread of its own runs `run`: it sleeps until a doorbell rings, copies and checks the slots, and folds them into the session's open
+/// intervals. Nothing is shared: everybody else has the thread do what is to be done, between two rounds of at most 64 slots a lane, and
+/// waits for it.
+package final class Aggregator: Sendable {
+    /// What a caller must do because of what was read.
+    package enum Notice: Sendable, Equatable {
+        /// Something was lost: ask the source for its whole state.
+        case snapshotWanted(session: UUIDv7)
+        case lost(session: UUIDv7, count: UInt64)
+        case quarantined(session: UUIDv7, LaneViolation)
+        /// Everything that a detached lane held is durable: its descriptors need not be kept.
+        case released(generation: UInt64)
+    }
+
+    /// A session as the aggregator has to know it.
+    package struct Subject: Sendable, Equatable {
+        package var uuid: UUIDv7
+        package var id: SessionID
+        package var uid: UInt32
+        package var userName: String
+        /// The units whose processes are the session's own.
+        package var scopes: [String]
+
+        package init(uuid: UUIDv7, id: SessionID, uid: UInt32, userName: String, scopes: [String]) {
+            self.uuid = uuid
+            self.id = id
+            self.uid = uid
+            self.userName = userName
+            self.scopes = scopes
+        }
+    }
+
+    /// A closed interval with the executable that was found behind it.
+    package struct Closed: Sendable, Equatable {
+        package var output: FoldOutput
+        package var executable: String?
+    }
+
+    /// What one session has to make durable, in one transaction.
+    package struct Piece: Sendable {
+        package var session: UUIDv7
+        package var closed: [Closed]
+        package var state: SessionFold.State
+        /// Of the lane that is attached; nil without one.
+        package var mark: LaneMark?
+        package var isEnded: Bool
+    }
+
+    /// A session's activity as it is known now, the durable part apart.
+    package struct Activity: Sendable {
+        package var subject: Subject
+        package var closed: [Closed]
+        package var open: SessionFold.Open
+        package var openExecutable: String?
+    }
+
+    /// Counters since the start.
+    package struct Counters: Sendable, Equatable {
+        package var lanes = 0
+        package var quarantined = 0
+        package var attempted: UInt64 = 0
+        package var delivered: UInt64 = 0
+        package var lost: UInt64 = 0
+        package var wakeUps: UInt64 = 0
+        /// Intervals and bursts that wait to become durable.
+        package var pending = 0
+        /// From the observation of an event to its fold.
+        package var latency = LatencyHistogram()
+    }
+
+    struct Measure {
+        var subject: Subject
+        var fold: SessionFold
+        var lane: LaneKey?
+        /// Of the attached lane; 0 without one.
+        var generation: UInt64 = 0
+        var fresh: [FoldOutput] = []
+        /// Given to the store, which has not said yet that they are durable.
+        var inFlight: [Closed] = []
+        var isInFlight = false
+        /// Executables by the serial of their interval; a missing one is being looked for, `.some(nil)` was not found.
+        var executables: [UInt64: String?] = [:]
+        var askedSerial: UInt64 = 0
+        var isDirty = false
+        var isEnded = false
+        /// Events since the last checkpoint.
+        var urged = 0
+        /// Events after this moment are discarded: measuring ended then.
+        var limit: BootInstant?
+        /// Generations of detached lanes whose events are not durable yet, and those that go with the batch in flight.
+        var retired: [UInt64] = []
+        var releasing: [UInt64] = []
+    }
+
+    /// What the rounds work on; apart from the poller, which calls back while it is being changed itself.
+    struct Measures {
+        var rows: [Measure?] = []
+        var index: [UUIDv7: Int] = [:]
+        /// The row of the lane at each of the poller's places.
+        var owners: [Int] = []
+        var counters = Counters()
+        var notices: [Notice] = []
+        var isDirty = false
+        /// The time of the latest event in the current round.
+        var latest = BootInstant.zero
+    }
+
+    /// Everything that the thread owns.
+    struct Core: ~Copyable {
+        var poller: LanePoller
+        let measures: UnsafeMutablePointer<Measures>
+        var isStopped = false
+    }
+
+    private struct Inbox {
+        var commands: [Command] = []
+        var isClosed = false
+    }
+
+    private struct Command: @unchecked Sendable {
+        var body: (inout Core) -> Void
+    }
+
+    private let inbox = Mutex(Inbox())
+    /// The thread's alone, but for `init`.
+    private nonisolated(unsafe) let core: UnsafeMutablePointer<Core>
+    private let waker: PollerWaker
+    private let resolver: @Sendable (ProcessResolver.Request) -> Void
+    /// Rung when there are notices to take.
+    package let noticeBell: EventCounter
+    /// Rung when something waits to become durable.
+    package let commitBell: EventCounter
+    /// Rung when it should not wait for its turn: a lane is half full.
+    package let urgentBell: EventCounter
+
+    /// How long a closed interval waits for the executable behind it before it is stored without.
+    private static let resolveTime: Duration = .seconds(2)
+
+    package init(resolver: @escaping @Sendable (ProcessResolver.Request) -> Void) throws {
+        let poller = try LanePoller()
+        waker = poller.waker
+        noticeBell = try EventCounter()
+        commitBell = try EventCounter()
+        urgentBell = try EventCounter()
+        self.resolver = resolver
+        let measures = UnsafeMutablePointer<Measures>.allocate(capacity: 1)
+        measures.initialize(to: Measures())
+        core = .allocate(capacity: 1)
+        core.initialize(to: Core(poller: poller, measures: measures))
+    }
+
+    deinit {
+        core.pointee.measures.deinitialize(count: 1)
+        core.pointee.measures.deallocate()
+        core.deinitialize(count: 1)
+        core.deallocate()
+    }
+
+    // MARK: The thread
+
+    /// Reads lanes and does what it is told until `stop`.
+    package func run() {
+        let measures = core.pointee.measures
+        while !core.pointee.isStopped {
+            // A wait fails only for lack of kernel memory: then it is tried again.
+            let wake = (try? core.pointee.poller.wait()) ?? []
+            measures.pointee.counters.wakeUps += 1
+            if wake.contains(.commands) {
+                let commands = inbox.withLock { inbox in
+                    defer { inbox.commands = [] }
+                    return inbox.commands
+                }
+                for command in commands { command.body(&core.pointee) }
+            }
+            guard wake.contains(.lanes) else { continue }
+            core.pointee.poller.round(
+                violated: { key, violation in violated(key, violation, measures) },
+                { key, record in fold(record, of: key, measures) })
+            let latest = measures.pointee.latest
+            if latest != .zero {
+                measures.pointee.counters.latency.record(latest.duration(to: .now()))
+                measures.pointee.latest = .zero
+                becomeDirty(measures)
+            }
+        }
+        let commands = inbox.withLock { inbox in
+            inbox.isClosed = true
+            return inbox.commands
+        }
+        for command in commands { command.body(&core.pointee) }
+    }
+
+    package func stop() {
+        post { $0.isStopped = true }
+    }
+
+    /// Has the thread do something, and waits until it is done. After the thread's end it is done here.
+    private func perform<Result>(_ body: @escaping (inout Core) -> Result) -> Result {
+        var result: Result?
+        let baton = Baton()
+        let isTaken = post { core in
+            result = body(&core)
+            baton.pass()
+        }
+        if isTaken { baton.wait() } else { result = body(&core.pointee) }
+        guard let result else { preconditionFailure("the command was done") }
+        return result
+    }
+
+    @discardableResult
+    private func post(_ body: @escaping (inout Core) -> Void) -> Bool {
+        let command = Command(body: body)
+        let isTaken = inbox.withLock { inbox in
+            guard !inbox.isClosed else { return false }
+            inbox.commands.append(command)
+            return true
+        }
+        if isTaken { waker.wake() }
+        return isTaken
+    }
+
+    /// Folds one event.
+    private func fold(_ record: LaneRecord, of key: LaneKey, _ measures: UnsafeMutablePointer<Measures>) {
+        let place = Int(truncatingIfNeeded: key.rawValue & 0xFFFF_FFFF)
+        guard place < measures.pointee.owners.count else { return }
+        let row = measures.pointee.owners[place]
+        measures.pointee.latest = record.time
+        let outcome = measures.pointee.rows[row]?.apply(record) ?? .nothing
+        if outcome.lost > 0, let session = measures.pointee.rows[row]?.subject.uuid {
+            measures.pointee.notices.append(.lost(session: session, count: outcome.lost))
+        }
+        if outcome.wantsSnapshot, let session = measures.pointee.rows[row]?.subject.uuid {
+            measures.pointee.notices.append(.snapshotWanted(session: session))
+            _ = noticeBell.ring()
+        }
+        measures.pointee.rows[row]?.resolve(with: resolver)
+        if measures.pointee.rows[row]?.isUrgent == true { _ = urgentBell.ring() }
+    }
+
+    private func violated(_ key: LaneKey, _ violation: LaneViolation, _ measures: UnsafeMutablePointer<Measures>) {
+        let place = Int(truncatingIfNeeded: key.rawValue & 0xFFFF_FFFF)
+        guard place < measures.pointee.owners.count else { return }
+        let row = measures.pointee.owners[place]
+        guard let session = measures.pointee.rows[row]?.subject.uuid else { return }
+        measures.pointee.rows[row]?.sourceEnded(at: .now(), reason: .laneQuarantined)
+        measures.pointee.counters.quarantined += 1
+        measures.pointee.notices.append(.quarantined(session: session, violation))
+        _ = noticeBell.ring()
+        becomeDirty(measures)
+    }
+
+    private func becomeDirty(_ measures: UnsafeMutablePointer<Measures>) {
+        guard !measures.pointee.isDirty else { return }
+        measures.pointee.isDirty = true
+        _ = commitBell.ring()
+    }
+
+    // MARK: Sessions and lanes
+
+    /// Begins to measure a session; unknown until a source tells its state. Without effect if it is measured already.
+    ///
+    /// - Parameter saved: where an earlier life of the collector stood.
+    package func begin(_ subject: Subject, at moment: BootInstant, burstGap: Duration, saved: SessionFold.State? = nil) {
+        let resolver = resolver
+        perform { [self] core in
+            let measures = core.measures
+            guard measures.pointee.index[subject.uuid] == nil else { return }
+            var measure = Measure(subject: subject, fold: saved.map { SessionFold($0) } ?? SessionFold(burstGap: burstGap))
+            measure.fold.begin(at: moment)
+            measure.isDirty = true
+            // The process behind an interval that was open before is asked for again.
+            measure.resolve(with: resolver)
+            let row = measures.pointee.rows.firstIndex { $0 == nil } ?? measures.pointee.rows.endIndex
+            if row == measures.pointee.rows.endIndex { measures.pointee.rows.append(nil) }
+            measures.pointee.rows[row] = measure
+            measures.pointee.index[subject.uuid] = row
+            becomeDirty(measures)
+        }
+    }
+
+    /// Lets the facts of a session follow, such as further scopes.
+    package func update(_ subject: Subject) {
+        perform { core in
+            guard let row = core.measures.pointee.index[subject.uuid] else { return }
+            core.measures.pointee.rows[row]?.subject = subject
+        }
+    }
+
+    /// Reads a session's lane from now on.
+    ///
+    /// - Parameter durable: the attempted-at that was saved last with this generation; 0 for a new lane.
+    package func attach(_ memory: borrowing LaneMemory, to session: UUIDv7, durable: UInt64 = 0) throws(LaneError) {
+        let result: Result<Void, LaneError> = withUnsafePointer(to: memory) { memory in
+            perform { core in
+                let measures = core.measures
+                guard let row = measures.pointee.index[session], measures.pointee.rows[row]?.lane == nil else { return .success(()) }
+                do throws(LaneError) {
+                    let key = try core.poller.add(memory.pointee, durable: durable)
+                    let place = Int(truncatingIfNeeded: key.rawValue & 0xFFFF_FFFF)
+                    while measures.pointee.owners.count <= place { measures.pointee.owners.append(0) }
+                    measures.pointee.owners[place] = row
+                    measures.pointee.rows[row]?.lane = key
+                    measures.pointee.rows[row]?.generation = memory.pointee.generation
+                    return .success(())
+                } catch {
+                    return .failure(error)
+                }
+            }
+        }
+        try result.get()
+    }
+
+    /// Stops reading a session's lane, whose source has ended: what it committed is folded first, what follows is unknown.
+    ///
+    /// - Returns: the lane's account; nil without a lane or after a violation.
+    @discardableResult
+    package func detach(_ session: UUIDv7, at moment: BootInstant) -> LaneTotals? {
+        perform { [self] core in
+            guard let row = core.measures.pointee.index[session] else { return nil }
+            let totals = drainAndRemove(row, in: &core)
+            if let lost = totals?.lostAfterLast, lost > 0 {
+                core.measures.pointee.rows[row]?.lose(lost, before: moment)
+                core.measures.pointee.notices.append(.lost(session: session, count: lost))
+                _ = noticeBell.ring()
+            }
+            core.measures.pointee.rows[row]?.sourceEnded(at: moment, reason: .sourceEnded)
+            becomeDirty(core.measures)
+            return totals
+        }
+    }
+
+    /// Measuring a session ends at `moment`: what its lane holds of later moments is discarded, what is open is closed.
+    package func end(_ session: UUIDv7, at moment: BootInstant) {
+        perform { [self] core in
+            guard let row = core.measures.pointee.index[session] else { return }
+            core.measures.pointee.rows[row]?.limit = moment
+            _ = drainAndRemove(row, in: &core)
+            core.measures.pointee.rows[row]?.end(at: moment)
+            core.measures.pointee.index[session] = nil
+            becomeDirty(core.measures)
+        }
+    }
+
+    private func drainAndRemove(_ row: Int, in core: inout Core) -> LaneTotals? {
+        let measures = core.measures
+        guard let key = measures.pointee.rows[row]?.lane, var reader = core.poller.remove(key) else { return nil }
+        do throws(LaneViolation) {
+            // A lane holds 1,024 slots; a producer that still writes is not waited for.
+            for _ in 0..<64 {
+                if try reader.drain({ record in fold(record, of: key, measures) }) == 0 { break }
+            }
+        } catch {
+            violated(key, error, measures)
+        }
+        let totals = try? reader.finish()
+        if let totals {
+            measures.pointee.counters.attempted += totals.attempted
+            measures.pointee.counters.delivered += totals.delivered
+            measures.pointee.counters.lost += totals.lost
+        }
+        measures.pointee.latest = .zero
+        measures.pointee.rows[row]?.retired.append(reader.generation)
+        measures.pointee.rows[row]?.lane = nil
+        measures.pointee.rows[row]?.generation = 0
+        measures.pointee.rows[row]?.isDirty = true
+        return totals
+    }
+
+    /// What the resolver found.
+    package func resolved(_ request: ProcessResolver.Request, executable: String?) {
+        post { core in
+            guard let row = core.measures.pointee.index[request.session] else { return }
+            core.measures.pointee.rows[row]?.executables[request.serial] = .some(executable)
+        }
+    }
+
+    // MARK: Queries
+
+    /// What is open or not durable yet, of the sessions that `isWanted` selects.
+    package func activity(at now: BootInstant, where isWanted: @escaping (Subject) -> Bool) -> [Activity] {
+        perform { core in
+            core.measures.pointee.rows.compactMap { measure in
+                guard let measure, isWanted(measure.subject) else { return nil }
+                let open = measure.fold.open(at: now)
+                return Activity(
+                    subject: measure.subject, closed: measure.inFlight + measure.fresh.map { measure.closed($0) }, open: open,
+                    openExecutable: open.focus.flatMap { measure.executables[$0.serial] ?? nil })
+            }
+        }
+    }
+
+    /// The last input of each measured session of which any is known.
+    package func lastInputs(at now: BootInstant) -> [UUIDv7: BootInstant] {
+        perform { core in
+            core.measures.pointee.index.compactMapValues { row in
+                guard let state = core.measures.pointee.rows[row]?.fold.state else { return nil }
+                return state.burstOpen ? now : state.previousBurstEnd
+            }
+        }
+    }
+
+    package var counters: Counters {
+        perform { core in
+            var counters = core.measures.pointee.counters
+            for case .some(let measure) in core.measures.pointee.rows {
+                counters.pending += measure.fresh.count + measure.inFlight.count
+            }
+            counters.lanes = core.poller.count
+            core.poller.forEachLane { _, reader in
+                counters.attempted += reader.attempted
+                counters.delivered += reader.delivered
+                counters.lost += reader.lost
+            }
+            return counters
+        }
+    }
+
+    /// Takes the notices that have come up.
+    package func takeNotices() -> [Notice] {
+        _ = noticeBell.drain()
+        return perform { core in
+            defer { core.measures.pointee.notices = [] }
+            return core.measures.pointee.notices
+        }
+    }
+
+    // MARK: Durability
+
+    /// Takes what is to be made durable; `committed` or `notCommitted` must follow before the next call.
+    ///
+    /// - Parameter isFinal: don't wait for executables that are being looked for.
+    package func takePieces(at now: BootInstant, isFinal: Bool = false) -> [Piece] {
+        perform { [self] core in
+            core.measures.pointee.isDirty = false
+            var pieces: [Piece] = []
+            for row in core.measures.pointee.rows.indices {
+                guard var measure = core.measures.pointee.rows[row], measure.isDirty, !measure.isInFlight else { continue }
+                if !isFinal, !measure.isEnded, measure.awaitsExecutable(at: now, atMost: Self.resolveTime) {
+                    // Its turn comes with the next batch.
+                    becomeDirty(core.measures)
+                    continue
+                }
+                measure.inFlight = measure.fresh.map { measure.closed($0) }
+                measure.fresh = []
+                measure.isDirty = false
+                measure.isInFlight = true
+                measure.releasing = measure.retired
+                measure.retired = []
+                let open = measure.fold.openSerial
+                measure.executables = measure.executables.filter { $0.key == open }
+                let mark = measure.lane.flatMap { key in core.poller.withLane(key) { $0.mark } }
+                pieces.append(
+                    Piece(
+                        session: measure.subject.uuid, closed: measure.inFlight, state: measure.fold.state, mark: mark,
+                        isEnded: measure.isEnded))
+                core.measures.pointee.rows[row] = measure
+            }
+            return pieces
+        }
+    }
+
+    /// The pieces are durable: their slots go back to the sources.
+    package func committed(_ pieces: [Piece], checkpoint: UInt64) {
+        perform { [self] core in
+            let marks = Dictionary(pieces.map { ($0.session, $0.mark) }) { first, _ in first }
+            for row in core.measures.pointee.rows.indices {
+                guard var measure = core.measures.pointee.rows[row], measure.isInFlight, let mark = marks[measure.subject.uuid] else {
+                    continue
+                }
+                if let mark, let key = measure.lane, measure.generation == mark.generation {
+                    core.poller.withLane(key) { $0.acknowledge(upTo: mark, checkpoint: checkpoint) }
+                }
+                for generation in measure.releasing { core.measures.pointee.notices.append(.released(generation: generation)) }
+                if !measure.releasing.isEmpty { _ = noticeBell.ring() }
+                measure.releasing = []
+                measure.inFlight = []
+                measure.isInFlight = false
+                measure.urged = 0
+                core.measures.pointee.rows[row] = measure.isEnded && !measure.isDirty ? nil : measure
+            }
+        }
+    }
+
+    /// The pieces could not be stored: they will be taken again.
+    package func notCommitted() {
+        perform { core in
+            for row in core.measures.pointee.rows.indices {
+                guard var measure = core.measures.pointee.rows[row], measure.isInFlight else { continue }
+                for closed in measure.inFlight {
+                    if case .focus(let interval) = closed.output { measure.executables[interval.serial] = .some(closed.executable) }
+                }
+                measure.fresh = measure.inFlight.map(\.output) + measure.fresh
+                measure.inFlight = []
+                measure.isInFlight = false
+                measure.retired = measure.releasing + measure.retired
+                measure.releasing = []
+                measure.isDirty = true
+                core.measures.pointee.rows[row] = measure
+            }
+        }
+    }
+}
+
+extension Aggregator.Measure {
+    struct Outcome {
+        var lost: UInt64 = 0
+        var wantsSnapshot = false
+
+        static let nothing = Outcome()
+    }
+
+    /// Whether the lane may be half full: an event takes at most four of its 1,024 slots, nearly all take one.
+    var isUrgent: Bool { urged == 256 }
+
+    /// Takes in one event of the session's lane.
+    mutating func apply(_ record: LaneRecord) -> Outcome {
+        var outcome = Outcome()
+        if let limit, record.time > limit { return outcome }
+        isDirty = true
+        if record.lostBefore > 0 {
+            lose(record.lostBefore, before: record.time)
+            outcome.lost = record.lostBefore
+            outcome.wantsSnapshot = true
+        }
+        guard let event = EventCodec.decode(type: record.type, payload: record.payload) else {
+            // Not of this protocol: as good as lost.
+            lose(1, before: record.time)
+            outcome.lost += 1
+            outcome.wantsSnapshot = true
+            return outcome
+        }
+        if case .sourceGap = event { outcome.wantsSnapshot = true }
+        var fold = fold
+        fold.apply(event, at: record.time) { fresh.append($0) }
+        self.fold = fold
+        urged += 1
+        return outcome
+    }
+
+    mutating func lose(_ count: UInt64, before moment: BootInstant) {
+        var fold = fold
+        fold.lost(count, before: moment) { fresh.append($0) }
+        self.fold = fold
+        isDirty = true
+    }
+
+    mutating func sourceEnded(at moment: BootInstant, reason: UnknownReason) {
+        var fold = fold
+        fold.sourceEnded(at: moment, reason: reason) { fresh.append($0) }
+        self.fold = fold
+        isDirty = true
+    }
+
+    mutating func end(at moment: BootInstant) {
+        var fold = fold
+        fold.end(at: moment) { fresh.append($0) }
+        self.fold = fold
+        isEnded = true
+        isDirty = true
+    }
+
+    /// Asks for the process behind an interval that has just opened.
+    mutating func resolve(with ask: (ProcessResolver.Request) -> Void) {
+        guard let serial = fold.openSerial, serial != askedSerial else { return }
+        askedSerial = serial
+        guard fold.state.focus.process.origin != .none else {
+            executables[serial] = .some(nil)
+            return
+        }
+        ask(
+            ProcessResolver.Request(
+                session: subject.uuid, serial: serial, claim: fold.state.focus.process, observed: fold.state.since, uid: subject.uid,
+                scopes: subject.scopes))
+    }
+
+    func closed(_ output: FoldOutput) -> Aggregator.Closed {
+        guard case .focus(let interval) = output else { return Aggregator.Closed(output: output, executable: nil) }
+        return Aggregator.Closed(output: output, executable: executables[interval.serial] ?? nil)
+    }
+
+    /// Whether a closed interval's executable is still being looked for.
+    func awaitsExecutable(at now: BootInstant, atMost time: Duration) -> Bool {
+        fresh.contains { output in
+            guard case .focus(let interval) = output, interval.switches == 0, executables[interval.serial] == nil else { return false }
+            return interval.end.duration(to: now) < time
+        }
+    }
+}

@@ -1,0 +1,420 @@
+import Glibc
+import TermspanAccounting
+package import TermspanBus
+package import TermspanConfiguration
+package import TermspanCore
+import TermspanEvents
+import TermspanRing
+import TermspanSessions
+import TermspanStore
+import TermspanSystem
+
+/// The collector: sees sessions, starts probes, has their lanes folded and stored, and answers on the bus.
+///
+/// It lives on the loop's thread; the aggregator, the store's writer and the resolver have threads of their own.
+@MainActor
+package final class Collector {
+    let loop: EventLoop
+    let connection: BusConnection
+    let aggregator: Aggregator
+    let store: StoreThread
+    let inbox: MainInbox
+    let started = WallInstant.now()
+    let paths: Paths
+    package private(set) var configuration: Configuration
+    private(set) var table: SessionTable
+    private(set) var policy: Policy
+    private let resolver: ProcessResolver
+    private let boot: ID128
+    private var monitor: SessionMonitor?
+    private var supervisor: ProbeSupervisor?
+    private var manager: ManagerObject?
+    private var sources: [EventSource] = []
+    private var threads: [ThreadHandle] = []
+    private var connectTimer: EventSource?
+    private var clock: ClockWatch?
+    /// Sessions that are being measured.
+    private var measured: Set<UUIDv7> = []
+    /// Sessions of which the store has been told and that are not over.
+    private(set) var measuredSessions: [UUIDv7: MeasuredSession] = [:]
+    private var isSaving = false
+
+    /// A session as the store knows it.
+    struct MeasuredSession {
+        var stack: Stack
+        /// When its user's activity was first collected.
+        var start: BootInstant
+    }
+
+    /// Where the collector keeps what.
+    package struct Paths: Sendable {
+        package var state: String
+        package var runtime: String
+
+        package init(state: String, runtime: String) {
+            self.state = state
+            self.runtime = runtime
+        }
+
+        package var database: String { state + "/termspan.db" }
+        var sessions: String { runtime + "/sessions.json" }
+        var notices: String { runtime + "/notice" }
+    }
+
+    /// Gives a noncopyable thread a place in an array.
+    private final class ThreadHandle {
+        var thread: Thread?
+
+        init(name: String, _ body: @escaping @Sendable () -> Void) throws {
+            thread = try Thread(name: name) { body() }
+        }
+
+        func join() {
+            thread.take()?.join()
+        }
+    }
+
+    /// Opens the store, takes over what an earlier life left, and looks at the sessions; blocks until that is done.
+    package init(
+        loop: EventLoop, connection: BusConnection, configuration: Configuration, paths: Paths, boot: ID128, machine: ID128
+    ) throws {
+        self.loop = loop
+        self.connection = connection
+        self.configuration = configuration
+        self.paths = paths
+        self.boot = boot
+        let writer = try StoreWriter.open(
+            path: paths.database, machine: machine, boot: boot, anchor: ClockAnchor(boot: .now(), wall: .now()))
+        _ = try writer.closeSessionsOfOtherBoots()
+        let open = try writer.sessionsOpen()
+        policy = try writer.policy()
+        let state = RuntimeState.load(path: paths.sessions, bootID: boot.description)
+        table = state.table
+
+        let inbox = try MainInbox()
+        self.inbox = inbox
+        let relay = ResolverRelay()
+        let resolver = try ProcessResolver { request, executable in relay.aggregator?.resolved(request, executable: executable) }
+        self.resolver = resolver
+        let aggregator = try Aggregator { resolver.ask($0) }
+        self.aggregator = aggregator
+        relay.aggregator = aggregator
+        let problems = ProblemRelay()
+        let store = try StoreThread(writer: writer, aggregator: aggregator, commitInterval: configuration.commitInterval) { problem in
+            inbox.post { problems.handler?(problem) }
+        }
+        self.store = store
+        problems.handler = { [unowned self] in storeProblem($0) }
+        threads = [
+            try ThreadHandle(name: "aggregator") { aggregator.run() }, try ThreadHandle(name: "store") { store.run() },
+            try ThreadHandle(name: "resolver") { resolver.run() },
+        ]
+        for session in open {
+            measuredSessions[session.record.uuid] = MeasuredSession(
+                stack: Stack(rawValue: session.record.stack) ?? .generic, start: session.record.start)
+        }
+        sources.append(try inbox.attach(to: loop))
+        sources.append(try loop.watch(aggregator.noticeBell.descriptor.raw) { [unowned self] _ in takeNotices() })
+        connectTimer = try loop.timer(accuracy: .milliseconds(100)) { [unowned self] in observe() }
+        clock = try ClockWatch(loop: loop) { [unowned self] anchor in
+            self.store.append { $0.anchors.append(anchor) }
+        }
+        supervisor = ProbeSupervisor(
+            loop: loop, connection: connection, aggregator: aggregator, configuration: configuration,
+            recordsChanged: { [unowned self] in saveSoon() }, report: { [unowned self] in probeReported($0) })
+        monitor = try SessionMonitor(loop: loop, connection: connection) { [unowned self] in observe() }
+        adopt(state.probes, open: open)
+        observe()
+        // What has not changed since an earlier life is looked at as well.
+        for session in table.sessions where session.desktop.stack != .services { follow(session, at: .now()) }
+        endForgotten(open)
+        keepNotices()
+        manager = try ManagerObject(collector: self)
+    }
+
+    /// Ends in order: what is folded becomes durable, probes go on and wait in the descriptor store.
+    package func shutDown() {
+        save()
+        store.stop()
+        threads[1].join()
+        resolver.stop()
+        aggregator.stop()
+        threads[0].join()
+        threads[2].join()
+        Journal.collectorStopped()
+    }
+
+    /// Takes another configuration over, for what begins from now on.
+    package func reload(_ configuration: Configuration) {
+        self.configuration = configuration
+        supervisor?.configuration = configuration
+        store.setCommitInterval(configuration.commitInterval)
+        keepNotices()
+    }
+
+    // MARK: Sessions
+
+    private static let services = Desktop(keys: [.services], uid: 0, userName: "", stack: .services, state: .disconnected)
+
+    private func observe() {
+        guard let monitor else { return }
+        let desktops = monitor.observations.desktops()
+        let now = BootInstant.now()
+        let changes = table.reconcile([Self.services] + desktops, at: now) { UUIDv7(at: .now()) }
+        if desktops.contains(where: { $0.state == .connectQuery }) { connectTimer?.arm(after: XrdpStack.connectTime) }
+        for change in changes { take(change, at: now) }
+        if !changes.isEmpty { saveSoon() }
+    }
+
+    private func take(_ change: SessionChange, at now: BootInstant) {
+        switch change {
+        case .opened(let session):
+            guard session.desktop.stack != .services else { return }
+            Journal.sessionOpened(session)
+            manager?.sessionOpened(session)
+            follow(session, at: now)
+            if session.desktop.isClientPresent {
+                Journal.sessionConnected(session)
+                if session.desktop.state == .active { append(.connected, session, at: now) }
+            }
+        case .closed(let session):
+            if measured.remove(session.uuid) != nil { aggregator.end(session.uuid, at: now) }
+            supervisor?.remove(session)
+            if measuredSessions.removeValue(forKey: session.uuid) != nil {
+                store.append { $0.ended.append(SessionEnd(session: session.uuid, at: now, reason: .logoff)) }
+            }
+            Journal.sessionClosed(session)
+            manager?.sessionClosed(session)
+        case .changed(let old, let new):
+            notify(of: new, after: old, at: now)
+            if old.desktop.state != new.desktop.state { manager?.sessionChanged(new) }
+            follow(new, at: now)
+        }
+    }
+
+    /// Records connects, disconnects, locks and unlocks.
+    private func notify(of new: Session, after old: Session, at now: BootInstant) {
+        let (before, after) = (old.desktop, new.desktop)
+        let isNewClient = before.client.address != nil && after.client.address != nil && before.client.address != after.client.address
+        switch (before.isClientPresent, after.isClientPresent) {
+        case (true, false) where after.state == .disconnected:
+            Journal.sessionDisconnected(old)
+            append(.disconnected, new, at: now)
+        case (false, true):
+            Journal.sessionConnected(new)
+            append(.connected, new, at: now)
+        case (true, true) where isNewClient:
+            Journal.sessionConnected(new)
+            append(.connected, new, at: now)
+        default: break
+        }
+        switch (before.lock, after.lock) {
+        case (.locked, .unlocked):
+            Journal.sessionUnlocked(new)
+            append(.unlocked, new, at: now)
+        case (.unlocked, .locked), (.unknown, .locked):
+            Journal.sessionLocked(new)
+            append(.locked, new, at: now)
+        default: break
+        }
+    }
+
+    private func append(_ kind: StateChange.Kind, _ session: Session, at now: BootInstant) {
+        guard measuredSessions[session.uuid] != nil else { return }
+        let client = session.desktop.client
+        store.append {
+            $0.events.append(
+                SessionEvent(
+                    session: session.uuid, change: StateChange(kind, at: now), clientAddress: client.address ?? "",
+                    clientName: client.name ?? ""))
+        }
+    }
+
+    // MARK: Measuring
+
+    func isTracked(_ session: Session) -> Bool {
+        session.desktop.isUserSession && policy.tracks(session.user)
+    }
+
+    /// Brings the measuring of a session to what policy and its X server ask for now.
+    private func follow(_ session: Session, at now: BootInstant) {
+        let isTracked = isTracked(session)
+        if isTracked, !measured.contains(session.uuid) {
+            begin(session, at: now)
+        } else if !isTracked, measured.remove(session.uuid) != nil {
+            aggregator.end(session.uuid, at: now)
+            append(.paused, session, at: now)
+        } else if isTracked {
+            aggregator.update(session.subject)
+        }
+        supervisor?.update(session, isTracked: isTracked)
+    }
+
+    private func begin(_ session: Session, at now: BootInstant) {
+        if measuredSessions[session.uuid] == nil {
+            measuredSessions[session.uuid] = MeasuredSession(stack: session.desktop.stack, start: now)
+            store.append {
+                $0.sessions.append(
+                    SessionRecord(
+                        uuid: session.uuid, id: session.id, user: session.user, stack: session.desktop.stack.rawValue, start: now))
+            }
+            switch session.desktop.state {
+            case .active: append(.connected, session, at: now)
+            default: append(.disconnected, session, at: now)
+            }
+            if session.desktop.lock == .locked { append(.locked, session, at: now) }
+        } else {
+            append(.resumed, session, at: now)
+        }
+        measured.insert(session.uuid)
+        aggregator.begin(session.subject, at: now, burstGap: configuration.burstGap)
+    }
+
+    /// Goes on with the probes that an earlier life of the collector started.
+    private func adopt(_ records: [RuntimeState.ProbeRecord], open: [OpenSession]) {
+        var kept = DescriptorStore.takeAll()
+        let checkpoints = Dictionary(open.compactMap { $0.checkpoint }.map { ($0.session, $0) }) { first, _ in first }
+        let now = BootInstant.now()
+        for session in table.sessions where measuredSessions[session.uuid] != nil && isTracked(session) {
+            guard let checkpoint = checkpoints[session.uuid] else { continue }
+            let saved = checkpoint.state.phase == .ended ? nil : checkpoint.state
+            measured.insert(session.uuid)
+            aggregator.begin(session.subject, at: now, burstGap: configuration.burstGap, saved: saved)
+        }
+        for record in records {
+            guard let raws = kept.removeValue(forKey: DescriptorStore.name(ofLane: record.generation)) else { continue }
+            let isWanted = measured.contains(record.session)
+            guard isWanted, let session = table.session(uuid: record.session), let lane = DescriptorStore.lane(of: raws) else {
+                if !isWanted { for raw in raws { close(raw) } }
+                DescriptorStore.remove(generation: record.generation)
+                continue
+            }
+            let checkpoint = checkpoints[record.session]
+            let durable = checkpoint?.generation == record.generation ? checkpoint?.attemptedAt ?? 0 : 0
+            do {
+                try aggregator.attach(lane.memory, to: record.session, durable: durable)
+                supervisor?.adopt(record, session: session, channel: lane.takeChannel())
+            } catch {
+                Journal.probeFailed(session, reason: "its lane could not be taken over: \(error)")
+                DescriptorStore.remove(generation: record.generation)
+            }
+        }
+        // What nobody asks for any more.
+        for (name, raws) in kept {
+            for raw in raws { close(raw) }
+            try? ServiceManager.removeStored(name: name)
+        }
+        // A session that was measured and whose probe is gone: unknown since the last event.
+        let withProbe = Set(records.map(\.session))
+        for uuid in measured where !withProbe.contains(uuid) { aggregator.detach(uuid, at: now) }
+    }
+
+    /// Ends the stored sessions that went while the collector was down.
+    private func endForgotten(_ open: [OpenSession]) {
+        let now = BootInstant.now()
+        for session in open where table.session(uuid: session.record.uuid) == nil {
+            guard measuredSessions.removeValue(forKey: session.record.uuid) != nil else { continue }
+            store.append { $0.ended.append(SessionEnd(session: session.record.uuid, at: now, reason: .lost)) }
+        }
+    }
+
+    private func takeNotices() {
+        for notice in aggregator.takeNotices() {
+            switch notice {
+            case .snapshotWanted(let uuid): supervisor?.requestSnapshot(of: uuid)
+            case .lost(let uuid, let count):
+                if let session = table.session(uuid: uuid) { Journal.eventsLost(session, count: count) }
+            case .quarantined(let uuid, let violation):
+                if let session = table.session(uuid: uuid) { Journal.laneQuarantined(session, violation: violation.description) }
+                supervisor?.quarantine(session: uuid)
+            case .released(let generation): DescriptorStore.remove(generation: generation)
+            }
+        }
+    }
+
+    private func probeReported(_ report: ProbeSupervisor.Report) {
+        switch report {
+        case .started(let session, _): Journal.probeStarted(session)
+        case .failed(let session, let reason): Journal.probeFailed(session, reason: reason)
+        }
+    }
+
+    private func storeProblem(_ problem: String?) {
+        Journal.storeProblem(problem)
+        ServiceManager.status(problem.map { "the store can't be written: \($0)" } ?? "collecting")
+    }
+
+    func coverage(of session: Session) -> Coverage {
+        supervisor?.coverage(of: session, isTracked: isTracked(session)) ?? .noXServer
+    }
+
+    var probeCount: Int { supervisor?.runningCount ?? 0 }
+
+    // MARK: Policy
+
+    /// Applies another policy to all sessions at once.
+    func apply(_ policy: Policy) {
+        self.policy = policy
+        let now = BootInstant.now()
+        for session in table.sessions where session.desktop.stack != .services { follow(session, at: now) }
+        keepNotices()
+    }
+
+    /// Stops measuring a user's sessions before the decision is durable, so that a slow disk can't delay it.
+    func stopMeasuring(_ user: UserIdentity) {
+        let now = BootInstant.now()
+        for session in table.sessions where session.user == user && measured.remove(session.uuid) != nil {
+            aggregator.end(session.uuid, at: now)
+            append(.paused, session, at: now)
+            supervisor?.update(session, isTracked: false)
+        }
+    }
+
+    private func keepNotices() {
+        var texts: [UInt32: String] = [:]
+        for row in policy.rows where row.tracked {
+            texts[row.user.uid] = NoticeFiles.text(level: row.level, responsible: configuration.responsible)
+        }
+        for session in table.sessions where isTracked(session) {
+            texts[session.desktop.uid] = NoticeFiles.text(
+                level: policy.level(of: session.user), responsible: configuration.responsible)
+        }
+        NoticeFiles(folder: paths.notices).keep(texts)
+    }
+
+    // MARK: The runtime state
+
+    private func saveSoon() {
+        guard !isSaving else { return }
+        isSaving = true
+        loop.deferred { [weak self] in self?.save() }
+    }
+
+    private func save() {
+        isSaving = false
+        let state = RuntimeState(bootID: boot.description, table: table, probes: supervisor?.records ?? [])
+        do { try state.save(path: paths.sessions) } catch { Journal.storeProblem("the sessions could not be saved: \(error)") }
+    }
+}
+
+/// Lets the resolver answer to an aggregator that is made after it.
+private final class ResolverRelay: @unchecked Sendable {
+    /// Set once, before the resolver's thread starts.
+    var aggregator: Aggregator?
+}
+
+@MainActor
+private final class ProblemRelay {
+    var handler: (@MainActor (String?) -> Void)?
+}
+
+extension Session {
+    var user: UserIdentity { UserIdentity(login: desktop.userName, uid: desktop.uid) }
+
+    /// The session as the aggregator has to know it.
+    var subject: Aggregator.Subject {
+        Aggregator.Subject(
+            uuid: uuid, id: id, uid: desktop.uid, userName: desktop.userName,
+            scopes: desktop.logindSessions.map(\.scope).filter { !$0.isEmpty })
+    }
+}

@@ -1,0 +1,95 @@
+import CSystemd
+import Glibc
+import TermspanBus
+import TermspanConfiguration
+import TermspanCore
+import TermspanJournal
+import TermspanSystem
+
+/// The service's life: configuration, start, signals, end. The whole of `termspand` but its `main`.
+@MainActor
+package enum CollectorProgram {
+    /// Runs until SIGTERM and returns the exit code: 0 in order, 1 for a failure that is in the journal.
+    package static func run() -> Int32 {
+        do {
+            return try serve()
+        } catch {
+            Log.error("The collector can't run", [.error: "\(error)"])
+            return 1
+        }
+    }
+
+    private static func serve() throws -> Int32 {
+        let configuration: Configuration
+        do {
+            configuration = try Configuration.load()
+        } catch {
+            Journal.configurationError(error.description, isRefused: false)
+            return 1
+        }
+        umask(0o027)
+        let loop = try EventLoop()
+        // Before any thread starts, so that each blocks them.
+        let end = try loop.signals([SIGTERM, SIGINT]) { _ in
+            ServiceManager.stopping()
+            loop.exit()
+        }
+        let connection = try BusConnection.system()
+        try connection.attach(to: loop)
+        let collector = try Collector(
+            loop: loop, connection: connection, configuration: configuration, paths: paths, boot: try bootID(), machine: try machineID())
+        let reload = try loop.signals([SIGHUP]) { _ in
+            ServiceManager.reloading()
+            do throws(ConfigurationError) {
+                collector.reload(try Configuration.load())
+                Log.notice("The configuration was read again")
+            } catch {
+                Journal.configurationError(error.description, isRefused: true)
+            }
+            ServiceManager.ready(status: "collecting")
+        }
+        // A bus that is gone comes back with another address: systemd starts us anew, and the probes go on meanwhile.
+        let disconnected = try connection.onDisconnect { loop.exit(1) }
+        try connection.requestName(ManagerObject.name)
+        try loop.enableWatchdog()
+        Journal.collectorStarted()
+        ServiceManager.ready(status: "collecting")
+        let code = try withExtendedLifetime((end, reload, disconnected)) { try loop.run() }
+        collector.shutDown()
+        return code
+    }
+
+    /// From the folders that systemd made for the unit.
+    private static var paths: Collector.Paths {
+        func variable(_ name: String) -> String? {
+            getenv(name).flatMap { String(cString: $0).split(separator: ":").first.map { String($0) } }
+        }
+        return Collector.Paths(
+            state: variable("STATE_DIRECTORY") ?? "/var/lib/termspan", runtime: variable("RUNTIME_DIRECTORY") ?? "/run/termspan")
+    }
+
+    /// The kernel's boot id; the unit passes it, since its sandbox hides the file.
+    private static func bootID() throws -> ID128 {
+        let text: String
+        if let variable = getenv("TERMSPAN_BOOT_ID") {
+            text = String(cString: variable)
+        } else {
+            text = String(decoding: try readFile("/proc/sys/kernel/random/boot_id", limit: 64), as: UTF8.self).filter { $0 != "\n" }
+        }
+        guard let id = ID128(text) else { throw SystemError(code: EINVAL, operation: "reading the boot id") }
+        return id
+    }
+
+    /// An identity of the machine for this product alone: sd_id128_get_machine_app_specific(3), so that it reveals no machine id.
+    private static func machineID() throws -> ID128 {
+        // 5b1e3a9c64d24f6e8c0f1d2b7a90c3e5
+        let application = sd_id128_t(
+            bytes: (0x5B, 0x1E, 0x3A, 0x9C, 0x64, 0xD2, 0x4F, 0x6E, 0x8C, 0x0F, 0x1D, 0x2B, 0x7A, 0x90, 0xC3, 0xE5))
+        var id = sd_id128_t()
+        let result = sd_id128_get_machine_app_specific(application, &id)
+        guard result >= 0, let machine = withUnsafeBytes(of: id, { ID128(bytes: Array($0)) }) else {
+            throw SystemError(code: -result, operation: "reading the machine id")
+        }
+        return machine
+    }
+}

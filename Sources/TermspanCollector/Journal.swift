@@ -1,0 +1,91 @@
+import TermspanCore
+import TermspanJournal
+import TermspanSessions
+
+/// The collector's records in the journal: one a notification, never with anything of the activity itself.
+enum Journal {
+    static func collectorStarted() {
+        JournalRecord(.collectorStarted, "The collector \(Version.text) started.").send()
+    }
+
+    static func collectorStopped() {
+        JournalRecord(.collectorStopped, "The collector stopped.").send()
+    }
+
+    static func sessionOpened(_ session: Session) {
+        record(.sessionOpened, session, "opened").send()
+    }
+
+    static func sessionClosed(_ session: Session) {
+        record(.sessionClosed, session, "closed").send()
+    }
+
+    static func sessionConnected(_ session: Session) {
+        record(.sessionConnected, session, session.desktop.client.address.map { "connected from \($0)" } ?? "connected").send()
+    }
+
+    static func sessionDisconnected(_ session: Session) {
+        record(.sessionDisconnected, session, "disconnected").send()
+    }
+
+    static func sessionLocked(_ session: Session) {
+        record(.sessionLocked, session, "was locked").send()
+    }
+
+    static func sessionUnlocked(_ session: Session) {
+        record(.sessionUnlocked, session, "was unlocked").send()
+    }
+
+    static func probeStarted(_ session: Session) {
+        record(.probeStarted, session, "is measured: its probe started").send()
+    }
+
+    static func probeFailed(_ session: Session, reason: String) {
+        var record = record(.probeFailed, session, "is not measured: \(reason)")
+        record.add(.reason, reason)
+        record.send()
+    }
+
+    static func eventsLost(_ session: Session, count: UInt64) {
+        var record = record(.eventsLost, session, "lost \(count) events")
+        record.add(.count, String(count))
+        record.send()
+    }
+
+    static func laneQuarantined(_ session: Session, violation: String) {
+        var record = record(.laneQuarantined, session, "is not measured any more: its probe broke the ring's protocol (\(violation))")
+        record.add(.reason, violation)
+        record.send()
+    }
+
+    static func policyChanged(_ what: String, user: String?, by actor: String, reason: String) {
+        var record = JournalRecord(.policyChanged, "The policy was changed by \(actor): \(what).")
+        record.add(.user, user)
+        record.add(.actor, actor)
+        record.add(.reason, reason)
+        record.send()
+    }
+
+    static func configurationError(_ problem: String, isRefused: Bool) {
+        let consequence = isRefused ? "The configuration in force stays" : "The collector does not start"
+        var record = JournalRecord(.configurationError, "\(consequence): \(problem)")
+        record.add(.reason, problem)
+        record.send()
+    }
+
+    static func storeProblem(_ problem: String?) {
+        guard let problem else { return Log.notice("The store can be written again") }
+        Log.error("The store can't be written; what is collected waits in memory", [.error: problem])
+    }
+
+    private static func record(_ event: JournalEvent, _ session: Session, _ what: String) -> JournalRecord {
+        let desktop = session.desktop
+        var record = JournalRecord(event, "Session \(session.id) of user \(desktop.userName) \(what).")
+        record.add(
+            session: session.id, uuid: session.uuid, user: desktop.userName, logindSessions: desktop.logindSessions.map(\.id),
+            leader: desktop.logindSessions.first.flatMap { Int32(exactly: $0.leader) }, stack: desktop.stack.rawValue)
+        record.add(.clientAddress, desktop.client.address)
+        record.add(.clientName, desktop.client.name)
+        return record
+    }
+}

@@ -1,0 +1,397 @@
+import Glibc
+import TermspanAccounting
+import TermspanBus
+import TermspanConfiguration
+import TermspanCore
+import TermspanEvents
+import TermspanSessions
+import TermspanStore
+import TermspanSystem
+
+/// The collector on the bus: org.termspan1(5). Whatever a caller sends is bounded, and what a caller may see is decided for each.
+@MainActor
+final class ManagerObject {
+    private unowned let collector: Collector
+    private var slots: [BusSlot] = []
+
+    static let name = "org.termspan1"
+    static let path = "/org/termspan1"
+    private static let interface = "org.termspan1.Manager"
+    private static let sessionInterface = "org.termspan1.Session"
+    private static let viewOthers = "org.termspan1.view-others"
+    private static let manageTracking = "org.termspan1.manage-tracking"
+    /// The report service's user, who asks on behalf of callers that it has checked itself.
+    private static let reportsUser = "termspan-reports"
+    private static let maximumUsers = 10_000
+
+    init(collector: Collector) throws {
+        self.collector = collector
+        slots.append(try collector.connection.export(path: Self.path, managerInterface))
+        slots.append(
+            try collector.connection.export(
+                below: Self.path + "/session", sessionInterface, find: { [unowned self] in session(at: $0) != nil },
+                children: { [unowned self] in self.collector.table.sessions.map { Self.path(of: $0.id) } }))
+        slots.append(try collector.connection.exportObjectManager(at: Self.path))
+    }
+
+    // MARK: Signals
+
+    func sessionOpened(_ session: Session) { emit("SessionNew", session) }
+
+    func sessionClosed(_ session: Session) { emit("SessionRemoved", session) }
+
+    func sessionChanged(_ session: Session) {
+        try? collector.connection.emit(path: Self.path, interface: Self.interface, member: "SessionChanged") { writer in
+            writer.append(session.id.rawValue)
+            writer.append(session.desktop.state.name)
+        }
+        try? collector.connection.emitPropertiesChanged(
+            path: Self.path(of: session.id), interface: Self.sessionInterface, ["State", "Name"])
+    }
+
+    private func emit(_ member: String, _ session: Session) {
+        try? collector.connection.emit(path: Self.path, interface: Self.interface, member: member) { writer in
+            writer.append(session.id.rawValue)
+            writer.append(objectPath: Self.path(of: session.id))
+        }
+    }
+
+    private static func path(of id: SessionID) -> String { "\(path)/session/_\(id)" }
+
+    private func session(at path: String) -> Session? {
+        let prefix = Self.path + "/session/_"
+        guard path.hasPrefix(prefix), let number = UInt32(path.dropFirst(prefix.count)) else { return nil }
+        return collector.table[SessionID(rawValue: number)]
+    }
+
+    // MARK: The manager
+
+    private var managerInterface: BusInterface {
+        BusInterface(
+            Self.interface,
+            methods: [
+                BusMethod("ListSessions", out: ["sessions": "aa{sv}"]) { [unowned self] in listSessions($0) },
+                BusMethod("GetSession", in: ["id": "u"], out: ["path": "o"]) { [unowned self] invocation throws(BusError) in
+                    let id = SessionID(rawValue: try invocation.message.read(UInt32.self))
+                    guard collector.table[id] != nil else { throw Self.noSuchSession(id) }
+                    invocation.reply { $0.append(objectPath: Self.path(of: id)) }
+                },
+                BusMethod("Status", out: ["status": "a{sv}"]) { [unowned self] invocation in
+                    let status = Status(collector: collector)
+                    invocation.reply { status.write(to: &$0) }
+                },
+                BusMethod("GetPolicy", out: ["policy": "a{sv}"]) { [unowned self] in getPolicy($0) },
+                BusMethod(
+                    "SetTracking", in: ["users": "as", "tracked": "b", "reason": "s"], out: ["results": "aa{sv}"]
+                ) { [unowned self] invocation throws(BusError) in try setTracking(invocation) },
+                BusMethod("SetPolicy", in: ["key": "s", "value": "v"]) { [unowned self] invocation throws(BusError) in
+                    try setPolicy(invocation)
+                },
+                BusMethod("CollectActivity", in: ["filter": "a{sv}"], out: ["rows": "aa{sv}"]) {
+                    [unowned self] invocation throws(BusError) in
+                    try collectActivity(invocation)
+                },
+            ],
+            properties: [
+                BusProperty("Version", "s", emits: .constant) { _, writer in writer.append(Version.text) }
+            ],
+            signals: [
+                BusSignal("SessionNew", ["id": "u", "path": "o"]), BusSignal("SessionRemoved", ["id": "u", "path": "o"]),
+                BusSignal("SessionChanged", ["id": "u", "state": "s"]),
+            ])
+    }
+
+    /// Answers with `isPrivileged` once it is known whether the caller may see what is others'.
+    private func withRights(
+        _ invocation: BusInvocation, _ body: @escaping @MainActor (_ credentials: BusCredentials, _ isPrivileged: Bool) -> Void
+    ) {
+        do throws(BusError) {
+            let credentials = try invocation.credentials()
+            if credentials.isRoot { return body(credentials, true) }
+            Polkit.check(Self.viewOthers, invocation, on: collector.connection) { result in
+                if case .success = result { body(credentials, true) } else { body(credentials, false) }
+            }
+        } catch {
+            invocation.fail(error)
+        }
+    }
+
+    private func listSessions(_ invocation: BusInvocation) {
+        withRights(invocation) { [unowned self] credentials, isPrivileged in
+            let now = BootInstant.now()
+            let inputs = collector.aggregator.lastInputs(at: now)
+            let caller = credentials.processID.flatMap { UInt32(exactly: $0) }.flatMap { ProcessFacts(pid: $0) }
+            invocation.reply { writer in
+                writer.array(of: "a{sv}") { writer in
+                    for session in self.collector.table.sessions {
+                        let row = SessionRow(
+                            session: session, now: now, wall: .now(), lastInput: inputs[session.uuid],
+                            isTracked: self.collector.isTracked(session), coverage: self.collector.coverage(of: session),
+                            isDetailed: isPrivileged || credentials.userID == session.desktop.uid,
+                            isCallers: caller.map { session.contains($0) } ?? false)
+                        writer.properties { row.write(to: &$0) }
+                    }
+                }
+            }
+        }
+    }
+
+    // MARK: Session objects
+
+    private var sessionInterface: BusInterface {
+        func property(
+            _ name: String, _ type: String, emits: BusProperty.Emits = .nothing,
+            _ get: @escaping @MainActor (Session, inout BusMessageWriter) -> Void
+        ) -> BusProperty {
+            BusProperty(name, type, emits: emits) { [unowned self] path, writer throws(BusError) in
+                guard let session = session(at: path) else { throw BusError.failed("The session has ended.") }
+                get(session, &writer)
+            }
+        }
+        func sensitive(_ name: String, _ get: @escaping @MainActor (Session) -> String) -> BusProperty {
+            BusProperty(sensitive: name, "s") { [unowned self] path, caller, writer throws(BusError) in
+                let credentials = try caller?.credentials()
+                let session = session(at: path)
+                let isAllowed = credentials.map { $0.isRoot || $0.userID == session?.desktop.uid } ?? false
+                writer.append(isAllowed ? session.map(get) ?? "" : "")
+            }
+        }
+        return BusInterface(
+            Self.sessionInterface,
+            properties: [
+                property("Id", "u", emits: .constant) { $1.append($0.id.rawValue) },
+                property("UUID", "s", emits: .constant) { $1.append($0.uuid.description) },
+                property("Name", "s", emits: .change) { $1.append($0.name) },
+                property("User", "(us)", emits: .constant) { session, writer in
+                    writer.structure("us") {
+                        $0.append(session.desktop.uid)
+                        $0.append(session.desktop.userName)
+                    }
+                },
+                property("State", "s", emits: .change) { $1.append($0.desktop.state.name) },
+                property("Stack", "s", emits: .constant) { $1.append($0.desktop.stack.rawValue) },
+                property("Tracked", "b") { [unowned self] in $1.append(collector.isTracked($0)) },
+                property("Coverage", "s") { [unowned self] in $1.append(collector.coverage(of: $0).name) },
+                sensitive("ClientAddress") { $0.desktop.client.address ?? "" },
+                sensitive("ClientName") { $0.desktop.client.name ?? "" },
+                sensitive("Locked") { $0.desktop.lock.rawValue },
+                sensitive("Display") { $0.desktop.xServer.map { ":\($0.display)" } ?? "" },
+            ])
+    }
+
+    // MARK: Policy
+
+    private func getPolicy(_ invocation: BusInvocation) {
+        withRights(invocation) { [unowned self] credentials, isPrivileged in
+            let policy = collector.policy
+            let rows = policy.rows.filter { isPrivileged || $0.user.uid == credentials.userID }.map { row in
+                [
+                    "name": BusValue.string(row.user.login), "uid": .uint32(row.user.uid), "tracked": .bool(row.tracked),
+                    "since": .uint64(row.since.microseconds), "by": .string(row.by), "reason": .string(row.reason),
+                    "level": .string(row.level.name),
+                ]
+            }
+            invocation.reply { writer in
+                writer.properties { writer in
+                    writer.property("new-users", policy.newUsersAreTracked ? "tracked" : "untracked")
+                    writer.property("responsible", self.collector.configuration.responsible)
+                    writer.property("users", .array(of: "a{sv}", rows.map { BusValue.properties($0) }))
+                }
+            }
+        }
+    }
+
+    private func setTracking(_ invocation: BusInvocation) throws(BusError) {
+        let names = try invocation.message.readStrings()
+        let isTracked = try invocation.message.read(Bool.self)
+        let reason = try Self.checkedReason(try invocation.message.read(String.self))
+        guard !names.isEmpty, names.count <= Self.maximumUsers else {
+            throw .invalidArguments("Between 1 and \(Self.maximumUsers) users, please.")
+        }
+        authorized(invocation) { [unowned self] actor in
+            let moment = WallInstant.now()
+            if !isTracked {
+                // What is wanted most is that it stops: first of all, and whatever becomes of the decision's own durability.
+                for user in collector.table.sessions.map(\.user) where names.contains(user.login) { collector.stopMeasuring(user) }
+            }
+            collector.store.submit { [inbox = collector.inbox] writer in
+                let outcomes = names.map { name in
+                    Self.decide(name, isTracked: isTracked, by: actor, reason: reason, at: moment, writer)
+                }
+                let policy = try? writer.policy()
+                inbox.post { [weak self] in
+                    guard let self else { return }
+                    if let policy { collector.apply(policy) }
+                    for outcome in outcomes where outcome.changed {
+                        Journal.policyChanged(
+                            "\(outcome.name) is \(isTracked ? "tracked" : "no longer tracked")", user: outcome.name, by: actor,
+                            reason: reason)
+                    }
+                    invocation.reply { writer in
+                        writer.rows(
+                            outcomes.map { outcome in
+                                [
+                                    "user": .string(outcome.name), "uid": .uint32(outcome.uid), "changed": .bool(outcome.changed),
+                                    "error": .string(outcome.error),
+                                ]
+                            })
+                    }
+                }
+            }
+        }
+    }
+
+    private struct Outcome: Sendable {
+        var name: String
+        var uid: UInt32 = .max
+        var changed = false
+        var error = ""
+    }
+
+    /// On the store's thread, since a directory service may take its time to name a user.
+    private nonisolated static func decide(
+        _ name: String, isTracked: Bool, by actor: String, reason: String, at moment: WallInstant, _ writer: StoreWriter
+    ) -> Outcome {
+        var outcome = Outcome(name: name)
+        guard let user = UserDatabase.user(named: name) else {
+            outcome.error = "no such user"
+            return outcome
+        }
+        outcome.name = user.login
+        outcome.uid = user.uid
+        do {
+            outcome.changed = try writer.setTracking(user, tracked: isTracked, by: actor, reason: reason, at: moment).changed
+        } catch {
+            outcome.error = error.description
+        }
+        return outcome
+    }
+
+    private func setPolicy(_ invocation: BusInvocation) throws(BusError) {
+        let key = try invocation.message.read(String.self)
+        guard key == "new-users" else { throw .invalidArguments("'\(key.prefix(40))' is no setting; there is new-users.") }
+        guard let value = try invocation.message.readValue().string, ["tracked", "untracked"].contains(value) else {
+            throw .invalidArguments("new-users is tracked or untracked.")
+        }
+        authorized(invocation) { [unowned self] actor in
+            collector.store.submit { [inbox = collector.inbox] writer in
+                let result = Result { () throws(StoreError) in
+                    let changed = try writer.set(key, to: value, by: actor, reason: "", at: .now())
+                    return (changed, try writer.policy())
+                }
+                inbox.post { [weak self] in
+                    guard let self else { return }
+                    switch result {
+                    case .success(let (changed, policy)):
+                        collector.apply(policy)
+                        if changed { Journal.policyChanged("new users are \(value)", user: nil, by: actor, reason: "") }
+                        invocation.reply()
+                    case .failure(let error): invocation.fail(.failed("The policy could not be stored: \(error)"))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Goes on with the caller's name if the caller may change who is tracked.
+    private func authorized(_ invocation: BusInvocation, _ body: @escaping @MainActor (_ actor: String) -> Void) {
+        Polkit.check(Self.manageTracking, invocation, on: collector.connection) { result in
+            switch result {
+            case .success:
+                let uid = (try? invocation.credentials())?.userID
+                body(uid == 0 ? "root" : uid.map { "uid \($0)" } ?? "unknown")
+            case .failure(let error): invocation.fail(error)
+            }
+        }
+    }
+
+    private static func checkedReason(_ reason: String) throws(BusError) -> String {
+        guard reason.utf8.count <= 1_000, !reason.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+            throw .invalidArguments("A reason has at most 1000 bytes and no control characters.")
+        }
+        return reason
+    }
+
+    private static func noSuchSession(_ id: SessionID) -> BusError {
+        BusError(name: "org.termspan1.Error.NoSuchSession", message: "There is no session \(id).")
+    }
+
+    // MARK: Activity
+
+    private func collectActivity(_ invocation: BusInvocation) throws(BusError) {
+        let credentials = try invocation.credentials()
+        guard credentials.isRoot || credentials.userID == UserDatabase.user(named: Self.reportsUser)?.uid else {
+            throw .accessDenied("Only the report service may ask for open intervals; see termspan spans.")
+        }
+        let filter = try invocation.message.readProperties()
+        let uid = filter["uid"]?.unsigned
+        let session = filter["session-uuid"]?.string
+        let now = BootInstant.now()
+        let activity = collector.aggregator.activity(at: now) { subject in
+            (uid == nil || uid == UInt64(subject.uid)) && (session == nil || session == subject.uuid.description)
+        }
+        let rows = ActivityRow.rows(of: activity, pending: collector.store.pending, sessions: collector.measuredSessions, at: now)
+        invocation.reply { writer in
+            writer.array(of: "a{sv}") { writer in
+                for row in rows {
+                    writer.properties { writer in
+                        for (key, value) in row.fields { writer.property(key, BusValue(value)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension Session {
+    /// Whether a process lives in the session: in one of its scopes.
+    func contains(_ process: ProcessFacts) -> Bool {
+        let parts = process.controlGroup.split(separator: "/")
+        return desktop.logindSessions.contains { login in !login.scope.isEmpty && parts.contains { $0 == login.scope } }
+    }
+}
+
+extension ActivityRow {
+    /// Everything of these sessions that a reader of the store can't see yet.
+    fileprivate static func rows(
+        of activity: [Aggregator.Activity], pending: StoreBatch, sessions: [UUIDv7: Collector.MeasuredSession], at now: BootInstant
+    ) -> [ActivityRow] {
+        let anchor = ClockAnchor(boot: now, wall: .now())
+        var batch = pending
+        let wanted = Set(activity.map(\.subject.uuid))
+        batch.sessions.removeAll { sessions[$0.uuid] != nil }
+        var rows: [ActivityRow] = []
+        for one in activity {
+            let uuid = one.subject.uuid
+            let user = UserIdentity(login: one.subject.userName, uid: one.subject.uid)
+            if let session = sessions[uuid] {
+                rows.append(
+                    ActivityRow(
+                        session: uuid, user: user, content: .session(one.subject.id, stack: session.stack.rawValue), start: session.start,
+                        end: nil, now: now, anchor: anchor))
+            }
+            for closed in one.closed { batch.append(closed.output, of: uuid) { _ in closed.executable } }
+            rows += Self.rows(of: one.open, session: uuid, user: user, executable: one.openExecutable, now: now, anchor: anchor)
+        }
+        let users = Dictionary(
+            activity.map { ($0.subject.uuid, UserIdentity(login: $0.subject.userName, uid: $0.subject.uid)) }
+        ) { first, _ in first }
+        return rows + Self.rows(of: batch, now: now, anchor: anchor) { wanted.contains($0) ? users[$0] : nil }
+    }
+}
+
+extension BusValue {
+    fileprivate init(_ field: ActivityRow.Field) {
+        switch field {
+        case .string(let value): self = .string(value)
+        case .uint32(let value): self = .uint32(value)
+        case .uint64(let value): self = .uint64(value)
+        case .int64(let value): self = .int64(value)
+        }
+    }
+}
+
+extension WallInstant {
+    /// Microseconds since 1970, as logind and systemd give times on the bus; 0 for anything before.
+    var microseconds: UInt64 { UInt64(max(0, nanoseconds)) / 1000 }
+}

@@ -1,0 +1,160 @@
+/// Where the probing of one session stands.
+package enum Coverage: Equatable, Sendable {
+    /// The user is not tracked: nothing is collected.
+    case untracked
+    /// No X server belongs to the session.
+    case noXServer
+    /// There is an X server, and it is not the user's own.
+    case notTrusted
+    /// The user is at the limit of displays.
+    case limited
+    /// A probe is being started.
+    case starting
+    case measured
+    /// The last attempt failed; another follows.
+    case failed(String)
+    /// The probe broke the ring's protocol: it is not read any more.
+    case quarantined
+
+    /// The name in machine-readable output.
+    package var name: String {
+        switch self {
+        case .untracked: "untracked"
+        case .noXServer: "no-x-server"
+        case .notTrusted: "not-trusted"
+        case .limited: "limited"
+        case .starting: "starting"
+        case .measured: "measured"
+        case .failed: "failed"
+        case .quarantined: "quarantined"
+        }
+    }
+
+    /// Why the session is not measured, for people; empty where it is.
+    package var reason: String {
+        switch self {
+        case .measured: ""
+        case .untracked: "the user is not tracked"
+        case .noXServer: "no X server belongs to the session"
+        case .notTrusted: "the X server is not the user's own"
+        case .limited: "the user is at the limit of displays"
+        case .starting: "the probe is starting"
+        case .failed(let reason): reason
+        case .quarantined: "the probe broke the ring's protocol"
+        }
+    }
+}
+
+/// The probing of one session as a state machine: each input returns what is to be done. Pure.
+///
+/// An attempt goes from the cookie over the start of the unit to 'ready'; whatever ends it before the session does leads to another
+/// after a growing delay. Answers that belong to an earlier attempt are told by its number and ignored.
+package struct ProbeLifecycle: Equatable, Sendable {
+    package enum State: Equatable, Sendable {
+        /// Nothing is to be measured.
+        case idle
+        case readingCookie
+        /// The unit is asked for and has not said that it is ready.
+        case starting
+        case running
+        /// The last attempt failed; the next begins when the delay has passed.
+        case waiting
+        /// It broke the protocol: no further attempt in this session.
+        case quarantined
+    }
+
+    package enum Action: Equatable, Sendable {
+        case readCookie(attempt: Int)
+        case startUnit(attempt: Int, cookie: [UInt8])
+        /// End the unit and detach its lane, if there are any.
+        case tearDown
+        case wait(Duration, attempt: Int)
+        case reportStarted
+        case reportFailed(String)
+    }
+
+    package private(set) var state = State.idle
+    package private(set) var coverage = Coverage.noXServer
+    /// Grows with each attempt.
+    package private(set) var attempt = 0
+    private var failures = 0
+
+    package init() {}
+
+    /// The delays before the first, second, … further attempt.
+    static let delays: [Duration] = [.milliseconds(200), .seconds(1), .seconds(5), .seconds(20), .seconds(60)]
+
+    /// Measuring is wanted.
+    package mutating func want() -> [Action] {
+        guard state == .idle else { return [] }
+        failures = 0
+        return begin()
+    }
+
+    /// Measuring is not wanted any more, for the reason that `coverage` gives.
+    package mutating func unwant(_ coverage: Coverage) -> [Action] {
+        self.coverage = coverage
+        guard state != .idle else { return [] }
+        attempt += 1
+        let hasUnit = state == .starting || state == .running
+        state = .idle
+        return hasUnit ? [.tearDown] : []
+    }
+
+    /// A probe that runs already was taken over from an earlier life of the collector.
+    package mutating func adopt() {
+        state = .running
+        coverage = .measured
+        attempt += 1
+    }
+
+    package mutating func cookieRead(_ cookie: [UInt8]?, attempt: Int) -> [Action] {
+        guard state == .readingCookie, attempt == self.attempt else { return [] }
+        guard let cookie else { return fail("the X server's cookie could not be read") }
+        state = .starting
+        return [.startUnit(attempt: attempt, cookie: cookie)]
+    }
+
+    package mutating func ready(attempt: Int) -> [Action] {
+        guard state == .starting, attempt == self.attempt else { return [] }
+        state = .running
+        coverage = .measured
+        failures = 0
+        return [.reportStarted]
+    }
+
+    /// The unit ended, could not be started, or took too long.
+    package mutating func ended(_ reason: String, attempt: Int) -> [Action] {
+        guard state == .starting || state == .running, attempt == self.attempt else { return [] }
+        return fail(reason)
+    }
+
+    package mutating func delayPassed(attempt: Int) -> [Action] {
+        guard state == .waiting, attempt == self.attempt else { return [] }
+        return begin()
+    }
+
+    package mutating func quarantine() -> [Action] {
+        guard state == .running || state == .starting else { return [] }
+        attempt += 1
+        state = .quarantined
+        coverage = .quarantined
+        return [.tearDown]
+    }
+
+    private mutating func begin() -> [Action] {
+        attempt += 1
+        state = .readingCookie
+        coverage = .starting
+        return [.readCookie(attempt: attempt)]
+    }
+
+    private mutating func fail(_ reason: String) -> [Action] {
+        let hadUnit = state == .starting || state == .running
+        state = .waiting
+        coverage = .failed(reason)
+        let delay = Self.delays[min(failures, Self.delays.count - 1)]
+        failures += 1
+        return (hadUnit ? [.tearDown] : []) + [.reportFailed(reason), .wait(delay, attempt: attempt)]
+    }
+}

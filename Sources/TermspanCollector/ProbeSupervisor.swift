@@ -1,0 +1,261 @@
+import Glibc
+package import TermspanBus
+package import TermspanConfiguration
+package import TermspanControl
+package import TermspanCore
+import TermspanRing
+package import TermspanSessions
+package import TermspanSystem
+
+/// Starts, watches and ends the probes: one per session that is measured.
+@MainActor
+package final class ProbeSupervisor {
+    /// What happened, for the journal.
+    package enum Report {
+        case started(Session, ProbeFeatures)
+        case failed(Session, reason: String)
+    }
+
+    private final class Probe {
+        var session: Session
+        var life = ProbeLifecycle()
+        var channel: ChannelOwner?
+        var channelSource: EventSource?
+        var timer: EventSource?
+        var record: RuntimeState.ProbeRecord?
+        var features: ProbeFeatures = []
+
+        init(_ session: Session) {
+            self.session = session
+        }
+    }
+
+    /// Gives a noncopyable channel a place in a class.
+    private final class ChannelOwner {
+        let channel: ControlChannel
+        init(_ channel: consuming ControlChannel) { self.channel = channel }
+    }
+
+    private let loop: EventLoop
+    private let aggregator: Aggregator
+    private let units: UnitManager
+    private let cookies: CookieReader
+    private let report: @MainActor (Report) -> Void
+    /// What probes run changed: the runtime state is to be saved.
+    private let recordsChanged: @MainActor () -> Void
+    private var probes: [UUIDv7: Probe] = [:]
+    private var nextSnapshot: UInt64 = 1
+    package var configuration: Configuration
+
+    /// The probe as the unit's sandbox sees it, and as a unit without that root does.
+    private static let programInSandbox = "/probe"
+    package static let program = "/usr/libexec/termspan/probe-root/probe"
+    private static let socketDirectory = "/tmp/.X11-unix"
+
+    package init(
+        loop: EventLoop, connection: BusConnection, aggregator: Aggregator, configuration: Configuration,
+        recordsChanged: @escaping @MainActor () -> Void, report: @escaping @MainActor (Report) -> Void
+    ) {
+        self.loop = loop
+        self.aggregator = aggregator
+        self.configuration = configuration
+        self.report = report
+        self.recordsChanged = recordsChanged
+        units = UnitManager(connection: connection)
+        cookies = CookieReader(loop: loop, units: units, program: Self.program)
+    }
+
+    /// The probes that run, for the runtime state.
+    package var records: [RuntimeState.ProbeRecord] {
+        probes.values.compactMap(\.record).sorted { $0.session < $1.session }
+    }
+
+    package func coverage(of session: Session, isTracked: Bool) -> Coverage {
+        if !isTracked { return .untracked }
+        return probes[session.uuid]?.life.coverage ?? .noXServer
+    }
+
+    package var runningCount: Int { probes.values.count { $0.life.state == .running } }
+
+    // MARK: What is wanted
+
+    /// Lets a session be measured, or not, as it is now.
+    package func update(_ session: Session, isTracked: Bool) {
+        let probe = probes[session.uuid] ?? Probe(session)
+        let previousServer = probe.record?.xServer ?? probe.session.desktop.xServer
+        probe.session = session
+        probes[session.uuid] = probe
+        guard isTracked else { return perform(probe.life.unwant(.untracked), on: probe) }
+        guard session.desktop.isUserSession, let server = session.desktop.xServer else {
+            return perform(probe.life.unwant(.noXServer), on: probe)
+        }
+        guard isTrusted(server, of: session) else { return perform(probe.life.unwant(.notTrusted), on: probe) }
+        let others = probes.values.count { $0.session.desktop.uid == session.desktop.uid && $0 !== probe && $0.life.state != .idle }
+        guard others < configuration.displaysPerUser else { return perform(probe.life.unwant(.limited), on: probe) }
+        if let previousServer, previousServer != server { perform(probe.life.unwant(.starting), on: probe) }
+        perform(probe.life.want(), on: probe)
+    }
+
+    /// The session has ended.
+    package func remove(_ session: Session) {
+        guard let probe = probes.removeValue(forKey: session.uuid) else { return }
+        perform(probe.life.unwant(.noXServer), on: probe)
+    }
+
+    /// The X server must be the user's, or root's where a display manager owns the seat's.
+    private func isTrusted(_ server: XServer, of session: Session) -> Bool {
+        server.uid == session.desktop.uid || (server.uid == 0 && session.desktop.stack == .local)
+    }
+
+    // MARK: What happened
+
+    /// Takes over a probe that ran before the collector did.
+    package func adopt(
+        _ record: RuntimeState.ProbeRecord, session: Session, channel descriptor: consuming OwnedDescriptor
+    ) {
+        let probe = Probe(session)
+        probes[session.uuid] = probe
+        probe.record = record
+        probe.features = ProbeFeatures(rawValue: record.features ?? 0)
+        probe.life.adopt()
+        do {
+            try watch(descriptor, of: probe)
+        } catch {
+            perform(probe.life.ended("its control channel could not be taken over", attempt: probe.life.attempt), on: probe)
+        }
+    }
+
+    /// The lane's producer broke the protocol.
+    package func quarantine(session: UUIDv7) {
+        guard let probe = probes[session] else { return }
+        perform(probe.life.quarantine(), on: probe)
+    }
+
+    /// Asks a probe for its whole state.
+    package func requestSnapshot(of session: UUIDv7) {
+        guard let probe = probes[session], let owner = probe.channel else { return }
+        nextSnapshot += 1
+        // A probe that does not read has 10 s of patience left in its socket; then it is ended.
+        do { try owner.channel.send(.snapshot(id: nextSnapshot)) } catch {
+            perform(probe.life.ended("it does not answer", attempt: probe.life.attempt), on: probe)
+        }
+    }
+
+    private func perform(_ actions: [ProbeLifecycle.Action], on probe: Probe) {
+        for action in actions {
+            switch action {
+            case .readCookie(let attempt): readCookie(attempt, probe)
+            case .startUnit(let attempt, let cookie): startUnit(attempt, cookie, probe)
+            case .tearDown: tearDown(probe)
+            case .wait(let delay, let attempt):
+                probe.timer = try? loop.after(delay, accuracy: .milliseconds(50)) { [weak self, weak probe] in
+                    guard let self, let probe else { return }
+                    perform(probe.life.delayPassed(attempt: attempt), on: probe)
+                }
+            case .reportStarted:
+                probe.timer = nil
+                report(.started(probe.session, probe.features))
+            case .reportFailed(let reason): report(.failed(probe.session, reason: reason))
+            }
+        }
+    }
+
+    private func readCookie(_ attempt: Int, _ probe: Probe) {
+        guard let server = probe.session.desktop.xServer else { return }
+        cookies.read(for: server, uid: probe.session.desktop.uid) { [weak self, weak probe] cookie in
+            guard let self, let probe else { return }
+            perform(probe.life.cookieRead(cookie, attempt: attempt), on: probe)
+        }
+    }
+
+    private func startUnit(_ attempt: Int, _ cookie: [UInt8], _ probe: Probe) {
+        do {
+            try start(attempt, cookie, probe)
+        } catch {
+            perform(probe.life.ended("it could not be started: \(error)", attempt: attempt), on: probe)
+        }
+    }
+
+    private func start(_ attempt: Int, _ cookie: [UInt8], _ probe: Probe) throws {
+        guard let server = probe.session.desktop.xServer else { return }
+        let path = "\(Self.socketDirectory)/X\(server.display)"
+        let connection = try connectUnix(path: path)
+        guard let peer = UInt32(exactly: connection.peer.pid), peer == server.pid, connection.peer.uid == server.uid,
+            ProcessFacts(pid: peer)?.startTime == server.startTime
+        else { throw SystemError(code: ECONNREFUSED, operation: "connect", subject: "\(path), whose server is another one by now") }
+        let generation = UInt64.random(in: 1...UInt64.max)
+        let lane = try LaneMemory(lane: UInt32(server.display), generation: generation)
+        let pair = try SocketPair(nonblocking: true)
+        let name = DescriptorStore.name(ofLane: generation)
+        let unit = "termspan-probe-\(server.display)-\(DescriptorStore.hexadecimal(generation)).service"
+        probe.record = RuntimeState.ProbeRecord(
+            session: probe.session.uuid, unit: unit, generation: generation, xServer: server, features: nil)
+        try pair.split { ours, theirs in
+            try DescriptorStore.keep(lane, channel: ours.raw, name: name)
+            try watch(ours, of: probe)
+            let control = try lane.controlForProducer()
+            let start = ControlMessage.Start(
+                level: .basic, display: server.display,
+                burstGapMilliseconds: UInt32(clamping: configuration.burstGap.wholeNanoseconds / 1_000_000), cookie: cookie)
+            try probe.channel?.channel.send(
+                .start(start), descriptors: [connection.descriptor.raw, control.raw, lane.events.raw, lane.doorbell.raw])
+            let service = UnitManager.Service(
+                name: unit, description: "Termspan's probe of X display :\(server.display)", command: [Self.programInSandbox],
+                standardInput: theirs.raw)
+            units.start(service) { [weak self, weak probe] result in
+                guard let self, let probe, case .failure(let error) = result else { return }
+                perform(probe.life.ended("its unit could not be started: \(error)", attempt: attempt), on: probe)
+            }
+        }
+        try aggregator.attach(lane, to: probe.session.uuid)
+        recordsChanged()
+        probe.timer = try loop.after(configuration.probeReadyTimeout) { [weak self, weak probe] in
+            guard let self, let probe, probe.life.state == .starting else { return }
+            perform(probe.life.ended("it was not ready in time", attempt: attempt), on: probe)
+        }
+    }
+
+    private func watch(_ descriptor: consuming OwnedDescriptor, of probe: Probe) throws {
+        let raw = descriptor.raw
+        probe.channel = ChannelOwner(try ControlChannel(descriptor))
+        let attempt = probe.life.attempt
+        probe.channelSource = try loop.watch(raw) { [weak self, weak probe] _ in
+            guard let self, let probe else { return }
+            receive(attempt, probe)
+        }
+    }
+
+    private func receive(_ attempt: Int, _ probe: Probe) {
+        guard let owner = probe.channel else { return }
+        do {
+            switch try owner.channel.receive() {
+            case .nothing: return
+            case .closed: perform(probe.life.ended("it ended", attempt: attempt), on: probe)
+            case .message(.ready(let features), _):
+                probe.features = features
+                probe.record?.features = features.rawValue
+                perform(probe.life.ready(attempt: attempt), on: probe)
+                recordsChanged()
+            case .message(.failed(let failure), _):
+                perform(probe.life.ended(failure.explanation, attempt: attempt), on: probe)
+            case .message:
+                perform(probe.life.ended("it sent what the protocol does not have", attempt: attempt), on: probe)
+            }
+        } catch {
+            perform(probe.life.ended("\(error)", attempt: attempt), on: probe)
+        }
+    }
+
+    /// Ends the unit and gives up its lane; what the lane holds is folded first.
+    private func tearDown(_ probe: Probe) {
+        if let owner = probe.channel { try? owner.channel.send(.stop) }
+        probe.channelSource?.cancel()
+        probe.channelSource = nil
+        probe.channel = nil
+        probe.timer = nil
+        if let record = probe.record { units.stop(record.unit) }
+        aggregator.detach(probe.session.uuid, at: .now())
+        probe.record = nil
+        recordsChanged()
+    }
+}

@@ -1,0 +1,97 @@
+import Glibc
+import Synchronization
+package import TermspanCore
+package import TermspanEvents
+import TermspanSessions
+import TermspanSystem
+
+/// Finds the executables behind the processes that sources name, on a thread of its own.
+///
+/// A name counts only if the kernel agrees: the process belongs to the session's user, began before the event, and lives in the
+/// session's scope or under that user's service manager. Any thread asks; the answer comes on the resolver's thread.
+package final class ProcessResolver: Sendable {
+    /// One question: who is behind the focus interval `serial` of a session.
+    package struct Request: Sendable {
+        package var session: UUIDv7
+        package var serial: UInt64
+        package var claim: ProcessClaim
+        package var observed: BootInstant
+        package var uid: UInt32
+        /// The units whose processes are the session's own.
+        package var scopes: [String]
+    }
+
+    private struct Queue {
+        var requests: [Request] = []
+        var isStopped = false
+    }
+
+    private let queue = Mutex(Queue())
+    private let bell: EventCounter
+    private let answer: @Sendable (Request, _ executable: String?) -> Void
+    /// More questions than all sessions can ask in a second; beyond it the answer is 'not known', at once.
+    private static let capacity = 16_384
+
+    package init(answer: @escaping @Sendable (Request, _ executable: String?) -> Void) throws {
+        bell = try EventCounter()
+        self.answer = answer
+    }
+
+    /// Runs until `stop`; the body of the resolver's thread.
+    package func run() {
+        while true {
+            let (requests, isStopped) = queue.withLock { queue in
+                defer { queue.requests = [] }
+                return (queue.requests, queue.isStopped)
+            }
+            if isStopped { return }
+            for request in requests { answer(request, Self.executable(of: request)) }
+            guard requests.isEmpty else { continue }
+            _ = try? poll(bell.descriptor, for: .readable, timeout: nil)
+            _ = bell.drain()
+        }
+    }
+
+    /// Asks; what does not fit is answered with nothing.
+    package func ask(_ request: Request) {
+        let isTaken = queue.withLock { queue in
+            guard queue.requests.count < Self.capacity else { return false }
+            queue.requests.append(request)
+            return true
+        }
+        guard isTaken else { return answer(request, nil) }
+        _ = bell.ring()
+    }
+
+    package func stop() {
+        queue.withLock { $0.isStopped = true }
+        _ = bell.ring()
+    }
+
+    static func executable(of request: Request) -> String? {
+        let pid = request.claim.pid
+        guard pid > 1, let before = ProcessFacts(pid: pid), before.uid == request.uid,
+            before.started <= request.observed, isOwn(before.controlGroup, request)
+        else { return nil }
+        guard let link = try? readLink("/proc/\(pid)/exe") else { return nil }
+        // The same process before and after, so the link was its.
+        guard let after = ProcessFacts(pid: pid), after.startTime == before.startTime else { return nil }
+        var path = String(decoding: link, as: UTF8.self)
+        if path.hasSuffix(" (deleted)") { path.removeLast(" (deleted)".count) }
+        return path
+    }
+
+    private static func isOwn(_ controlGroup: String, _ request: Request) -> Bool {
+        let parts = controlGroup.split(separator: "/")
+        return parts.contains { part in part == "user@\(request.uid).service" || request.scopes.contains { $0 == part } }
+    }
+}
+
+extension ProcessFacts {
+    /// When the process began, to the kernel's clock tick, rounded down.
+    fileprivate var started: BootInstant {
+        let ticksPerSecond = UInt64(max(1, sysconf(Int32(_SC_CLK_TCK))))
+        let (product, overflow) = startTime.multipliedReportingOverflow(by: 1_000_000_000 / ticksPerSecond)
+        return BootInstant(nanoseconds: overflow ? .max : product)
+    }
+}

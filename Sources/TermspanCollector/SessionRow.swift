@@ -1,0 +1,60 @@
+import TermspanBus
+import TermspanCore
+import TermspanSessions
+
+/// One row of ListSessions: what everybody may see, and what only some may.
+struct SessionRow {
+    var session: Session
+    var now: BootInstant
+    var wall: WallInstant
+    var lastInput: BootInstant?
+    var isTracked: Bool
+    var coverage: Coverage
+    /// Whether the caller may see where the session is used from and when there was input.
+    var isDetailed: Bool
+    /// Whether the caller's process belongs to the session.
+    var isCallers: Bool
+
+    @MainActor
+    func write(to writer: inout BusMessageWriter) {
+        let desktop = session.desktop
+        let login = desktop.logindSessions.first
+        writer.property("id", session.id.rawValue)
+        writer.property("uuid", session.uuid.description)
+        writer.property("name", session.name)
+        writer.property("user", desktop.userName)
+        writer.property("uid", desktop.uid)
+        writer.property("state", desktop.state.name)
+        writer.property("confidence", desktop.confidence.rawValue)
+        writer.property("stack", desktop.stack.rawValue)
+        writer.property("type", desktop.stack.typeName)
+        writer.property("logon", login?.timestamp ?? 0)
+        writer.property("connected", microseconds(session.connected))
+        writer.property("disconnected", microseconds(session.disconnected))
+        writer.property("tracked", isTracked)
+        writer.property("coverage", coverageName)
+        writer.property("coverage-reason", desktop.stack == .services ? "" : coverage.reason)
+        writer.property("mine", isCallers)
+        guard isDetailed else { return }
+        if let lastInput, isTracked {
+            writer.property("idle", UInt64(max(0, lastInput.duration(to: now).wholeNanoseconds)) / 1000)
+            writer.property("last-input", microseconds(lastInput))
+        }
+        writer.property("locked", desktop.lock.rawValue)
+        writer.property("display", desktop.xServer.map { ":\($0.display)" } ?? login?.display ?? "")
+        writer.property("seat", login?.seat ?? "")
+        writer.property("tty", login?.tty ?? "")
+        writer.property("client-address", desktop.client.address ?? "")
+        writer.property("client-name", desktop.client.name ?? "")
+        writer.property("logind-sessions", desktop.logindSessions.map(\.id))
+        writer.property("scope", login?.scope ?? "")
+        writer.property("leader", login?.leader ?? 0)
+    }
+
+    private var coverageName: String { session.desktop.stack == .services ? "" : coverage.name }
+
+    private func microseconds(_ instant: BootInstant?) -> UInt64 {
+        guard let instant else { return 0 }
+        return ClockAnchor(boot: now, wall: wall).wall(at: instant).microseconds
+    }
+}

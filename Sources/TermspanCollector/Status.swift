@@ -1,0 +1,100 @@
+import Glibc
+import TermspanBus
+import TermspanCore
+import TermspanSessions
+import TermspanSystem
+
+/// The collector's own health, as `termspan status` shows it.
+struct Status {
+    private struct CoverageRow {
+        var id: SessionID
+        var user: String
+        var coverage: Coverage
+    }
+
+    private let started: WallInstant
+    private let counters: Aggregator.Counters
+    private let health: StoreThread.Health
+    private let coverage: [CoverageRow]
+    private let probes: Int
+    private let database: String
+
+    @MainActor
+    init(collector: Collector) {
+        started = collector.started
+        counters = collector.aggregator.counters
+        health = collector.store.health
+        probes = collector.probeCount
+        database = collector.paths.database
+        coverage = collector.table.sessions.filter { $0.desktop.stack != .services }.map {
+            CoverageRow(id: $0.id, user: $0.desktop.userName, coverage: collector.coverage(of: $0))
+        }
+    }
+
+    @MainActor
+    func write(to writer: inout BusMessageWriter) {
+        let usage = Self.usage()
+        writer.properties { writer in
+            writer.property("version", Version.text)
+            writer.property("started", started.microseconds)
+            writer.property("sessions", UInt32(clamping: coverage.count))
+            writer.property("measured", UInt32(clamping: coverage.count { $0.coverage == .measured }))
+            writer.property("untracked", UInt32(clamping: coverage.count { $0.coverage == .untracked }))
+            writer.property("probes", UInt32(clamping: probes))
+            writer.property("lanes", UInt32(clamping: counters.lanes))
+            writer.property("events-attempted", counters.attempted)
+            writer.property("events-delivered", counters.delivered)
+            writer.property("events-lost", counters.lost)
+            writer.property("quarantined", UInt32(clamping: counters.quarantined))
+            writer.property("intervals-written", health.intervals)
+            writer.property("bursts-written", health.bursts)
+            writer.property("pending", UInt32(clamping: counters.pending))
+            writer.property("last-commit", health.lastCommit?.microseconds ?? 0)
+            writer.property("store-problem", health.problem ?? "")
+            writer.property("store-size", Self.size(of: database) + Self.size(of: database + "-wal"))
+            writer.property("memory", Self.memory())
+            writer.property("cpu", usage)
+            writer.property("wakeups", counters.wakeUps)
+            writer.property(
+                "latency",
+                .properties([
+                    "focus-to-fold-p50": .uint64(counters.latency.percentile(0.5)),
+                    "focus-to-fold-p99": .uint64(counters.latency.percentile(0.99)),
+                    "focus-to-fold-max": .uint64(counters.latency.maximum),
+                    "commit-p50": .uint64(health.latency.percentile(0.5)),
+                    "commit-p99": .uint64(health.latency.percentile(0.99)),
+                ]))
+            writer.property(
+                "coverage",
+                .array(
+                    of: "a{sv}",
+                    coverage.map { row in
+                        .properties([
+                            "id": .uint32(row.id.rawValue), "user": .string(row.user), "coverage": .string(row.coverage.name),
+                            "reason": .string(row.coverage.reason),
+                        ])
+                    }))
+        }
+    }
+
+    /// Resident bytes: proc(5), statm.
+    private static func memory() -> UInt64 {
+        guard let bytes = try? readFile("/proc/self/statm", limit: 256) else { return 0 }
+        let fields = bytes.split(separator: UInt8(ascii: " "))
+        guard fields.count > 1, let pages = UInt64(String(decoding: fields[1], as: UTF8.self)) else { return 0 }
+        return pages * UInt64(max(0, sysconf(Int32(_SC_PAGESIZE))))
+    }
+
+    /// Microseconds of processor time since the start.
+    private static func usage() -> UInt64 {
+        var usage = rusage()
+        guard getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
+        return UInt64(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1_000_000
+            + UInt64(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
+    }
+
+    private static func size(of path: String) -> UInt64 {
+        var status = stat()
+        return stat(path, &status) == 0 ? UInt64(max(0, status.st_size)) : 0
+    }
+}

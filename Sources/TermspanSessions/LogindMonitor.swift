@@ -1,0 +1,167 @@
+import CSystemd
+package import TermspanBus
+
+/// The sessions that systemd-logind knows, kept up to date by its signals and by sd_login_monitor(3).
+///
+/// The bus tells of new, removed and changed sessions. It does not tell when a session's state becomes `closing`: that shows in the
+/// files that sd_login_monitor watches. logind's restart is followed.
+@MainActor
+package final class LogindMonitor {
+    package private(set) var sessions: [LogindSession] = []
+
+    private let loop: EventLoop
+    private let connection: BusConnection
+    private let onChange: @MainActor () -> Void
+    private var slots: [BusSlot] = []
+    private nonisolated(unsafe) var monitor: OpaquePointer?
+    private var monitorSource: EventSource?
+    private var isRefreshing = false
+    private var isRefreshWanted = false
+
+    private static let destination = "org.freedesktop.login1"
+    private static let path = "/org/freedesktop/login1"
+    private static let manager = "org.freedesktop.login1.Manager"
+    private static let session = "org.freedesktop.login1.Session"
+    /// Sessions that are followed; more than any server bears.
+    private static let maximumSessions = 8_192
+
+    /// Reads all sessions, waiting for logind, and follows them from then on.
+    package init(loop: EventLoop, connection: BusConnection, onChange: @escaping @MainActor () -> Void) throws {
+        self.loop = loop
+        self.connection = connection
+        self.onChange = onChange
+        for member in ["SessionNew", "SessionRemoved"] {
+            let rule = BusMatch(sender: Self.destination, path: Self.path, interface: Self.manager, member: member)
+            slots.append(try connection.match(rule) { [unowned self] _ in refresh() })
+        }
+        let changes = BusMatch(
+            sender: Self.destination, pathNamespace: Self.path + "/session", interface: "org.freedesktop.DBus.Properties",
+            member: "PropertiesChanged")
+        slots.append(
+            try connection.match(changes) { [unowned self] message in
+                if let path = message.path { reread(path) }
+            })
+        slots.append(try connection.watchName(Self.destination) { [unowned self] owner in if owner != nil { refresh() } })
+        if sd_login_monitor_new("session", &monitor) >= 0 {
+            let descriptor = sd_login_monitor_get_fd(monitor)
+            monitorSource = try loop.watch(descriptor) { [unowned self] _ in
+                sd_login_monitor_flush(monitor)
+                lookForClosing()
+            }
+        }
+        let list = try connection.callAndWait(Self.destination, path: Self.path, interface: Self.manager, member: "ListSessions")
+        for path in try Self.paths(list) {
+            let reply = try? connection.callAndWait(
+                Self.destination, path: path, interface: "org.freedesktop.DBus.Properties", member: "GetAll"
+            ) { $0.append(Self.session) }
+            if let reply, let session = try? LogindSession(properties: reply.readProperties()) { sessions.append(session) }
+        }
+    }
+
+    deinit {
+        sd_login_monitor_unref(monitor)
+    }
+
+    /// Asks for the list again, once at a time: what happens meanwhile is asked for after.
+    private func refresh() {
+        guard !isRefreshing else {
+            isRefreshWanted = true
+            return
+        }
+        isRefreshing = true
+        connection.call(Self.destination, path: Self.path, interface: Self.manager, member: "ListSessions") { [weak self] result in
+            guard let self else { return }
+            guard let paths = try? Self.paths(result.get()) else { return finishRefresh([]) }
+            read(paths) { self.finishRefresh($0) }
+        }
+    }
+
+    private func finishRefresh(_ found: [LogindSession]) {
+        isRefreshing = false
+        replace(with: found)
+        if isRefreshWanted {
+            isRefreshWanted = false
+            refresh()
+        }
+    }
+
+    private func read(_ paths: [String], completion: @escaping @MainActor ([LogindSession]) -> Void) {
+        guard !paths.isEmpty else { return completion([]) }
+        var waiting = paths.count
+        var found: [LogindSession] = []
+        for path in paths {
+            properties(of: path) { session in
+                if let session { found.append(session) }
+                waiting -= 1
+                if waiting == 0 { completion(found) }
+            }
+        }
+    }
+
+    private func reread(_ path: String) {
+        properties(of: path) { [weak self] session in
+            guard let self, let session else { return }
+            replace(with: sessions.filter { $0.id != session.id } + [session])
+        }
+    }
+
+    private func properties(of path: String, completion: @escaping @MainActor (LogindSession?) -> Void) {
+        connection.call(
+            Self.destination, path: path, interface: "org.freedesktop.DBus.Properties", member: "GetAll",
+            arguments: { $0.append(Self.session) },
+            reply: { result in
+                // A session can end between the list and the question.
+                completion((try? result.get().readProperties()).flatMap { LogindSession(properties: $0) })
+            })
+    }
+
+    private func replace(with found: [LogindSession]) {
+        let sorted = found.sorted { ($0.timestamp, $0.id) < ($1.timestamp, $1.id) }
+        guard sorted != sessions else { return }
+        sessions = sorted
+        onChange()
+    }
+
+    private func lookForClosing() {
+        var changed = false
+        for index in sessions.indices {
+            var state: UnsafeMutablePointer<CChar>?
+            guard sd_session_get_state(sessions[index].id, &state) >= 0, let state else { continue }
+            let text = String(cString: state)
+            free(state)
+            guard text != sessions[index].state else { continue }
+            sessions[index].state = text
+            sessions[index].isActive = text == "active"
+            changed = true
+        }
+        if changed { onChange() }
+    }
+
+    private static func paths(_ message: BusMessage) throws -> [String] {
+        var paths: [String] = []
+        try message.readArray(of: "(susso)") { message throws(BusError) in
+            let path = try message.readStructure("susso") { message throws(BusError) in
+                try message.skip("suss")
+                return try message.readObjectPath()
+            }
+            if paths.count < maximumSessions { paths.append(path) }
+        }
+        return paths
+    }
+}
+
+extension LogindSession {
+    /// Takes the properties of org.freedesktop.login1.Session; nil if the identifying ones are missing.
+    package init?(properties: [String: BusValue]) {
+        guard let id = properties["Id"]?.string, let user = properties["User"]?.elements, let uid = user.first?.unsigned else { return nil }
+        func text(_ key: String) -> String { properties[key]?.string ?? "" }
+        self.init(
+            id: id, timestamp: properties["Timestamp"]?.unsigned ?? 0, uid: UInt32(clamping: uid), userName: text("Name"),
+            leader: UInt32(clamping: properties["Leader"]?.unsigned ?? 0), scope: text("Scope"), service: text("Service"),
+            type: text("Type"), sessionClass: text("Class"), display: text("Display"),
+            seat: properties["Seat"]?.elements?.first?.string ?? "",
+            virtualTerminal: UInt32(clamping: properties["VTNr"]?.unsigned ?? 0), tty: text("TTY"),
+            isRemote: properties["Remote"]?.bool ?? false, remoteHost: text("RemoteHost"), state: text("State"),
+            isActive: properties["Active"]?.bool ?? false, lockedHint: properties["LockedHint"]?.bool ?? false)
+    }
+}

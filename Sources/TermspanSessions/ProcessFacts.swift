@@ -1,0 +1,37 @@
+import Glibc
+import TermspanSystem
+
+/// What the kernel says of a process: proc(5). A user names its processes, so nothing here is taken from names or arguments.
+package struct ProcessFacts: Equatable, Sendable {
+    /// The effective user.
+    package var uid: UInt32
+    /// The effective group.
+    package var gid: UInt32
+    /// Clock ticks since boot; with the pid it identifies the process within a boot.
+    package var startTime: UInt64
+    /// The path in the unified hierarchy: `/user.slice/user-1000.slice/session-c3.scope`.
+    package var controlGroup: String
+
+    /// Reads them; nil if there is no such process.
+    package init?(pid: UInt32) {
+        guard let status = try? readFile("/proc/\(pid)/stat", limit: 4096), let groups = try? readFile("/proc/\(pid)/cgroup", limit: 16384),
+            let owner = Self.owner(pid: pid),
+            // The name, field 2, is in parentheses and may hold any byte; field 22 counts from behind its end.
+            let nameEnd = status.lastIndex(of: UInt8(ascii: ")"))
+        else { return nil }
+        let fields = status[(nameEnd + 1)...].split(separator: UInt8(ascii: " "))
+        guard fields.count > 19, let start = UInt64(String(decoding: fields[19], as: UTF8.self)) else { return nil }
+        uid = owner.st_uid
+        gid = owner.st_gid
+        startTime = start
+        let lines = String(decoding: groups, as: UTF8.self).split(separator: "\n")
+        guard let unified = lines.first(where: { $0.hasPrefix("0::") }) else { return nil }
+        controlGroup = String(unified.dropFirst(3))
+    }
+
+    private static func owner(pid: UInt32) -> stat? {
+        var info = stat()
+        guard stat("/proc/\(pid)", &info) == 0 else { return nil }
+        return info
+    }
+}

@@ -1,0 +1,129 @@
+import Glibc
+package import TermspanSystem
+
+/// The kernel's own list of sockets: sock_diag(7). One question and its answer; nothing is kept open.
+package enum SocketDiagnostics {
+    /// A connected Unix socket.
+    package struct UnixConnection: Equatable, Sendable {
+        package var inode: UInt32
+        /// The other end's inode; 0 when it is gone.
+        package var peer: UInt32
+        /// The path of the listening socket; empty for the connecting side and for unnamed ones.
+        package var path: String
+    }
+
+    /// Every connected Unix stream socket that has a path: the accepted sides.
+    package static func unixConnections() throws(SystemError) -> [UnixConnection] {
+        var request = [UInt8](repeating: 0, count: 24)
+        request[0] = UInt8(AF_UNIX)
+        store(UInt32(1 << established), in: &request, at: 4)
+        store(UInt32(unixShowName | unixShowPeer), in: &request, at: 12)
+        var connections: [UnixConnection] = []
+        try dump(request) { message in
+            guard message.count >= 16, message[1] == UInt8(SOCK_STREAM.rawValue) else { return }
+            var connection = UnixConnection(inode: load(message, at: 4), peer: 0, path: "")
+            attributes(UnsafeRawBufferPointer(rebasing: message[16...])) { type, value in
+                switch type {
+                case unixAttributeName: connection.path = String(decoding: value.prefix { $0 != 0 }, as: UTF8.self)
+                case unixAttributePeer where value.count >= 4: connection.peer = load(value, at: 0)
+                default: break
+                }
+            }
+            if !connection.path.isEmpty { connections.append(connection) }
+        }
+        return connections
+    }
+
+    /// The remote address of every established TCP connection, by the inode of its socket: `192.0.2.7`, `2001:db8::7`.
+    package static func tcpPeers() throws(SystemError) -> [UInt32: String] {
+        var peers: [UInt32: String] = [:]
+        for family in [AF_INET, AF_INET6] {
+            var request = [UInt8](repeating: 0, count: 56)
+            request[0] = UInt8(family)
+            request[1] = UInt8(IPPROTO_TCP)
+            store(UInt32(1 << established), in: &request, at: 4)
+            try dump(request) { message in
+                guard message.count >= 72 else { return }
+                peers[load(message, at: 68)] = address(UnsafeRawBufferPointer(rebasing: message[24..<40]), family: message[0])
+            }
+        }
+        return peers
+    }
+
+    /// NETLINK_SOCK_DIAG (linux/netlink.h).
+    private static let sockDiag: Int32 = 4
+    private static let established = 1
+    private static let unixShowName = 1
+    private static let unixShowPeer = 4
+    private static let unixAttributeName: UInt16 = 0
+    private static let unixAttributePeer: UInt16 = 2
+    private static let byFamily: UInt16 = 20
+    private static let requestAndDump: UInt16 = 0x301
+    private static let error: UInt16 = 2
+    private static let done: UInt16 = 3
+    /// More answers than any server has connections; the kernel is trusted, a loop without an end is not.
+    private static let maximumReads = 4096
+
+    private static func dump(_ body: [UInt8], each: (UnsafeRawBufferPointer) -> Void) throws(SystemError) {
+        let raw = socket(AF_NETLINK, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), sockDiag)
+        guard raw >= 0 else { throw SystemError(code: errno, operation: "socket", subject: "the kernel's socket list") }
+        let descriptor = OwnedDescriptor(raw)
+        var request = [UInt8](repeating: 0, count: 16)
+        store(UInt32(16 + body.count), in: &request, at: 0)
+        store(byFamily, in: &request, at: 4)
+        store(requestAndDump, in: &request, at: 6)
+        request += body
+        guard Glibc.send(descriptor.raw, request, request.count, 0) == request.count else {
+            throw SystemError(code: errno, operation: "send", subject: "the kernel's socket list")
+        }
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        for _ in 0..<maximumReads {
+            let count = recv(descriptor.raw, &buffer, buffer.count, 0)
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { throw SystemError(code: errno, operation: "recv", subject: "the kernel's socket list") }
+            let isDone: Bool = buffer.withUnsafeBytes { buffer in
+                var rest = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+                while rest.count >= 16 {
+                    let length = Int(load(rest, at: 0) as UInt32)
+                    guard length >= 16, length <= rest.count else { return true }
+                    let type: UInt16 = load(rest, at: 4)
+                    if type == done || type == error { return true }
+                    each(UnsafeRawBufferPointer(rebasing: rest[16..<length]))
+                    rest = UnsafeRawBufferPointer(rebasing: rest[min(rest.count, (length + 3) & ~3)...])
+                }
+                return false
+            }
+            if isDone { return }
+        }
+    }
+
+    private static func attributes(_ bytes: UnsafeRawBufferPointer, each: (UInt16, UnsafeRawBufferPointer) -> Void) {
+        var rest = bytes
+        while rest.count >= 4 {
+            let length = Int(load(rest, at: 0) as UInt16)
+            guard length >= 4, length <= rest.count else { return }
+            each(load(rest, at: 2), UnsafeRawBufferPointer(rebasing: rest[4..<length]))
+            rest = UnsafeRawBufferPointer(rebasing: rest[min(rest.count, (length + 3) & ~3)...])
+        }
+    }
+
+    private static func address(_ bytes: UnsafeRawBufferPointer, family: UInt8) -> String? {
+        // An IPv4 client of a socket that listens on IPv6.
+        let mapped = family == UInt8(AF_INET6) && bytes.prefix(10).allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
+        let isIPv4 = family == UInt8(AF_INET) || mapped
+        let offset = mapped ? 12 : 0
+        var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
+        guard let base = bytes.baseAddress,
+            inet_ntop(isIPv4 ? AF_INET : AF_INET6, base + offset, &text, socklen_t(text.count)) != nil
+        else { return nil }
+        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    private static func load<T: FixedWidthInteger & BitwiseCopyable>(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> T {
+        bytes.loadUnaligned(fromByteOffset: offset, as: T.self)
+    }
+
+    private static func store<T: FixedWidthInteger & BitwiseCopyable>(_ value: T, in bytes: inout [UInt8], at offset: Int) {
+        bytes.withUnsafeMutableBytes { $0.storeBytes(of: value, toByteOffset: offset, as: T.self) }
+    }
+}

@@ -1,0 +1,146 @@
+package import TermspanBus
+import TermspanSystem
+
+/// Tells which displays an xrdp client is connected to, and from where.
+///
+/// The truth is the kernel's list of sockets: `xrdp_display_N` has an established peer only while a client is there. It is read again
+/// when the socket folder changes (chansrv makes and removes sockets at connect and disconnect) and when a connection's own xrdp
+/// process ends, so that neither a user who kills chansrv nor one who makes sockets can hide a state for longer than that.
+@MainActor
+package final class XrdpMonitor {
+    /// The connections by display; nil while they could not be read.
+    package private(set) var connections: [UInt16: RemoteClient]?
+
+    private let loop: EventLoop
+    private let directories: [String]
+    private let onChange: @MainActor () -> Void
+    private var monitors: [DirectoryMonitor] = []
+    /// Since 0.10 each user has a folder of sockets below the folder, named by the uid.
+    private var userMonitors: [String: DirectoryMonitor] = [:]
+    private var peers: [UInt32: ProcessWatch] = [:]
+    private var settle: EventSource?
+    private var settleCount = 0
+
+    /// Names looked at in a folder: anybody may make some.
+    private static let maximumNames = 16_384
+
+    /// Where xrdp keeps its sockets: Debian's build and upstream's default.
+    package static let socketDirectories = ["/run/xrdp/sockdir", "/tmp/.xrdp"]
+
+    package init(
+        loop: EventLoop, directories: [String] = XrdpMonitor.socketDirectories, onChange: @escaping @MainActor () -> Void
+    ) throws {
+        self.loop = loop
+        self.directories = directories
+        self.onChange = onChange
+        settle = try loop.timer { [unowned self] in settled() }
+        for directory in directories {
+            monitors.append(try DirectoryMonitor(loop: loop, path: directory) { [unowned self] in changed() })
+        }
+        watchUsers()
+        connections = read()
+    }
+
+    private func watchUsers() {
+        var found: [String: DirectoryMonitor] = [:]
+        for directory in directories {
+            for name in (try? namesInFolder(directory, limit: Self.maximumNames)) ?? [] where UInt32(name) != nil {
+                let path = "\(directory)/\(name)"
+                found[path] = userMonitors[path] ?? (try? DirectoryMonitor(loop: loop, path: path) { [unowned self] in changed() })
+            }
+        }
+        userMonitors = found
+    }
+
+    /// Looks again, as when an X server of a display appeared.
+    package func refresh() {
+        changed()
+    }
+
+    /// A connection is established a moment after the folder changed, and no event tells of that moment: look now, and then
+    /// some times more over two seconds.
+    private func changed() {
+        watchUsers()
+        settleCount = 0
+        settled()
+    }
+
+    private func settled() {
+        let found = read()
+        if settleCount < 8 {
+            settle?.arm(after: .milliseconds(8 << settleCount))
+            settleCount += 1
+        }
+        guard found != connections else { return }
+        connections = found
+        onChange()
+    }
+
+    private func read() -> [UInt16: RemoteClient]? {
+        guard let sockets = try? SocketDiagnostics.unixConnections() else { return nil }
+        var displays: [UInt16: UInt32] = [:]
+        for socket in sockets where socket.peer != 0 {
+            guard let display = Self.display(ofSocket: socket.path, in: directories) else { continue }
+            displays[display] = socket.peer
+        }
+        guard !displays.isEmpty else {
+            peers = [:]
+            return [:]
+        }
+        let holders = Self.holders(of: Set(displays.values))
+        let addresses = (try? SocketDiagnostics.tcpPeers()) ?? [:]
+        var result: [UInt16: RemoteClient] = [:]
+        for (display, peer) in displays {
+            // Anybody may make a socket of that name and connect to it; xrdp's own unit is what makes it a client.
+            guard let holder = holders[peer] else { continue }
+            result[display] = RemoteClient(address: holder.sockets.lazy.compactMap { addresses[$0] }.first)
+        }
+        let pids = Set(holders.values.map(\.pid))
+        peers = peers.filter { pids.contains($0.key) && $0.value.isRunning }
+        for pid in pids where peers[pid] == nil {
+            peers[pid] = ProcessWatch(loop: loop, pid: pid) { [unowned self] in changed() }
+        }
+        return result
+    }
+
+    /// The display of a path like `/run/xrdp/sockdir/xrdp_display_10` or, since 0.10, `/run/xrdp/sockdir/1001/xrdp_display_10`.
+    static func display(ofSocket path: String, in directories: [String]) -> UInt16? {
+        guard let directory = directories.first(where: { path.hasPrefix($0 + "/") }) else { return nil }
+        let parts = path.dropFirst(directory.count + 1).split(separator: "/")
+        guard let name = parts.last, parts.count <= 2, name.hasPrefix("xrdp_display_") else { return nil }
+        return UInt16(name.dropFirst("xrdp_display_".count))
+    }
+
+    private struct Holder {
+        var pid: UInt32
+        var sockets: [UInt32]
+    }
+
+    /// The processes of xrdp's own unit that hold the sockets. Their descriptors are read as their user, never as root.
+    private static func holders(of inodes: Set<UInt32>) -> [UInt32: Holder] {
+        var holders: [UInt32: Holder] = [:]
+        for pid in processes(ofUnit: "xrdp.service") {
+            guard let owner = ProcessFacts(pid: pid) else { continue }
+            let sockets = (try? actingAs(uid: owner.uid, gid: owner.gid) { socketInodes(ofProcess: pid) }) ?? []
+            for inode in sockets where inodes.contains(inode) {
+                holders[inode] = Holder(pid: pid, sockets: sockets)
+            }
+        }
+        return holders
+    }
+
+    private static func processes(ofUnit unit: String) -> [UInt32] {
+        let path = "/sys/fs/cgroup/system.slice/\(unit)/cgroup.procs"
+        guard let bytes = try? readFile(path, limit: 1 << 20) else { return [] }
+        return String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { UInt32($0) }
+    }
+
+    private static func socketInodes(ofProcess pid: UInt32) -> [UInt32] {
+        let names = (try? namesInFolder("/proc/\(pid)/fd", limit: 4_096)) ?? []
+        return names.compactMap { name in
+            guard let link = try? readLink("/proc/\(pid)/fd/\(name)") else { return nil }
+            let target = String(decoding: link, as: UTF8.self)
+            return target.hasPrefix("socket:[") ? UInt32(target.dropFirst(8).dropLast()) : nil
+        }
+    }
+}

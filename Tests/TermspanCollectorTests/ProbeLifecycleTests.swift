@@ -1,0 +1,61 @@
+import Testing
+
+@testable import TermspanCollector
+
+@Suite struct ProbeLifecycleTests {
+    static let cookie = [UInt8](0..<16)
+
+    @Test func anAttemptGoesFromTheCookieToReady() {
+        var life = ProbeLifecycle()
+        #expect(life.want() == [.readCookie(attempt: 1)])
+        #expect(life.coverage == .starting)
+        #expect(life.cookieRead(Self.cookie, attempt: 1) == [.startUnit(attempt: 1, cookie: Self.cookie)])
+        #expect(life.ready(attempt: 1) == [.reportStarted])
+        #expect(life.coverage == .measured)
+        #expect(life.want().isEmpty)
+    }
+
+    @Test func failuresLeadToAttemptsWithGrowingDelay() {
+        var life = ProbeLifecycle()
+        _ = life.want()
+        var delays: [Duration] = []
+        for attempt in 1...7 {
+            for case .wait(let delay, attempt) in life.cookieRead(nil, attempt: attempt) { delays.append(delay) }
+            #expect(life.delayPassed(attempt: attempt) == [.readCookie(attempt: attempt + 1)])
+        }
+        #expect(delays == ProbeLifecycle.delays + [.seconds(60), .seconds(60)])
+    }
+
+    @Test func aCrashTearsDownAndReadyForgetsTheFailures() {
+        var life = ProbeLifecycle()
+        for _ in 0..<5 {
+            _ = life.state == .idle ? life.want() : life.delayPassed(attempt: life.attempt)
+            _ = life.cookieRead(Self.cookie, attempt: life.attempt)
+            _ = life.ready(attempt: life.attempt)
+            let actions = life.ended("it crashed", attempt: life.attempt)
+            #expect(actions == [.tearDown, .reportFailed("it crashed"), .wait(.milliseconds(200), attempt: life.attempt)])
+        }
+    }
+
+    @Test func answersOfAnEarlierAttemptAreIgnored() {
+        var life = ProbeLifecycle()
+        _ = life.want()
+        #expect(life.unwant(.untracked).isEmpty)
+        #expect(life.cookieRead(Self.cookie, attempt: 1).isEmpty)
+        #expect(life.want() == [.readCookie(attempt: 3)])
+        #expect(life.ready(attempt: 3).isEmpty)
+        _ = life.cookieRead(Self.cookie, attempt: 3)
+        #expect(life.ended("late", attempt: 1).isEmpty)
+        #expect(life.unwant(.untracked) == [.tearDown])
+        #expect(life.coverage == .untracked)
+    }
+
+    @Test func aQuarantinedProbeIsNotTriedAgain() {
+        var life = ProbeLifecycle()
+        life.adopt()
+        #expect(life.quarantine() == [.tearDown])
+        #expect(life.want().isEmpty)
+        #expect(life.ended("gone", attempt: life.attempt).isEmpty)
+        #expect(life.coverage == .quarantined)
+    }
+}

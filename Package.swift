@@ -106,6 +106,10 @@ let package = Package(
         .executableTarget(
             name: "ring-producer", dependencies: ["TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern"],
             path: "Tests/Helpers/ring-producer", swiftSettings: strict),
+        .target(name: "CBenchmark", path: "Tests/Benchmarks/CBenchmark"),
+        .executableTarget(
+            name: "ring-benchmark", dependencies: ["CBenchmark", "TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern"],
+            path: "Tests/Benchmarks/ring-benchmark", swiftSettings: strict),
         .testTarget(name: "TermspanEventsTests", dependencies: ["TermspanEvents"], swiftSettings: strict),
         .testTarget(name: "TermspanCollectorTests", dependencies: ["TermspanCollector"], swiftSettings: strict),
         .testTarget(name: "TermspanConfigurationTests", dependencies: ["TermspanConfiguration"], swiftSettings: strict),

@@ -1,4 +1,5 @@
 import CTermspanLinux
+import Glibc
 package import TermspanSystem
 
 /// The collector's side of a lane's memory: two sealed files and the doorbell. It maps nothing.
@@ -77,7 +78,7 @@ package struct LaneMemory: ~Copyable, Sendable {
     /// A mapping of it can't be made writable. It can be opened again for writing through /proc only by the files' owner, which is why
     /// a producer must run as another user; where it doesn't (without systemd), this holds against mistakes only.
     package borrowing func controlForProducer() throws(SystemError) -> OwnedDescriptor {
-        try control.reopened(flags: 0 /* O_RDONLY */)
+        try control.reopened(flags: O_RDONLY)
     }
 
     /// Refuses every further writable mapping, write and hole punch of `events`; the producer's mapping goes on.

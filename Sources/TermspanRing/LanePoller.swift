@@ -128,8 +128,7 @@ package final class PollerWaker: Sendable {
         let place = Int(key.index)
         cool(place)
         // Before the descriptor is closed: others have the same open file, so it would stay in the set. It is missing only after a violation.
-        let descriptor = unsafe readers[place].doorbell.raw
-        do { try epoll.remove(descriptor) } catch {}
+        stopWaiting(for: place)
         unsafe entries[place].isOccupied = false
         freeIndices.append(key.index)
         return unsafe (readers + place).move()
@@ -216,8 +215,7 @@ package final class PollerWaker: Sendable {
                 total += count
                 next += 1
             } catch {
-                let descriptor = unsafe readers[place].doorbell.raw
-                do { try epoll.remove(descriptor) } catch {}
+                stopWaiting(for: place)
                 cool(at: next)
                 violated(key, error)
             }
@@ -240,6 +238,13 @@ package final class PollerWaker: Sendable {
             }
         }
         return hotCount > 0
+    }
+
+    /// Takes a lane's doorbell out of the set, if it is in it. Never inlined: errors are reference counted, and a round is not.
+    @inline(never)
+    private mutating func stopWaiting(for place: Int) {
+        let descriptor = unsafe readers[place].doorbell.raw
+        do { try epoll.remove(descriptor) } catch {}
     }
 
     private func holds(_ key: LaneKey) -> Bool {

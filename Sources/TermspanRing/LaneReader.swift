@@ -29,6 +29,10 @@ package import TermspanSystem
     private var lastAttempted: UInt64
     /// `attempted` as it was read last.
     private var seenAttempted: UInt64
+    /// Events that were read since.
+    private var unchecked: UInt64 = 0
+    /// How often nothing was found since.
+    private var emptyDrains: UInt64 = 0
     private var lastTime: UInt64
     private var epoch: UInt32
     /// Which of the two marks belongs to the head.
@@ -173,12 +177,6 @@ package import TermspanSystem
 
             let attemptedAt = unsafe scratch[2]
             guard attemptedAt > lastAttempted else { throw quarantine(.attemptedAt) }
-            // The counter's cache line is the producer's: it is read only when what is known doesn't suffice.
-            if attemptedAt > seenAttempted {
-                let attempted = loadAttempted()
-                guard attempted >= attemptedAt else { throw quarantine(.attempted) }
-                seenAttempted = attempted
-            }
             var time = unsafe scratch[1]
             if time > now {
                 now = termspan_boot_nanoseconds()
@@ -192,6 +190,7 @@ package import TermspanSystem
             position &+= UInt64(slots)
             left -= slots
             delivered &+= 1
+            unchecked &+= 1
             count += 1
             if attemptedAt > durable {
                 let payload = unsafe UnsafeRawBufferPointer(start: scratch + 3, count: length)
@@ -201,6 +200,9 @@ package import TermspanSystem
                         payload: payload))
             }
         }
+        // While other lanes keep the thread busy, a lane that fell silent is not armed, so that is looked at as well.
+        if count == 0 && unchecked > 0 { emptyDrains &+= 1 } else { emptyDrains = 0 }
+        if unchecked >= Self.checkInterval || emptyDrains >= Self.emptyInterval { try checkAttempted() }
         return count
     }
 
@@ -219,12 +221,34 @@ package import TermspanSystem
         return violation
     }
 
+    /// After how many events the count of attempts is looked at.
+    ///
+    /// Not at each event: the count is in a cache line that the producer writes at each event, so reading it as often nearly doubles the time
+    /// that an event takes on its way. It is looked at before the thread sleeps and at the end as well. Nothing is won by a false count
+    /// meanwhile: a producer that wants to claim losses can count attempts that it never made.
+    private static var checkInterval: UInt64 { 64 }
+    /// After how many looks that found nothing.
+    private static var emptyInterval: UInt64 { 1024 }
+
+    /// Checks that the count of attempts covers what was read and did not go back.
+    private mutating func checkAttempted() throws(LaneViolation) {
+        let attempted = loadAttempted()
+        guard attempted >= seenAttempted, attempted >= lastAttempted else { throw quarantine(.attempted) }
+        seenAttempted = attempted
+        unchecked = 0
+        emptyDrains = 0
+    }
+
     // MARK: Sleeping
 
     /// Asks the producer to ring at its next event, then looks again.
     ///
-    /// - Returns: Whether something is there: then don't sleep.
+    /// - Returns: Whether `drain` should be called: something is there, or a violation was found. Then don't sleep.
     package mutating func arm() -> Bool {
+        guard violation == nil else { return false }
+        if unchecked > 0 {
+            do throws(LaneViolation) { try checkAttempted() } catch { return true }
+        }
         epoch &+= 1
         // 0 means 'don't ring'.
         if epoch == 0 { epoch = 1 }
@@ -298,7 +322,7 @@ package import TermspanSystem
 
     /// The attempts of which the producer tells, never less than what was read.
     package var attempted: UInt64 {
-        max(loadAttempted(), seenAttempted)
+        max(loadAttempted(), seenAttempted, lastAttempted)
     }
 
     /// Attempts after the last event read: events not read yet, in flight or lost.
@@ -316,11 +340,10 @@ package import TermspanSystem
     /// - Throws: The count of attempts is behind what was read.
     package mutating func finish() throws(LaneViolation) -> LaneTotals {
         if let violation { throw violation }
-        let attempted = loadAttempted()
-        guard attempted >= seenAttempted else { throw quarantine(.attempted) }
-        seenAttempted = attempted
+        try checkAttempted()
         return LaneTotals(
-            attempted: attempted, delivered: delivered, lost: attempted - delivered, lostAfterLast: attempted - lastAttempted)
+            attempted: seenAttempted, delivered: delivered, lost: seenAttempted - delivered,
+            lostAfterLast: seenAttempted - lastAttempted)
     }
 
     @inline(__always)

@@ -115,14 +115,16 @@ let package = Package(
         .testTarget(name: "TermspanConfigurationTests", dependencies: ["TermspanConfiguration"], swiftSettings: strict),
         .testTarget(
             name: "TermspanAccountingTests", dependencies: ["TermspanAccounting", "TermspanCore", "TermspanEvents"], swiftSettings: strict),
-        .testTarget(name: "TermspanControlTests", dependencies: ["TermspanControl"], swiftSettings: strict),
+        .testTarget(
+            name: "TermspanControlTests", dependencies: ["TermspanCore", "TermspanSystem", "TermspanControl"], swiftSettings: strict),
         .testTarget(
             name: "TermspanX11Tests",
             dependencies: [
                 "CXCB", "TermspanX11", "TermspanControl", "TermspanCore", "TermspanEvents", "TermspanRing", "TermspanSystem",
-                "termspan-probe",
+                "termspan-probe", "confined",
             ],
-            swiftSettings: strict),
+            exclude: ["allowed-requests.txt"], swiftSettings: strict),
+        .executableTarget(name: "confined", dependencies: ["CTermspanProbe"], path: "Tests/Helpers/confined"),
         .testTarget(
             name: "TermspanStoreTests",
             dependencies: [

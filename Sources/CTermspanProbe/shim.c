@@ -2,6 +2,7 @@
 #include "CTermspanProbe.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -130,4 +131,17 @@ void termspan_probe_guard_end(void) {
 void termspan_probe_ignore_broken_pipes(void) {
     struct sigaction action = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &action, NULL);
+}
+
+int termspan_probe_mute(void) {
+    int copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (copy >= 0) close(STDERR_FILENO);
+    return copy;
+}
+
+void termspan_probe_unmute(int copy) {
+    if (copy < 0) return;
+    // The lowest free descriptor from 2 on is 2: nothing is opened while it is closed.
+    fcntl(copy, F_DUPFD, STDERR_FILENO);
+    close(copy);
 }

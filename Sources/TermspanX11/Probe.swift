@@ -119,10 +119,10 @@ struct Probe: ~Copyable {
         case (.property(atoms.supportingCheck), _), (.property(atoms.supported), _):
             news.manager = true
         case (.windowAdded(let window, parent: session.x.root), .inputFocus):
-            news.added.append(window)
+            if news.added.count < WindowWatch.windowLimit { news.added.append(window) }
             news.focus = true
         case (.windowRemoved(let window), .inputFocus):
-            news.removed.append(window)
+            if news.removed.count < WindowWatch.windowLimit { news.removed.append(window) }
             news.focus = true
         case (.other(code: alarmEvent, let bytes), _) where bytes.load(UInt32.self, at: 4) == alarm:
             news.alarmIdle = max(bytes.loadSync64(at: 8) ?? 0, 0)

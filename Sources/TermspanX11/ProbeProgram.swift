@@ -71,7 +71,11 @@ package enum ProbeProgram {
             termspan_probe_guard_begin(
                 Int32(answerLimit), collector.raw, told[0], told[1], ProbeEnd.failed(late).exitStatus) == 0
         else { throw .failed(.confinement) }
-        defer { termspan_probe_guard_end() }
+        let errors = termspan_probe_mute()
+        defer {
+            termspan_probe_unmute(errors)
+            termspan_probe_guard_end()
+        }
         return try XConnection(socket: socket.release(), cookie: cookie)
     }
 }

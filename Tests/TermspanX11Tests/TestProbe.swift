@@ -48,18 +48,21 @@ final class TestProbe {
         self.arena = arena
     }
 
-    /// The program beside the tests.
+    /// The probe's program.
     static var path: String {
-        get throws {
-            // The test bundle lies beside it; `swift test` names that to a helper of the toolchain, which loads it.
-            let places = CommandLine.arguments + [String(decoding: try readLink("/proc/self/exe"), as: UTF8.self)]
-            for place in places {
-                guard let end = place.lastIndex(of: "/") else { continue }
-                let candidate = "\(place[..<end])/termspan-probe"
-                if access(candidate, X_OK) == 0 { return candidate }
-            }
-            throw SystemError(code: ENOENT, operation: "find", subject: "termspan-probe")
+        get throws { try path(of: "termspan-probe") }
+    }
+
+    /// A program that was built beside the tests.
+    static func path(of program: String) throws -> String {
+        // The test bundle lies there too; `swift test` names that to a helper of the toolchain, which loads it.
+        let places = CommandLine.arguments + [String(decoding: try readLink("/proc/self/exe"), as: UTF8.self)]
+        for place in places {
+            guard let end = place.lastIndex(of: "/") else { continue }
+            let candidate = "\(place[..<end])/\(program)"
+            if access(candidate, X_OK) == 0 { return candidate }
         }
+        throw SystemError(code: ENOENT, operation: "find", subject: program)
     }
 
     func tell(_ message: ControlMessage) throws { try control.send(message) }

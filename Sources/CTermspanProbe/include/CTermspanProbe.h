@@ -25,3 +25,9 @@ void termspan_probe_guard_end(void);
 
 /// Ignores SIGPIPE: libxcb writes without MSG_NOSIGNAL, and an X server may be gone at any moment.
 void termspan_probe_ignore_broken_pipes(void);
+
+/// Closes standard error and returns a copy, or -1: libxcb prints what a server says when it refuses, and that is the user's text.
+int termspan_probe_mute(void);
+
+/// Opens standard error again from the copy, and closes that.
+void termspan_probe_unmute(int copy);

@@ -1,0 +1,210 @@
+"""Termspan as installed in a lab: what the tests of the product share.
+
+    from lablib.product import ProductTestCase
+
+    class Something(ProductTestCase):
+        users = 2
+        tracked = ["user1"]
+        settings = {"burst-gap": "2s"}
+
+        def test_it(self):
+            self.lab.login("user1")
+            self.product.wait_measured("user1")
+            self.assertEqual(self.product.session("user1")["id"], 1)
+
+TERMSPAN_DEB names the package; without it these cases are skipped. It is installed once in a run, and in a lab
+that runs on from before only if it is another one than that lab has. Each class begins with an empty store and
+with session IDs from 1, as a freshly booted server does.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import unittest
+from datetime import datetime
+from pathlib import Path
+
+from .host import LabError, describe_failure, wait_until
+from .testing import LabTestCase
+
+FRAGMENT = "etc/termspan/termspan.yaml.d/50-lab.yaml"
+MARKER = "var/lib/termspan-lab-installed"
+CATEGORIES = ("active", "passive", "inactive", "locked", "disconnected", "paused", "suspended", "unknown")
+
+
+class Product:
+    """Termspan in one lab. Its listings are those of the command with --format json, as dictionaries."""
+
+    def __init__(self, lab):
+        self.lab = lab
+
+    # Installation
+
+    def install(self, package):
+        """Installs the package unless it is there; one that was built anew under the same version is another one."""
+        package = Path(package).resolve()
+        stat = package.stat()
+        stamp = f"{package} {stat.st_mtime_ns} {stat.st_size}\n"
+        marker = self.lab.root / MARKER
+        if not marker.exists() or marker.read_text() != stamp:
+            self.lab.install(package)
+            marker.write_text(stamp)
+
+    def reset(self, settings=None):
+        """Starts the collector with an empty store, nobody tracked, IDs from 1 and these settings alone; no session may be there."""
+        fragment = self.lab.root / FRAGMENT
+        text = "".join(f"{key}: {value}\n" for key, value in (settings or {}).items())
+        self.lab.enter(["systemctl", "stop", "termspand.service", "termspan-reportd.service"])
+        self.lab.enter(["sh", "-c", "rm -rf /var/lib/termspan/* /run/termspan/*"])
+        fragment.parent.mkdir(parents=True, exist_ok=True)
+        if text:
+            fragment.write_text(text)
+        else:
+            fragment.unlink(missing_ok=True)
+        self.lab.enter(["systemd-tmpfiles", "--create", "termspan.conf"], check=False)
+        self.lab.enter(["systemctl", "start", "termspand.service"])
+
+    # The command
+
+    def command(self, *arguments, user=None, check=True, timeout=60, **options):
+        """Runs `termspan` inside, as root or as `user`, and returns it as completed."""
+        return self.lab.enter(["termspan", *arguments], user=user, check=check, timeout=timeout, **options)
+
+    def listing(self, *arguments, user=None):
+        """What a listing of the command says with --format json."""
+        done = self.command(*arguments, "--format", "json", user=user)
+        try:
+            return json.loads(done.stdout)
+        except json.JSONDecodeError as error:
+            raise LabError(f"no JSON ({error}) by {' '.join(arguments)}: {done.stdout[:500]!r}") from None
+
+    def query_sessions(self, user=None):
+        return self.listing("query", "session", user=user)
+
+    def session(self, user):
+        """The row of the one session of a user, or None."""
+        rows = [row for row in self.query_sessions() if row["user"] == user]
+        if len(rows) > 1:
+            raise LabError(f"{user} has {len(rows)} sessions: {rows}")
+        return rows[0] if rows else None
+
+    def spans(self, user=None, *, open=False, session=None):
+        """A user's spans by their start, or everybody's; `open` includes what lasts still."""
+        return sorted(self.listing("spans", *self._whose(user, session), *(["--open"] if open else [])), key=lambda span: span["start"])
+
+    def summary(self, user=None, *, session=None):
+        """The categories of each session of a user, or of everybody's."""
+        return self.listing("summary", *self._whose(user, session))
+
+    @staticmethod
+    def _whose(user, session):
+        return (["--user", user] if user else ["--all"]) + (["--session", str(session)] if session else [])
+
+    def status(self):
+        return self.listing("status")
+
+    def policy(self):
+        return self.listing("policy", "show")
+
+    def log(self, *, user=None, event=None, session=None):
+        """The records of the journal, oldest first, as `termspan log` tells them; what was logged before this call is there."""
+        self.lab.enter(["journalctl", "--sync"])
+        arguments = []
+        for option, value in (("--user", user), ("--event", event), ("--session", session)):
+            if value is not None:
+                arguments += [option, str(value)]
+        return [json.loads(line) for line in self.command("log", *arguments, "--format", "json").stdout.splitlines()]
+
+    def track(self, *users, reason="a test"):
+        if users:
+            self.command("track", *users, "--reason", reason)
+
+    def untrack(self, *users, reason="a test"):
+        if users:
+            self.command("untrack", *users, "--reason", reason)
+
+    def wait_measured(self, *users, timeout=20):
+        """Waits till the sessions of these users are measured and returns their rows."""
+        def measured():
+            rows = {row["user"]: row for row in self.query_sessions()}
+            return all(rows.get(user, {}).get("coverage") == "measured" for user in users) and [rows[user] for user in users]
+        return wait_until(f"the sessions of {', '.join(users)} to be measured", measured, timeout, progress=self.report)
+
+    # Processes
+
+    def collector(self):
+        """The pid of the running collector inside, or None."""
+        return self.main_pid("termspand.service")
+
+    def main_pid(self, unit):
+        return int(self.lab.enter(["systemctl", "show", "--property", "MainPID", "--value", unit]).stdout) or None
+
+    def probes(self):
+        """The units of the running probes, each with its pid inside."""
+        lines = self.lab.enter(["systemctl", "list-units", "--plain", "--no-legend", "--state=active", "termspan-probe-*.service"]).stdout.splitlines()
+        units = [line.split()[0] for line in lines if line.strip()]
+        return {unit: pid for unit in units if (pid := self.main_pid(unit))}
+
+    def kill(self, pid, signal="KILL"):
+        """Sends a signal to a process by its pid inside."""
+        self.lab.enter(["kill", f"-{signal}", pid])
+
+    def wait_ready(self, *, other_than=None, timeout=20):
+        """Waits till the collector answers, as another process than `other_than`, and returns its pid."""
+        def ready():
+            pid = self.collector()
+            return pid and pid != other_than and self.command("query", "session", check=False).returncode == 0 and pid
+        return wait_until("the collector to answer", ready, timeout, progress=self.report)
+
+    def report(self):
+        """What one wants to see where a test has failed: the state and the end of the log."""
+        parts = [self.command("query", "session", check=False), self.command("status", check=False),
+                 self.lab.enter(["journalctl", "--no-pager", "--boot", "--lines", "40", "--unit", "termspan*"], check=False)]
+        return "\n".join((done.stdout + done.stderr).strip() for done in parts)
+
+
+def moment(text):
+    """A time of a listing in seconds since 1970, or None."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() if text else None
+
+
+def application(span):
+    """What a span is of: the name of the executable's file, else the class of the window."""
+    return (span["executable"] or "").rsplit("/", 1)[-1] or span["class"]
+
+
+def percentile(values, share):
+    """The value that this share of the values doesn't exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def figure(what, values, unit="ms"):
+    """Prints p50, p99 and the greatest of measured values where the log of the tests has them."""
+    text = f"p50 {percentile(values, 0.5):.1f}, p99 {percentile(values, 0.99):.1f}, max {max(values):.1f} {unit} (n={len(values)})" if values else "none"
+    print(f"figure: {what}: {text}", file=sys.stderr, flush=True)
+
+
+class ProductTestCase(LabTestCase):
+    """A case on the shared lab with the product in it, an empty store, and `tracked` users tracked."""
+
+    tracked = []
+    settings = {}
+
+    @classmethod
+    def setUpClass(cls):
+        package = os.environ.get("TERMSPAN_DEB")
+        if not package:
+            raise unittest.SkipTest("TERMSPAN_DEB names no package")
+        super().setUpClass()
+        # Sessions that another case left would keep their numbers.
+        for record in cls.lab.logins():
+            if record.get("user"):
+                cls.lab.end(record["user"])
+        cls.product = Product(cls.lab)
+        cls.product.install(package)
+        cls.product.reset(cls.settings)
+        cls.product.wait_ready()
+        cls.product.track(*cls.tracked)

@@ -122,7 +122,7 @@ package final class Collector {
         supervisor = ProbeSupervisor(
             loop: loop, connection: connection, aggregator: aggregator, configuration: configuration,
             recordsChanged: { [unowned self] in saveSoon() }, report: { [unowned self] in probeReported($0) })
-        monitor = try SessionMonitor(loop: loop, connection: connection) { [unowned self] in observe() }
+        monitor = try SessionMonitor(loop: loop, connection: connection, inbox: inbox) { [unowned self] in observe() }
         adopt(state.probes, open: open)
         observe()
         // What has not changed since an earlier life is looked at as well.

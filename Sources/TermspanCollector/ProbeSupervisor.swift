@@ -20,6 +20,8 @@ package final class ProbeSupervisor {
         var session: Session
         var life = ProbeLifecycle()
         var channel: ChannelOwner?
+        /// The lane's memory until the probe has mapped it.
+        var lane: LaneOwner?
         var channelSource: EventSource?
         var timer: EventSource?
         var record: RuntimeState.ProbeRecord?
@@ -34,6 +36,12 @@ package final class ProbeSupervisor {
     private final class ChannelOwner {
         let channel: ControlChannel
         init(_ channel: consuming ControlChannel) { self.channel = channel }
+    }
+
+    /// Likewise a lane.
+    private final class LaneOwner {
+        let memory: LaneMemory
+        init(_ memory: consuming LaneMemory) { self.memory = memory }
     }
 
     private let loop: EventLoop
@@ -208,6 +216,7 @@ package final class ProbeSupervisor {
             }
         }
         try aggregator.attach(lane, to: probe.session.uuid)
+        probe.lane = LaneOwner(lane)
         recordsChanged()
         probe.timer = try loop.after(configuration.probeReadyTimeout) { [weak self, weak probe] in
             guard let self, let probe, probe.life.state == .starting else { return }
@@ -232,6 +241,11 @@ package final class ProbeSupervisor {
             case .nothing: return
             case .closed: perform(probe.life.ended("it ended", attempt: attempt), on: probe)
             case .message(.ready(let features), _):
+                // Both sides have mapped it: from here on nobody else can, for writing.
+                do { try probe.lane?.memory.sealEvents() } catch {
+                    return perform(probe.life.ended("its lane could not be sealed: \(error)", attempt: attempt), on: probe)
+                }
+                probe.lane = nil
                 probe.features = features
                 probe.record?.features = features.rawValue
                 perform(probe.life.ready(attempt: attempt), on: probe)
@@ -252,6 +266,7 @@ package final class ProbeSupervisor {
         probe.channelSource?.cancel()
         probe.channelSource = nil
         probe.channel = nil
+        probe.lane = nil
         probe.timer = nil
         if let record = probe.record { units.stop(record.unit) }
         aggregator.detach(probe.session.uuid, at: .now())

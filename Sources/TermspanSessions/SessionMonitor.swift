@@ -13,7 +13,7 @@ package final class SessionMonitor {
     private var isNoticed = false
 
     /// Starts all monitors, waiting for what each knows at first. `onChange` is called from the loop.
-    package init(loop: EventLoop, connection: BusConnection, onChange: @escaping @MainActor () -> Void) throws {
+    package init(loop: EventLoop, connection: BusConnection, inbox: MainInbox, onChange: @escaping @MainActor () -> Void) throws {
         self.loop = loop
         self.onChange = onChange
         logind = try LogindMonitor(loop: loop, connection: connection) { [unowned self] in notice() }
@@ -21,7 +21,7 @@ package final class SessionMonitor {
             xrdp?.refresh()
             notice()
         }
-        xrdp = try XrdpMonitor(loop: loop) { [unowned self] in notice() }
+        xrdp = try XrdpMonitor(loop: loop, inbox: inbox) { [unowned self] in notice() }
     }
 
     /// What is known now.

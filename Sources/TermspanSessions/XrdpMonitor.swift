@@ -1,3 +1,4 @@
+import Glibc
 package import TermspanBus
 import TermspanSystem
 
@@ -18,6 +19,9 @@ package final class XrdpMonitor {
     /// Since 0.10 each user has a folder of sockets below the folder, named by the uid.
     private var userMonitors: [String: DirectoryMonitor] = [:]
     private var peers: [UInt32: ProcessWatch] = [:]
+    /// What the clients call themselves, by the process that serves them.
+    private var names: [UInt32: String] = [:]
+    private let inbox: MainInbox
     private var settle: EventSource?
     private var settleCount = 0
 
@@ -28,8 +32,10 @@ package final class XrdpMonitor {
     package static let socketDirectories = ["/run/xrdp/sockdir", "/tmp/.xrdp"]
 
     package init(
-        loop: EventLoop, directories: [String] = XrdpMonitor.socketDirectories, onChange: @escaping @MainActor () -> Void
+        loop: EventLoop, inbox: MainInbox, directories: [String] = XrdpMonitor.socketDirectories,
+        onChange: @escaping @MainActor () -> Void
     ) throws {
+        self.inbox = inbox
         self.loop = loop
         self.directories = directories
         self.onChange = onChange
@@ -93,18 +99,38 @@ package final class XrdpMonitor {
         for (display, peer) in displays {
             // Anybody may make a socket of that name and connect to it; xrdp's own unit is what makes it a client.
             guard let holder = holders[peer] else { continue }
-            result[display] = RemoteClient(address: holder.sockets.lazy.compactMap { addresses[$0] }.first)
+            result[display] = RemoteClient(address: holder.sockets.lazy.compactMap { addresses[$0] }.first, name: names[holder.pid])
         }
         let pids = Set(holders.values.map(\.pid))
         peers = peers.filter { pids.contains($0.key) && $0.value.isRunning }
         for pid in pids where peers[pid] == nil {
             peers[pid] = ProcessWatch(loop: loop, pid: pid) { [unowned self] in changed() }
+            readName(of: pid)
         }
+        names = names.filter { pids.contains($0.key) }
         return result
     }
 
+    /// Has the client's name looked up beside the loop, since the journal takes its time; twice, since xrdp's record may come late.
+    private func readName(of pid: UInt32) {
+        let inbox = inbox
+        _ = try? Thread(name: "client-name") { [weak self] in
+            var name = XrdpClientName.read(pid: pid)
+            if name == nil {
+                sleep(1)
+                name = XrdpClientName.read(pid: pid)
+            }
+            guard let name else { return }
+            inbox.post { [weak self] in
+                guard let self, peers[pid]?.isRunning == true else { return }
+                names[pid] = name
+                changed()
+            }
+        }
+    }
+
     /// The display of a path like `/run/xrdp/sockdir/xrdp_display_10` or, since 0.10, `/run/xrdp/sockdir/1001/xrdp_display_10`.
-    static func display(ofSocket path: String, in directories: [String]) -> UInt16? {
+    nonisolated static func display(ofSocket path: String, in directories: [String]) -> UInt16? {
         guard let directory = directories.first(where: { path.hasPrefix($0 + "/") }) else { return nil }
         let parts = path.dropFirst(directory.count + 1).split(separator: "/")
         guard let name = parts.last, parts.count <= 2, name.hasPrefix("xrdp_display_") else { return nil }

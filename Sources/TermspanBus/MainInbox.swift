@@ -1,5 +1,4 @@
 import Synchronization
-package import TermspanBus
 import TermspanSystem
 
 /// Brings work from other threads to the loop's thread.

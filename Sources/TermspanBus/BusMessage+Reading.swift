@@ -99,17 +99,27 @@ extension BusMessage {
     /// Reads `a{sv}` with the variants unwrapped; of equal keys the last one.
     package func readProperties() throws(BusError) -> [String: BusValue] {
         var values: [String: BusValue] = [:]
+        try readProperties { key, value in values[key] = value }
+        return values
+    }
+
+    /// Reads `a{sv}` entry by entry with the variants unwrapped, without a dictionary, which costs as much as the reading.
+    package func readProperties(_ body: @MainActor (_ key: String, _ value: BusValue) -> Void) throws(BusError) {
         var budget = valueLimit
         try enter("a", "{sv}")
         while !atEnd {
             try enter("e", "sv")
             let key = try read(String.self)
-            let value = try readValue(depth: 1, budget: &budget)
-            if case .variant(let content) = value { values[key] = content }
+            budget -= 1
+            var type: CChar = 0
+            var content: UnsafePointer<CChar>?
+            try check(sd_bus_message_peek_type(pointer, &type, &content), "reading a property")
+            try enter("v", content)
+            body(key, try readValue(depth: 1, budget: &budget))
+            try exit()
             try exit()
         }
         try exit()
-        return values
     }
 
     /// Reads `aa{sv}`.
@@ -152,20 +162,19 @@ extension BusMessage {
         case "g": return .signature(try readSignature())
         case "h": return .unixFD(try readUnixFD())
         case "v":
-            let contents = content.map { String(cString: $0) } ?? ""
-            try enter("v", contents)
+            try enter("v", content)
             let value = try readValue(depth: depth + 1, budget: &budget)
             try exit()
             return .variant(value)
         case "r":
-            try enter("r", content.map { String(cString: $0) } ?? "")
+            try enter("r", content)
             var members: [BusValue] = []
             while !atEnd { members.append(try readValue(depth: depth + 1, budget: &budget)) }
             try exit()
             return .structure(members)
         case "a":
             let element = content.map { String(cString: $0) } ?? ""
-            try enter("a", element)
+            try enter("a", content)
             if element.utf8.first == UInt8(ascii: "{") {
                 let pair = element.dropFirst().dropLast()
                 var entries: [BusValue.Entry] = []
@@ -187,10 +196,12 @@ extension BusMessage {
         }
     }
 
-    private func enter(_ type: Unicode.Scalar, _ contents: String) throws(BusError) {
+    /// `contents` is a Swift string of ours, or what libsystemd said is there.
+    private func enter(_ type: Unicode.Scalar, _ contents: UnsafePointer<CChar>?) throws(BusError) {
         let result = sd_bus_message_enter_container(pointer, CChar(truncatingIfNeeded: type.value), contents)
-        if result == 0 { throw .invalidArguments("The message ends where '\(contents)' should be.") }
-        try check(result, "entering '\(contents)'")
+        func text() -> String { contents.map { String(cString: $0) } ?? "" }
+        if result == 0 { throw .invalidArguments("The message ends where '\(text())' should be.") }
+        if result < 0 { throw BusError(code: result, operation: "entering '\(text())'") }
     }
 
     private func exit() throws(BusError) {

@@ -19,6 +19,28 @@ package enum CollectorProgram {
         }
     }
 
+    /// Reads the configuration and nothing else, for `termspan doctor`: 0 if it is valid, else 1 and why on standard error.
+    package static func checkConfiguration() -> Int32 {
+        do throws(ConfigurationError) {
+            _ = try Configuration.load()
+            return 0
+        } catch {
+            complain(error.description)
+            return 1
+        }
+    }
+
+    /// Says which arguments there are, and returns the exit code for wrong ones.
+    package static func usage() -> Int32 {
+        complain("usage: termspand [--check-configuration]")
+        return 2
+    }
+
+    private static func complain(_ text: String) {
+        let line = Array((text + "\n").utf8)
+        _ = line.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
+
     private static func serve() throws -> Int32 {
         let configuration: Configuration
         do {

@@ -1,4 +1,8 @@
 import Glibc
 import TermspanCollector
 
-exit(CollectorProgram.run())
+switch Array(CommandLine.arguments.dropFirst()) {
+case []: exit(CollectorProgram.run())
+case ["--check-configuration"]: exit(CollectorProgram.checkConfiguration())
+default: exit(CollectorProgram.usage())
+}

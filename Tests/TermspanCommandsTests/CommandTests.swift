@@ -125,7 +125,7 @@ import Testing
         #expect(try server.run("policy", "show").output.hasPrefix("New users: untracked\n\nUSER "))
         #expect(
             try server.run("policy", "show", "--format", "json").output.hasPrefix(
-                "{\"new_users\":\"untracked\",\"users\":[{\"name\":\"user1\""))
+                "{\"new_users\":\"untracked\",\"responsible\":null,\"users\":[{\"name\":\"user1\""))
         #expect(try server.run("policy", "set", "new-users", "tracked").code == 0)
         #expect(try server.run("track", "user1", "--reason", "billing").output == "user1 is now tracked.\n")
         #expect(try server.run("untrack", "user1").output == "user1 is now untracked.\n")

@@ -5,7 +5,7 @@ import TermspanBus
 struct Spans: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            abstract: "List which application had the focus, from when to when, and how much of it was active.",
+            commandName: "spans", abstract: "List which application had the focus, from when to when, and how much of it was active.",
             discussion: """
                 Active: the last input was less than the idle threshold ago. Passive: longer, up to the passive limit. Inactive: beyond.
                 Spans that last still have no end; --open includes them.

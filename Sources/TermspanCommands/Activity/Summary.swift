@@ -4,7 +4,7 @@ import ArgumentParser
 struct Summary: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            abstract: "Add up each session's time by category.",
+            commandName: "summary", abstract: "Add up each session's time by category.",
             discussion: "The categories add up to the session's time exactly; Docs/accounting.md defines them.")
     }
 

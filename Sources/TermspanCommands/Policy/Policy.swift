@@ -5,7 +5,7 @@ import TermspanBus
 struct Policy: ParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            abstract: "Show and set whose activity is recorded.", subcommands: [PolicyShow.self, PolicySet.self])
+            commandName: "policy", abstract: "Show and set whose activity is recorded.", subcommands: [PolicyShow.self, PolicySet.self])
     }
 }
 

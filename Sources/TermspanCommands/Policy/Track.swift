@@ -5,7 +5,7 @@ import TermspanBus
 struct Track: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            abstract: "Begin to record the activity of users.",
+            commandName: "track", abstract: "Begin to record the activity of users.",
             discussion: "They can see that they are tracked, and what is held about them. It needs the right org.termspan1.manage-tracking."
         )
     }
@@ -23,7 +23,7 @@ struct Track: MainCommand {
 struct Untrack: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            abstract: "End the recording of users' activity at once.",
+            commandName: "untrack", abstract: "End the recording of users' activity at once.",
             discussion: "What was recorded stays. It needs the right org.termspan1.manage-tracking.")
     }
 

@@ -25,10 +25,13 @@ package struct TrackingPolicy: Hashable, Sendable {
     }
 
     package var newUsers: String
+    /// Who answers for what is collected, as the configuration says.
+    package var responsible: String
     package var users: [User]
 
     package init(_ values: [String: BusValue]) {
         newUsers = values["new-users"]?.string ?? ""
+        responsible = values["responsible"]?.string ?? ""
         users = (values["users"]?.elements ?? []).compactMap { row in
             guard let row = row.properties else { return nil }
             return User(
@@ -39,11 +42,14 @@ package struct TrackingPolicy: Hashable, Sendable {
     }
 
     package var json: JSONValue {
-        .object([.init("new_users", .string(newUsers)), .init("users", .array(users.map(\.json)))])
+        .object([
+            .init("new_users", .string(newUsers)), .init("responsible", responsible.isEmpty ? .null : .string(responsible)),
+            .init("users", .array(users.map(\.json))),
+        ])
     }
 
     package var lines: [String] {
-        var lines = ["New users: " + Printable.text(newUsers)]
+        var lines = Properties.lines([("New users", newUsers)] + (responsible.isEmpty ? [] : [("Responsible", responsible)]))
         if !users.isEmpty {
             var table = Table([
                 .init("USER", width: 20), .init("TRACKED", width: 7), .init("LEVEL", width: 7), .init("SINCE", width: 25),

@@ -4,7 +4,7 @@ import ArgumentParser
 struct Query: ParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            abstract: "List sessions, users or processes, as the Windows commands of these names do.",
+            commandName: "query", abstract: "List sessions, users or processes, as the Windows commands of these names do.",
             subcommands: [QuerySession.self, QueryUser.self, QueryProcess.self], defaultSubcommand: nil)
     }
 }

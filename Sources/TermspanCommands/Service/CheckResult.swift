@@ -48,6 +48,12 @@ package struct CheckResult: Hashable, Sendable {
             CheckResult(
                 "Lanes", number("quarantined") == 0 ? .ok : .warn, "\(number("lanes")) in use, \(number("quarantined")) quarantined",
                 remedy: "A probe wrote what it must not: see `termspan log --event lane-quarantined`."))
+        if !status.storeProblem.isEmpty {
+            results.append(
+                CheckResult(
+                    "Writing", .fail, status.storeProblem, remedy: "Is the disk full? df /var/lib/termspan; journalctl -u termspand.service"
+                ))
+        }
         let isLate = number("pending") > 0 && (secondsSinceCommit ?? 0) > 60
         results.append(
             CheckResult(

@@ -4,7 +4,7 @@ import ArgumentParser
 struct Doctor: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            abstract: "Check the installation and say what to mend.",
+            commandName: "doctor", abstract: "Check the installation and say what to mend.",
             discussion: "Each line begins with ok, warn or FAIL. The exit code is 1 if anything failed.")
     }
 

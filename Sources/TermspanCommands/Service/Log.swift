@@ -6,7 +6,7 @@ package import TermspanJournal
 struct Log: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            abstract: "Show the journal's records of sessions, users and the collector.",
+            commandName: "log", abstract: "Show the journal's records of sessions, users and the collector.",
             discussion: "Only records that the collector itself wrote are shown; anybody could write others that look alike.")
     }
 

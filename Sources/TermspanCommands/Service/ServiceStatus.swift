@@ -14,6 +14,8 @@ package struct ServiceStatus: Hashable, Sendable {
     package var started: WallInstant?
     package var bootID: String
     package var lastCommit: WallInstant?
+    /// Why nothing can be written just now; blank where it can.
+    package var storeProblem: String
     /// Plain numbers by their name on the bus, such as `events-lost`.
     package var numbers: [String: UInt64]
     /// Microseconds by name, such as `commit-p99`.
@@ -32,6 +34,7 @@ package struct ServiceStatus: Hashable, Sendable {
         started = values["started"]?.unsigned.flatMap { WallInstant(microseconds: $0) }
         bootID = values["boot-id"]?.string ?? ""
         lastCommit = values["last-commit"]?.unsigned.flatMap { WallInstant(microseconds: $0) }
+        storeProblem = values["store-problem"]?.string ?? ""
         numbers = [:]
         for key in Self.numberKeys { numbers[key] = values[key]?.unsigned }
         latency = (values["latency"]?.properties ?? [:]).compactMapValues(\.unsigned)
@@ -47,7 +50,9 @@ package struct ServiceStatus: Hashable, Sendable {
         func snake(_ key: String) -> String { String(key.map { $0 == "-" ? "_" : $0 }) }
         var members: [JSONValue.Member] = [
             .init("version", .string(version)), .init("started", .optional(started.map { TimeText.utc($0) })),
-            .init("boot_id", .string(bootID)), .init("last_commit", .optional(lastCommit.map { TimeText.utc($0) })),
+            .init("boot_id", bootID.isEmpty ? .null : .string(bootID)),
+            .init("last_commit", .optional(lastCommit.map { TimeText.utc($0) })),
+            .init("store_problem", storeProblem.isEmpty ? .null : .string(storeProblem)),
         ]
         for key in Self.numberKeys {
             let value = numbers[key]
@@ -100,11 +105,13 @@ package struct ServiceStatus: Hashable, Sendable {
             ),
             ("Written", "\(number("intervals-written")) intervals, \(number("bursts-written")) bursts, \(number("pending")) pending"),
             ("Last commit", ago(lastCommit)),
-            ("Store", numbers["store-size"].map { TimeText.bytes($0) } ?? "?"),
+            (
+                "Store",
+                (numbers["store-size"].map { TimeText.bytes($0) } ?? "?") + (storeProblem.isEmpty ? "" : ", NOT WRITABLE: \(storeProblem)")
+            ),
             ("Focus to fold", "p50 \(time("focus-to-fold-p50")), p99 \(time("focus-to-fold-p99")), max \(time("focus-to-fold-max"))"),
             ("Commit", "p50 \(time("commit-p50")), p99 \(time("commit-p99"))"),
             ("Memory", numbers["memory"].map { TimeText.bytes($0) } ?? "?"), ("CPU", cpu), ("Wake-ups", number("wakeups")),
-            ("Boot", bootID),
         ])
         if !coverage.isEmpty {
             var table = Table([.init("ID", .right, width: 5), .init("USERNAME", width: 20), .init("COVERAGE", width: 15), .init("REASON")])

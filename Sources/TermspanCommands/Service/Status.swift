@@ -4,7 +4,7 @@ import ArgumentParser
 struct Status: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            abstract: "Show the collector's own health: coverage, losses, latencies, use of memory and processor.")
+            commandName: "status", abstract: "Show the collector's own health: coverage, losses, latencies, use of memory and processor.")
     }
 
     @OptionGroup var output: FormatOptions

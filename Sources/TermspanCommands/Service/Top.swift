@@ -7,7 +7,7 @@ import TermspanCore
 struct Top: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            abstract: "Watch the sessions live.",
+            commandName: "top", abstract: "Watch the sessions live.",
             discussion: "It shows changes as they happen and times once a second. q quits. NO_COLOR= turns colours off.")
     }
 
@@ -88,7 +88,7 @@ final class LiveView {
         isAsking = true
         call("ListSessions") { [unowned self] result in
             switch result.flatMap({ message in
-                Result { () throws(BusError) in Client.sessions(try message.readRows()) }
+                Result { () throws(BusError) in try Client.sessions(message) }
             }) {
             case .success(let rows):
                 screen.sessions = rows

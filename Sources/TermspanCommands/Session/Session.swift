@@ -3,6 +3,6 @@ import ArgumentParser
 /// `termspan session`
 struct Session: ParsableCommand {
     static var configuration: CommandConfiguration {
-        CommandConfiguration(abstract: "Look at one session.", subcommands: [SessionShow.self])
+        CommandConfiguration(commandName: "session", abstract: "Look at one session.", subcommands: [SessionShow.self])
     }
 }

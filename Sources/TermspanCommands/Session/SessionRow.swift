@@ -35,37 +35,60 @@ package struct SessionRow: Hashable, Sendable {
     /// The command runs in this session.
     package var isOwn: Bool
 
+    /// A row of which nothing is known.
+    init() {
+        (id, name, user, state, confidence, stack, type, display, seat, tty) = (0, "", "", "", "", "", "", "", "", "")
+        (coverage, coverageReason, clientAddress, clientName, scope) = ("", "", "", "", "")
+        (isTracked, isOwn, logindSessions) = (false, false, [])
+    }
+
     package init(_ values: [String: BusValue]) {
-        func text(_ key: String) -> String { values[key]?.string ?? "" }
-        func number(_ key: String) -> UInt32? { values[key]?.unsigned.flatMap { UInt32(exactly: $0) } }
-        func moment(_ key: String) -> WallInstant? { values[key]?.unsigned.flatMap { WallInstant(microseconds: $0) } }
-        id = number("id") ?? 0
-        uuid = values["uuid"]?.string.flatMap { $0.isEmpty ? nil : $0 }
-        name = text("name")
-        user = text("user")
-        userID = number("uid")
-        state = text("state")
-        confidence = text("confidence")
-        stack = text("stack")
-        type = text("type")
-        display = text("display")
-        seat = text("seat")
-        tty = text("tty")
-        logon = moment("logon")
-        connected = moment("connected")
-        disconnected = moment("disconnected")
-        lastInput = moment("last-input")
-        idleMicroseconds = values["idle"]?.unsigned
-        locked = values["locked"]?.string
-        isTracked = values["tracked"]?.bool ?? false
-        coverage = text("coverage")
-        coverageReason = text("coverage-reason")
-        clientAddress = text("client-address")
-        clientName = text("client-name")
-        logindSessions = values["logind-sessions"]?.strings ?? []
-        scope = text("scope")
-        leader = number("leader").flatMap { $0 == 0 ? nil : $0 }
-        isOwn = values["mine"]?.bool ?? false
+        self.init()
+        for (key, value) in values { set(key, value) }
+    }
+
+    /// Reads the row that comes next in an answer.
+    @MainActor
+    init(reading message: BusMessage) throws(BusError) {
+        self.init()
+        try message.readProperties { set($0, $1) }
+    }
+
+    /// Keys of newer collectors are left out; values of another type count as unknown.
+    private mutating func set(_ key: String, _ value: BusValue) {
+        func number() -> UInt32? { value.unsigned.flatMap { UInt32(exactly: $0) } }
+        func moment() -> WallInstant? { value.unsigned.flatMap { WallInstant(microseconds: $0) } }
+        let text = value.string ?? ""
+        switch key {
+        case "id": id = number() ?? 0
+        case "uuid": uuid = text.isEmpty ? nil : text
+        case "name": name = text
+        case "user": user = text
+        case "uid": userID = number()
+        case "state": state = text
+        case "confidence": confidence = text
+        case "stack": stack = text
+        case "type": type = text
+        case "display": display = text
+        case "seat": seat = text
+        case "tty": tty = text
+        case "logon": logon = moment()
+        case "connected": connected = moment()
+        case "disconnected": disconnected = moment()
+        case "last-input": lastInput = moment()
+        case "idle": idleMicroseconds = value.unsigned
+        case "locked": locked = value.string
+        case "tracked": isTracked = value.bool ?? false
+        case "coverage": coverage = text
+        case "coverage-reason": coverageReason = text
+        case "client-address": clientAddress = text
+        case "client-name": clientName = text
+        case "logind-sessions": logindSessions = value.strings ?? []
+        case "scope": scope = text
+        case "leader": leader = number().flatMap { $0 == 0 ? nil : $0 }
+        case "mine": isOwn = value.bool ?? false
+        default: break
+        }
     }
 
     /// The word of the Windows namesakes.

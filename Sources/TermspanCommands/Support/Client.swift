@@ -36,11 +36,13 @@ package struct Client {
 
     /// All sessions by number.
     package func sessions() throws(CommandError) -> [SessionRow] {
-        try decode(manager("ListSessions")) { message throws(BusError) in Self.sessions(try message.readRows()) }
+        try decode(manager("ListSessions")) { message throws(BusError) in try Self.sessions(message) }
     }
 
-    static func sessions(_ rows: [[String: BusValue]]) -> [SessionRow] {
-        rows.map { SessionRow($0) }.sorted { $0.id < $1.id }
+    static func sessions(_ answer: BusMessage) throws(BusError) -> [SessionRow] {
+        var rows: [SessionRow] = []
+        try answer.readArray(of: "a{sv}") { message throws(BusError) in rows.append(try SessionRow(reading: message)) }
+        return rows.sorted { $0.id < $1.id }
     }
 
     /// Those of the sessions that `target` means; none is an error.

@@ -42,10 +42,10 @@ package enum Output {
     }
 
     /// Prints rows in one of the formats; the table is only made where it is wanted.
-    static func listing(_ format: OutputFormat, keys: [String], rows: [JSONValue], table: @autoclosure () -> [String]) {
+    static func listing(_ format: OutputFormat, keys: [String], rows: @autoclosure () -> [JSONValue], table: @autoclosure () -> [String]) {
         switch format {
         case .table: lines(table())
-        case .json, .csv: write(Records.text(rows, keys: keys, format))
+        case .json, .csv: write(Records.text(rows(), keys: keys, format))
         }
     }
 }

@@ -123,7 +123,7 @@ package final class Collector {
             loop: loop, connection: connection, aggregator: aggregator, configuration: configuration,
             recordsChanged: { [unowned self] in saveSoon() }, report: { [unowned self] in probeReported($0) })
         monitor = try SessionMonitor(loop: loop, connection: connection, inbox: inbox) { [unowned self] in observe() }
-        adopt(state.probes, open: open)
+        adopt(state, open: open)
         observe()
         // What has not changed since an earlier life is looked at as well.
         for session in table.sessions where session.desktop.stack != .services { follow(session, at: .now()) }
@@ -175,7 +175,6 @@ package final class Collector {
             follow(session, at: now)
             if session.desktop.isClientPresent {
                 Journal.sessionConnected(session)
-                if session.desktop.state == .active { append(.connected, session, at: now) }
             }
         case .closed(let session):
             if measured.remove(session.uuid) != nil { aggregator.end(session.uuid, at: now) }
@@ -252,17 +251,7 @@ package final class Collector {
 
     private func begin(_ session: Session, at now: BootInstant) {
         if measuredSessions[session.uuid] == nil {
-            measuredSessions[session.uuid] = MeasuredSession(stack: session.desktop.stack, start: now)
-            store.append {
-                $0.sessions.append(
-                    SessionRecord(
-                        uuid: session.uuid, id: session.id, user: session.user, stack: session.desktop.stack.rawValue, start: now))
-            }
-            switch session.desktop.state {
-            case .active: append(.connected, session, at: now)
-            default: append(.disconnected, session, at: now)
-            }
-            if session.desktop.lock == .locked { append(.locked, session, at: now) }
+            remember(session, since: now)
         } else {
             append(.resumed, session, at: now)
         }
@@ -270,34 +259,49 @@ package final class Collector {
         aggregator.begin(session.subject, at: now, burstGap: configuration.burstGap)
     }
 
-    /// Goes on with the probes that an earlier life of the collector started.
-    private func adopt(_ records: [RuntimeState.ProbeRecord], open: [OpenSession]) {
+    /// Tells the store of a session and of its state when its user's activity was first collected.
+    private func remember(_ session: Session, since moment: BootInstant) {
+        measuredSessions[session.uuid] = MeasuredSession(stack: session.desktop.stack, start: moment)
+        store.append {
+            $0.sessions.append(
+                SessionRecord(
+                    uuid: session.uuid, id: session.id, user: session.user, stack: session.desktop.stack.rawValue, start: moment))
+        }
+        append(session.desktop.state == .active ? .connected : .disconnected, session, at: moment)
+        if session.desktop.lock == .locked { append(.locked, session, at: moment) }
+    }
+
+    /// Goes on where an earlier life of the collector stood: with the folds as they were saved, the lanes of probes that have ended and
+    /// those of probes that run.
+    private func adopt(_ state: RuntimeState, open: [OpenSession]) {
         var kept = DescriptorStore.takeAll()
         let checkpoints = Dictionary(open.compactMap { $0.checkpoint }.map { ($0.session, $0) }) { first, _ in first }
-        let now = BootInstant.now()
-        for session in table.sessions where measuredSessions[session.uuid] != nil && isTracked(session) {
-            guard let checkpoint = checkpoints[session.uuid] else { continue }
-            let saved = checkpoint.state.phase == .ended ? nil : checkpoint.state
-            measured.insert(session.uuid)
-            aggregator.begin(session.subject, at: now, burstGap: configuration.burstGap, saved: saved)
+        let withLane = Set((state.ended + state.probes).filter { kept[DescriptorStore.name(ofLane: $0.generation)] != nil }.map(\.session))
+        for session in table.sessions where isTracked(session) && (withLane.contains(session.uuid) || checkpoints[session.uuid] != nil) {
+            goOn(with: session, checkpoint: checkpoints[session.uuid])
         }
-        for record in records {
-            guard let raws = kept.removeValue(forKey: DescriptorStore.name(ofLane: record.generation)) else { continue }
-            let isWanted = measured.contains(record.session)
-            guard isWanted, let session = table.session(uuid: record.session), let lane = DescriptorStore.lane(of: raws) else {
-                if !isWanted { for raw in raws { close(raw) } }
-                DescriptorStore.remove(generation: record.generation)
-                continue
+        func takeLane(_ record: RuntimeState.ProbeRecord, _ body: (Session, consuming DescriptorStore.Lane) throws -> Void) {
+            guard let raws = kept.removeValue(forKey: DescriptorStore.name(ofLane: record.generation)),
+                let lane = DescriptorStore.lane(of: raws)
+            else { return }
+            guard measured.contains(record.session), let session = table.session(uuid: record.session) else {
+                return DescriptorStore.remove(generation: record.generation)
             }
             let checkpoint = checkpoints[record.session]
-            let durable = checkpoint?.generation == record.generation ? checkpoint?.attemptedAt ?? 0 : 0
             do {
-                try aggregator.attach(lane.memory, to: record.session, durable: durable)
-                supervisor?.adopt(record, session: session, channel: lane.takeChannel())
+                try aggregator.attach(
+                    lane.memory, to: record.session,
+                    durable: checkpoint?.generation == record.generation ? checkpoint?.attemptedAt ?? 0 : 0)
+                try body(session, lane)
             } catch {
                 Journal.probeFailed(session, reason: "its lane could not be taken over: \(error)")
                 DescriptorStore.remove(generation: record.generation)
             }
+        }
+        let now = BootInstant.now()
+        for record in state.ended { takeLane(record) { session, _ in aggregator.detach(session.uuid, at: now) } }
+        for record in state.probes {
+            takeLane(record) { session, lane in supervisor?.adopt(record, session: session, channel: lane.takeChannel()) }
         }
         // What nobody asks for any more.
         for (name, raws) in kept {
@@ -305,8 +309,17 @@ package final class Collector {
             try? ServiceManager.removeStored(name: name)
         }
         // A session that was measured and whose probe is gone: unknown since the last event.
-        let withProbe = Set(records.map(\.session))
+        let withProbe = Set(state.probes.map(\.session)).intersection(withLane)
         for uuid in measured where !withProbe.contains(uuid) { aggregator.detach(uuid, at: now) }
+    }
+
+    /// Goes on measuring a session of an earlier life; one that ended within a second of its beginning may not even be in the store.
+    private func goOn(with session: Session, checkpoint: LaneCheckpoint?) {
+        if measuredSessions[session.uuid] == nil { remember(session, since: session.opened) }
+        measured.insert(session.uuid)
+        let saved = checkpoint.map(\.state).flatMap { $0.phase == .ended ? nil : $0 }
+        aggregator.begin(
+            session.subject, at: measuredSessions[session.uuid]?.start ?? session.opened, burstGap: configuration.burstGap, saved: saved)
     }
 
     /// Ends the stored sessions that went while the collector was down.
@@ -327,7 +340,7 @@ package final class Collector {
             case .quarantined(let uuid, let violation):
                 if let session = table.session(uuid: uuid) { Journal.laneQuarantined(session, violation: violation.description) }
                 supervisor?.quarantine(session: uuid)
-            case .released(let generation): DescriptorStore.remove(generation: generation)
+            case .released(let generation): supervisor?.released(generation: generation)
             }
         }
     }
@@ -392,7 +405,8 @@ package final class Collector {
 
     private func save() {
         isSaving = false
-        let state = RuntimeState(bootID: boot.description, table: table, probes: supervisor?.records ?? [])
+        let state = RuntimeState(
+            bootID: boot.description, table: table, probes: supervisor?.records ?? [], ended: supervisor?.endedRecords ?? [])
         do { try state.save(path: paths.sessions) } catch { Journal.storeProblem("the sessions could not be saved: \(error)") }
     }
 }

@@ -52,6 +52,8 @@ package final class ProbeSupervisor {
     /// What probes run changed: the runtime state is to be saved.
     private let recordsChanged: @MainActor () -> Void
     private var probes: [UUIDv7: Probe] = [:]
+    /// Probes that have ended and whose lanes hold what is not durable yet.
+    package private(set) var endedRecords: [RuntimeState.ProbeRecord] = []
     private var nextSnapshot: UInt64 = 1
     package var configuration: Configuration
 
@@ -131,6 +133,13 @@ package final class ProbeSupervisor {
         } catch {
             perform(probe.life.ended("its control channel could not be taken over", attempt: probe.life.attempt), on: probe)
         }
+    }
+
+    /// Everything that a detached lane held is durable.
+    package func released(generation: UInt64) {
+        DescriptorStore.remove(generation: generation)
+        endedRecords.removeAll { $0.generation == generation }
+        recordsChanged()
     }
 
     /// The lane's producer broke the protocol.
@@ -268,7 +277,10 @@ package final class ProbeSupervisor {
         probe.channel = nil
         probe.lane = nil
         probe.timer = nil
-        if let record = probe.record { units.stop(record.unit) }
+        if let record = probe.record {
+            units.stop(record.unit)
+            endedRecords.append(record)
+        }
         aggregator.detach(probe.session.uuid, at: .now())
         probe.record = nil
         recordsChanged()

@@ -11,6 +11,8 @@ package struct RuntimeState: Codable, Equatable, Sendable {
     package var bootID: String
     package var table: SessionTable
     package var probes: [ProbeRecord]
+    /// Probes that have ended and whose lanes hold what is not durable yet.
+    package var ended: [ProbeRecord]
 
     /// A probe that runs in a unit of its own and so outlives the collector.
     package struct ProbeRecord: Codable, Equatable, Sendable {
@@ -24,10 +26,11 @@ package struct RuntimeState: Codable, Equatable, Sendable {
         package var features: UInt32?
     }
 
-    package init(bootID: String, table: SessionTable = SessionTable(), probes: [ProbeRecord] = []) {
+    package init(bootID: String, table: SessionTable = SessionTable(), probes: [ProbeRecord] = [], ended: [ProbeRecord] = []) {
         self.bootID = bootID
         self.table = table
         self.probes = probes
+        self.ended = ended
     }
 
     /// Reads the file; an empty state if there is none, if it is damaged, or if it is of another boot.

@@ -4,8 +4,8 @@ import Glibc
 enum PasswordAgent {
     /// Runs `body` with an agent where one can help: on a terminal, and not for root, whom nobody asks.
     @MainActor
-    static func whileAsking<Value>(_ body: () throws -> Value) throws -> Value {
-        guard geteuid() != 0, isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1, let agent = start() else { return try body() }
+    static func whileAsking<Value, Failure>(if mayAsk: Bool = true, _ body: () throws(Failure) -> Value) throws(Failure) -> Value {
+        guard mayAsk, geteuid() != 0, isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1, let agent = start() else { return try body() }
         defer {
             kill(agent, SIGTERM)
             waitpid(agent, nil, 0)

@@ -78,10 +78,13 @@ package struct Client {
     ) throws(CommandError) {
         let answer: BusMessage
         do throws(BusError) {
-            answer = try bus.callAndWait(
-                Self.reports, path: "/org/termspan1/reports", interface: "org.termspan1.Reports", member: member, timeout: .seconds(300),
-                interactive: true
-            ) { writer in writer.properties(filter) }
+            // Nobody needs a password to see what is his own.
+            answer = try PasswordAgent.whileAsking(if: filter["uid"] == nil) { () throws(BusError) in
+                try bus.callAndWait(
+                    Self.reports, path: "/org/termspan1/reports", interface: "org.termspan1.Reports", member: member,
+                    timeout: .seconds(300), interactive: true
+                ) { writer in writer.properties(filter) }
+            }
         } catch {
             throw CommandError(error, from: .reports)
         }

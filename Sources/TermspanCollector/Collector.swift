@@ -25,7 +25,7 @@ package final class Collector {
     private(set) var table: SessionTable
     private(set) var policy: Policy
     private let resolver: ProcessResolver
-    private let boot: ID128
+    let boot: ID128
     private var monitor: SessionMonitor?
     private var supervisor: ProbeSupervisor?
     private var manager: ManagerObject?

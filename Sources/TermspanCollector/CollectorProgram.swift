@@ -9,13 +9,13 @@ import TermspanSystem
 /// The service's life: configuration, start, signals, end. The whole of `termspand` but its `main`.
 @MainActor
 package enum CollectorProgram {
-    /// Runs until SIGTERM and returns the exit code: 0 in order, 1 for a failure that is in the journal.
-    package static func run() -> Int32 {
+    /// Runs until SIGTERM and ends the process: with 0 in order, with 1 after a failure that is in the journal.
+    package static func run() -> Never {
         do {
-            return try serve()
+            try serve()
         } catch {
             Log.error("The collector can't run", [.error: "\(error)"])
-            return 1
+            exit(1)
         }
     }
 
@@ -41,13 +41,13 @@ package enum CollectorProgram {
         _ = line.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 
-    private static func serve() throws -> Int32 {
+    private static func serve() throws -> Never {
         let configuration: Configuration
         do {
             configuration = try Configuration.load()
         } catch {
             Journal.configurationError(error.description, isRefused: false)
-            return 1
+            exit(1)
         }
         umask(0o027)
         let loop = try EventLoop()
@@ -78,7 +78,8 @@ package enum CollectorProgram {
         ServiceManager.ready(status: "collecting")
         let code = try withExtendedLifetime((end, reload, disconnected)) { try loop.run() }
         collector.shutDown()
-        return code
+        // At once: nothing is left to be taken apart, and a store that is not closed is as durable.
+        exit(code)
     }
 
     /// From the folders that systemd made for the unit.

@@ -13,6 +13,7 @@ struct Status {
     }
 
     private let started: WallInstant
+    private let boot: String
     private let counters: Aggregator.Counters
     private let health: StoreThread.Health
     private let coverage: [CoverageRow]
@@ -22,6 +23,7 @@ struct Status {
     @MainActor
     init(collector: Collector) {
         started = collector.started
+        boot = collector.boot.description
         counters = collector.aggregator.counters
         health = collector.store.health
         probes = collector.probeCount
@@ -37,6 +39,7 @@ struct Status {
         writer.properties { writer in
             writer.property("version", Version.text)
             writer.property("started", started.microseconds)
+            writer.property("boot-id", boot)
             writer.property("sessions", UInt32(clamping: coverage.count))
             writer.property("measured", UInt32(clamping: coverage.count { $0.coverage == .measured }))
             writer.property("untracked", UInt32(clamping: coverage.count { $0.coverage == .untracked }))

@@ -93,7 +93,7 @@ package final class XrdpMonitor {
             peers = [:]
             return [:]
         }
-        let holders = Self.holders(of: Set(displays.values))
+        guard let holders = try? Self.holders(of: Set(displays.values)) else { return nil }
         let addresses = (try? SocketDiagnostics.tcpPeers()) ?? [:]
         var result: [UInt16: RemoteClient] = [:]
         for (display, peer) in displays {
@@ -143,11 +143,19 @@ package final class XrdpMonitor {
     }
 
     /// The processes of xrdp's own unit that hold the sockets. Their descriptors are read as their user, never as root.
-    private static func holders(of inodes: Set<UInt32>) -> [UInt32: Holder] {
+    ///
+    /// - Throws: what keeps us from looking, which is not the same as finding nothing; a process that ended meanwhile holds nothing.
+    private static func holders(of inodes: Set<UInt32>) throws(SystemError) -> [UInt32: Holder] {
         var holders: [UInt32: Holder] = [:]
         for pid in processes(ofUnit: "xrdp.service") {
             guard let owner = ProcessFacts(pid: pid) else { continue }
-            let sockets = (try? actingAs(uid: owner.uid, gid: owner.gid) { socketInodes(ofProcess: pid) }) ?? []
+            let sockets: [UInt32]
+            do {
+                sockets = try actingAs(uid: owner.uid, gid: owner.gid) { () throws(SystemError) in try socketInodes(ofProcess: pid) }
+            } catch {
+                guard [ENOENT, ESRCH].contains(error.code) else { throw error }
+                continue
+            }
             for inode in sockets where inodes.contains(inode) {
                 holders[inode] = Holder(pid: pid, sockets: sockets)
             }
@@ -161,9 +169,8 @@ package final class XrdpMonitor {
         return String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { UInt32($0) }
     }
 
-    private static func socketInodes(ofProcess pid: UInt32) -> [UInt32] {
-        let names = (try? namesInFolder("/proc/\(pid)/fd", limit: 4_096)) ?? []
-        return names.compactMap { name in
+    private static func socketInodes(ofProcess pid: UInt32) throws(SystemError) -> [UInt32] {
+        try namesInFolder("/proc/\(pid)/fd", limit: 4_096).compactMap { name in
             guard let link = try? readLink("/proc/\(pid)/fd/\(name)") else { return nil }
             let target = String(decoding: link, as: UTF8.self)
             return target.hasPrefix("socket:[") ? UInt32(target.dropFirst(8).dropLast()) : nil

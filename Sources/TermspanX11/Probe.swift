@@ -63,6 +63,19 @@ struct Probe: ~Copyable {
 
     /// Watches until there is a reason to end.
     mutating func run() throws(ProbeEnd) -> Never {
+        do throws(ProbeEnd) {
+            try watchEvents()
+        } catch {
+            if case .failed(.connectionLost) = error {
+                // Everything that the server sent has been read: what was, is known up to its end.
+                let now = BootInstant.now()
+                lane.publish(.sourceGap(from: now), at: now)
+            }
+            throw error
+        }
+    }
+
+    private mutating func watchEvents() throws(ProbeEnd) -> Never {
         while true {
             let observed = BootInstant.now()
             let news = takeEvents()

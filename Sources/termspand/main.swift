@@ -1,8 +1,3 @@
-import Glibc
 import TermspanCollector
 
-switch Array(CommandLine.arguments.dropFirst()) {
-case []: exit(CollectorProgram.run())
-case ["--check-configuration"]: exit(CollectorProgram.checkConfiguration())
-default: exit(CollectorProgram.usage())
-}
+CollectorProgram.run()

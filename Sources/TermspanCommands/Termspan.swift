@@ -1,16 +1,15 @@
 package import ArgumentParser
 import Glibc
+import TermspanCore
 
 /// The command `termspan`: termspan(1).
 package struct Termspan: ParsableCommand {
-    package static let version = "0.1.0"
-
     /// Each command states its name: deriving it from the type's costs a third of a run, in searches for conformances.
     package static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: "termspan",
             abstract: "Who is on this server, in which session and state, and how the time goes.",
-            version: version,
+            version: Version.text,
             subcommands: [
                 Query.self, Session.self, Spans.self, Summary.self, Top.self, Log.self, Status.self, Doctor.self, Track.self, Untrack.self,
                 Policy.self,

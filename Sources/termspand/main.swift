@@ -1,3 +1,8 @@
+import Glibc
 import TermspanCollector
 
-CollectorProgram.run()
+switch Array(CommandLine.arguments.dropFirst()) {
+case []: CollectorProgram.run()
+case ["--check-configuration"]: exit(CollectorProgram.checkConfiguration())
+default: exit(CollectorProgram.usage())
+}

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import TermspanCore
@@ -33,6 +34,13 @@ import Testing
     @Test(arguments: ConnectState.allCases) func statesHaveNames(state: ConnectState) {
         #expect(ConnectState(name: state.name) == state)
         #expect(state.word.count <= 6)
+    }
+
+    @Test func theVersionIsTheChangelogs() throws {
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let changelog = try String(contentsOf: root.appending(path: "CHANGELOG.md"), encoding: .utf8)
+        let heading = try #require(changelog.split(separator: "\n").first { $0.hasPrefix("## [") })
+        #expect(heading.hasPrefix("## [\(Version.text)]"))
     }
 
     @Test func idsAreThirtyTwoDigits() throws {

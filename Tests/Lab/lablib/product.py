@@ -21,12 +21,12 @@ import json
 import os
 import subprocess
 import sys
-import time
+import threading
 import unittest
 from datetime import datetime
 from pathlib import Path
 
-from .host import LabError, describe_failure, wait_until
+from .host import LabError, wait_until
 from .testing import LabTestCase
 
 FRAGMENT = "etc/termspan/termspan.yaml.d/50-lab.yaml"
@@ -132,6 +132,12 @@ class Product:
             return all(rows.get(user, {}).get("coverage") == "measured" for user in users) and [rows[user] for user in users]
         return wait_until(f"the sessions of {', '.join(users)} to be measured", measured, timeout, progress=self.report)
 
+    def open_rows(self):
+        """How much the store holds of what lasts still: sessions without an end and checkpoints of their lanes."""
+        query = "SELECT (SELECT count(*) FROM session WHERE end IS NULL), (SELECT count(*) FROM lane_checkpoint)"
+        done = self.lab.enter(["sqlite3", "-readonly", "/var/lib/termspan/termspan.db", query])
+        return tuple(int(number) for number in done.stdout.strip().split("|"))
+
     # Processes
 
     def collector(self):
@@ -163,6 +169,46 @@ class Product:
         parts = [self.command("query", "session", check=False), self.command("status", check=False),
                  self.lab.enter(["journalctl", "--no-pager", "--boot", "--lines", "40", "--unit", "termspan*"], check=False)]
         return "\n".join((done.stdout + done.stderr).strip() for done in parts)
+
+
+class StateWatch:
+    """Follows the collector's signals: a context within which `states` grows by (moment, ID, state) as sessions change.
+
+    The moments are those at which the message came over the bus, in seconds since 1970.
+    """
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.states = []
+
+    def __enter__(self):
+        match = "type='signal',sender='org.termspan1',interface='org.termspan1.Manager'"
+        # It ends with its standard input, since a signal to what is outside would not reach it.
+        script = 'busctl --json=short monitor --match "$1" </dev/null & read -r line; kill $!'
+        self._process = subprocess.Popen(self.lab.container.command(["sh", "-c", script, "sh", match]),
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._process.stdout.readline()  # It says that it listens.
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+        return self
+
+    def _read(self):
+        for line in self._process.stdout:
+            if line.startswith("{") and (message := json.loads(line))["member"] == "SessionChanged":
+                session, state = message["payload"]["data"]
+                self.states.append((message["timestamp-realtime"] / 1e6, session, state))
+
+    def __exit__(self, *error):
+        self._process.stdin.close()
+        self._process.wait(timeout=10)
+        self._thread.join(timeout=10)
+        self._process.stdout.close()
+
+    def wait(self, session, state, *, since, timeout=20):
+        """Waits for a session to come to a state after `since` and returns the moment."""
+        return wait_until(f"session {session} to become {state}",
+                          lambda: next((at for at, *change in self.states if change == [session, state] and at >= since), None),
+                          timeout, progress=lambda: str(self.states))
 
 
 def moment(text):

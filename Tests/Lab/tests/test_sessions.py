@@ -1,0 +1,362 @@
+"""Who is on the server, in which session and state: sessions of a real RDP client from logon to logoff, as the product tells them.
+
+TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+import unittest
+from pathlib import Path
+
+LAB_FOLDER = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(LAB_FOLDER))
+
+from lablib import wait_until  # noqa: E402
+from lablib.product import CATEGORIES, ProductTestCase, StateWatch, figure, moment  # noqa: E402
+
+# Exit codes of the command (termspan(1)).
+NOT_FOUND, NOT_PERMITTED = 3, 4
+
+
+class LifeOfASessionTests(ProductTestCase):
+    """user1's session from logon to logoff, with user2's beside it. The cases build on each other, in the order of their names."""
+
+    users = 2
+    tracked = ["user1"]
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.logind = {user: cls.lab.login(user, computer=f"desk-of-{user}")["id"] for user in cls.user_names}
+        cls.first = cls.product.wait_measured("user1")[0]
+        cls.addClassCleanup(lambda: figure("killed client to Disc", cls.kill_times))
+        cls.kill_times = []
+
+    def kill_client(self, user):
+        """Kills the RDP client and returns how long it took until the session's state was another, in milliseconds."""
+        session = self.product.session(user)["id"]
+        client = self.lab.client(user).process
+        with StateWatch(self.lab) as watch:
+            begin = time.time()
+            os.kill(client.pid, signal.SIGKILL)
+            took = (watch.wait(session, "disconnected", since=begin) - begin) * 1000
+        self.assertTrue(client.wait(5))
+        return took
+
+    def table(self):
+        """The lines of `termspan query session` by ID, split into the name, user, ID and state."""
+        lines = self.product.command("query", "session").stdout.splitlines()
+        self.assertEqual(lines[0].split(), ["SESSIONNAME", "USERNAME", "ID", "STATE", "TYPE", "DEVICE"])
+        place = {title: lines[0].index(title) for title in ("SESSIONNAME", "USERNAME", "STATE", "TYPE")}
+        rows = {}
+        for line in lines[1:]:
+            name = line[place["SESSIONNAME"]:place["USERNAME"]].strip()
+            user, session = (line[place["USERNAME"]:place["STATE"]].split() + [None])[:2] if name != "services" else ("", line[place["USERNAME"]:place["STATE"]].strip())
+            rows[int(session)] = (name, user, line[place["STATE"]:place["TYPE"]].strip())
+        return rows
+
+    def test_01_two_users_are_sessions_1_and_2(self):
+        self.assertEqual(self.table(), {0: ("services", "", "Disc"), 1: ("rdp-tcp#1", "user1", "Active"), 2: ("rdp-tcp#2", "user2", "Active")})
+        for number, user in ((1, "user1"), (2, "user2")):
+            row = self.product.session(user)
+            wanted = {"id": number, "name": f"rdp-tcp#{number}", "state": "active", "confidence": "high", "stack": "xrdp", "locked": "unlocked",
+                      "uid": 2000 + number, "logind_sessions": [self.logind[user]], "display": self.lab.display(user)}
+            self.assertEqual({key: row[key] for key in wanted}, wanted)
+            self.assertIsNone(row["disconnected"])
+            self.assertLess(abs(moment(row["connected"]) - moment(row["logon"])), 20)
+        lines = self.product.command("query", "user").stdout.splitlines()
+        self.assertEqual([line.split()[:4] for line in lines[1:]], [["user1", "rdp-tcp#1", "1", "Active"], ["user2", "rdp-tcp#2", "2", "Active"]])
+
+    def test_02_the_clients_address_is_shown(self):
+        for user, address in (("user1", "198.51.100.11"), ("user2", "198.51.100.12")):
+            self.assertEqual(self.product.session(user)["client_address"], address)
+            self.assertRegex(self.product.command("session", "show", user).stdout, rf"(?m)^ *Client address: {address}$")
+
+    def test_03_the_clients_name_is_shown(self):
+        for user in self.user_names:
+            self.assertEqual(self.product.session(user)["client_name"], f"desk-of-{user}")
+
+    def test_04_an_untracked_user_is_only_listed(self):
+        row = self.product.session("user2")
+        self.assertEqual((row["tracked"], row["coverage"], row["idle"], row["last_input"]), (False, "untracked", None, None))
+        self.assertEqual(len(self.product.probes()), 1)
+        self.lab.key("user2", "a")
+        wait_until("input to show for the tracked user", lambda: self.lab.key("user1", "a") or self.product.session("user1")["idle"] is not None, 20)
+        self.assertIsNone(self.product.session("user2")["idle"])
+        self.assertEqual((self.product.spans("user2", open=True), self.product.summary("user2")), ([], []))
+
+    def test_05_tracked_users_alone_find_a_notice(self):
+        self.assertEqual(self.lab.enter(["ls", "/run/termspan/notice"]).stdout.split(), ["2001"])
+        self.assertIn("is recorded", self.lab.enter(["cat", "/run/termspan/notice/2001"], user="user1").stdout)
+
+    def test_06_a_killed_client_is_disc_within_a_second(self):
+        before = self.product.session("user1")
+        took = self.kill_client("user1")
+        self.kill_times.append(took)
+        self.assertLess(took, 1000)
+        row = self.product.session("user1")
+        self.assertEqual((row["id"], row["uuid"], row["state"], row["name"], row["client_address"]), (1, before["uuid"], "disconnected", None, None))
+        self.assertGreater(moment(row["disconnected"]), moment(row["connected"]))
+        self.assertEqual(self.table()[1], ("", "user1", "Disc"))
+        self.assertEqual(self.table()[2], ("rdp-tcp#2", "user2", "Active"))
+
+    def test_07_a_reconnect_from_elsewhere_is_the_same_session(self):
+        self.lab.reconnect("user1", address="198.51.100.77", computer="front-desk")
+        row = wait_until("the session to be active", lambda: (row := self.product.session("user1"))["state"] == "active" and row, 20)
+        self.assertEqual((row["id"], row["uuid"], row["name"], row["client_address"]), (1, self.first["uuid"], "rdp-tcp#1", "198.51.100.77"))
+        self.assertGreater(moment(row["connected"]), moment(self.first["connected"]))
+        self.assertEqual(row["logon"], self.first["logon"])
+
+    def test_08_a_logoff_removes_the_row_and_closes_the_intervals(self):
+        probes = self.product.probes()
+        self.assertEqual(len(self.product.spans("user1", open=True)), len(self.product.spans("user1")) + 1)
+        self.lab.logout("user1")
+        wait_until("the session to be gone", lambda: not self.product.session("user1"), 10, progress=self.product.report)
+        self.assertEqual(sorted(self.table()), [0, 2])
+        wait_until("the store to hold nothing that lasts", lambda: self.product.open_rows() == (0, 0), 10, progress=lambda: str(self.product.open_rows()))
+        wait_until("the probe to end", lambda: not self.product.probes(), 10)
+        self.assertTrue(probes)
+        spans = self.product.spans("user1", open=True)
+        self.assertTrue(spans)
+        self.assertEqual([span for span in spans if span["open"] or not span["end"]], [])
+        summary, = self.product.summary("user1")
+        self.assertFalse(summary["open"])
+        self.assertAlmostEqual(moment(summary["end"]), moment(spans[-1]["end"]), places=3)
+        self.assertAlmostEqual(sum(summary[name] for name in CATEGORIES), summary["total"], places=6)
+        self.assertEqual(summary["total"] > 0 and summary["disconnected"] > 0, True, summary)
+
+    def test_09_each_change_is_one_record_of_the_journal(self):
+        self.lab.enter(["journalctl", "--sync"])
+        lines = self.lab.enter(["journalctl", "--output=json", "--no-pager", "_UID=0", "_SYSTEMD_UNIT=termspand.service",
+                                f"TERMSPAN_SESSION_UUID={self.first['uuid']}"]).stdout.splitlines()
+        records = [record for record in map(json.loads, lines) if record["TERMSPAN_EVENT"].startswith("session-")]
+        self.assertEqual([(record["TERMSPAN_EVENT"], record.get("TERMSPAN_CLIENT_ADDRESS")) for record in records], [
+            ("session-opened", None), ("session-connected", "198.51.100.11"), ("session-disconnected", "198.51.100.11"),
+            ("session-connected", "198.51.100.77"), ("session-closed", "198.51.100.77")])
+        for record in records:
+            self.assertEqual((record["TERMSPAN_SESSION"], record["SESSION_ID"], record["USER_ID"]), ("1", self.logind["user1"], "user1"), record)
+            self.assertRegex(record["LEADER"], r"^\d+$")
+            self.assertRegex(record["MESSAGE_ID"], r"^6a1f0c52b8d94c0e9f0e5b7d3c1a7e0[1-4]$")
+        # logind's own records are found by the same match.
+        beside = self.lab.enter(["journalctl", "--output=json", "--no-pager", f"SESSION_ID={self.logind['user1']}"]).stdout.splitlines()
+        self.assertIn("systemd-logind.service", {json.loads(line).get("_SYSTEMD_UNIT") for line in beside})
+
+    def test_10_the_log_shows_them(self):
+        records = [record for record in self.product.log(user="user1", session=1) if record["session_uuid"] == self.first["uuid"]]
+        self.assertEqual([(record["event"], record["client_address"]) for record in records if record["event"].startswith("session-")], [
+            ("session-opened", None), ("session-connected", "198.51.100.11"), ("session-disconnected", "198.51.100.11"),
+            ("session-connected", "198.51.100.77"), ("session-closed", "198.51.100.77")])
+        self.assertEqual({record["user"] for record in records}, {"user1"})
+        self.assertEqual(len([record for record in records if record["event"] == "probe-started"]), 1)
+        text = self.product.command("log", "--user", "user1").stdout
+        self.assertIn("Session 1 of user user1 connected from 198.51.100.77.", text)
+
+    def test_11_the_next_logon_gets_a_number_that_did_not_just_become_free(self):
+        self.lab.login("user1", address="198.51.100.11")
+        row = self.product.wait_measured("user1")[0]
+        self.assertEqual((row["id"], row["name"]), (3, "rdp-tcp#3"))
+        self.assertNotEqual(row["uuid"], self.first["uuid"])
+
+    def test_12_a_disconnect_is_seen_within_a_second_each_time(self):
+        for _ in range(3):
+            self.kill_times.append(self.kill_client("user1"))
+            self.lab.reconnect("user1")
+            wait_until("the session to be active", lambda: self.product.session("user1")["state"] == "active", 20)
+        self.assertLess(max(self.kill_times), 1000)
+
+    def test_13_another_client_takes_the_session_over(self):
+        before = self.product.session("user1")
+        self.lab.login("user1", client="other", address="198.51.100.99")
+        row = wait_until("the new client to show", lambda: (row := self.product.session("user1"))["client_address"] == "198.51.100.99" and row, 20,
+                         progress=self.product.report)
+        self.assertEqual((row["id"], row["uuid"], row["state"]), (before["id"], before["uuid"], "active"))
+
+
+class LockTests(ProductTestCase):
+    users = 1
+    tracked = ["user1"]
+
+    def set_locked(self, locked):
+        """As a session's own locker does it."""
+        done = self.lab.run("user1", ["busctl", "call", "org.freedesktop.login1", "/org/freedesktop/login1/session/auto", "org.freedesktop.login1.Session",
+                                      "SetLockedHint", "b", "yes" if locked else "no"], wait=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_a_lock_is_a_flag_beside_the_state(self):
+        self.lab.login("user1")
+        row, = self.product.wait_measured("user1")
+        times = []
+        for locked in (True, False):
+            word = "locked" if locked else "unlocked"
+            begin = time.monotonic()
+            self.set_locked(locked)
+            after = wait_until(f"the session to be {word}", lambda: (now := self.product.session("user1"))["locked"] == word and now, 10)
+            times.append((time.monotonic() - begin) * 1000)
+            self.assertEqual((after["state"], after["name"], after["uuid"]), ("active", row["name"], row["uuid"]))
+            shown = self.product.command("session", "show", "user1").stdout
+            self.assertRegex(shown, rf"(?m)^ *Locked: {'yes' if locked else 'no'}$")
+        figure("lock or unlock to what a query says, with the calls themselves", times)
+        records = [record for record in self.product.log(user="user1") if record["event"] in ("session-locked", "session-unlocked")]
+        self.assertEqual([(record["event"], record["session"], record["session_uuid"]) for record in records],
+                         [("session-locked", row["id"], row["uuid"]), ("session-unlocked", row["id"], row["uuid"])])
+        summary, = self.product.summary("user1")
+        between = moment(records[1]["time"]) - moment(records[0]["time"])
+        self.assertAlmostEqual(summary["locked"], between, delta=0.1)
+
+
+class TrackingTests(ProductTestCase):
+    """Whose activity is collected is what policy says, at once."""
+
+    users = 2
+    tracked = ["user1"]
+
+    def focus(self, window_class):
+        """Opens a window of this class, if there is none, and makes it active and typed in."""
+        if window_class not in self.opened:
+            self.lab.run("user1", ["xterm", "-class", window_class])
+            self.opened.add(window_class)
+        self.lab.focus("user1", window_class)
+        self.lab.key("user1", "x")
+
+    def classes(self):
+        return {span["class"] for span in self.product.spans("user1", open=True)}
+
+    def test_untracking_ends_it_at_once_and_tracking_resumes_it(self):
+        self.opened = set()
+        self.lab.login("user1")
+        row, = self.product.wait_measured("user1")
+        probe, = self.product.probes().items()
+        self.focus("Before")
+        wait_until("the window to show", lambda: "Before" in self.classes(), 10)
+
+        begin = time.time()
+        self.product.untrack("user1")
+        took = (time.time() - begin) * 1000
+        self.assertFalse(self.lab.root.joinpath("run/termspan/notice/2001").exists())
+        wait_until("the probe to end", lambda: not self.product.probes(), 5)
+        figure("untrack to no probe, with the calls themselves", [took, (time.time() - begin) * 1000])
+        untracked = time.time()
+        row = self.product.session("user1")
+        self.assertEqual((row["tracked"], row["coverage"], row["idle"], row["last_input"]), (False, "untracked", None, None))
+        held = self.product.spans("user1", open=True)
+        self.assertEqual([span for span in held if span["open"]], [])
+        self.focus("Between")
+        self.focus("Before")
+        # Whatever could come late has come when the store has nothing to write and the same is held still.
+        wait_until("the store to have all", lambda: self.product.status()["pending"] == 0, 10)
+        self.assertEqual(self.product.spans("user1", open=True), held)
+
+        resumed = time.time()
+        self.product.track("user1")
+        again, = self.product.wait_measured("user1")
+        self.assertEqual((again["id"], again["uuid"]), (row["id"], row["uuid"]))
+        self.assertTrue(self.lab.root.joinpath("run/termspan/notice/2001").exists())
+        other, = self.product.probes().items()
+        self.assertNotEqual(other, probe)
+        self.focus("After")
+        wait_until("the window to show", lambda: "After" in self.classes(), 10)
+        spans = self.product.spans("user1", open=True)
+        self.assertNotIn("Between", {span["class"] for span in spans})
+        inside = [span for span in spans if moment(span["start"]) < resumed and moment(span["end"] or again["connected"]) > untracked]
+        self.assertEqual(inside, [])
+        summary, = self.product.summary("user1")
+        self.assertGreaterEqual(summary["paused"], resumed - untracked)
+        self.assertAlmostEqual(sum(summary[name] for name in CATEGORIES), summary["total"], places=6)
+        changes = [(record["event"], record["user"], record["actor"]) for record in self.product.log(event="policy-changed")][-2:]
+        self.assertEqual(changes, [("policy-changed", "user1", "root")] * 2)
+
+    def test_what_new_users_are_is_a_policy_of_its_own(self):
+        self.lab.login("user2")
+        wait_until("the session to show", lambda: self.product.session("user2"), 10)
+        self.assertFalse(self.product.session("user2")["tracked"])
+        self.addCleanup(self.product.command, "policy", "set", "new-users", "untracked")
+        self.product.command("policy", "set", "new-users", "tracked")
+        self.assertTrue(self.product.wait_measured("user2")[0]["tracked"])
+        self.assertTrue(self.lab.root.joinpath("run/termspan/notice/2002").exists())
+        self.product.command("policy", "set", "new-users", "untracked")
+        self.assertEqual(self.product.session("user2")["coverage"], "untracked")
+        self.assertFalse(self.lab.root.joinpath("run/termspan/notice/2002").exists())
+
+    def test_only_some_may_change_it(self):
+        for arguments in (["untrack", "user1"], ["track", "user2", "--reason", "mine"], ["policy", "set", "new-users", "tracked"]):
+            done = self.product.command(*arguments, user="user2", check=False)
+            self.assertEqual(done.returncode, NOT_PERMITTED, done)
+        policy = self.product.policy()
+        self.assertEqual((policy["new_users"], {user["name"]: user["tracked"] for user in policy["users"]}["user1"]), ("untracked", True))
+
+    def test_nobody_unknown_is_tracked(self):
+        done = self.product.command("track", "nobody-here", "--reason", "a test", check=False)
+        self.assertEqual(done.returncode, NOT_FOUND, done)
+
+
+class RightsTests(ProductTestCase):
+    """Users see what is held about them, and of others what `who` shows."""
+
+    users = 2
+    tracked = ["user1", "user2"]
+    DETAILS = ("idle", "last_input", "locked", "display", "client_address", "client_name", "scope", "leader")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for user in cls.user_names:
+            cls.lab.login(user)
+        cls.product.wait_measured(*cls.user_names)
+
+    def test_own_details_are_shown_and_others_are_not(self):
+        for user, other in (("user1", "user2"), ("user2", "user1")):
+            rows = {row["user"]: row for row in self.product.query_sessions(user=user)}
+            self.assertEqual(rows[user]["client_address"], self.lab.client(user).state["address"])
+            self.assertEqual(rows[user]["locked"], "unlocked")
+            self.assertEqual({key: rows[other][key] for key in self.DETAILS}, dict.fromkeys(self.DETAILS), rows[other])
+            self.assertEqual((rows[other]["state"], rows[other]["name"], rows[other]["logind_sessions"]), ("active", f"rdp-tcp#{rows[other]['id']}", []))
+            shown, = self.product.listing("session", "show", other, user=user)
+            self.assertEqual({key: shown[key] for key in self.DETAILS}, dict.fromkeys(self.DETAILS))
+
+    def test_sensitive_properties_are_checked_for_each_caller(self):
+        number = self.product.session("user1")["id"]
+        for user, address in (("user1", "198.51.100.11"), ("user2", ""), ("root", "198.51.100.11")):
+            path = f"/org/termspan1/session/_{number}"
+            done = self.lab.enter(["busctl", "--json=short", "get-property", "org.termspan1", path, "org.termspan1.Session", "ClientAddress"],
+                                  user=user, check=False)
+            self.assertEqual(json.loads(done.stdout)["data"] if done.returncode == 0 else "", address, user)
+            everything = self.lab.enter(["busctl", "--json=short", "call", "org.termspan1", path, "org.freedesktop.DBus.Properties", "GetAll", "s",
+                                         "org.termspan1.Session"], user=user, check=False).stdout
+            self.assertEqual("198.51.100.11" in everything, bool(address), user)
+
+    def test_own_spans_are_read_and_others_are_refused(self):
+        own = self.product.listing("spans", "--open", user="user1")
+        self.assertEqual({span["user"] for span in own}, {"user1"})
+        self.assertEqual({row["user"] for row in self.product.listing("summary", user="user1")}, {"user1"})
+        self.assertEqual({span["user"] for span in self.product.listing("spans", "--open", "--user", "user1", user="user1")}, {"user1"})
+        for arguments in (["spans", "--open", "--user", "user2"], ["spans", "--all"], ["summary", "--user", "user2"], ["summary", "--all"]):
+            done = self.product.command(*arguments, user="user1", check=False)
+            self.assertEqual((done.returncode, done.stdout), (NOT_PERMITTED, ""), arguments)
+            self.assertIn("org.termspan1.view-others", done.stderr)
+        # Another's session is no way round it.
+        number = self.product.session("user2")["id"]
+        done = self.product.command("spans", "--open", "--session", str(number), "--format", "json", user="user1", check=False)
+        self.assertNotIn("user2", done.stdout)
+
+    def test_the_policy_shows_the_own_row(self):
+        self.assertEqual([row["name"] for row in self.product.listing("policy", "show", user="user1")["users"]], ["user1"])
+        self.assertEqual([row["name"] for row in self.product.policy()["users"]], ["user1", "user2"])
+
+    def test_the_journal_is_not_for_users(self):
+        done = self.product.command("log", user="user1", check=False)
+        self.assertEqual((done.returncode, done.stdout), (NOT_PERMITTED, ""), done)
+
+    def test_the_own_session_is_marked(self):
+        lines = self.lab.run("user1", ["termspan", "query", "session"], wait=True).stdout.splitlines()
+        self.assertEqual([line.split()[1] for line in lines if line.startswith(">")], ["user1"])
+
+    def test_a_session_that_is_not_there_is_said(self):
+        done = self.product.command("session", "show", "99", check=False)
+        self.assertEqual(done.returncode, NOT_FOUND)
+
+
+if __name__ == "__main__":
+    unittest.main()

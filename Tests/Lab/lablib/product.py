@@ -18,6 +18,7 @@ with session IDs from 1, as a freshly booted server does.
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -224,7 +225,7 @@ def application(span):
 def percentile(values, share):
     """The value that this share of the values doesn't exceed."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def figure(what, values, unit="ms"):

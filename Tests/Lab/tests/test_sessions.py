@@ -75,6 +75,11 @@ class LifeOfASessionTests(ProductTestCase):
             self.assertEqual(self.product.session(user)["client_address"], address)
             self.assertRegex(self.product.command("session", "show", user).stdout, rf"(?m)^ *Client address: {address}$")
 
+    def test_02_moments_do_not_change(self):
+        first, *others = [self.product.session("user1") for _ in range(5)]
+        for other in others:
+            self.assertEqual([other[key] for key in ("logon", "connected")], [first[key] for key in ("logon", "connected")])
+
     def test_03_the_clients_name_is_shown(self):
         for user in self.user_names:
             self.assertEqual(self.product.session(user)["client_name"], f"desk-of-{user}")

@@ -1,0 +1,231 @@
+"""Nothing is lost when the collector or a probe dies, restarts or is upgraded, while a user goes on working.
+
+TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
+"""
+
+import os
+import shutil
+import sys
+import time
+import unittest
+from contextlib import contextmanager
+from pathlib import Path
+
+LAB_FOLDER = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(LAB_FOLDER))
+
+from lablib import wait_until  # noqa: E402
+from lablib.product import CATEGORIES, ProductTestCase, figure, moment  # noqa: E402
+
+WINDOWS = ("Red", "Green", "Blue")
+# Runs in the session: makes one window after the other the active one and writes down when it has asked for it, till it is told to stop.
+SWITCHING = r"""
+    folder=$1 pause=$2
+    shift 2
+    while :; do
+        for name; do
+            [ ! -e $folder/stop ] || exit
+            xdotool windowactivate $(cat $folder/window-$name)
+            echo "$name $EPOCHREALTIME" >>$folder/switched
+            sleep $pause
+        done
+    done
+"""
+
+
+class Switching:
+    """A user who changes between three windows all the time; `names` and `times` are what was done, in order."""
+
+    def __init__(self, lab, user, folder):
+        self.lab, self.user = lab, user
+        self.folder = folder
+        self.outside = lab.root / folder.lstrip("/")
+
+    def start(self, pause):
+        (self.outside / "stop").unlink(missing_ok=True)
+        (self.outside / "switched").unlink(missing_ok=True)
+        self.pid = self.lab.run(self.user, ["bash", "-c", SWITCHING, "bash", self.folder, pause, *WINDOWS])
+
+    @property
+    def steps(self):
+        try:
+            lines = (self.outside / "switched").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        return [(name, float(at)) for name, at in map(str.split, lines)]
+
+    def wait_steps(self, count, timeout=30):
+        """Waits till so many more switches were made."""
+        wanted = len(self.steps) + count
+        wait_until(f"{wanted} changes of the window", lambda: len(self.steps) >= wanted, timeout)
+
+    def stop(self):
+        (self.outside / "stop").touch()
+        wait_until("the end of the switching", lambda: not (self.lab.root / f"proc/{self.pid}").exists(), 10)
+
+
+class WorkGoesOnTests(ProductTestCase):
+    """A tracked user switches windows each 100 ms while something happens to the collector, and every switch is held."""
+
+    users = 2
+    tracked = ["user1", "user2"]
+    PAUSE = 0.1
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for user in cls.user_names:
+            cls.lab.login(user)
+        folder = "/home/user1/switching"
+        cls.lab.enter(["mkdir", folder], user="user1")
+        cls.addClassCleanup(cls.lab.enter, ["rm", "-rf", folder])
+        for name in WINDOWS:
+            cls.lab.run("user1", ["xterm", "-class", name])
+            cls.lab.focus("user1", name)
+            cls.lab.run("user1", ["sh", "-c", f"xdotool getactivewindow >{folder}/window-{name}"], wait=True)
+        cls.product.wait_measured(*cls.user_names)
+        cls.work = Switching(cls.lab, "user1", folder)
+
+    def rows(self):
+        """What must not change of the sessions."""
+        return {row["user"]: {key: row[key] for key in ("id", "uuid", "name", "state", "logon", "client_address", "tracked", "coverage")}
+                | {"connected": round(moment(row["connected"]), 1)}
+                for row in self.product.wait_measured(*self.user_names)}
+
+    @contextmanager
+    def nothing_is_lost(self, what):
+        """Runs the body while user1 goes on switching, and compares what was switched with what is held."""
+        rows, probes = self.rows(), self.product.probes()
+        self.assertEqual(len(probes), 2)
+        unknown = {row["user"]: row["unknown"] for row in self.product.summary()}
+        self.lab.focus("user1", WINDOWS[-1])
+        begin = time.time()
+        self.work.start(self.PAUSE)
+        try:
+            self.work.wait_steps(8)
+            yield
+            self.work.wait_steps(8)
+        finally:
+            self.work.stop()
+        steps = self.work.steps
+        spans = wait_until("the last switch to be held", lambda: (found := self.spans_since(begin))[-1:] and found[-1]["class"] == steps[-1][0] and found, 10,
+                           progress=self.product.report)
+        self.assertEqual(self.product.probes(), probes)
+        self.assertEqual(self.rows(), rows)
+        for before, after in zip(spans, spans[1:]):
+            self.assertEqual(before["end"], after["start"])
+        # On the way from one window to the next the window manager says for some milliseconds that none is active.
+        none = [span["duration"] * 1000 for span in spans if span["class"] is None]
+        figure(f"{what}: no window between two", none)
+        self.assertLess(max(none, default=0), self.PAUSE * 1000)
+        spans = [span for span in spans if span["class"]]
+        self.assertEqual([span["class"] for span in spans], [name for name, _ in steps])
+        self.assertEqual({span["session_uuid"] for span in spans}, {rows["user1"]["uuid"]})
+        # The window manager acts when it was asked; the note is written a moment after that.
+        figure(f"{what}: a switch's note to its span's start, {len(steps)} switches", [abs(moment(span["start"]) - at) * 1000 for span, (_, at) in zip(spans, steps)])
+        summary = {row["user"]: row for row in self.product.summary()}
+        self.assertEqual({user: row["unknown"] for user, row in summary.items()}, unknown)
+        for row in summary.values():
+            self.assertAlmostEqual(sum(row[name] for name in CATEGORIES), row["total"], places=6)
+        self.assertEqual(self.product.status()["events_lost"], 0)
+        self.assertEqual(self.product.log(event="events-lost"), [])
+
+    def spans_since(self, begin):
+        """The spans of user1 that began since."""
+        return [span for span in self.product.spans("user1", open=True) if moment(span["start"]) >= begin]
+
+    def restarted(self, old, begin):
+        """Waits for the next collector and notes how long there was none that answers."""
+        self.product.wait_ready(other_than=old)
+        return (time.time() - begin) * 1000
+
+    def test_a_killed_collector_loses_nothing(self):
+        times = []
+        with self.nothing_is_lost("kill -9 of the collector, twice"):
+            for _ in range(2):
+                old = self.product.collector()
+                begin = time.time()
+                self.product.kill(old)
+                times.append(self.restarted(old, begin))
+                self.work.wait_steps(3)
+        figure("kill -9 of the collector to an answer of the next", times)
+        records = [record["event"] for record in self.product.log() if record["event"].startswith("collector-")]
+        self.assertEqual(records[-2:], ["collector-started", "collector-started"])
+
+    def test_a_restarted_collector_loses_nothing(self):
+        old = self.product.collector()
+        with self.nothing_is_lost("systemctl restart of the collector"):
+            begin = time.time()
+            self.lab.enter(["systemctl", "restart", "termspand.service"])
+            figure("systemctl restart to an answer", [self.restarted(old, begin)])
+
+    def test_an_upgrade_loses_nothing(self):
+        package = self.lab.root / "var/tmp/termspan-upgrade.deb"
+        shutil.copy(os.environ["TERMSPAN_DEB"], package)
+        self.addCleanup(package.unlink)
+        old = self.product.collector()
+        with self.nothing_is_lost("package upgrade"):
+            begin = time.time()
+            self.lab.enter(["dpkg", "--install", "/var/tmp/termspan-upgrade.deb"], environment={"DEBIAN_FRONTEND": "noninteractive"}, timeout=120)
+            figure("package upgrade to an answer", [self.restarted(old, begin)])
+        self.assertEqual(self.lab.enter(["dpkg", "--audit"]).stdout, "")
+
+    def test_a_disconnect_without_a_collector_is_seen_by_the_next(self):
+        rows = self.rows()
+        self.addCleanup(self.lab.login, "user2")
+        self.lab.enter(["systemctl", "stop", "termspand.service"])
+        self.lab.disconnect("user2")
+        self.lab.enter(["systemctl", "start", "termspand.service"])
+        self.product.wait_ready()
+        row = self.product.session("user2")
+        self.assertEqual((row["id"], row["uuid"], row["state"], row["name"]), (rows["user2"]["id"], rows["user2"]["uuid"], "disconnected", None))
+        self.assertEqual(self.rows()["user1"], rows["user1"])
+
+
+class KilledProbeTests(ProductTestCase):
+    users = 1
+    tracked = ["user1"]
+
+    def test_a_killed_probe_is_replaced_and_only_the_time_between_is_unknown(self):
+        self.lab.login("user1")
+        row, = self.product.wait_measured("user1")
+        for name in WINDOWS:
+            self.lab.run("user1", ["xterm", "-class", name])
+            self.lab.focus("user1", name)
+        times = []
+        for name in WINDOWS[:2]:
+            # What is known ends with the last event, so there is one right before.
+            self.lab.focus("user1", name)
+            wait_until("the window to be held", lambda: self.product.spans("user1", open=True)[-1]["class"] == name, 10)
+            before = self.product.spans("user1", open=True)
+            unknown = self.product.summary("user1")[0]["unknown"]
+            (unit, pid), = self.product.probes().items()
+            begin = time.time()
+            self.product.kill(pid)
+            spans = wait_until("a span of the next probe", lambda: moment((found := self.product.spans("user1", open=True))[-1]["start"]) > begin and found, 10,
+                               progress=self.product.report)
+            times.append((moment(spans[-1]["start"]) - begin) * 1000)
+            (_, other), = wait_until("another probe", lambda: (found := self.product.probes()) and pid not in found.values() and found, 10).items()
+            self.assertNotEqual(other, pid)
+            again, = self.product.wait_measured("user1")
+            self.assertEqual((again["id"], again["uuid"]), (row["id"], row["uuid"]))
+
+            # All that was held before is held still, but that the open span ended when the probe had told the last.
+            self.assertEqual(spans[:len(before) - 1], before[:-1])
+            summary, = self.product.summary("user1")
+            gap = moment(spans[-1]["start"]) - moment(before[-1]["start"])
+            added = summary["unknown"] - unknown
+            self.assertGreater(added, (moment(spans[-1]["start"]) - begin) * 0.9)
+            self.assertLessEqual(added, gap + 0.001)
+            self.assertAlmostEqual(sum(summary[category] for category in CATEGORIES), summary["total"], places=6)
+            # What is unknown and what is in a span are the session's time, without a rest.
+            known = sum((moment(span["end"]) - moment(span["start"]) if span["end"] else span["duration"]) for span in self.product.spans("user1", open=True))
+            later, = self.product.summary("user1")
+            self.assertAlmostEqual(known + later["unknown"], later["total"], delta=1)
+        figure("kill -9 of a probe to what the next one measures first", times)
+        self.assertLess(max(times), 2000)
+        self.assertEqual(self.product.status()["events_lost"], 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -24,6 +24,8 @@ package final class Collector {
     package private(set) var configuration: Configuration
     private(set) var table: SessionTable
     private(set) var policy: Policy
+    /// How this boot's moments correspond to wall time, as the store has it.
+    private(set) var anchors: ClockAnchors
     private let resolver: ProcessResolver
     let boot: ID128
     private var monitor: SessionMonitor?
@@ -32,6 +34,9 @@ package final class Collector {
     private var sources: [EventSource] = []
     private var threads: [ThreadHandle] = []
     private var connectTimer: EventSource?
+    private var absenceTimer: EventSource?
+    /// Failures of probes that are told unless their session turns out to be ending.
+    private var failureTimers: [UUIDv7: EventSource] = [:]
     private var clock: ClockWatch?
     /// Sessions that are being measured.
     private var measured: Set<UUIDv7> = []
@@ -88,6 +93,7 @@ package final class Collector {
         _ = try writer.closeSessionsOfOtherBoots()
         let open = try writer.sessionsOpen()
         policy = try writer.policy()
+        anchors = writer.anchors
         let state = RuntimeState.load(path: paths.sessions, bootID: boot.description)
         table = state.table
 
@@ -116,7 +122,9 @@ package final class Collector {
         sources.append(try inbox.attach(to: loop))
         sources.append(try loop.watch(aggregator.noticeBell.descriptor.raw) { [unowned self] _ in takeNotices() })
         connectTimer = try loop.timer(accuracy: .milliseconds(100)) { [unowned self] in observe() }
+        absenceTimer = try loop.timer { [unowned self] in observe() }
         clock = try ClockWatch(loop: loop) { [unowned self] anchor in
+            anchors = ClockAnchors(anchors.anchors + [anchor])
             self.store.append { $0.anchors.append(anchor) }
         }
         supervisor = ProbeSupervisor(
@@ -162,6 +170,7 @@ package final class Collector {
         let now = BootInstant.now()
         let changes = table.reconcile([Self.services] + desktops, at: now) { UUIDv7(at: .now()) }
         if desktops.contains(where: { $0.state == .connectQuery }) { connectTimer?.arm(after: XrdpStack.connectTime) }
+        if let first = table.sessions.compactMap(\.absentSince).min() { absenceTimer?.arm(at: first.advanced(by: SessionTable.absence)) }
         for change in changes { take(change, at: now) }
         if !changes.isEmpty { saveSoon() }
     }
@@ -198,7 +207,7 @@ package final class Collector {
         switch (before.isClientPresent, after.isClientPresent) {
         case (true, false) where after.state == .disconnected:
             Journal.sessionDisconnected(old)
-            append(.disconnected, new, at: now)
+            append(.disconnected, new, at: new.disconnected ?? now)
         case (false, true):
             Journal.sessionConnected(new)
             append(.connected, new, at: now)
@@ -348,7 +357,12 @@ package final class Collector {
     private func probeReported(_ report: ProbeSupervisor.Report) {
         switch report {
         case .started(let session, _): Journal.probeStarted(session)
-        case .failed(let session, let reason): Journal.probeFailed(session, reason: reason)
+        case .failed(let session, let reason):
+            // At a logoff the X server goes a moment before the session does: that is no failure.
+            failureTimers[session.uuid] = try? loop.after(.milliseconds(500)) { [unowned self] in
+                failureTimers[session.uuid] = nil
+                if table.session(uuid: session.uuid) != nil { Journal.probeFailed(session, reason: reason) }
+            }
         }
     }
 

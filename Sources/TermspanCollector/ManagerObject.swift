@@ -125,7 +125,7 @@ final class ManagerObject {
                 writer.array(of: "a{sv}") { writer in
                     for session in self.collector.table.sessions {
                         let row = SessionRow(
-                            session: session, now: now, wall: .now(), lastInput: inputs[session.uuid],
+                            session: session, now: now, anchors: self.collector.anchors, lastInput: inputs[session.uuid],
                             isTracked: self.collector.isTracked(session), coverage: self.collector.coverage(of: session),
                             isDetailed: isPrivileged || credentials.userID == session.desktop.uid,
                             isCallers: caller.map { session.contains($0) } ?? false)
@@ -330,7 +330,9 @@ final class ManagerObject {
         let activity = collector.aggregator.activity(at: now) { subject in
             (uid == nil || uid == UInt64(subject.uid)) && (session == nil || session == subject.uuid.description)
         }
-        let rows = ActivityRow.rows(of: activity, pending: collector.store.pending, sessions: collector.measuredSessions, at: now)
+        let rows = ActivityRow.rows(
+            of: activity, pending: collector.store.pending, sessions: collector.measuredSessions, at: now,
+            anchor: collector.anchors.anchors.last ?? ClockAnchor(boot: now, wall: .now()))
         invocation.reply { writer in
             writer.array(of: "a{sv}") { writer in
                 for row in rows {
@@ -354,9 +356,9 @@ extension Session {
 extension ActivityRow {
     /// Everything of these sessions that a reader of the store can't see yet.
     fileprivate static func rows(
-        of activity: [Aggregator.Activity], pending: StoreBatch, sessions: [UUIDv7: Collector.MeasuredSession], at now: BootInstant
+        of activity: [Aggregator.Activity], pending: StoreBatch, sessions: [UUIDv7: Collector.MeasuredSession], at now: BootInstant,
+        anchor: ClockAnchor
     ) -> [ActivityRow] {
-        let anchor = ClockAnchor(boot: now, wall: .now())
         var batch = pending
         let wanted = Set(activity.map(\.subject.uuid))
         batch.sessions.removeAll { sessions[$0.uuid] != nil }

@@ -1,3 +1,4 @@
+import TermspanAccounting
 import TermspanBus
 import TermspanCore
 import TermspanSessions
@@ -6,7 +7,7 @@ import TermspanSessions
 struct SessionRow {
     var session: Session
     var now: BootInstant
-    var wall: WallInstant
+    var anchors: ClockAnchors
     var lastInput: BootInstant?
     var isTracked: Bool
     var coverage: Coverage
@@ -55,6 +56,6 @@ struct SessionRow {
 
     private func microseconds(_ instant: BootInstant?) -> UInt64 {
         guard let instant else { return 0 }
-        return ClockAnchor(boot: now, wall: wall).wall(at: instant).microseconds
+        return anchors.wall(at: instant)?.microseconds ?? 0
     }
 }

@@ -10,6 +10,8 @@ package struct Session: Hashable, Sendable, Codable {
     /// The most recent connect and disconnect that were seen; nil before the first.
     package var connected: BootInstant?
     package var disconnected: BootInstant?
+    /// Since when no client is seen any more, while that may still be the beginning of the session's end.
+    package var absentSince: BootInstant?
 
     /// The name that `query session` shows: blank when disconnected, `services` excepted.
     package var name: String {
@@ -32,6 +34,8 @@ package enum SessionChange: Hashable, Sendable {
 /// that row. When one desktop unites the keys of two rows, the lower number stays. A number that was freed rests before it is given
 /// to another session, so that a stale reference names nobody rather than somebody else.
 package struct SessionTable: Sendable, Equatable {
+    /// How long a client must be absent before the session counts as disconnected: at a logoff it goes a moment before the session.
+    package static let absence: Duration = .milliseconds(200)
     /// How long a freed number rests.
     package static let rest: Duration = .seconds(600)
 
@@ -78,7 +82,9 @@ package struct SessionTable: Sendable, Equatable {
             updated.desktop = desktop
             if desktop.state == .connectQuery, row.connected != nil { updated.desktop.state = .disconnected }
             for match in matches { updated.desktop.keys.formUnion(sessions[match].desktop.keys) }
+            updated.holdAbsence(after: row, at: now)
             updated.note(from: row.desktop.state, at: now)
+            if updated.desktop.state == .disconnected { updated.absentSince = nil }
             kept.append(updated)
             if updated != row { changes.append(.changed(from: row, to: updated)) }
         }
@@ -129,12 +135,25 @@ extension SessionTable: Codable {
 }
 
 extension Session {
+    /// Leaves a session connected until its client has been absent for long enough.
+    fileprivate mutating func holdAbsence(after row: Session, at now: BootInstant) {
+        guard row.desktop.isClientPresent, desktop.state == .disconnected else {
+            absentSince = nil
+            return
+        }
+        let since = row.absentSince ?? now
+        absentSince = since
+        guard since.advanced(by: SessionTable.absence) > now else { return }
+        desktop.state = row.desktop.state
+        desktop.client = row.desktop.client
+    }
+
     /// Records a connect or disconnect when the state says that one happened.
     fileprivate mutating func note(from old: ConnectState?, at now: BootInstant) {
         guard old != desktop.state, desktop.stack != .services else { return }
         switch desktop.state {
         case .active, .connected: if old != .active && old != .connected { connected = now }
-        case .disconnected: disconnected = now
+        case .disconnected: disconnected = absentSince ?? now
         default: break
         }
     }

@@ -1,7 +1,7 @@
 import GRDB
 import GRDBSQLite
 import Glibc
-import TermspanAccounting
+package import TermspanAccounting
 package import TermspanCore
 import TermspanEvents
 
@@ -13,7 +13,7 @@ package final class StoreWriter {
     /// The row of the boot that this process runs in.
     private let boot: Int64
     private let machine: Int64
-    private var anchors: ClockAnchors
+    package private(set) var anchors: ClockAnchors
     private var sessionRows: [UUIDv7: Int64] = [:]
     private var userRows: [UserIdentity: Int64] = [:]
     private var applicationRows: [Application: Int64] = [:]

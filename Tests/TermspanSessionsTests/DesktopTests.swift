@@ -37,8 +37,9 @@ import Testing
         var table = SessionTable()
         var connected = observations(after: 1)
         connected.xrdp = [10: RemoteClient()]
-        for (seconds, seen) in [(1, observations(after: 1)), (2, connected), (3, observations(after: 3))] {
-            _ = table.reconcile(seen.desktops(), at: BootInstant(nanoseconds: UInt64(seconds)), makeUUID: SessionTableTests.makeUUID)
+        for (seconds, seen) in [(1, observations(after: 1)), (2, connected), (3, observations(after: 3)), (4, observations(after: 4))] {
+            _ = table.reconcile(
+                seen.desktops(), at: BootInstant(nanoseconds: UInt64(seconds) * 1_000_000_000), makeUUID: SessionTableTests.makeUUID)
         }
         #expect(table.sessions.first?.desktop.state == .disconnected)
     }

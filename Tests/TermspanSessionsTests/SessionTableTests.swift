@@ -42,6 +42,10 @@ import Testing
         let opened = try #require(table.sessions.first)
         #expect(opened.connected == Self.seconds(1))
         _ = table.reconcile([Self.desktop(key, state: .disconnected)], at: Self.seconds(2), makeUUID: Self.makeUUID)
+        // Not at once: it may be the beginning of a logoff.
+        #expect(table.sessions.first?.desktop.state == .active)
+        let later = Self.seconds(2).advanced(by: SessionTable.absence)
+        _ = table.reconcile([Self.desktop(key, state: .disconnected)], at: later, makeUUID: Self.makeUUID)
         #expect(table.sessions.first?.name == "")
         #expect(table.sessions.first?.disconnected == Self.seconds(2))
         let changes = table.reconcile([Self.desktop(key)], at: Self.seconds(3), makeUUID: Self.makeUUID)

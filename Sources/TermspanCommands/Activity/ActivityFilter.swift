@@ -29,9 +29,11 @@ struct ActivityOptions: ParsableArguments {
 
     func filter() -> [String: BusValue] {
         var filter: [String: BusValue] = [:]
-        if let user {
+        if all {
+            filter["all"] = .bool(true)
+        } else if let user {
             filter["user"] = .string(user)
-        } else if !all, geteuid() != 0 {
+        } else if geteuid() != 0 {
             filter["uid"] = .uint32(geteuid())
         }
         if let session {

@@ -23,6 +23,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import unittest
 from datetime import datetime
 from pathlib import Path
@@ -40,6 +41,7 @@ class Product:
 
     def __init__(self, lab):
         self.lab = lab
+        self.begin = 0.0
 
     # Installation
 
@@ -65,6 +67,7 @@ class Product:
         else:
             fragment.unlink(missing_ok=True)
         self.lab.enter(["systemd-tmpfiles", "--create", "termspan.conf"], check=False)
+        self.begin = time.time()
         self.lab.enter(["systemctl", "start", "termspand.service"])
 
     # The command
@@ -110,13 +113,14 @@ class Product:
         return self.listing("policy", "show")
 
     def log(self, *, user=None, event=None, session=None):
-        """The records of the journal, oldest first, as `termspan log` tells them; what was logged before this call is there."""
+        """The records of the journal since the reset, oldest first, as `termspan log` tells them; what was logged before this call is there."""
         self.lab.enter(["journalctl", "--sync"])
         arguments = []
         for option, value in (("--user", user), ("--event", event), ("--session", session)):
             if value is not None:
                 arguments += [option, str(value)]
-        return [json.loads(line) for line in self.command("log", *arguments, "--format", "json").stdout.splitlines()]
+        records = map(json.loads, self.command("log", *arguments, "--format", "json").stdout.splitlines())
+        return [record for record in records if moment(record["time"]) >= self.begin]
 
     def track(self, *users, reason="a test"):
         if users:

@@ -129,7 +129,10 @@ class LifeOfASessionTests(ProductTestCase):
         self.assertEqual([span for span in spans if span["open"] or not span["end"]], [])
         summary, = self.product.summary("user1")
         self.assertFalse(summary["open"])
-        self.assertAlmostEqual(moment(summary["end"]), moment(spans[-1]["end"]), places=3)
+        # The X server ends first, then its session.
+        left = moment(summary["end"]) - moment(spans[-1]["end"])
+        figure("what is unknown between the end of the X server and that of its session", [left * 1000])
+        self.assertTrue(0 <= left < 1, left)
         self.assertAlmostEqual(sum(summary[name] for name in CATEGORIES), summary["total"], places=6)
         self.assertEqual(summary["total"] > 0 and summary["disconnected"] > 0, True, summary)
 
@@ -165,12 +168,14 @@ class LifeOfASessionTests(ProductTestCase):
         self.assertEqual((row["id"], row["name"]), (3, "rdp-tcp#3"))
         self.assertNotEqual(row["uuid"], self.first["uuid"])
 
-    def test_12_a_disconnect_is_seen_within_a_second_each_time(self):
-        for _ in range(3):
-            self.kill_times.append(self.kill_client("user1"))
-            self.lab.reconnect("user1")
-            wait_until("the session to be active", lambda: self.product.session("user1")["state"] == "active", 20)
+    def test_12_each_disconnect_is_seen_within_a_second_and_once(self):
+        with StateWatch(self.lab) as watch:
+            for _ in range(4):
+                self.kill_times.append(self.kill_client("user1"))
+                self.lab.reconnect("user1")
+                wait_until("the session to be active", lambda: self.product.session("user1")["state"] == "active", 20)
         self.assertLess(max(self.kill_times), 1000)
+        self.assertEqual([state for _, session, state in watch.states if session == 3], ["disconnected", "active"] * 4)
 
     def test_13_another_client_takes_the_session_over(self):
         before = self.product.session("user1")

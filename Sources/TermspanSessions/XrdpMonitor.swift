@@ -19,8 +19,9 @@ package final class XrdpMonitor {
     /// Since 0.10 each user has a folder of sockets below the folder, named by the uid.
     private var userMonitors: [String: DirectoryMonitor] = [:]
     private var peers: [UInt32: ProcessWatch] = [:]
-    /// What the clients call themselves, by the process that serves them.
-    private var names: [UInt32: String] = [:]
+    /// What is known of the clients by the process that serves them, one client for its whole life: the kernel forgets the address before
+    /// the process lets go of the display, and the name is looked up once.
+    private var clients: [UInt32: RemoteClient] = [:]
     private let inbox: MainInbox
     private var settle: EventSource?
     private var settleCount = 0
@@ -99,7 +100,10 @@ package final class XrdpMonitor {
         for (display, peer) in displays {
             // Anybody may make a socket of that name and connect to it; xrdp's own unit is what makes it a client.
             guard let holder = holders[peer] else { continue }
-            result[display] = RemoteClient(address: holder.sockets.lazy.compactMap { addresses[$0] }.first, name: names[holder.pid])
+            var client = clients[holder.pid] ?? RemoteClient()
+            client.address = holder.sockets.lazy.compactMap { addresses[$0] }.first ?? client.address
+            clients[holder.pid] = client
+            result[display] = client
         }
         let pids = Set(holders.values.map(\.pid))
         peers = peers.filter { pids.contains($0.key) && $0.value.isRunning }
@@ -107,7 +111,7 @@ package final class XrdpMonitor {
             peers[pid] = ProcessWatch(loop: loop, pid: pid) { [unowned self] in changed() }
             readName(of: pid)
         }
-        names = names.filter { pids.contains($0.key) }
+        clients = clients.filter { pids.contains($0.key) }
         return result
     }
 
@@ -123,7 +127,7 @@ package final class XrdpMonitor {
             guard let name else { return }
             inbox.post { [weak self] in
                 guard let self, peers[pid]?.isRunning == true else { return }
-                names[pid] = name
+                clients[pid, default: RemoteClient()].name = name
                 changed()
             }
         }
@@ -153,7 +157,9 @@ package final class XrdpMonitor {
             do {
                 sockets = try actingAs(uid: owner.uid, gid: owner.gid) { () throws(SystemError) in try socketInodes(ofProcess: pid) }
             } catch {
-                guard [ENOENT, ESRCH].contains(error.code) else { throw error }
+                // A process that is ending belongs to root in /proc, and has let go of everything.
+                let isEnding = error.code == EACCES && ProcessFacts(pid: pid)?.uid != owner.uid
+                guard isEnding || [ENOENT, ESRCH].contains(error.code) else { throw error }
                 continue
             }
             for inode in sockets where inodes.contains(inode) {

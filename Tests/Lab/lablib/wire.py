@@ -30,7 +30,7 @@ HANDSHAKE = r"\x6c\x00\x0b\x00\x00\x00"
 
 
 class Tracer:
-    """strace inside the lab, of a process and all that it starts from now on, until `stop`."""
+    """strace inside the lab, of one process from now on until `stop`."""
 
     def __init__(self, lab, pid):
         self.lab = lab
@@ -94,13 +94,17 @@ def transfers(text):
 
 
 def conversation(text):
-    """The conversation with an X server in a trace of a process from before it connected; fails where there is none."""
+    """The conversation with an X server in a trace of a process from before it was connected; fails where there is none.
+
+    What the client says first, its cookie, may be missing; what the server answers to that may not.
+    """
     decoder = Decoder()
     server = None
     for sent, descriptor, content, count in transfers(text):
-        # The handshake: byte order 'l', version 11.0.
-        if server is None and sent and content[:6] == b"l\0\x0b\0\0\0":
+        # Byte order 'l' and version 11.0; or the server's yes, and version 11.0.
+        if server is None and (content[:6] == b"l\0\x0b\0\0\0" if sent else content[:1] == b"\1" and content[2:6] == b"\x0b\0\0\0"):
             server = descriptor
+            decoder.client_is_set_up = not sent
         if descriptor == server:
             if len(content) != count:
                 raise ValueError(f"of {count} bytes the trace shows {len(content)}")

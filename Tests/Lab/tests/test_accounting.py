@@ -82,14 +82,15 @@ class StoredTestCase(ProductTestCase):
 
 
 class LeavingTests(StoredTestCase):
-    def test_a_session_that_was_left_alone_is_known_to_its_end(self):
+    def test_a_session_that_was_left_alone_is_known_till_its_server_ends(self):
         self.lab.login("user1")
         self.product.wait_measured("user1")
         # The last that the probe tells is the end of the burst that the login is.
         wait_until("the end of the first burst", lambda: self.product.status()["bursts_written"], 20, progress=self.product.report)
         time.sleep(4)
         left = now()
-        self.lab.logout("user1")
+        # At a logout windows close, which the probe would tell; so nothing is told any more.
+        self.lab.enter(["pkill", "--signal", "KILL", "--exact", "--euid", "user1", "Xorg"])
         self.wait_stored()
         (session,) = self.stored("SELECT start, end FROM session")
         unknown = self.stored("SELECT start, length, reason FROM unknown_interval ORDER BY start")
@@ -276,8 +277,6 @@ class AccountingTests(StoredTestCase):
         delays = [delay / 1e6 for delay in self.trace.delays]
         figure("the witness's own delay behind the server's date", delays)
         figure("focus: begin and end against the server's date", [abs(error) for error in errors])
-        # The server's dates are whole milliseconds, rounded down.
-        self.assertGreater(min(errors), -2, "before it happened")
         self.assertLessEqual(percentile([abs(error) for error in errors], 0.99), 10, f"worst: {worst}")
         self.assertLessEqual(max(abs(error) for error in errors), 100, f"worst: {worst}")
 

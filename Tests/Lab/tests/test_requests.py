@@ -1,6 +1,6 @@
 """What a probe asks of a real session's X server, and what it is told: never a key.
 
-The probe is traced from its first system call on, through work on a desktop with a window manager. The list of what is allowed
+The probe is traced from its first request on, through work on a desktop with a window manager. The list of what is allowed
 is that of the probe's own tests; what is forbidden is written down once more in lablib/wire.py, against the server's own numbers.
 """
 
@@ -98,16 +98,35 @@ class RequestTests(ProductTestCase):
     def switches(self, pid):
         return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", self.lab.enter(["cat", f"/proc/{pid}/status"]).stdout, re.MULTILINE)[1])
 
+    def probe_processes(self):
+        """The probes' pids as seen from outside, as soon as they are there."""
+        groups = (self.lab.container.cgroup / "termspan.slice").glob("termspan-probe-*.service/cgroup.procs")
+        return {int(pid) for group in groups for pid in group.read_text().split()}
+
+    def trace_new_probe(self):
+        """Replaces the probe by one that is traced from before its first request; returns its pid inside and the tracer.
+
+        The X server is stopped until the tracer is there, so that the new probe still waits for the answer to its cookie.
+        """
+        (old,) = self.probe_processes()
+        server = self.lab.enter(["pgrep", "--exact", "--euid", "user1", "Xorg"]).stdout.split()
+        self.lab.enter(["kill", "-STOP", *server])
+        try:
+            self.product.kill(self.probe)
+            outside = wait_until("another probe", lambda: next(iter(self.probe_processes() - {old}), None), 20, progress=self.product.report)
+            pid = int(re.search(r"^NSpid:.*\s(\d+)$", Path(f"/proc/{outside}/status").read_text(), re.MULTILINE)[1])
+            tracer = wire.Tracer(self.lab, pid)
+            self.addCleanup(tracer.stop)
+        finally:
+            self.lab.enter(["kill", "-CONT", *server])
+        self.product.wait_measured("user1")
+        self.assertEqual(self.probe, pid)
+        return pid, tracer
+
     # Requests
 
     def test_a_probe_sends_what_the_list_allows_and_nothing_else(self):
-        old = self.probe
-        tracer = wire.Tracer(self.lab, 1)
-        self.addCleanup(tracer.stop)
-        self.product.kill(old)
-        pid = wait_until("another probe", lambda: next((pid for pid in self.product.probes().values() if pid != old), None), 20,
-                         progress=self.product.report)
-        self.product.wait_measured("user1")
+        pid, tracer = self.trace_new_probe()
 
         # Focus, keys, the mouse.
         for name in ("Editor", "Xfce4-terminal", "Editor", "Xfce4-terminal"):

@@ -1,4 +1,5 @@
 import GRDB
+import Glibc
 package import TermspanAccounting
 package import TermspanCore
 import TermspanEvents
@@ -64,7 +65,10 @@ package final class StoreReader: Sendable {
                 }
             }
         } catch {
-            throw StoreError(error, "open \(path)")
+            var failure = StoreError(error, "open \(path)")
+            // SQLite says the same of a file that is not there and of one that may not be read, which is no empty store.
+            if failure.code == .missing, access(path, F_OK) == 0 || errno != ENOENT { failure.code = .storage }
+            throw failure
         }
     }
 

@@ -263,6 +263,10 @@ import Testing
     @Test func otherFilesAreRefused() throws {
         let fixture = try StoreFixture()
         #expect { try StoreReader(path: fixture.path) } throws: { ($0 as? StoreError)?.code == .missing }
+        // What is there and can't be opened is not missing: a report must not come out empty.
+        try FileManager.default.createDirectory(atPath: fixture.path, withIntermediateDirectories: false)
+        #expect { try StoreReader(path: fixture.path) } throws: { ($0 as? StoreError)?.code == .storage }
+        try FileManager.default.removeItem(atPath: fixture.path)
         try DatabaseQueue(path: fixture.path).write { try $0.execute(sql: "CREATE TABLE other (a)") }
         #expect { try fixture.writer() } throws: { ($0 as? StoreError)?.code == .notAStore }
         #expect { try StoreReader(path: fixture.path) } throws: { ($0 as? StoreError)?.code == .notAStore }

@@ -90,6 +90,21 @@ import Testing
 
     @Test(
         arguments: [
+            (#"{"duration":0.000958533,"executable":null,"class":null,"open":false}"#, true),
+            (#"{"duration":0.099999999,"executable":null,"class":null,"open":false}"#, true),
+            (#"{"duration":0.1,"executable":null,"class":null,"open":false}"#, false),
+            (#"{"duration":0.001,"executable":"/usr/bin/xterm","class":null,"open":false}"#, false),
+            (#"{"duration":0.001,"executable":null,"class":"XTerm","open":false}"#, false),
+            (#"{"duration":0.001,"executable":null,"class":null,"open":true}"#, false),
+            (#"{"duration":0.001,"executable":null,"class":null,"open":false,"switches":300}"#, false),
+            (#"{"executable":null,"class":null,"open":false}"#, false),
+        ]) func onlyMomentsBetweenWindowsAreLeftOut(span: String, isLeftOut: Bool) throws
+    {
+        #expect(SpanTable.isBetweenWindows(try #require(JSONValue(span.utf8))) == isLeftOut)
+    }
+
+    @Test(
+        arguments: [
             (nil, "none"), (0, "."), (59, "."), (60, "1"), (300, "5"), (3599, "59"), (3600, "1:00"), (14_700, "4:05"), (86_399, "23:59"),
             (86_400, "1+00:00"), (273_900, "3+04:05"),
         ] as [(UInt64?, String)]) func idleTimesAreThoseOfWindows(seconds: UInt64?, text: String)

@@ -32,6 +32,12 @@ package struct SpanTable: Sendable {
         return table.line(" ", cells.map { Printable.text($0) }, widths)
     }
 
+    /// Whether it is a moment between two windows: some window managers name no active window while they switch.
+    static func isBetweenWindows(_ span: JSONValue) -> Bool {
+        guard application(span).isEmpty, span["switches"] == nil, span["open"]?.bool != true else { return false }
+        return (span["duration"]?.double ?? .infinity) < 0.1
+    }
+
     /// The name of the executable's file, else the class of the window.
     static func application(_ span: JSONValue) -> String {
         if let path = span["executable"]?.string, !path.isEmpty { return String(path.split(separator: "/").last ?? Substring(path)) }

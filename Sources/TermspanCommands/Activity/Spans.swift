@@ -9,6 +9,8 @@ struct Spans: MainCommand {
             discussion: """
                 Active: the last input was less than the idle threshold ago. Passive: longer, up to the passive limit. Inactive: beyond.
                 Spans that last still have no end; --open includes them.
+                The table leaves out spans without an application that are shorter than 100 ms, as some window managers make them at
+                each switch; --short includes them, as JSON and CSV always do.
                 """)
     }
 
@@ -16,6 +18,9 @@ struct Spans: MainCommand {
 
     @Flag(help: "Include spans that have not ended yet.")
     var open = false
+
+    @Flag(help: "Include spans without an application that are shorter than 100 ms in the table.")
+    var short = false
 
     @OptionGroup var output: FormatOptions
 
@@ -28,6 +33,7 @@ struct Spans: MainCommand {
             let table = SpanTable()
             var isFirst = true
             try client.reports("Spans", filter) { span throws(CommandError) in
+                if !short, SpanTable.isBetweenWindows(span) { return }
                 if isFirst { Output.write(table.header + "\n") }
                 isFirst = false
                 Output.write(table.line(span) + "\n")

@@ -104,11 +104,14 @@ let reports = BusInterface(
             if filter["user"]?.string == "denied" { throw .accessDenied("The right org.termspan1.view-others is missing.") }
             if filter["user"]?.string == "broken" { return answer(call, [#"{"error":"the store is gone"}"#]) }
             if filter["user"]?.string == "nothing" { return answer(call, []) }
+            if filter["all"]?.bool == true { throw .accessDenied("The right org.termspan1.view-others is missing.") }
             answer(
                 call,
                 [
                     "{\(frame)"
                         + #","start":"2026-05-14T08:24:00.000000Z","end":"2026-05-14T08:34:00.500000Z","duration":600.5,"executable":"/usr/bin/xterm","class":"XTerm","active":500.25,"passive":100.25,"inactive":0,"open":false}"#,
+                    "{\(frame)"
+                        + #","start":"2026-05-14T08:34:00.499000Z","end":"2026-05-14T08:34:00.500000Z","duration":0.001,"executable":null,"class":null,"active":0.001,"passive":0,"inactive":0,"open":false}"#,
                     "{\(frame)"
                         + #","start":"2026-05-14T08:34:00.500000Z","end":null,"duration":1,"executable":null,"class":"=HYPERLINK(\u001b]0;x\u0007)","active":1,"passive":0,"inactive":0,"open":true}"#,
                 ])

@@ -136,11 +136,25 @@ struct Checkup {
                 "Bus name", owned.contains("org.termspan1") ? .ok : .fail,
                 owned.contains("org.termspan1") ? "org.termspan1 is owned" : "nobody owns org.termspan1",
                 remedy: "Start the collector: systemctl start termspand.service"),
-            CheckResult(
-                "Reports", possible.contains("org.termspan1.Reports") ? .ok : .fail,
-                possible.contains("org.termspan1.Reports") ? "start when they are asked" : "the bus doesn't know how to start them",
-                remedy: "systemctl reload dbus.service"),
+            reports(client, areKnown: possible.contains("org.termspan1.Reports")),
         ]
+    }
+
+    /// Asks them for a sign of life, which starts them.
+    private func reports(_ client: Client, areKnown: Bool) -> CheckResult {
+        guard areKnown else {
+            return CheckResult("Reports", .fail, "the bus doesn't know how to start them", remedy: "systemctl reload dbus.service")
+        }
+        do throws(BusError) {
+            _ = try client.bus.callAndWait(
+                "org.termspan1.Reports", path: "/org/termspan1/reports", interface: "org.freedesktop.DBus.Peer", member: "Ping",
+                timeout: .seconds(10))
+            return CheckResult("Reports", .ok, "start when they are asked")
+        } catch {
+            return CheckResult(
+                "Reports", .fail, "do not answer: \(error)",
+                remedy: "systemctl status termspan-reportd.service; journalctl -u termspan-reportd.service")
+        }
     }
 
     private func unit(_ client: Client) -> [CheckResult] {
@@ -176,10 +190,22 @@ struct Checkup {
                         ? (changes.isEmpty ? "as shipped" : "changed by \(changes.joined(separator: ", "))")
                         : "without \(weak.joined(separator: ", "))",
                     remedy: "Look at: systemctl cat termspand.service; systemd-analyze security termspand.service"))
+            results.append(probes())
             return results
         } catch {
             return [CheckResult("Collector", .fail, "systemd can't be asked about it: \(error)", remedy: "Is systemd process 1 here?")]
         }
+    }
+
+    /// Drop-ins that change what probes and the readers of cookies may do: systemd reads those of the administrator beside or instead of ours.
+    private func probes() -> CheckResult {
+        let changes = ["/etc", "/run"].flatMap { root in
+            ["termspan-", "termspan-probe-", "termspan-cookie-"].map { "\(root)/systemd/system/\($0).service.d" }
+        }.filter { Files.exists($0) }
+        return CheckResult(
+            "Probes' sandbox", changes.isEmpty ? .ok : .warn,
+            changes.isEmpty ? "as shipped" : "changed by \(changes.joined(separator: ", "))",
+            remedy: "Look at: systemctl cat 'termspan-probe-*'; systemd-analyze security 'termspan-probe-*'")
     }
 
     private func collector(_ client: Client) -> [CheckResult] {
@@ -203,7 +229,7 @@ struct Checkup {
         let detail = text.split(separator: "\n").joined(separator: "; ")
         return CheckResult(
             "Configuration", code == 0 ? .ok : .fail, code == 0 ? "valid" : detail.isEmpty ? "exit code \(code)" : detail,
-            remedy: "Mend the file, then: systemctl reload termspand.service")
+            remedy: "Mend the file, then: systemctl reload-or-restart termspand.service")
     }
 }
 

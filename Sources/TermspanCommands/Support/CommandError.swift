@@ -62,7 +62,7 @@ package struct CommandError: Error, Hashable, Sendable {
                         remedy: "Start it: sudo systemctl start termspand.service; `termspan doctor` tells more.")
                 case (.reports, _):
                     self.init(
-                        .unreachable, "The reports service can't be started: \(error.description).",
+                        .unreachable, "The reports service can't be started: \(error.description)",
                         remedy: "See: systemctl status termspan-reportd.service; `termspan doctor` tells more.")
                 }
             } else {

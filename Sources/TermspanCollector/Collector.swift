@@ -37,6 +37,8 @@ package final class Collector {
     private var absenceTimer: EventSource?
     /// Failures of probes that are told unless their session turns out to be ending.
     private var failureTimers: [UUIDv7: EventSource] = [:]
+    /// Why each session's probe failed last: the same again is not told again.
+    private var lastFailures: [UUIDv7: String] = [:]
     private var clock: ClockWatch?
     /// Sessions that are being measured.
     private var measured: Set<UUIDv7> = []
@@ -188,6 +190,7 @@ package final class Collector {
         case .closed(let session):
             if measured.remove(session.uuid) != nil { aggregator.end(session.uuid, at: now) }
             supervisor?.remove(session)
+            lastFailures[session.uuid] = nil
             if measuredSessions.removeValue(forKey: session.uuid) != nil {
                 store.append { $0.ended.append(SessionEnd(session: session.uuid, at: now, reason: .logoff)) }
             }
@@ -356,12 +359,16 @@ package final class Collector {
 
     private func probeReported(_ report: ProbeSupervisor.Report) {
         switch report {
-        case .started(let session, _): Journal.probeStarted(session)
+        case .started(let session, _):
+            lastFailures[session.uuid] = nil
+            Journal.probeStarted(session)
         case .failed(let session, let reason):
             // At a logoff the X server goes a moment before the session does: that is no failure.
             failureTimers[session.uuid] = try? loop.after(.milliseconds(500)) { [unowned self] in
                 failureTimers[session.uuid] = nil
-                if table.session(uuid: session.uuid) != nil { Journal.probeFailed(session, reason: reason) }
+                guard table.session(uuid: session.uuid) != nil, lastFailures[session.uuid] != reason else { return }
+                lastFailures[session.uuid] = reason
+                Journal.probeFailed(session, reason: reason)
             }
         }
     }

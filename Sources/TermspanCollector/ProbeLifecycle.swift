@@ -75,6 +75,9 @@ package struct ProbeLifecycle: Equatable, Sendable {
 
     package private(set) var state = State.idle
     package private(set) var coverage = Coverage.noXServer
+    /// An attempt is under way or waits for its turn.
+    package var isStarting: Bool { state == .readingCookie || state == .starting }
+
     /// Grows with each attempt.
     package private(set) var attempt = 0
     private var failures = 0

@@ -52,6 +52,8 @@ package final class ProbeSupervisor {
     /// What probes run changed: the runtime state is to be saved.
     private let recordsChanged: @MainActor () -> Void
     private var probes: [UUIDv7: Probe] = [:]
+    /// Sessions whose turn to start has come, and those that wait for it: units that all start together only keep each other from it.
+    private var startQueue = StartQueue()
     /// Probes that have ended and whose lanes hold what is not durable yet.
     package private(set) var endedRecords: [RuntimeState.ProbeRecord] = []
     private var nextSnapshot: UInt64 = 1
@@ -161,11 +163,13 @@ package final class ProbeSupervisor {
     private func perform(_ actions: [ProbeLifecycle.Action], on probe: Probe) {
         for action in actions {
             switch action {
-            case .readCookie(let attempt): readCookie(attempt, probe)
+            case .readCookie(let attempt): startQueue.add(probe.session.uuid, attempt: attempt)
             case .startUnit(let attempt, let cookie): startUnit(attempt, cookie, probe)
             case .tearDown: tearDown(probe)
             case .wait(let delay, let attempt):
-                probe.timer = try? loop.after(delay, accuracy: .milliseconds(50)) { [weak self, weak probe] in
+                // Not all at once again, if they failed together.
+                probe.timer = try? loop.after(delay * Double.random(in: 1...1.25), accuracy: .milliseconds(50)) {
+                    [weak self, weak probe] in
                     guard let self, let probe else { return }
                     perform(probe.life.delayPassed(attempt: attempt), on: probe)
                 }
@@ -173,6 +177,14 @@ package final class ProbeSupervisor {
                 probe.timer = nil
                 report(.started(probe.session, probe.features))
             case .reportFailed(let reason): report(.failed(probe.session, reason: reason))
+            }
+        }
+        if !probe.life.isStarting { startQueue.finish(probe.session.uuid) }
+        while let (uuid, attempt) = startQueue.next() {
+            if let probe = probes[uuid], probe.life.isStarting, probe.life.attempt == attempt {
+                readCookie(attempt, probe)
+            } else {
+                startQueue.finish(uuid)
             }
         }
     }

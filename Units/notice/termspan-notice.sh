@@ -4,6 +4,7 @@
 case $- in
     *i*)
         TERMSPAN_NOTICE="/run/termspan/notice/$(id -u)"
+        [ -e "$TERMSPAN_NOTICE" ] || TERMSPAN_NOTICE=/run/termspan/notice/default
         if [ -t 1 ] && [ -s "$TERMSPAN_NOTICE" ]; then
             printf '\n'
             cat "$TERMSPAN_NOTICE"

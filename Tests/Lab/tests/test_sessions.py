@@ -286,7 +286,10 @@ class TrackingTests(ProductTestCase):
         self.product.command("policy", "set", "new-users", "tracked")
         self.assertTrue(self.product.wait_measured("user2")[0]["tracked"])
         self.assertTrue(self.lab.root.joinpath("run/termspan/notice/2002").exists())
+        # Who has never been here finds a notice at the first logon.
+        self.assertTrue(self.lab.root.joinpath("run/termspan/notice/default").exists())
         self.product.command("policy", "set", "new-users", "untracked")
+        self.assertFalse(self.lab.root.joinpath("run/termspan/notice/default").exists())
         self.assertEqual(self.product.session("user2")["coverage"], "untracked")
         self.assertFalse(self.lab.root.joinpath("run/termspan/notice/2002").exists())
 

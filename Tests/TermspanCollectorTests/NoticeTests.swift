@@ -1,0 +1,28 @@
+import Foundation
+import Testing
+
+@testable import TermspanCollector
+
+@Suite struct NoticeTests {
+    /// What a script would show to a user, as Units/notice has it: the user's own file, else the default.
+    private func shown(to uid: UInt32, in folder: String) -> String {
+        let own = FileManager.default.contents(atPath: "\(folder)/\(uid)")
+        return String(decoding: own ?? FileManager.default.contents(atPath: "\(folder)/default") ?? Data(), as: UTF8.self)
+    }
+
+    @Test func whoeverIsTrackedFindsANoticeAndNobodyElse() throws {
+        let folder = NSTemporaryDirectory() + "termspan-notice-\(UUID())"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let notices = NoticeFiles(folder: folder)
+
+        notices.keep([1: "one"], others: nil)
+        #expect(shown(to: 1, in: folder) == "one" && shown(to: 2, in: folder).isEmpty)
+        // New users are tracked: also whoever has never been here, but not who was untracked.
+        notices.keep([1: "one", 2: ""], others: "all")
+        #expect(shown(to: 1, in: folder) == "one" && shown(to: 2, in: folder).isEmpty && shown(to: 3, in: folder) == "all")
+        notices.keep([2: "two"], others: nil)
+        #expect(shown(to: 1, in: folder).isEmpty && shown(to: 2, in: folder) == "two" && shown(to: 3, in: folder).isEmpty)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["2"])
+    }
+}

@@ -184,7 +184,15 @@ final class ManagerObject {
     private func getPolicy(_ invocation: BusInvocation) {
         withRights(invocation) { [unowned self] credentials, isPrivileged in
             let policy = collector.policy
-            let rows = policy.rows.filter { isPrivileged || $0.user.uid == credentials.userID }.map { row in
+            var decisions = policy.rows.filter { isPrivileged || $0.user.uid == credentials.userID }
+            // Nobody decided about this caller, who shall be told all the same what that means.
+            if !isPrivileged, decisions.isEmpty, let user = UserDatabase.user(of: credentials.userID) {
+                decisions.append(
+                    Policy.Row(
+                        user: user, tracked: policy.newUsersAreTracked, level: policy.level(of: user), since: WallInstant(nanoseconds: 0),
+                        by: "", reason: ""))
+            }
+            let rows = decisions.map { row in
                 [
                     "name": BusValue.string(row.user.login), "uid": .uint32(row.user.uid), "tracked": .bool(row.tracked),
                     "since": .uint64(row.since.microseconds), "by": .string(row.by), "reason": .string(row.reason),

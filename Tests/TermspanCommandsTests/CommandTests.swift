@@ -145,7 +145,8 @@ import Testing
         #expect(stopped.errors.contains("sudo systemctl start termspand.service"))
         #expect(try Self.run(["status"], address: "unix:path=/nonexistent/bus").code == 5)
         for arguments in [
-            ["query", "sessions"], ["spans", "--since", "soon"], ["track"], ["policy", "set", "new-users", "perhaps"], ["--wrong"],
+            ["query", "sessions"], ["spans", "--since", "soon"], ["track"], ["track", "user1", "--reason", " "],
+            ["policy", "set", "new-users", "perhaps"], ["--wrong"],
         ] {
             let outcome = try Self.run(arguments, address: bus.address)
             #expect(outcome.code == 2, "\(arguments): \(outcome)")

@@ -16,6 +16,10 @@ struct Track: MainCommand {
     @Option(help: "Why; kept with the policy and shown to the users.")
     var reason: String
 
+    func validate() throws {
+        if reason.allSatisfy(\.isWhitespace) { throw ValidationError("--reason must not be empty: it is shown to the users.") }
+    }
+
     func execute() throws { try Tracking.set(users, true, reason) }
 }
 

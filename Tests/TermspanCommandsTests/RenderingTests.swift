@@ -206,6 +206,11 @@ import Testing
         #expect(results.map(\.verdict) == [.warn, .warn, .fail, .fail])
         #expect(results.allSatisfy { $0.remedy != nil })
         #expect(CheckResult.lines(results)[6] == "FAIL  Probe of session 4: eve is not measured: failed, no cookie")
+        status.coverage += (5...100).map { .init(session: $0, user: "user\($0)", coverage: "failed", reason: "no cookie") }
+        status.coverage.append(.init(session: 101, user: "mallory", coverage: "not-trusted", reason: ""))
+        let many = CheckResult.judge(status, secondsSinceCommit: 100).suffix(2).map(\.detail)
+        #expect(many[0] == "eve is not measured: failed, no cookie; likewise 96 more, see `termspan status`")
+        #expect(many[1] == "mallory is not measured: not-trusted")
     }
 
     @Test(arguments: [(80, 24), (20, 5), (1, 1), (200, 3), (0, 0)]) func theScreenFits(width: Int, height: Int) {

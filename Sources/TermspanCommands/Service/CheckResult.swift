@@ -66,12 +66,17 @@ package struct CheckResult: Hashable, Sendable {
         if bad.isEmpty {
             results.append(CheckResult("Probes", .ok, "\(number("probes")) running, \(number("measured")) sessions measured"))
         }
+        // One line for all that fail alike: on a server of a hundred sessions they would hide the rest.
+        var seen: Set<String> = []
         for row in bad {
+            let why = row.coverage + (row.reason.isEmpty ? "" : ", \(row.reason)")
+            guard seen.insert(why).inserted else { continue }
+            let others = bad.count { $0.coverage == row.coverage && $0.reason == row.reason } - 1
             results.append(
                 CheckResult(
                     "Probe of session \(row.session)", row.coverage == "failed" ? .fail : .warn,
-                    "\(row.user) is not measured: \(row.coverage)" + (row.reason.isEmpty ? "" : ", \(row.reason)"),
-                    remedy: "See `termspan log --session \(row.session)` and journalctl -u 'termspan-probe-*'."))
+                    "\(row.user) is not measured: \(why)" + (others == 0 ? "" : "; likewise \(others) more, see `termspan status`"),
+                    remedy: "See `termspan log --session \(row.session)` and journalctl -u 'termspan-probe-*' -u 'termspan-cookie-*'."))
         }
         return results
     }

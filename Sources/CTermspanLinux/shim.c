@@ -237,6 +237,8 @@ int termspan_thread_start(const char *name, size_t stack_size, void *(*body)(voi
 
 int termspan_thread_join(uint64_t thread) { return -pthread_join((pthread_t)thread, NULL); }
 
+int termspan_thread_detach(uint64_t thread) { return -pthread_detach((pthread_t)thread); }
+
 const char *termspan_error_text(int code) {
     const char *text = strerrordesc_np(code);
     return text ? text : "Unknown error";

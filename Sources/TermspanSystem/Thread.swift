@@ -26,9 +26,15 @@ package struct Thread: ~Copyable {
         self.handle = handle
     }
 
+    /// Gives the thread its freedom, so that its stack goes when it ends.
+    deinit {
+        _ = termspan_thread_detach(handle)
+    }
+
     /// Waits until the thread has ended. A thread that is not joined goes on by itself.
     package consuming func join() {
         _ = termspan_thread_join(handle)
+        discard self
     }
 
     private final class Body {

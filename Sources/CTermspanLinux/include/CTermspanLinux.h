@@ -79,6 +79,8 @@ int termspan_thread_set_groups(int count, const gid_t *_Nullable groups);
 int termspan_thread_start(const char *_Nonnull name, size_t stack_size, void *_Nullable (*_Nonnull body)(void *_Nullable),
                           void *_Nullable context, uint64_t *_Nonnull thread);
 int termspan_thread_join(uint64_t thread);
+/// Lets a thread go on by itself.
+int termspan_thread_detach(uint64_t thread);
 /// What strerrordesc_np(3) says of an errno; never null, no locale, thread-safe.
 const char *_Nonnull termspan_error_text(int code);
 

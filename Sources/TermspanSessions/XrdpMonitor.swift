@@ -51,12 +51,19 @@ package final class XrdpMonitor {
     private func watchUsers() {
         var found: [String: DirectoryMonitor] = [:]
         for directory in directories {
-            for name in (try? namesInFolder(directory, limit: Self.maximumNames)) ?? [] where UInt32(name) != nil {
+            for name in (try? namesInFolder(directory, limit: Self.maximumNames)) ?? [] {
                 let path = "\(directory)/\(name)"
+                guard let uid = UInt32(name), Self.isFolder(path, of: uid) else { continue }
                 found[path] = userMonitors[path] ?? (try? DirectoryMonitor(loop: loop, path: path) { [unowned self] in changed() })
             }
         }
         userMonitors = found
+    }
+
+    /// Whether it is a folder of that user or of root: anybody may make others there, and each watch takes one of the few that root has.
+    private static func isFolder(_ path: String, of uid: UInt32) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR && (status.st_uid == uid || status.st_uid == 0)
     }
 
     /// Looks again, as when an X server of a display appeared.
@@ -85,20 +92,19 @@ package final class XrdpMonitor {
 
     private func read() -> [UInt16: RemoteClient]? {
         guard let sockets = try? SocketDiagnostics.unixConnections() else { return nil }
-        var displays: [UInt16: UInt32] = [:]
-        for socket in sockets where socket.peer != 0 {
-            guard let display = Self.display(ofSocket: socket.path, in: directories) else { continue }
-            displays[display] = socket.peer
+        // All of them: anybody may connect to a socket of such a name, which must not hide the one that counts.
+        let candidates = sockets.filter { $0.peer != 0 }.compactMap { socket in
+            Self.display(ofSocket: socket.path, in: directories).map { (display: $0, peer: socket.peer) }
         }
-        guard !displays.isEmpty else {
+        guard !candidates.isEmpty else {
             peers = [:]
             return [:]
         }
-        guard let holders = try? Self.holders(of: Set(displays.values)) else { return nil }
+        guard let holders = try? Self.holders(of: Set(candidates.map(\.peer))) else { return nil }
         let addresses = (try? SocketDiagnostics.tcpPeers()) ?? [:]
         var result: [UInt16: RemoteClient] = [:]
-        for (display, peer) in displays {
-            // Anybody may make a socket of that name and connect to it; xrdp's own unit is what makes it a client.
+        for (display, peer) in candidates {
+            // xrdp's own unit is what makes it a client.
             guard let holder = holders[peer] else { continue }
             var client = clients[holder.pid] ?? RemoteClient()
             client.address = holder.sockets.lazy.compactMap { addresses[$0] }.first ?? client.address

@@ -56,6 +56,13 @@ package final class EventSource {
         for pointer in pointers { sd_event_source_set_io_events(pointer, events) }
     }
 
+    /// Lets the handler be called at most so often in each interval; what is left over comes with the next one.
+    package func limit(_ count: UInt32, per interval: Duration) {
+        for pointer in pointers {
+            sd_event_source_set_ratelimit(pointer, UInt64(max(1, interval.wholeNanoseconds / 1000)), count)
+        }
+    }
+
     /// Whether it waits: a timer that has fired does not.
     package var isArmed: Bool {
         guard let pointer = pointers.first else { return false }

@@ -2,35 +2,51 @@ import Glibc
 package import TermspanBus
 import TermspanSystem
 
-/// Tells when names appear in or vanish from a directory: inotify(7). It follows a directory that is made later or made anew.
+/// Tells when names appear in or vanish from a directory: inotify(7). It follows a directory that is made later or made anew, with any of
+/// the directories above it.
 @MainActor
 package final class DirectoryMonitor {
-    private let loop: EventLoop
-    private let path: String
     private let onChange: @MainActor () -> Void
     private let descriptor: OwnedDescriptor
-    private var watch: Int32 = -1
-    private var parentWatch: Int32 = -1
+    /// The directory and those above it, the root first.
+    private let levels: [String]
+    /// What is watched: the directory, or while there is none, the nearest above it that exists.
+    private var watched: Int32?
     private var source: EventSource?
 
     /// Starts watching; `onChange` is called once for any number of changes that are there together.
     package init(loop: EventLoop, path: String, onChange: @escaping @MainActor () -> Void) throws {
-        self.loop = loop
-        self.path = path
         self.onChange = onChange
         let raw = inotify_init1(Int32(IN_CLOEXEC) | Int32(IN_NONBLOCK))
         guard raw >= 0 else { throw SystemError(code: errno, operation: "inotify_init1") }
         descriptor = OwnedDescriptor(raw)
-        // The parent tells when the directory itself comes, as the first session makes it.
-        let parent = path.split(separator: "/").dropLast().reduce(into: "") { $0 += "/" + $1 }
-        parentWatch = inotify_add_watch(raw, parent.isEmpty ? "/" : parent, UInt32(IN_CREATE) | UInt32(IN_MOVED_TO))
+        levels = path.split(separator: "/").reduce(into: ["/"]) { $0.append(($0.last == "/" ? "" : $0.last ?? "") + "/" + $1) }
         attach()
         source = try loop.watch(raw) { [unowned self] _ in drain() }
+        // Some directories are everybody's: whoever makes and removes names there without end must not keep us busy.
+        source?.limit(25, per: .milliseconds(500))
     }
 
+    /// Watches the directory, or the nearest one above it that tells when the way to it comes.
     private func attach() {
-        let mask = UInt32(IN_CREATE) | UInt32(IN_DELETE) | UInt32(IN_MOVED_TO) | UInt32(IN_MOVED_FROM) | UInt32(IN_DELETE_SELF)
-        watch = inotify_add_watch(descriptor.raw, path, mask)
+        // From the deepest on, then down again: what is made in between is seen either way.
+        var level = levels.count - 1
+        while level > 0, !add(level) { level -= 1 }
+        if level == 0 { _ = add(0) }
+        while level + 1 < levels.count, add(level + 1) { level += 1 }
+    }
+
+    /// No link is followed at its end, since some folders lie where users may make them.
+    private func add(_ level: Int) -> Bool {
+        let names = UInt32(IN_CREATE) | UInt32(IN_MOVED_TO)
+        let gone = UInt32(IN_DELETE) | UInt32(IN_MOVED_FROM)
+        let own = UInt32(IN_DELETE_SELF) | UInt32(IN_MOVE_SELF) | UInt32(IN_ONLYDIR) | UInt32(IN_DONT_FOLLOW)
+        let isWhole = level == levels.count - 1
+        let added = inotify_add_watch(descriptor.raw, levels[level], names | own | (isWhole ? gone : 0))
+        guard added >= 0 else { return false }
+        if let watched, watched != added { inotify_rm_watch(descriptor.raw, watched) }
+        watched = added
+        return true
     }
 
     private func drain() {

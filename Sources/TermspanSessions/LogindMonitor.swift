@@ -17,6 +17,9 @@ package final class LogindMonitor {
     private var monitorSource: EventSource?
     private var isRefreshing = false
     private var isRefreshWanted = false
+    /// Paths of sessions that are being read again, and whether they changed once more meanwhile.
+    private var rereading: [String: Bool] = [:]
+    private var retry: EventSource?
 
     private static let destination = "org.freedesktop.login1"
     private static let path = "/org/freedesktop/login1"
@@ -24,6 +27,7 @@ package final class LogindMonitor {
     private static let session = "org.freedesktop.login1.Session"
     /// Sessions that are followed; more than any server bears.
     private static let maximumSessions = 8_192
+    private static let retryDelay: Duration = .seconds(1)
 
     /// Reads all sessions, waiting for logind, and follows them from then on.
     package init(loop: EventLoop, connection: BusConnection, onChange: @escaping @MainActor () -> Void) throws {
@@ -49,6 +53,7 @@ package final class LogindMonitor {
                 lookForClosing()
             }
         }
+        retry = try loop.timer { [unowned self] in refresh() }
         let list = try connection.callAndWait(Self.destination, path: Self.path, interface: Self.manager, member: "ListSessions")
         for path in try Self.paths(list) {
             let reply = try? connection.callAndWait(
@@ -71,47 +76,62 @@ package final class LogindMonitor {
         isRefreshing = true
         connection.call(Self.destination, path: Self.path, interface: Self.manager, member: "ListSessions") { [weak self] result in
             guard let self else { return }
-            guard let paths = try? Self.paths(result.get()) else { return finishRefresh([]) }
+            // No answer is no news: sessions end when logind says so.
+            guard let paths = try? Self.paths(result.get()) else { return finishRefresh(nil) }
             read(paths) { self.finishRefresh($0) }
         }
     }
 
-    private func finishRefresh(_ found: [LogindSession]) {
+    /// - Parameter found: nil when logind did not answer.
+    private func finishRefresh(_ found: [LogindSession]?) {
         isRefreshing = false
-        replace(with: found)
+        if let found { replace(with: found) } else { retry?.arm(after: Self.retryDelay) }
         if isRefreshWanted {
             isRefreshWanted = false
             refresh()
         }
     }
 
-    private func read(_ paths: [String], completion: @escaping @MainActor ([LogindSession]) -> Void) {
+    private func read(_ paths: [String], completion: @escaping @MainActor ([LogindSession]?) -> Void) {
         guard !paths.isEmpty else { return completion([]) }
         var waiting = paths.count
-        var found: [LogindSession] = []
+        var found: [LogindSession]? = []
         for path in paths {
-            properties(of: path) { session in
-                if let session { found.append(session) }
+            properties(of: path) { result in
+                switch result {
+                case .success(let session): if let session { found?.append(session) }
+                // A session can end between the list and the question; anything else says nothing of it.
+                case .failure(let error): if !error.meansNoSuchObject { found = nil }
+                }
                 waiting -= 1
                 if waiting == 0 { completion(found) }
             }
         }
     }
 
+    /// Reads one session again, once at a time: its user can make it change as fast as logind answers.
     private func reread(_ path: String) {
-        properties(of: path) { [weak self] session in
-            guard let self, let session else { return }
-            replace(with: sessions.filter { $0.id != session.id } + [session])
+        guard rereading[path] == nil else {
+            rereading[path] = true
+            return
+        }
+        rereading[path] = false
+        properties(of: path) { [weak self] result in
+            guard let self else { return }
+            if case .success(let session?) = result { replace(with: sessions.filter { $0.id != session.id } + [session]) }
+            if rereading.removeValue(forKey: path) == true { reread(path) }
         }
     }
 
-    private func properties(of path: String, completion: @escaping @MainActor (LogindSession?) -> Void) {
+    private func properties(of path: String, completion: @escaping @MainActor (Result<LogindSession?, BusError>) -> Void) {
         connection.call(
             Self.destination, path: path, interface: "org.freedesktop.DBus.Properties", member: "GetAll",
             arguments: { $0.append(Self.session) },
             reply: { result in
-                // A session can end between the list and the question.
-                completion((try? result.get().readProperties()).flatMap { LogindSession(properties: $0) })
+                completion(
+                    result.flatMap { message in
+                        Result { () throws(BusError) in LogindSession(properties: try message.readProperties()) }
+                    })
             })
     }
 
@@ -163,5 +183,13 @@ extension LogindSession {
             virtualTerminal: UInt32(clamping: properties["VTNr"]?.unsigned ?? 0), tty: text("TTY"),
             isRemote: properties["Remote"]?.bool ?? false, remoteHost: text("RemoteHost"), state: text("State"),
             isActive: properties["Active"]?.bool ?? false, lockedHint: properties["LockedHint"]?.bool ?? false)
+    }
+}
+
+extension BusError {
+    /// The object is gone: logind's and the bus library's ways to say so.
+    fileprivate var meansNoSuchObject: Bool {
+        ["org.freedesktop.DBus.Error.UnknownObject", "org.freedesktop.DBus.Error.UnknownInterface", "org.freedesktop.login1.NoSuchSession"]
+            .contains(name)
     }
 }

@@ -4,7 +4,7 @@ extension Observations {
     /// The desktops that these observations amount to: each login with the X server that is its, in the order of their beginning.
     ///
     /// An X server belongs to a login when its process lives in the login's scope, or else when the login names the display and the
-    /// server's user is the login's. Of several servers in one scope the oldest is the session's own; the others are nested desktops
+    /// server's user is the login's, or root's where the login has a seat. Of several servers in one scope the oldest is the session's own; the others are nested desktops
     /// and no sessions. A login that is closing and owns no X server has ended.
     package func desktops(adapters: [any StackAdapter] = Stack.adapters) -> [Desktop] {
         var servers = xServers.sorted { ($0.startTime, $0.display) < ($1.startTime, $1.display) }
@@ -19,7 +19,9 @@ extension Observations {
         }
         for login in logins where owned[login.id] == nil {
             guard let display = login.displayNumber,
-                let index = servers.firstIndex(where: { $0.display == display && ($0.uid == login.uid || $0.uid == 0) })
+                let index = servers.firstIndex(where: {
+                    $0.display == display && ($0.uid == login.uid || ($0.uid == 0 && !login.seat.isEmpty))
+                })
             else { continue }
             owned[login.id] = servers.remove(at: index)
         }

@@ -39,6 +39,9 @@ package struct SessionTable: Sendable, Equatable {
     /// How long a freed number rests.
     package static let rest: Duration = .seconds(600)
 
+    /// Keys that a row keeps of what it was; beyond it, it keeps those of what is there now.
+    package static let maximumKeys = 32
+
     package private(set) var sessions: [Session]
     /// Freed numbers and when each may be given again.
     private var resting: [SessionID: BootInstant]
@@ -81,7 +84,11 @@ package struct SessionTable: Sendable, Equatable {
             var updated = row
             updated.desktop = desktop
             if desktop.state == .connectQuery, row.connected != nil { updated.desktop.state = .disconnected }
-            for match in matches { updated.desktop.keys.formUnion(sessions[match].desktop.keys) }
+            for match in matches {
+                let keys = updated.desktop.keys.union(sessions[match].desktop.keys)
+                // Each new X server adds a key: a user who starts them without end must not make the row grow.
+                if keys.count <= Self.maximumKeys { updated.desktop.keys = keys }
+            }
             updated.holdAbsence(after: row, at: now)
             updated.note(from: row.desktop.state, at: now)
             if updated.desktop.state == .disconnected { updated.absentSince = nil }

@@ -25,6 +25,16 @@ import Testing
         #expect(seen.desktops().first?.confidence == .low)
     }
 
+    @Test func rootsServerBelongsToALoginAtASeatOnly() throws {
+        let server = XServer(display: 0, pid: 900, startTime: 100, uid: 0, controlGroup: "/system.slice/lightdm.service")
+        // Older, and claims a display that is not its own.
+        let remote = LogindSession(id: "3", timestamp: 1, uid: 1001, userName: "user1", service: "sshd", type: "tty", display: ":0")
+        let seated = LogindSession(
+            id: "4", timestamp: 2, uid: 1002, userName: "user2", service: "lightdm", type: "x11", display: ":0", seat: "seat0")
+        let desktops = Observations(logind: [remote, seated], xServers: [server]).desktops()
+        #expect(desktops.map(\.xServer) == [nil, server])
+    }
+
     @Test func aLoginWaitsForItsFirstClientAndThenIsDisconnectedWithoutOne() {
         var login = Self.xrdpLogin
         login.timestamp = 1_700_000_000_000_000

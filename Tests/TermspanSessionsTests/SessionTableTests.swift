@@ -55,6 +55,18 @@ import Testing
         #expect(table.reconcile([Self.desktop(key)], at: Self.seconds(4), makeUUID: Self.makeUUID).isEmpty)
     }
 
+    @Test func xServersStartedWithoutEndDoNotMakeTheRowGrow() {
+        var table = SessionTable()
+        let login = SessionKey.logind(id: "c1", timestamp: 1)
+        for pid in UInt32(1)...100 {
+            let desktop = Self.desktop(login, .xServer(pid: pid, startTime: UInt64(pid)))
+            _ = table.reconcile([desktop], at: Self.seconds(UInt64(pid)), makeUUID: Self.makeUUID)
+        }
+        #expect(table.sessions.map(\.id.rawValue) == [1])
+        #expect(table.sessions[0].desktop.keys.count <= SessionTable.maximumKeys)
+        #expect(table.sessions[0].desktop.keys.contains(.xServer(pid: 100, startTime: 100)))
+    }
+
     @Test func anXServerThatAppearsLateOrRestartsIsTheSameSession() {
         var table = SessionTable()
         let login = SessionKey.logind(id: "c1", timestamp: 1)

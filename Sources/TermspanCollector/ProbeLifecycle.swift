@@ -69,6 +69,8 @@ package struct ProbeLifecycle: Equatable, Sendable {
         /// End the unit and detach its lane, if there are any.
         case tearDown
         case wait(Duration, attempt: Int)
+        /// Say when it has run for this long.
+        case watch(Duration, attempt: Int)
         case reportStarted
         case reportFailed(String)
     }
@@ -83,6 +85,9 @@ package struct ProbeLifecycle: Equatable, Sendable {
     private var failures = 0
 
     package init() {}
+
+    /// A probe that ends before has failed as one that never was ready: a user can end its connection as often as there is one.
+    static let steadyTime: Duration = .seconds(10)
 
     /// The delays before the first, second, … further attempt.
     static let delays: [Duration] = [.milliseconds(200), .seconds(1), .seconds(5), .seconds(20), .seconds(60)]
@@ -122,8 +127,12 @@ package struct ProbeLifecycle: Equatable, Sendable {
         guard state == .starting, attempt == self.attempt else { return [] }
         state = .running
         coverage = .measured
-        failures = 0
-        return [.reportStarted]
+        return [.reportStarted, .watch(Self.steadyTime, attempt: attempt)]
+    }
+
+    /// The probe has run for `steadyTime`: what failed before does not count any more.
+    package mutating func steady(attempt: Int) {
+        if state == .running, attempt == self.attempt { failures = 0 }
     }
 
     /// The unit ended, could not be started, or took too long.

@@ -10,7 +10,7 @@ import Testing
         #expect(life.want() == [.readCookie(attempt: 1)])
         #expect(life.coverage == .starting)
         #expect(life.cookieRead(Self.cookie, attempt: 1) == [.startUnit(attempt: 1, cookie: Self.cookie)])
-        #expect(life.ready(attempt: 1) == [.reportStarted])
+        #expect(life.ready(attempt: 1) == [.reportStarted, .watch(ProbeLifecycle.steadyTime, attempt: 1)])
         #expect(life.coverage == .measured)
         #expect(life.want().isEmpty)
     }
@@ -26,14 +26,27 @@ import Testing
         #expect(delays == ProbeLifecycle.delays + [.seconds(60), .seconds(60)])
     }
 
-    @Test func aCrashTearsDownAndReadyForgetsTheFailures() {
+    @Test func aCrashTearsDownAndASteadyRunForgetsTheFailures() {
         var life = ProbeLifecycle()
         for _ in 0..<5 {
             _ = life.state == .idle ? life.want() : life.delayPassed(attempt: life.attempt)
             _ = life.cookieRead(Self.cookie, attempt: life.attempt)
             _ = life.ready(attempt: life.attempt)
+            life.steady(attempt: life.attempt)
             let actions = life.ended("it crashed", attempt: life.attempt)
             #expect(actions == [.tearDown, .reportFailed("it crashed"), .wait(.milliseconds(200), attempt: life.attempt)])
+        }
+    }
+
+    @Test func oneThatEndsAsSoonAsItIsReadyIsDelayedMoreAndMore() {
+        var life = ProbeLifecycle()
+        _ = life.want()
+        for delay in ProbeLifecycle.delays {
+            _ = life.cookieRead(Self.cookie, attempt: life.attempt)
+            _ = life.ready(attempt: life.attempt)
+            #expect(life.ended("it ended", attempt: life.attempt).last == .wait(delay, attempt: life.attempt))
+            life.steady(attempt: life.attempt)
+            _ = life.delayPassed(attempt: life.attempt)
         }
     }
 

@@ -464,14 +464,15 @@ package final class Aggregator: Sendable {
                         isEnded: measure.isEnded))
                 core.measures.pointee.rows[row] = measure
             }
-            return pieces
+            // A session that is measured anew has two: the later checkpoint counts.
+            return pieces.filter(\.isEnded) + pieces.filter { !$0.isEnded }
         }
     }
 
     /// The pieces are durable: their slots go back to the sources.
     package func committed(_ pieces: [Piece], checkpoint: UInt64) {
         perform { [self] core in
-            let marks = Dictionary(pieces.map { ($0.session, $0.mark) }) { first, _ in first }
+            let marks = Dictionary(pieces.map { ($0.session, $0.mark) }) { _, last in last }
             for row in core.measures.pointee.rows.indices {
                 guard var measure = core.measures.pointee.rows[row], measure.isInFlight, let mark = marks[measure.subject.uuid] else {
                     continue

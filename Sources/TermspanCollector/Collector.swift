@@ -45,6 +45,8 @@ package final class Collector {
     /// Sessions of which the store has been told and that are not over.
     private(set) var measuredSessions: [UUIDv7: MeasuredSession] = [:]
     private var isSaving = false
+    /// Users whose untracking is decided and not in the policy yet, with the number of such decisions.
+    private var withdrawn: [String: Int] = [:]
 
     /// A session as the store knows it.
     struct MeasuredSession {
@@ -174,7 +176,10 @@ package final class Collector {
         if desktops.contains(where: { $0.state == .connectQuery }) { connectTimer?.arm(after: XrdpStack.connectTime) }
         if let first = table.sessions.compactMap(\.absentSince).min() { absenceTimer?.arm(at: first.advanced(by: SessionTable.absence)) }
         for change in changes { take(change, at: now) }
-        if !changes.isEmpty { saveSoon() }
+        guard !changes.isEmpty else { return }
+        saveSoon()
+        // Users whom no row of the policy names have their notice while they are there.
+        if changes.contains(where: \.isOpeningOrClosing) { keepNotices() }
     }
 
     private func take(_ change: SessionChange, at now: BootInstant) {
@@ -196,6 +201,10 @@ package final class Collector {
             }
             Journal.sessionClosed(session)
             manager?.sessionClosed(session)
+            // Its user may have room for another display now.
+            for other in table.sessions where other.desktop.uid == session.desktop.uid && other.desktop.stack != .services {
+                follow(other, at: now)
+            }
         case .changed(let old, let new):
             notify(of: new, after: old, at: now)
             if old.desktop.state != new.desktop.state { manager?.sessionChanged(new) }
@@ -244,7 +253,7 @@ package final class Collector {
     // MARK: Measuring
 
     func isTracked(_ session: Session) -> Bool {
-        session.desktop.isUserSession && policy.tracks(session.user)
+        session.desktop.isUserSession && policy.tracks(session.user) && withdrawn[session.user.login] == nil
     }
 
     /// Brings the measuring of a session to what policy and its X server ask for now.
@@ -289,13 +298,22 @@ package final class Collector {
         var kept = DescriptorStore.takeAll()
         let checkpoints = Dictionary(open.compactMap { $0.checkpoint }.map { ($0.session, $0) }) { first, _ in first }
         let withLane = Set((state.ended + state.probes).filter { kept[DescriptorStore.name(ofLane: $0.generation)] != nil }.map(\.session))
-        for session in table.sessions where isTracked(session) && (withLane.contains(session.uuid) || checkpoints[session.uuid] != nil) {
-            goOn(with: session, checkpoint: checkpoints[session.uuid])
+        for session in table.sessions {
+            let checkpoint = checkpoints[session.uuid]
+            if isTracked(session) {
+                if withLane.contains(session.uuid) || checkpoint != nil { goOn(with: session, checkpoint: checkpoint) }
+            } else if let checkpoint, checkpoint.state.phase != .ended {
+                // Untracked, and the end came before that was recorded: nothing of what followed is known or used.
+                goOn(with: session, checkpoint: checkpoint)
+                measured.remove(session.uuid)
+                aggregator.end(session.uuid, at: checkpoint.state.latest)
+                append(.paused, session, at: checkpoint.state.latest)
+            }
         }
+        var adopted: Set<UUIDv7> = []
         func takeLane(_ record: RuntimeState.ProbeRecord, _ body: (Session, consuming DescriptorStore.Lane) throws -> Void) {
-            guard let raws = kept.removeValue(forKey: DescriptorStore.name(ofLane: record.generation)),
-                let lane = DescriptorStore.lane(of: raws)
-            else { return }
+            guard let raws = kept.removeValue(forKey: DescriptorStore.name(ofLane: record.generation)) else { return }
+            guard let lane = DescriptorStore.lane(of: raws) else { return DescriptorStore.remove(generation: record.generation) }
             guard measured.contains(record.session), let session = table.session(uuid: record.session) else {
                 return DescriptorStore.remove(generation: record.generation)
             }
@@ -313,7 +331,10 @@ package final class Collector {
         let now = BootInstant.now()
         for record in state.ended { takeLane(record) { session, _ in aggregator.detach(session.uuid, at: now) } }
         for record in state.probes {
-            takeLane(record) { session, lane in supervisor?.adopt(record, session: session, channel: lane.takeChannel()) }
+            takeLane(record) { session, lane in
+                supervisor?.adopt(record, session: session, channel: lane.takeChannel())
+                adopted.insert(session.uuid)
+            }
         }
         // What nobody asks for any more.
         for (name, raws) in kept {
@@ -321,17 +342,20 @@ package final class Collector {
             try? ServiceManager.removeStored(name: name)
         }
         // A session that was measured and whose probe is gone: unknown since the last event.
-        let withProbe = Set(state.probes.map(\.session)).intersection(withLane)
-        for uuid in measured where !withProbe.contains(uuid) { aggregator.detach(uuid, at: now) }
+        for uuid in measured where !adopted.contains(uuid) { aggregator.detach(uuid, at: now) }
     }
 
     /// Goes on measuring a session of an earlier life; one that ended within a second of its beginning may not even be in the store.
     private func goOn(with session: Session, checkpoint: LaneCheckpoint?) {
         if measuredSessions[session.uuid] == nil { remember(session, since: session.opened) }
         measured.insert(session.uuid)
-        let saved = checkpoint.map(\.state).flatMap { $0.phase == .ended ? nil : $0 }
-        aggregator.begin(
-            session.subject, at: measuredSessions[session.uuid]?.start ?? session.opened, burstGap: configuration.burstGap, saved: saved)
+        guard let checkpoint else {
+            return aggregator.begin(
+                session.subject, at: measuredSessions[session.uuid]?.start ?? session.opened, burstGap: configuration.burstGap)
+        }
+        // Tracked again, and the end came before that was recorded: paused until now.
+        if checkpoint.state.phase == .ended { append(.resumed, session, at: .now()) }
+        aggregator.begin(session.subject, at: checkpoint.state.latest, burstGap: configuration.burstGap, saved: checkpoint.state)
     }
 
     /// Ends the stored sessions that went while the collector was down.
@@ -394,13 +418,18 @@ package final class Collector {
         keepNotices()
     }
 
-    /// Stops measuring a user's sessions before the decision is durable, so that a slow disk can't delay it.
-    func stopMeasuring(_ user: UserIdentity) {
+    /// Stops measuring users before the decision is durable, so that a slow disk can't delay it, and keeps it so until `decided`.
+    func withdraw(_ logins: [String]) {
+        for login in logins { withdrawn[login, default: 0] += 1 }
         let now = BootInstant.now()
-        for session in table.sessions where session.user == user && measured.remove(session.uuid) != nil {
-            aggregator.end(session.uuid, at: now)
-            append(.paused, session, at: now)
-            supervisor?.update(session, isTracked: false)
+        for session in table.sessions where logins.contains(session.user.login) { follow(session, at: now) }
+    }
+
+    /// The decisions that `withdraw` was ahead of are in the policy, or were refused.
+    func decided(_ logins: [String]) {
+        for login in logins {
+            let count = (withdrawn[login] ?? 0) - 1
+            withdrawn[login] = count > 0 ? count : nil
         }
     }
 
@@ -442,6 +471,15 @@ private final class ResolverRelay: @unchecked Sendable {
 @MainActor
 private final class ProblemRelay {
     var handler: (@MainActor (String?) -> Void)?
+}
+
+extension SessionChange {
+    fileprivate var isOpeningOrClosing: Bool {
+        switch self {
+        case .opened, .closed: true
+        case .changed: false
+        }
+    }
 }
 
 extension Session {

@@ -13,6 +13,10 @@ import TermspanSystem
 final class ManagerObject {
     private unowned let collector: Collector
     private var slots: [BusSlot] = []
+    /// Calls that the store's thread works on.
+    private var parked: [Int: BusInvocation] = [:]
+    private var lastCall = 0
+    private var reportsUserID: UInt32?
 
     static let name = "org.termspan1"
     static let path = "/org/termspan1"
@@ -218,18 +222,25 @@ final class ManagerObject {
         }
         authorized(invocation) { [unowned self] actor in
             let moment = WallInstant.now()
-            if !isTracked {
-                // What is wanted most is that it stops: first of all, and whatever becomes of the decision's own durability.
-                for user in collector.table.sessions.map(\.user) where names.contains(user.login) { collector.stopMeasuring(user) }
-            }
+            // What is wanted most is that it stops: first of all, however long the decision takes to become durable.
+            if !isTracked { collector.withdraw(names) }
+            let call = park(invocation)
             collector.store.submit { [inbox = collector.inbox] writer in
-                let outcomes = names.map { name in
+                var outcomes = names.map { name in
                     Self.decide(name, isTracked: isTracked, by: actor, reason: reason, at: moment, writer)
                 }
-                let policy = try? writer.policy()
-                inbox.post { [weak self] in
-                    guard let self else { return }
-                    if let policy { collector.apply(policy) }
+                let policy = Result { () throws(StoreError) in try writer.policy() }
+                if case .failure(let error) = policy {
+                    for index in outcomes.indices where outcomes[index].error.isEmpty {
+                        outcomes[index].error = "decided, but not in force until the next start: \(error)"
+                    }
+                }
+                inbox.post { [weak self, outcomes] in
+                    guard let self, let invocation = parked.removeValue(forKey: call) else { return }
+                    if case .success(let policy) = policy {
+                        if !isTracked { collector.decided(names) }
+                        collector.apply(policy)
+                    }
                     for outcome in outcomes where outcome.changed {
                         Journal.policyChanged(
                             "\(outcome.name) is \(isTracked ? "tracked" : "no longer tracked")", user: outcome.name, by: actor,
@@ -247,6 +258,14 @@ final class ManagerObject {
                 }
             }
         }
+    }
+
+    /// Keeps a call here until the store's thread is done. That thread must not hold it: libsystemd's messages belong to one thread,
+    /// and whoever lets go of one last frees it.
+    private func park(_ invocation: BusInvocation) -> Int {
+        lastCall += 1
+        parked[lastCall] = invocation
+        return lastCall
     }
 
     private struct Outcome: Sendable {
@@ -282,13 +301,14 @@ final class ManagerObject {
             throw .invalidArguments("new-users is tracked or untracked.")
         }
         authorized(invocation) { [unowned self] actor in
+            let call = park(invocation)
             collector.store.submit { [inbox = collector.inbox] writer in
                 let result = Result { () throws(StoreError) in
                     let changed = try writer.set(key, to: value, by: actor, reason: "", at: .now())
                     return (changed, try writer.policy())
                 }
                 inbox.post { [weak self] in
-                    guard let self else { return }
+                    guard let self, let invocation = parked.removeValue(forKey: call) else { return }
                     switch result {
                     case .success(let (changed, policy)):
                         collector.apply(policy)
@@ -328,7 +348,9 @@ final class ManagerObject {
 
     private func collectActivity(_ invocation: BusInvocation) throws(BusError) {
         let credentials = try invocation.credentials()
-        guard credentials.isRoot || credentials.userID == UserDatabase.user(named: Self.reportsUser)?.uid else {
+        // A system account, which is looked up once: the user database may take its time.
+        if reportsUserID == nil, !credentials.isRoot { reportsUserID = UserDatabase.user(named: Self.reportsUser)?.uid }
+        guard credentials.isRoot || credentials.userID == reportsUserID else {
             throw .accessDenied("Only the report service may ask for open intervals; see termspan spans.")
         }
         let filter = try invocation.message.readProperties()

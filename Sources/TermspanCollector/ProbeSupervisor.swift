@@ -133,8 +133,14 @@ package final class ProbeSupervisor {
         do {
             try watch(descriptor, of: probe)
         } catch {
-            perform(probe.life.ended("its control channel could not be taken over", attempt: probe.life.attempt), on: probe)
+            return perform(probe.life.ended("its control channel could not be taken over", attempt: probe.life.attempt), on: probe)
         }
+        guard record.features != nil else {
+            // Whether it ever will be is not watched by anybody any more.
+            return perform(probe.life.ended("it was not ready when the collector ended", attempt: probe.life.attempt), on: probe)
+        }
+        // What was asked for last may never have been sent.
+        requestSnapshot(of: session.uuid)
     }
 
     /// Everything that a detached lane held is durable.
@@ -173,9 +179,9 @@ package final class ProbeSupervisor {
                     guard let self, let probe else { return }
                     perform(probe.life.delayPassed(attempt: attempt), on: probe)
                 }
-            case .reportStarted:
-                probe.timer = nil
-                report(.started(probe.session, probe.features))
+            case .watch(let time, let attempt):
+                probe.timer = try? loop.after(time, accuracy: .seconds(1)) { [weak probe] in probe?.life.steady(attempt: attempt) }
+            case .reportStarted: report(.started(probe.session, probe.features))
             case .reportFailed(let reason): report(.failed(probe.session, reason: reason))
             }
         }

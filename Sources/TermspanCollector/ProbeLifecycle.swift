@@ -90,7 +90,9 @@ package struct ProbeLifecycle: Equatable, Sendable {
     static let steadyTime: Duration = .seconds(10)
 
     /// The delays before the first, second, … further attempt.
-    static let delays: [Duration] = [.milliseconds(200), .seconds(1), .seconds(5), .seconds(20), .seconds(60)]
+    static let delays: [Duration] = [
+        .milliseconds(200), .milliseconds(400), .seconds(2), .seconds(5), .seconds(20), .seconds(60),
+    ]
 
     /// Measuring is wanted.
     package mutating func want() -> [Action] {

@@ -19,7 +19,7 @@ import Testing
         var life = ProbeLifecycle()
         _ = life.want()
         var delays: [Duration] = []
-        for attempt in 1...7 {
+        for attempt in 1...ProbeLifecycle.delays.count + 2 {
             for case .wait(let delay, attempt) in life.cookieRead(nil, attempt: attempt) { delays.append(delay) }
             #expect(life.delayPassed(attempt: attempt) == [.readCookie(attempt: attempt + 1)])
         }

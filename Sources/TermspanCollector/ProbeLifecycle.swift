@@ -69,8 +69,6 @@ package struct ProbeLifecycle: Equatable, Sendable {
         /// End the unit and detach its lane, if there are any.
         case tearDown
         case wait(Duration, attempt: Int)
-        /// Say when it has run for this long.
-        case watch(Duration, attempt: Int)
         case reportStarted
         case reportFailed(String)
     }
@@ -129,17 +127,16 @@ package struct ProbeLifecycle: Equatable, Sendable {
         guard state == .starting, attempt == self.attempt else { return [] }
         state = .running
         coverage = .measured
-        return [.reportStarted, .watch(Self.steadyTime, attempt: attempt)]
-    }
-
-    /// The probe has run for `steadyTime`: what failed before does not count any more.
-    package mutating func steady(attempt: Int) {
-        if state == .running, attempt == self.attempt { failures = 0 }
+        return [.reportStarted]
     }
 
     /// The unit ended, could not be started, or took too long.
-    package mutating func ended(_ reason: String, attempt: Int) -> [Action] {
+    ///
+    /// - Parameter time: how long it had been ready.
+    package mutating func ended(_ reason: String, attempt: Int, after time: Duration = .zero) -> [Action] {
         guard state == .starting || state == .running, attempt == self.attempt else { return [] }
+        // What failed before a steady run does not count any more.
+        if state == .running, time >= Self.steadyTime { failures = 0 }
         return fail(reason)
     }
 

@@ -24,6 +24,8 @@ package final class ProbeSupervisor {
         var lane: LaneOwner?
         var channelSource: EventSource?
         var timer: EventSource?
+        /// Since when it has been ready, as far as this life of the collector knows.
+        var ready = BootInstant.now()
         var record: RuntimeState.ProbeRecord?
         var features: ProbeFeatures = []
 
@@ -179,9 +181,10 @@ package final class ProbeSupervisor {
                     guard let self, let probe else { return }
                     perform(probe.life.delayPassed(attempt: attempt), on: probe)
                 }
-            case .watch(let time, let attempt):
-                probe.timer = try? loop.after(time, accuracy: .seconds(1)) { [weak probe] in probe?.life.steady(attempt: attempt) }
-            case .reportStarted: report(.started(probe.session, probe.features))
+            case .reportStarted:
+                probe.timer = nil
+                probe.ready = .now()
+                report(.started(probe.session, probe.features))
             case .reportFailed(let reason): report(.failed(probe.session, reason: reason))
             }
         }
@@ -266,7 +269,7 @@ package final class ProbeSupervisor {
         do {
             switch try owner.channel.receive() {
             case .nothing: return
-            case .closed: perform(probe.life.ended("it ended", attempt: attempt), on: probe)
+            case .closed: perform(probe.life.ended("it ended", attempt: attempt, after: probe.ready.duration(to: .now())), on: probe)
             case .message(.ready(let features), _):
                 // Both sides have mapped it: from here on nobody else can, for writing.
                 do { try probe.lane?.memory.sealEvents() } catch {
@@ -278,7 +281,7 @@ package final class ProbeSupervisor {
                 perform(probe.life.ready(attempt: attempt), on: probe)
                 recordsChanged()
             case .message(.failed(let failure), _):
-                perform(probe.life.ended(failure.explanation, attempt: attempt), on: probe)
+                perform(probe.life.ended(failure.explanation, attempt: attempt, after: probe.ready.duration(to: .now())), on: probe)
             case .message:
                 perform(probe.life.ended("it sent what the protocol does not have", attempt: attempt), on: probe)
             }

@@ -10,7 +10,7 @@ import Testing
         #expect(life.want() == [.readCookie(attempt: 1)])
         #expect(life.coverage == .starting)
         #expect(life.cookieRead(Self.cookie, attempt: 1) == [.startUnit(attempt: 1, cookie: Self.cookie)])
-        #expect(life.ready(attempt: 1) == [.reportStarted, .watch(ProbeLifecycle.steadyTime, attempt: 1)])
+        #expect(life.ready(attempt: 1) == [.reportStarted])
         #expect(life.coverage == .measured)
         #expect(life.want().isEmpty)
     }
@@ -32,8 +32,7 @@ import Testing
             _ = life.state == .idle ? life.want() : life.delayPassed(attempt: life.attempt)
             _ = life.cookieRead(Self.cookie, attempt: life.attempt)
             _ = life.ready(attempt: life.attempt)
-            life.steady(attempt: life.attempt)
-            let actions = life.ended("it crashed", attempt: life.attempt)
+            let actions = life.ended("it crashed", attempt: life.attempt, after: ProbeLifecycle.steadyTime)
             #expect(actions == [.tearDown, .reportFailed("it crashed"), .wait(.milliseconds(200), attempt: life.attempt)])
         }
     }
@@ -45,7 +44,6 @@ import Testing
             _ = life.cookieRead(Self.cookie, attempt: life.attempt)
             _ = life.ready(attempt: life.attempt)
             #expect(life.ended("it ended", attempt: life.attempt).last == .wait(delay, attempt: life.attempt))
-            life.steady(attempt: life.attempt)
             _ = life.delayPassed(attempt: life.attempt)
         }
     }

@@ -187,21 +187,34 @@ class StateWatch:
         self.states = []
 
     def __enter__(self):
-        match = "type='signal',sender='org.termspan1',interface='org.termspan1.Manager'"
+        matches = ("type='signal',sender='org.termspan1',interface='org.termspan1.Manager'", "type='signal',interface='org.termspan.Lab'")
         # It ends with its standard input, since a signal to what is outside would not reach it.
-        script = 'busctl --json=short monitor --match "$1" </dev/null & read -r line; kill $!'
-        self._process = subprocess.Popen(self.lab.container.command(["sh", "-c", script, "sh", match]),
+        script = 'busctl --json=short monitor --match "$1" --match "$2" </dev/null & read -r line; kill $!'
+        self._process = subprocess.Popen(self.lab.container.command(["sh", "-c", script, "sh", *matches]),
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self._process.stdout.readline()  # It says that it listens.
+        self._listens = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
+
+        # Not every busctl says that it listens; it shows by passing on a signal of ours.
+        def listens():
+            self.lab.enter(["busctl", "emit", "/org/termspan/Lab", "org.termspan.Lab", "Begin"])
+            return self._listens.wait(0.05)
+        try:
+            wait_until("the bus to be watched", listens, 20)
+        except LabError:
+            self.__exit__()
+            raise
         return self
 
     def _read(self):
         for line in self._process.stdout:
-            if line.startswith("{") and (message := json.loads(line))["member"] == "SessionChanged":
+            message = json.loads(line) if line.startswith("{") else {}
+            if message.get("member") == "SessionChanged":
                 session, state = message["payload"]["data"]
                 self.states.append((message["timestamp-realtime"] / 1e6, session, state))
+            elif message.get("interface") == "org.termspan.Lab":
+                self._listens.set()
 
     def __exit__(self, *error):
         self._process.stdin.close()

@@ -172,14 +172,19 @@ class WorkGoesOnTests(ProductTestCase):
 
     def test_a_disconnect_without_a_collector_is_seen_by_the_next(self):
         rows = self.rows()
-        self.addCleanup(self.lab.login, "user2")
+        self.addCleanup(self.reconnect, "user2")
         self.lab.enter(["systemctl", "stop", "termspand.service"])
         self.lab.disconnect("user2")
         self.lab.enter(["systemctl", "start", "termspand.service"])
         self.product.wait_ready()
-        row = self.product.session("user2")
-        self.assertEqual((row["id"], row["uuid"], row["state"], row["name"]), (rows["user2"]["id"], rows["user2"]["uuid"], "disconnected", None))
+        row = wait_until("the session to be disconnected", lambda: (row := self.product.session("user2"))["state"] == "disconnected" and row, 10,
+                         progress=self.product.report)
+        self.assertEqual((row["id"], row["uuid"], row["name"]), (rows["user2"]["id"], rows["user2"]["uuid"], None))
         self.assertEqual(self.rows()["user1"], rows["user1"])
+
+    def reconnect(self, user):
+        self.lab.login(user)
+        wait_until(f"the session of {user} to be active", lambda: self.product.session(user)["state"] == "active", 20, progress=self.product.report)
 
 
 class KilledProbeTests(ProductTestCase):

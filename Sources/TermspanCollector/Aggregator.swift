@@ -16,6 +16,8 @@ package final class Aggregator: Sendable {
         /// Something was lost: ask the source for its whole state.
         case snapshotWanted(session: UUIDv7)
         case lost(session: UUIDv7, count: UInt64)
+        /// A session that counts as disconnected shows activity.
+        case active(session: UUIDv7)
         case quarantined(session: UUIDv7, LaneViolation)
         /// Everything that a detached lane held is durable: its descriptors need not be kept.
         case released(generation: UInt64)
@@ -29,8 +31,11 @@ package final class Aggregator: Sendable {
         package var userName: String
         /// The units whose processes are the session's own.
         package var scopes: [String]
+        /// No client is there, as far as is known: activity is worth a notice.
+        package var isDisconnected: Bool
 
-        package init(uuid: UUIDv7, id: SessionID, uid: UInt32, userName: String, scopes: [String]) {
+        package init(uuid: UUIDv7, id: SessionID, uid: UInt32, userName: String, scopes: [String], isDisconnected: Bool = false) {
+            self.isDisconnected = isDisconnected
             self.uuid = uuid
             self.id = id
             self.uid = uid
@@ -240,6 +245,12 @@ package final class Aggregator: Sendable {
         }
         if outcome.wantsSnapshot, let session = measures.pointee.rows[row]?.subject.uuid {
             measures.pointee.notices.append(.snapshotWanted(session: session))
+            _ = noticeBell.ring()
+        }
+        if measures.pointee.rows[row]?.subject.isDisconnected == true, let session = measures.pointee.rows[row]?.subject.uuid {
+            // Once: what is found out sets it anew.
+            measures.pointee.rows[row]?.subject.isDisconnected = false
+            measures.pointee.notices.append(.active(session: session))
             _ = noticeBell.ring()
         }
         measures.pointee.rows[row]?.resolve(with: resolver)

@@ -4,6 +4,7 @@ package import TermspanBus
 package import TermspanConfiguration
 package import TermspanCore
 import TermspanEvents
+import TermspanJournal
 import TermspanRing
 import TermspanSessions
 import TermspanStore
@@ -149,6 +150,8 @@ package final class Collector {
         save()
         store.stop()
         threads[1].join()
+        // Answers and records of what the last jobs decided.
+        inbox.drain()
         resolver.stop()
         aggregator.stop()
         threads[0].join()
@@ -371,6 +374,7 @@ package final class Collector {
         for notice in aggregator.takeNotices() {
             switch notice {
             case .snapshotWanted(let uuid): supervisor?.requestSnapshot(of: uuid)
+            case .active: monitor?.refreshClients()
             case .lost(let uuid, let count):
                 if let session = table.session(uuid: uuid) { Journal.eventsLost(session, count: count) }
             case .quarantined(let uuid, let violation):
@@ -458,7 +462,7 @@ package final class Collector {
         isSaving = false
         let state = RuntimeState(
             bootID: boot.description, table: table, probes: supervisor?.records ?? [], ended: supervisor?.endedRecords ?? [])
-        do { try state.save(path: paths.sessions) } catch { Journal.storeProblem("the sessions could not be saved: \(error)") }
+        do { try state.save(path: paths.sessions) } catch { Log.error("The sessions' numbers can't be saved", [.error: "\(error)"]) }
     }
 }
 
@@ -489,6 +493,6 @@ extension Session {
     var subject: Aggregator.Subject {
         Aggregator.Subject(
             uuid: uuid, id: id, uid: desktop.uid, userName: desktop.userName,
-            scopes: desktop.logindSessions.map(\.scope).filter { !$0.isEmpty })
+            scopes: desktop.logindSessions.map(\.scope).filter { !$0.isEmpty }, isDisconnected: desktop.state == .disconnected)
     }
 }

@@ -19,6 +19,9 @@ package enum CollectorProgram {
         }
     }
 
+    /// EX_CONFIG of sysexits.h: the unit is not restarted after it.
+    private static let configurationStatus: Int32 = 78
+
     /// Reads the configuration and nothing else, for `termspan doctor`: 0 if it is valid, else 1 and why on standard error.
     package static func checkConfiguration() -> Int32 {
         do throws(ConfigurationError) {
@@ -47,7 +50,7 @@ package enum CollectorProgram {
             configuration = try Configuration.load()
         } catch {
             Journal.configurationError(error.description, isRefused: false)
-            exit(1)
+            exit(configurationStatus)
         }
         umask(0o027)
         let loop = try EventLoop()

@@ -224,19 +224,43 @@ package final class ProbeSupervisor {
         let generation = UInt64.random(in: 1...UInt64.max)
         let lane = try LaneMemory(lane: UInt32(server.display), generation: generation)
         let pair = try SocketPair(nonblocking: true)
-        let name = DescriptorStore.name(ofLane: generation)
         let unit = "termspan-probe-\(server.display)-\(DescriptorStore.hexadecimal(generation)).service"
         probe.record = RuntimeState.ProbeRecord(
             session: probe.session.uuid, unit: unit, generation: generation, xServer: server, features: nil)
+        do {
+            try start(lane, pair, unit: unit, connection: connection.descriptor.raw, cookie: cookie, attempt: attempt, probe)
+        } catch {
+            // No probe has it, and no reader: nothing is in it to be made durable.
+            probe.record = nil
+            DescriptorStore.remove(generation: generation)
+            throw error
+        }
+        probe.lane = LaneOwner(lane)
+        recordsChanged()
+        probe.timer = try loop.after(configuration.probeReadyTimeout) { [weak self, weak probe] in
+            guard let self, let probe, probe.life.state == .starting else { return }
+            perform(probe.life.ended("it was not ready in time", attempt: attempt), on: probe)
+        }
+    }
+
+    /// Hands everything over to a new unit and reads its lane from then on.
+    private func start(
+        _ lane: borrowing LaneMemory, _ pair: consuming SocketPair, unit: String, connection: Int32, cookie: [UInt8], attempt: Int,
+        _ probe: Probe
+    ) throws {
+        guard let server = probe.record?.xServer else { return }
+        let control = try lane.controlForProducer()
+        let raws = (events: lane.events.raw, doorbell: lane.doorbell.raw, control: control.raw)
+        let name = DescriptorStore.name(ofLane: lane.generation)
+        try aggregator.attach(lane, to: probe.session.uuid)
         try pair.split { ours, theirs in
             try DescriptorStore.keep(lane, channel: ours.raw, name: name)
             try watch(ours, of: probe)
-            let control = try lane.controlForProducer()
             let start = ControlMessage.Start(
                 level: .basic, display: server.display,
                 burstGapMilliseconds: UInt32(clamping: configuration.burstGap.wholeNanoseconds / 1_000_000), cookie: cookie)
             try probe.channel?.channel.send(
-                .start(start), descriptors: [connection.descriptor.raw, control.raw, lane.events.raw, lane.doorbell.raw])
+                .start(start), descriptors: [connection, raws.control, raws.events, raws.doorbell])
             let service = UnitManager.Service(
                 name: unit, description: "Termspan's probe of X display :\(server.display)", command: [Self.programInSandbox],
                 standardInput: theirs.raw)
@@ -244,13 +268,6 @@ package final class ProbeSupervisor {
                 guard let self, let probe, case .failure(let error) = result else { return }
                 perform(probe.life.ended("its unit could not be started: \(error)", attempt: attempt), on: probe)
             }
-        }
-        try aggregator.attach(lane, to: probe.session.uuid)
-        probe.lane = LaneOwner(lane)
-        recordsChanged()
-        probe.timer = try loop.after(configuration.probeReadyTimeout) { [weak self, weak probe] in
-            guard let self, let probe, probe.life.state == .starting else { return }
-            perform(probe.life.ended("it was not ready in time", attempt: attempt), on: probe)
         }
     }
 

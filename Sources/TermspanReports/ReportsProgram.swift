@@ -49,7 +49,8 @@ package enum ReportsProgram {
             try service.endOnSignals()
             let lost = try bus.onDisconnect { loop.exit(1) }
             return withExtendedLifetime((service, lost)) {
-                do { return try loop.run() } catch { return complain("termspan-reportd: \(error)\n", 1) }
+                // At once: nothing is left to be taken apart.
+                do { exit(try loop.run()) } catch { return complain("termspan-reportd: \(error)\n", 1) }
             }
         } catch {
             return complain("termspan-reportd: \(error)\n", 1)

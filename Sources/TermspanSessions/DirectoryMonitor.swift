@@ -42,11 +42,21 @@ package final class DirectoryMonitor {
         let gone = UInt32(IN_DELETE) | UInt32(IN_MOVED_FROM)
         let own = UInt32(IN_DELETE_SELF) | UInt32(IN_MOVE_SELF) | UInt32(IN_ONLYDIR) | UInt32(IN_DONT_FOLLOW)
         let isWhole = level == levels.count - 1
-        let added = inotify_add_watch(descriptor.raw, levels[level], names | own | (isWhole ? gone : 0))
+        let added = watch(levels[level], names | own | (isWhole ? gone : 0))
         guard added >= 0 else { return false }
         if let watched, watched != added { inotify_rm_watch(descriptor.raw, watched) }
         watched = added
         return true
+    }
+
+    private func watch(_ path: String, _ mask: UInt32) -> Int32 {
+        let raw = descriptor.raw
+        let added = inotify_add_watch(raw, path, mask)
+        guard added < 0, errno == EACCES else { return added }
+        // xrdp's folder of a user is readable to that user alone: then as its owner.
+        var status = stat()
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { return -1 }
+        return (try? actingAs(uid: status.st_uid, gid: status.st_gid) { inotify_add_watch(raw, path, mask) }) ?? -1
     }
 
     private func drain() {

@@ -29,6 +29,11 @@ package final class SessionMonitor {
         Observations(logind: logind?.sessions ?? [], xServers: xServers?.servers ?? [], xrdp: xrdp?.connections, moment: .now())
     }
 
+    /// Looks again whether clients are there, as when a session without one shows activity.
+    package func refreshClients() {
+        xrdp?.refresh()
+    }
+
     private func notice() {
         guard !isNoticed else { return }
         isNoticed = true

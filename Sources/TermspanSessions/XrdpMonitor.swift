@@ -23,6 +23,9 @@ package final class XrdpMonitor {
     /// the process lets go of the display, and the name is looked up once.
     private var clients: [UInt32: RemoteClient] = [:]
     private let inbox: MainInbox
+    /// The processes whose clients' names are to be looked up.
+    private var namesWanted: [UInt32] = []
+    private var isReadingNames = false
     private var settle: EventSource?
     private var settleCount = 0
 
@@ -85,7 +88,8 @@ package final class XrdpMonitor {
             settle?.arm(after: .milliseconds(8 << settleCount))
             settleCount += 1
         }
-        guard found != connections else { return }
+        // One failure to look is no news; eight are.
+        guard found != connections, found != nil || settleCount >= 8 else { return }
         connections = found
         onChange()
     }
@@ -121,22 +125,36 @@ package final class XrdpMonitor {
         return result
     }
 
-    /// Has the client's name looked up beside the loop, since the journal takes its time; twice, since xrdp's record may come late.
+    /// Has the clients' names looked up beside the loop, since the journal takes its time: by one thread at a time, for all that wait.
     private func readName(of pid: UInt32) {
+        namesWanted.append(pid)
+        readNames()
+    }
+
+    private func readNames() {
+        guard !isReadingNames, !namesWanted.isEmpty else { return }
+        let pids = namesWanted
         let inbox = inbox
-        _ = try? Thread(name: "client-name") { [weak self] in
-            var name = XrdpClientName.read(pid: pid)
-            if name == nil {
-                sleep(1)
-                name = XrdpClientName.read(pid: pid)
-            }
-            guard let name else { return }
-            inbox.post { [weak self] in
-                guard let self, peers[pid]?.isRunning == true else { return }
-                clients[pid, default: RemoteClient()].name = name
-                changed()
-            }
+        let thread = try? Thread(name: "client-names") { [weak self] in
+            var names: [UInt32: String] = [:]
+            for pid in pids { names[pid] = XrdpClientName.read(pid: pid) }
+            // xrdp's record may come late.
+            let late = pids.filter { names[$0] == nil }
+            if !late.isEmpty { sleep(1) }
+            for pid in late { names[pid] = XrdpClientName.read(pid: pid) }
+            inbox.post { [weak self, names] in self?.namesRead(names) }
         }
+        // Without a thread the names stay unknown until the next client comes.
+        guard thread != nil else { return }
+        namesWanted = []
+        isReadingNames = true
+    }
+
+    private func namesRead(_ names: [UInt32: String]) {
+        isReadingNames = false
+        for (pid, name) in names where peers[pid]?.isRunning == true { clients[pid, default: RemoteClient()].name = name }
+        if !names.isEmpty { changed() }
+        readNames()
     }
 
     /// The display of a path like `/run/xrdp/sockdir/xrdp_display_10` or, since 0.10, `/run/xrdp/sockdir/1001/xrdp_display_10`.

@@ -137,7 +137,8 @@ let package = Package(
                 "TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanBus", "TermspanCore", "TermspanEvents",
             ],
             swiftSettings: strict),
-        .testTarget(name: "TermspanSessionsTests", dependencies: ["TermspanSessions", "TermspanBus", "TermspanCore"], swiftSettings: strict),
+        .testTarget(
+            name: "TermspanSessionsTests", dependencies: ["TermspanSessions", "TermspanBus", "TermspanCore"], swiftSettings: strict),
         .testTarget(name: "TermspanJournalTests", dependencies: ["TermspanJournal", "TermspanCore"], swiftSettings: strict),
         .testTarget(
             name: "TermspanCommandsTests",

@@ -32,19 +32,29 @@ class LifeOfASessionTests(ProductTestCase):
         super().setUpClass()
         cls.logind = {user: cls.lab.login(user, computer=f"desk-of-{user}")["id"] for user in cls.user_names}
         cls.first = cls.product.wait_measured("user1")[0]
+        cls.kill_times, cls.drop_times = [], []
+        cls.addClassCleanup(lambda: figure("of that, until xrdp let go of the session", cls.drop_times))
         cls.addClassCleanup(lambda: figure("killed client to Disc", cls.kill_times))
-        cls.kill_times = []
 
     def kill_client(self, user):
-        """Kills the RDP client and returns how long it took until the session's state was another, in milliseconds."""
+        """Kills the RDP client and notes how long it took until the session was disconnected, in milliseconds."""
         session = self.product.session(user)["id"]
+        display = self.lab.display(user)
         client = self.lab.client(user).process
+        # The client is in use: a freshly connected xrdp may take a second or two before it reads on, and so notices nothing.
+        x = 100 + 10 * len(self.kill_times)
+        self.lab.move(user, x, 77)
+        wait_until("the pointer to move", lambda: self.lab.run(user, ["xdotool", "getmouselocation"], wait=True).stdout.startswith(f"x:{x} y:77 "), 20)
         with StateWatch(self.lab) as watch:
             begin = time.time()
             os.kill(client.pid, signal.SIGKILL)
-            took = (watch.wait(session, "disconnected", since=begin) - begin) * 1000
+            while self.lab.has_peer(display) and time.time() < begin + 20:
+                time.sleep(0.005)
+            dropped = time.time()
+            end = watch.wait(session, "disconnected", since=begin)
         self.assertTrue(client.wait(5))
-        return took
+        self.kill_times.append((end - begin) * 1000)
+        self.drop_times.append((dropped - begin) * 1000)
 
     def table(self):
         """The lines of `termspan query session` by ID, split into the name, user, ID and state."""
@@ -99,9 +109,8 @@ class LifeOfASessionTests(ProductTestCase):
 
     def test_06_a_killed_client_is_disc_within_a_second(self):
         before = self.product.session("user1")
-        took = self.kill_client("user1")
-        self.kill_times.append(took)
-        self.assertLess(took, 1000)
+        self.kill_client("user1")
+        self.assertLess(self.kill_times[-1], 1000)
         row = self.product.session("user1")
         self.assertEqual((row["id"], row["uuid"], row["state"], row["name"], row["client_address"]), (1, before["uuid"], "disconnected", None, None))
         self.assertGreater(moment(row["disconnected"]), moment(row["connected"]))
@@ -171,7 +180,7 @@ class LifeOfASessionTests(ProductTestCase):
     def test_12_each_disconnect_is_seen_within_a_second_and_once(self):
         with StateWatch(self.lab) as watch:
             for _ in range(4):
-                self.kill_times.append(self.kill_client("user1"))
+                self.kill_client("user1")
                 self.lab.reconnect("user1")
                 wait_until("the session to be active", lambda: self.product.session("user1")["state"] == "active", 20)
         self.assertLess(max(self.kill_times), 1000)

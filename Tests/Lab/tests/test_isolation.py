@@ -49,6 +49,7 @@ class IsolationTestCase(ProductTestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        cls.prepare_logins()
         for user in cls.user_names:
             cls.lab.login(user)
         cls.product.wait_measured(*cls.user_names)
@@ -56,6 +57,10 @@ class IsolationTestCase(ProductTestCase):
         folder.mkdir(exist_ok=True)
         for program in (*PROGRAMS.iterdir(), attacker()):
             shutil.copy(program, folder / program.name)
+
+    @classmethod
+    def prepare_logins(cls):
+        """What there is to do before the users log in."""
 
     def inside(self, *command, **options):
         return self.lab.enter(list(command), **options).stdout.strip()
@@ -315,6 +320,27 @@ class CapabilityTests(IsolationTestCase):
     """What goes missing without each capability of the collector: what it is there for, and why there is none besides."""
 
     ALL = ("CAP_SETUID", "CAP_SETGID", "CAP_SYS_PTRACE")
+
+    @classmethod
+    def prepare_logins(cls):
+        """Has xrdp run as a user of its own where it doesn't: Debian 12 does so, Debian 13 leaves it to the administrator."""
+        script = """
+            set -eu
+            [ "$(ps -o user= -p "$(systemctl show --property MainPID --value xrdp.service)")" = root ] || exit 0
+            mkdir -p /run/systemd/system/xrdp.service.d
+            printf '[Service]\nUser=xrdp\nGroup=xrdp\n' >/run/systemd/system/xrdp.service.d/lab.conf
+            sed -i 's/^#*SessionSockdirGroup=.*/SessionSockdirGroup=xrdp/' /etc/xrdp/sesman.ini
+            touch /var/log/xrdp.log && chown xrdp /var/log/xrdp.log
+            systemctl daemon-reload && systemctl restart xrdp-sesman.service xrdp.service
+            echo changed
+        """
+        undo = """
+            rm -r /run/systemd/system/xrdp.service.d
+            sed -i 's/^SessionSockdirGroup=.*/#&/' /etc/xrdp/sesman.ini
+            systemctl daemon-reload && systemctl restart xrdp-sesman.service xrdp.service
+        """
+        if cls.lab.enter(["sh", "-c", script]).stdout.strip() == "changed":
+            cls.addClassCleanup(cls.lab.enter, ["sh", "-c", undo])
 
     @classmethod
     def setUpClass(cls):

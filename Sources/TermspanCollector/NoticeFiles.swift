@@ -35,7 +35,8 @@ struct NoticeFiles {
         Your activity in desktop sessions on this server is recorded (level: \(level.name)).
 
         Recorded are: which application has the focus and from when to when, when there is input from
-        keyboard or mouse and when there is none, and when you log on, connect, disconnect and log off.
+        keyboard or mouse and when there is none, and when you log on, lock, connect, disconnect and log off,
+        with the address and name of the computer that you connect from.
         Never recorded are: what you type, window titles, contents of the screen.
 
         See all of it:   termspan spans

@@ -75,6 +75,7 @@ final class ManagerObject {
             Self.interface,
             methods: [
                 BusMethod("ListSessions", out: ["sessions": "aa{sv}"]) { [unowned self] in listSessions($0) },
+                BusMethod("EnumerateSessions", out: ["sessions": "a(usssssb)"]) { [unowned self] in enumerateSessions($0) },
                 BusMethod("GetSession", in: ["id": "u"], out: ["path": "o"]) { [unowned self] invocation throws(BusError) in
                     let id = SessionID(rawValue: try invocation.message.read(UInt32.self))
                     guard collector.table[id] != nil else { throw Self.noSuchSession(id) }
@@ -134,6 +135,30 @@ final class ManagerObject {
                             isDetailed: isPrivileged || credentials.userID == session.desktop.uid,
                             isCallers: caller.map { session.contains($0) } ?? false)
                         writer.properties { row.write(to: &$0) }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The table of `query session`: number, name, user, state, type, device, whether it is the caller's.
+    private func enumerateSessions(_ invocation: BusInvocation) {
+        withRights(invocation) { [unowned self] credentials, isPrivileged in
+            let caller = credentials.processID.flatMap { UInt32(exactly: $0) }.flatMap { ProcessFacts(pid: $0) }
+            invocation.reply { writer in
+                writer.array(of: "(usssssb)") { writer in
+                    for session in self.collector.table.sessions {
+                        let desktop = session.desktop
+                        let isDetailed = isPrivileged || credentials.userID == desktop.uid
+                        writer.structure("usssssb") { writer in
+                            writer.append(session.id.rawValue)
+                            writer.append(session.name)
+                            writer.append(desktop.userName)
+                            writer.append(desktop.state.name)
+                            writer.append(desktop.stack.typeName)
+                            writer.append(isDetailed ? session.device : "")
+                            writer.append(caller.map { session.contains($0) } ?? false)
+                        }
                     }
                 }
             }
@@ -376,6 +401,15 @@ final class ManagerObject {
 }
 
 extension Session {
+    /// The X display, else the terminal; empty without either.
+    var device: String {
+        let display = display
+        return display.isEmpty ? desktop.logindSessions.first?.tty ?? "" : display
+    }
+
+    /// The X display, `:10`; empty without one.
+    var display: String { desktop.xServer.map { ":\($0.display)" } ?? desktop.logindSessions.first?.display ?? "" }
+
     /// Whether a process lives in the session: in one of its scopes.
     func contains(_ process: ProcessFacts) -> Bool {
         let parts = process.controlGroup.split(separator: "/")

@@ -42,7 +42,7 @@ struct SessionRow {
             writer.property("last-input", microseconds(lastInput))
         }
         writer.property("locked", desktop.lock.rawValue)
-        writer.property("display", desktop.xServer.map { ":\($0.display)" } ?? login?.display ?? "")
+        writer.property("display", session.display)
         writer.property("seat", login?.seat ?? "")
         writer.property("tty", login?.tty ?? "")
         writer.property("client-address", desktop.client.address ?? "")

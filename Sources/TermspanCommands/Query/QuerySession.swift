@@ -12,7 +12,9 @@ struct QuerySession: MainCommand {
     @OptionGroup var output: FormatOptions
 
     func execute() throws {
-        let rows = try Client.connect().sessions(target)
+        let client = try Client.connect()
+        let all = try output.format == .table ? client.enumeratedSessions() : client.sessions()
+        let rows = try Client.meant(by: target, of: all)
         Output.listing(output.format, keys: SessionRow.keys, rows: rows.map(\.json), table: SessionTables.sessions(rows))
     }
 }

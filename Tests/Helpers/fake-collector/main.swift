@@ -34,6 +34,19 @@ let manager = BusInterface(
     "org.termspan1.Manager",
     methods: [
         BusMethod("ListSessions", out: ["sessions": "aa{sv}"]) { call in call.reply { $0.rows(rows) } },
+        BusMethod("EnumerateSessions", out: ["sessions": "a(usssssb)"]) { call in
+            call.reply { writer in
+                writer.array(of: "(usssssb)") { writer in
+                    for row in rows {
+                        writer.structure("usssssb") { writer in
+                            writer.append(UInt32(row["id"]?.unsigned ?? 0))
+                            for key in ["name", "user", "state", "type", "display"] { writer.append(row[key]?.string ?? "") }
+                            writer.append(row["mine"]?.bool ?? false)
+                        }
+                    }
+                }
+            }
+        },
         BusMethod("Status", out: ["status": "a{sv}"]) { call in
             call.reply { writer in
                 writer.properties([

@@ -152,7 +152,7 @@ package final class StoreThread: Sendable {
             batch.checkpoints.append(
                 LaneCheckpoint(
                     session: piece.session, generation: piece.mark?.generation ?? 0, attemptedAt: piece.mark?.attemptedAt ?? 0,
-                    head: piece.mark?.delivered ?? 0, state: piece.state))
+                    delivered: piece.mark?.delivered ?? 0, state: piece.state))
         }
         guard !batch.isEmpty else {
             aggregator.committed(pieces, checkpoint: 0)

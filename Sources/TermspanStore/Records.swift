@@ -153,15 +153,15 @@ package struct LaneCheckpoint: Equatable, Sendable {
     package var generation: UInt64
     /// The last event folded, by the ring's count of attempts.
     package var attemptedAt: UInt64
-    /// The lane's head up to which slots were folded.
-    package var head: UInt64
+    /// How many of the lane's events were folded.
+    package var delivered: UInt64
     package var state: SessionFold.State
 
-    package init(session: UUIDv7, generation: UInt64, attemptedAt: UInt64, head: UInt64, state: SessionFold.State) {
+    package init(session: UUIDv7, generation: UInt64, attemptedAt: UInt64, delivered: UInt64, state: SessionFold.State) {
         self.session = session
         self.generation = generation
         self.attemptedAt = attemptedAt
-        self.head = head
+        self.delivered = delivered
         self.state = state
     }
 }

@@ -142,7 +142,7 @@ enum Schema {
             session INTEGER PRIMARY KEY REFERENCES session,
             generation INTEGER NOT NULL,
             attempted_at INTEGER NOT NULL,
-            head INTEGER NOT NULL,
+            delivered INTEGER NOT NULL,
             state BLOB NOT NULL
         ) STRICT;
 

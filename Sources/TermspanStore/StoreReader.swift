@@ -250,7 +250,7 @@ struct SessionRow {
     static let select = """
         SELECT s.id, s.uuid, s.number, s.stack, s.start, s.end, s.end_reason, s.boot, b.boot_id,
             l.value AS login, u.value AS uid,
-            c.generation, c.attempted_at, c.head, c.state,
+            c.generation, c.attempted_at, c.delivered, c.state,
             CASE WHEN s.end IS NOT NULL THEN s.end ELSE max(s.start, b.seen,
                 coalesce((SELECT max(at) FROM session_event WHERE session = s.id), 0),
                 coalesce((SELECT start + length FROM focus_interval WHERE session = s.id ORDER BY start DESC LIMIT 1), 0),
@@ -280,7 +280,7 @@ struct SessionRow {
             last = max(last, state.latest)
             checkpoint = LaneCheckpoint(
                 session: uuid, generation: UInt64(bitPattern: row["generation"]), attemptedAt: UInt64(bitPattern: row["attempted_at"]),
-                head: UInt64(bitPattern: row["head"]), state: state)
+                delivered: UInt64(bitPattern: row["delivered"]), state: state)
         }
         if let end = row["end"] as Int64? {
             let reason = EndReason(rawValue: UInt8(clamping: row["end_reason"] as Int64? ?? 0)) ?? .lost

@@ -215,13 +215,13 @@ package final class StoreWriter {
                     try withSession(checkpoint.session) { row in
                         try db.cachedStatement(
                             sql: """
-                                INSERT INTO lane_checkpoint (session, generation, attempted_at, head, state) VALUES (?, ?, ?, ?, ?)
+                                INSERT INTO lane_checkpoint (session, generation, attempted_at, delivered, state) VALUES (?, ?, ?, ?, ?)
                                 ON CONFLICT DO UPDATE SET generation = excluded.generation, attempted_at = excluded.attempted_at,
-                                    head = excluded.head, state = excluded.state
+                                    delivered = excluded.delivered, state = excluded.state
                                 """
                         ).execute(arguments: [
                             row, Int64(bitPattern: checkpoint.generation), Int64(bitPattern: checkpoint.attemptedAt),
-                            Int64(bitPattern: checkpoint.head), DatabaseBytes(checkpoint.state.bytes),
+                            Int64(bitPattern: checkpoint.delivered), DatabaseBytes(checkpoint.state.bytes),
                         ])
                     }
                 }

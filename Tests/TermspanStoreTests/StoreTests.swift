@@ -176,7 +176,7 @@ import Testing
         fold.apply(.snapshot(Snapshot(id: 0, focus: focus, inputOpen: true, lastInput: nil)), at: F.at(12)) {
             batch.append($0, of: F.uuid(1)) { _ in nil }
         }
-        let checkpoint = LaneCheckpoint(session: F.uuid(1), generation: .max, attemptedAt: 5, head: 6, state: fold.state)
+        let checkpoint = LaneCheckpoint(session: F.uuid(1), generation: .max, attemptedAt: 5, delivered: 6, state: fold.state)
         batch.checkpoints = [checkpoint]
         batch.seen = F.at(40)
         try fixture.writer().write(batch)

@@ -111,7 +111,12 @@ let package = Package(
             name: "ring-benchmark", dependencies: ["CBenchmark", "TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern"],
             path: "Tests/Benchmarks/ring-benchmark", swiftSettings: strict),
         .testTarget(name: "TermspanEventsTests", dependencies: ["TermspanEvents"], swiftSettings: strict),
-        .testTarget(name: "TermspanCollectorTests", dependencies: ["TermspanCollector"], swiftSettings: strict),
+        .testTarget(
+            name: "TermspanCollectorTests",
+            dependencies: [
+                "TermspanCollector", "TermspanConfiguration", "TermspanCore", "TermspanEvents", "TermspanAccounting", "TermspanRing",
+                "TermspanSystem",
+            ], swiftSettings: strict),
         .testTarget(name: "TermspanConfigurationTests", dependencies: ["TermspanConfiguration"], swiftSettings: strict),
         .testTarget(
             name: "TermspanAccountingTests", dependencies: ["TermspanAccounting", "TermspanCore", "TermspanEvents"], swiftSettings: strict),

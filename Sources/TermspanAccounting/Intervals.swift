@@ -54,6 +54,8 @@ package enum UnknownReason: UInt8, CaseIterable, Sendable {
     case starting = 6
     /// The session has no source: no X server was found, or it is remote or not trusted.
     case noSource = 7
+    /// The user was at a limit of what is recorded.
+    case limited = 8
 
     /// The name in machine-readable output.
     package var name: String {
@@ -66,6 +68,7 @@ package enum UnknownReason: UInt8, CaseIterable, Sendable {
         case .collectorDown: "collector-down"
         case .starting: "starting"
         case .noSource: "no-source"
+        case .limited: "limited"
         }
     }
 }

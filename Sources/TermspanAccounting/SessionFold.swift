@@ -37,7 +37,7 @@ package struct SessionFold: Sendable {
         package var switchedTo = Focus.none
         package var switchedAt = BootInstant.zero
         /// What is left in the bucket that bounds focus intervals, in nanoseconds of refill, as of `creditAt`.
-        package var credit = SessionFold.capacity
+        package var credit: UInt64 = .max
         package var creditAt = BootInstant.zero
 
         package var burstOpen = false
@@ -64,26 +64,30 @@ package struct SessionFold: Sendable {
         package var unknown: UnknownInterval?
     }
 
-    /// Focus intervals a session may open: 20 a second, 200 at once.
-    static let cost: UInt64 = 50_000_000
-    package static let capacity: UInt64 = 200 * cost
+    /// Focus intervals a session may open, unless told otherwise: 20 a second, 200 at once.
+    package static let focusRate = Rate(20, per: .seconds(1), burst: 200)
     /// Rapid switching is over when one window has had the focus for this long.
     static let calm: UInt64 = 1_000_000_000
     /// Display servers count idle time in milliseconds and tell it late: a last input this little after a burst's end is that end.
     static let tolerance: UInt64 = 1_000_000_000
 
     package private(set) var state: State
+    /// What one focus interval takes from the bucket, and what the bucket holds, in nanoseconds of refill.
+    private let cost: UInt64
+    private let capacity: UInt64
 
     /// A fold of which nothing is measured until `begin`.
-    package init(burstGap: Duration = .seconds(30)) {
-        state = State(burstGap: burstGap)
+    package init(burstGap: Duration = .seconds(30), focusRate: Rate = SessionFold.focusRate) {
+        self.init(State(burstGap: burstGap), focusRate: focusRate)
     }
 
     /// Goes on from a saved state.
-    package init(_ state: State) {
+    package init(_ state: State, focusRate: Rate = SessionFold.focusRate) {
+        cost = focusRate.interval
+        capacity = focusRate.interval.multipliedReportingOverflow(by: focusRate.burst).partialValue
         self.state = state
         self.state.since = min(state.since, state.latest)
-        self.state.credit = min(state.credit, Self.capacity)
+        self.state.credit = min(state.credit, capacity)
         self.state.burstLast = min(state.burstLast, state.latest)
         self.state.burstStart = min(state.burstStart, self.state.burstLast)
     }
@@ -218,7 +222,7 @@ package struct SessionFold: Sendable {
     private mutating func change(to focus: Focus, _ emit: (FoldOutput) -> Void) {
         guard focus != (state.switches > 0 ? state.switchedTo : state.focus) else { return }
         refill()
-        if state.switches == 0, state.credit >= Self.cost {
+        if state.switches == 0, state.credit >= cost {
             closeInterval(at: state.latest, emit)
             openInterval(focus, at: state.latest)
             return
@@ -239,7 +243,7 @@ package struct SessionFold: Sendable {
         state.focus = focus
         state.serial &+= 1
         state.switches = 0
-        state.credit = state.credit > Self.cost ? state.credit - Self.cost : 0
+        state.credit = state.credit > cost ? state.credit - cost : 0
     }
 
     /// Ends rapid switching, from the change on after which there was calm.
@@ -254,7 +258,7 @@ package struct SessionFold: Sendable {
 
     private mutating func refill() {
         let passed = state.latest.nanoseconds - min(state.creditAt, state.latest).nanoseconds
-        state.credit = passed >= Self.capacity - min(state.credit, Self.capacity) ? Self.capacity : state.credit + passed
+        state.credit = passed >= capacity - min(state.credit, capacity) ? capacity : state.credit + passed
         state.creditAt = state.latest
     }
 

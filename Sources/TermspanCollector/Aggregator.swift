@@ -1,5 +1,6 @@
 import Synchronization
 package import TermspanAccounting
+package import TermspanConfiguration
 package import TermspanCore
 import TermspanEvents
 package import TermspanRing
@@ -19,6 +20,8 @@ package final class Aggregator: Sendable {
         /// A session that counts as disconnected shows activity.
         case active(session: UUIDv7)
         case quarantined(session: UUIDv7, LaneViolation)
+        /// The session's user is at a limit of what is recorded.
+        case limited(session: UUIDv7, Limit)
         /// Everything that a detached lane held is durable: its descriptors need not be kept.
         case released(generation: UInt64)
     }
@@ -101,9 +104,25 @@ package final class Aggregator: Sendable {
         var urged = 0
         /// Events after this moment are discarded: measuring ended then.
         var limit: BootInstant?
+        /// Events before this moment are discarded: the user was at the limit of rows.
+        var barredUntil: BootInstant?
+        /// What has come up since the notices were taken.
+        var news = News()
         /// Generations of detached lanes whose events are not durable yet, and those that go with the batch in flight.
         var retired: [UInt64] = []
         var releasing: [UInt64] = []
+    }
+
+    /// What there is to tell of a session, summed up: a source that makes much of it must not make the list long.
+    struct News {
+        var lost: UInt64 = 0
+        var wantsSnapshot = false
+        var isActive = false
+        /// At the limit of focus changes, and at that of rows.
+        var switchesRapidly = false
+        var isBarred = false
+
+        var isEmpty: Bool { lost == 0 && !wantsSnapshot && !isActive && !switchesRapidly && !isBarred }
     }
 
     /// What the rounds work on; apart from the poller, which calls back while it is being changed itself.
@@ -113,6 +132,10 @@ package final class Aggregator: Sendable {
         /// The row of the lane at each of the poller's places.
         var owners: [Int] = []
         var counters = Counters()
+        /// What each user may still store, by uid.
+        var budgets: [UInt32: TokenBucket] = [:]
+        var limits: Limits
+        /// Those that are not a session's `news`.
         var notices: [Notice] = []
         var isDirty = false
         /// The time of the latest event in the current round.
@@ -150,7 +173,7 @@ package final class Aggregator: Sendable {
     /// How long a closed interval waits for the executable behind it before it is stored without.
     private static let resolveTime: Duration = .seconds(2)
 
-    package init(resolver: @escaping @Sendable (ProcessResolver.Request) -> Void) throws {
+    package init(limits: Limits = Limits(), resolver: @escaping @Sendable (ProcessResolver.Request) -> Void) throws {
         let poller = try LanePoller()
         waker = poller.waker
         noticeBell = try EventCounter()
@@ -158,7 +181,7 @@ package final class Aggregator: Sendable {
         urgentBell = try EventCounter()
         self.resolver = resolver
         let measures = UnsafeMutablePointer<Measures>.allocate(capacity: 1)
-        measures.initialize(to: Measures())
+        measures.initialize(to: Measures(limits: limits))
         core = .allocate(capacity: 1)
         core.initialize(to: Core(poller: poller, measures: measures))
     }
@@ -239,22 +262,23 @@ package final class Aggregator: Sendable {
         guard place < measures.pointee.owners.count else { return }
         let row = measures.pointee.owners[place]
         measures.pointee.latest = record.time
-        let outcome = measures.pointee.rows[row]?.apply(record) ?? .nothing
-        if outcome.lost > 0, let session = measures.pointee.rows[row]?.subject.uuid {
-            measures.pointee.notices.append(.lost(session: session, count: outcome.lost))
-        }
-        if outcome.wantsSnapshot, let session = measures.pointee.rows[row]?.subject.uuid {
-            measures.pointee.notices.append(.snapshotWanted(session: session))
-            _ = noticeBell.ring()
-        }
-        if measures.pointee.rows[row]?.subject.isDisconnected == true, let session = measures.pointee.rows[row]?.subject.uuid {
-            // Once: what is found out sets it anew.
-            measures.pointee.rows[row]?.subject.isDisconnected = false
-            measures.pointee.notices.append(.active(session: session))
-            _ = noticeBell.ring()
-        }
+        let before = measures.pointee.rows[row]?.fresh.count ?? 0
+        let wasQuiet = measures.pointee.rows[row]?.news.isEmpty ?? true
+        measures.pointee.rows[row]?.apply(record)
+        let after = measures.pointee.rows[row]?.fresh.count ?? 0
+        if after > before { charge(after - before, row, at: record.time, measures) }
         measures.pointee.rows[row]?.resolve(with: resolver)
+        if wasQuiet, measures.pointee.rows[row]?.news.isEmpty == false { _ = noticeBell.ring() }
         if measures.pointee.rows[row]?.isUrgent == true { _ = urgentBell.ring() }
+    }
+
+    /// Takes what is to be stored out of what the user may store. Where nothing is left the rest is unknown until a hundredth of it is there again.
+    private func charge(_ count: Int, _ row: Int, at moment: BootInstant, _ measures: UnsafeMutablePointer<Measures>) {
+        guard let uid = measures.pointee.rows[row]?.subject.uid else { return }
+        let rate = measures.pointee.limits.rows
+        for _ in 0..<count { measures.pointee.budgets[uid, default: TokenBucket()].spend(rate, at: moment) }
+        guard let next = measures.pointee.budgets[uid]?.next(rate, at: moment), next > moment else { return }
+        measures.pointee.rows[row]?.bar(at: moment, until: next.advanced(by: .seconds(864)))
     }
 
     private func violated(_ key: LaneKey, _ violation: LaneViolation, _ measures: UnsafeMutablePointer<Measures>) {
@@ -285,7 +309,9 @@ package final class Aggregator: Sendable {
         perform { [self] core in
             let measures = core.measures
             guard measures.pointee.index[subject.uuid] == nil else { return }
-            var measure = Measure(subject: subject, fold: saved.map { SessionFold($0) } ?? SessionFold(burstGap: burstGap))
+            let rate = measures.pointee.limits.focusChanges
+            let fold = saved.map { SessionFold($0, focusRate: rate) } ?? SessionFold(burstGap: burstGap, focusRate: rate)
+            var measure = Measure(subject: subject, fold: fold)
             measure.fold.begin(at: moment)
             measure.isDirty = true
             // The process behind an interval that was open before is asked for again.
@@ -340,7 +366,6 @@ package final class Aggregator: Sendable {
             let totals = drainAndRemove(row, in: &core)
             if let lost = totals?.lostAfterLast, lost > 0 {
                 core.measures.pointee.rows[row]?.lose(lost, before: moment)
-                core.measures.pointee.notices.append(.lost(session: session, count: lost))
                 _ = noticeBell.ring()
             }
             core.measures.pointee.rows[row]?.sourceEnded(at: moment, reason: .sourceEnded)
@@ -439,9 +464,27 @@ package final class Aggregator: Sendable {
     package func takeNotices() -> [Notice] {
         _ = noticeBell.drain()
         return perform { core in
-            defer { core.measures.pointee.notices = [] }
-            return core.measures.pointee.notices
+            var notices = core.measures.pointee.notices
+            core.measures.pointee.notices = []
+            for row in core.measures.pointee.rows.indices {
+                guard let news = core.measures.pointee.rows[row]?.news, !news.isEmpty,
+                    let session = core.measures.pointee.rows[row]?.subject.uuid
+                else { continue }
+                core.measures.pointee.rows[row]?.news = News()
+                if news.lost > 0 { notices.append(.lost(session: session, count: news.lost)) }
+                if news.switchesRapidly { notices.append(.limited(session: session, .focusChanges)) }
+                if news.isBarred { notices.append(.limited(session: session, .rows)) }
+                if news.isActive { notices.append(.active(session: session)) }
+                if news.wantsSnapshot { notices.append(.snapshotWanted(session: session)) }
+                if core.measures.pointee.rows[row]?.isOver == true { core.measures.pointee.rows[row] = nil }
+            }
+            return notices
         }
+    }
+
+    /// Lets other limits hold; that of focus changes for sessions that begin from now on.
+    package func setLimits(_ limits: Limits) {
+        post { $0.measures.pointee.limits = limits }
     }
 
     // MARK: Durability
@@ -497,7 +540,7 @@ package final class Aggregator: Sendable {
                 measure.inFlight = []
                 measure.isInFlight = false
                 measure.urged = 0
-                core.measures.pointee.rows[row] = measure.isEnded && !measure.isDirty ? nil : measure
+                core.measures.pointee.rows[row] = measure.isOver ? nil : measure
             }
         }
     }
@@ -523,39 +566,43 @@ package final class Aggregator: Sendable {
 }
 
 extension Aggregator.Measure {
-    struct Outcome {
-        var lost: UInt64 = 0
-        var wantsSnapshot = false
-
-        static let nothing = Outcome()
-    }
+    /// Whether nothing of it is left to store or to tell.
+    var isOver: Bool { isEnded && !isDirty && !isInFlight && news.isEmpty }
 
     /// Whether the lane may be half full: an event takes at most four of its 1,024 slots, nearly all take one.
     var isUrgent: Bool { urged == 256 }
 
     /// Takes in one event of the session's lane.
-    mutating func apply(_ record: LaneRecord) -> Outcome {
-        var outcome = Outcome()
-        if let limit, record.time > limit { return outcome }
+    mutating func apply(_ record: LaneRecord) {
+        if let limit, record.time > limit { return }
         isDirty = true
+        urged += 1
+        if subject.isDisconnected {
+            // Once: what is found out sets it anew.
+            subject.isDisconnected = false
+            news.isActive = true
+        }
+        if let barredUntil {
+            guard record.time >= barredUntil else { return }
+            self.barredUntil = nil
+            news.wantsSnapshot = true
+        }
         if record.lostBefore > 0 {
             lose(record.lostBefore, before: record.time)
-            outcome.lost = record.lostBefore
-            outcome.wantsSnapshot = true
+            news.wantsSnapshot = true
         }
         guard let event = EventCodec.decode(type: record.type, payload: record.payload) else {
             // Not of this protocol: as good as lost.
             lose(1, before: record.time)
-            outcome.lost += 1
-            outcome.wantsSnapshot = true
-            return outcome
+            news.wantsSnapshot = true
+            return
         }
-        if case .sourceGap = event { outcome.wantsSnapshot = true }
+        if case .sourceGap = event { news.wantsSnapshot = true }
         var fold = fold
+        let switches = fold.state.switches
         fold.apply(event, at: record.time) { fresh.append($0) }
+        if switches == 0, fold.state.switches > 0 { news.switchesRapidly = true }
         self.fold = fold
-        urged += 1
-        return outcome
     }
 
     mutating func lose(_ count: UInt64, before moment: BootInstant) {
@@ -563,6 +610,15 @@ extension Aggregator.Measure {
         fold.lost(count, before: moment) { fresh.append($0) }
         self.fold = fold
         isDirty = true
+        let (sum, overflow) = news.lost.addingReportingOverflow(count)
+        news.lost = overflow ? .max : sum
+    }
+
+    /// The user may store nothing more for now.
+    mutating func bar(at moment: BootInstant, until end: BootInstant) {
+        sourceEnded(at: moment, reason: .limited)
+        barredUntil = end
+        news.isBarred = true
     }
 
     mutating func sourceEnded(at moment: BootInstant, reason: UnknownReason) {

@@ -46,6 +46,19 @@ package final class Collector {
     /// Sessions of which the store has been told and that are not over.
     private(set) var measuredSessions: [UUIDv7: MeasuredSession] = [:]
     private var isSaving = false
+    /// How often users were at limits.
+    package private(set) var limits = LimitWatch()
+    /// What each user has left of logons, by uid.
+    private var logons: [UInt32: TokenBucket] = [:]
+    /// Sessions whose logon came when nothing was left: they are listed, and all else waits for their turn.
+    private var crowded: Set<UUIDv7> = []
+    /// What each session has left of changes of its state that are recorded.
+    private var stateChanges: [UUIDv7: TokenBucket] = [:]
+    /// Sessions that changed when nothing was left, as they were recorded last.
+    private var unrecorded: [UUIDv7: Session] = [:]
+    /// For the first turn of one of those.
+    private var turnTimer: EventSource?
+    private var nextTurn: BootInstant?
     /// Users whose untracking is decided and not in the policy yet, with the number of such decisions.
     private var withdrawn: [String: Int] = [:]
 
@@ -107,7 +120,7 @@ package final class Collector {
         let relay = ResolverRelay()
         let resolver = try ProcessResolver { request, executable in relay.aggregator?.resolved(request, executable: executable) }
         self.resolver = resolver
-        let aggregator = try Aggregator { resolver.ask($0) }
+        let aggregator = try Aggregator(limits: configuration.limits) { resolver.ask($0) }
         self.aggregator = aggregator
         relay.aggregator = aggregator
         let problems = ProblemRelay()
@@ -128,6 +141,7 @@ package final class Collector {
         sources.append(try loop.watch(aggregator.noticeBell.descriptor.raw) { [unowned self] _ in takeNotices() })
         connectTimer = try loop.timer(accuracy: .milliseconds(100)) { [unowned self] in observe() }
         absenceTimer = try loop.timer { [unowned self] in observe() }
+        turnTimer = try loop.timer(accuracy: .milliseconds(50)) { [unowned self] in takeTurns() }
         clock = try ClockWatch(loop: loop) { [unowned self] anchor in
             anchors = ClockAnchors(anchors.anchors + [anchor])
             self.store.append { $0.anchors.append(anchor) }
@@ -135,7 +149,9 @@ package final class Collector {
         supervisor = ProbeSupervisor(
             loop: loop, connection: connection, aggregator: aggregator, configuration: configuration,
             recordsChanged: { [unowned self] in saveSoon() }, report: { [unowned self] in probeReported($0) })
-        monitor = try SessionMonitor(loop: loop, connection: connection, inbox: inbox) { [unowned self] in observe() }
+        monitor = try SessionMonitor(
+            loop: loop, connection: connection, inbox: inbox, socketsPerUser: configuration.limits.socketsPerUser,
+            onChange: { [unowned self] in observe() }, onLimit: { [unowned self] uid in socketsLimited(uid: uid) })
         adopt(state, open: open)
         observe()
         // What has not changed since an earlier life is looked at as well.
@@ -163,6 +179,8 @@ package final class Collector {
     package func reload(_ configuration: Configuration) {
         self.configuration = configuration
         supervisor?.configuration = configuration
+        monitor?.setSocketsPerUser(configuration.limits.socketsPerUser)
+        aggregator.setLimits(configuration.limits)
         store.setCommitInterval(configuration.commitInterval)
         keepNotices()
     }
@@ -179,23 +197,25 @@ package final class Collector {
         if desktops.contains(where: { $0.state == .connectQuery }) { connectTimer?.arm(after: XrdpStack.connectTime) }
         if let first = table.sessions.compactMap(\.absentSince).min() { absenceTimer?.arm(at: first.advanced(by: SessionTable.absence)) }
         for change in changes { take(change, at: now) }
-        guard !changes.isEmpty else { return }
-        saveSoon()
-        // Users whom no row of the policy names have their notice while they are there.
-        if changes.contains(where: \.isOpeningOrClosing) { keepNotices() }
+        if !changes.isEmpty { saveSoon() }
     }
 
     private func take(_ change: SessionChange, at now: BootInstant) {
         switch change {
         case .opened(let session):
             guard session.desktop.stack != .services else { return }
-            Journal.sessionOpened(session)
-            manager?.sessionOpened(session)
-            follow(session, at: now)
-            if session.desktop.isClientPresent {
-                Journal.sessionConnected(session)
+            if logons[session.desktop.uid, default: TokenBucket()].take(configuration.limits.logons, at: now) {
+                open(session, at: now)
+            } else {
+                crowded.insert(session.uuid)
+                reached(.logons, by: session.desktop.userName, session)
+                armTurn(logons[session.desktop.uid]?.next(configuration.limits.logons, at: now))
             }
         case .closed(let session):
+            // Of one that never had its turn nothing was recorded.
+            guard crowded.remove(session.uuid) == nil else { return }
+            if let before = unrecorded.removeValue(forKey: session.uuid) { notify(of: session, after: before, at: now) }
+            stateChanges[session.uuid] = nil
             if measured.remove(session.uuid) != nil { aggregator.end(session.uuid, at: now) }
             supervisor?.remove(session)
             lastFailures[session.uuid] = nil
@@ -209,9 +229,65 @@ package final class Collector {
                 follow(other, at: now)
             }
         case .changed(let old, let new):
-            notify(of: new, after: old, at: now)
-            if old.desktop.state != new.desktop.state { manager?.sessionChanged(new) }
+            guard !crowded.contains(new.uuid) else { return }
+            record(new, after: old, at: now)
             follow(new, at: now)
+        }
+    }
+
+    private func open(_ session: Session, at now: BootInstant) {
+        Journal.sessionOpened(session)
+        manager?.sessionOpened(session)
+        follow(session, at: now)
+        if session.desktop.isClientPresent { Journal.sessionConnected(session) }
+    }
+
+    /// Tells of a session's changed state, or keeps it for later where its user changes it without end.
+    private func record(_ new: Session, after old: Session, at now: BootInstant) {
+        let before = unrecorded[new.uuid] ?? old
+        guard before.recordedState != new.recordedState else { return unrecorded[new.uuid] = nil }
+        let rate = configuration.limits.stateChanges
+        guard stateChanges[new.uuid, default: TokenBucket()].take(rate, at: now) else {
+            if unrecorded.updateValue(before, forKey: new.uuid) == nil { reached(.stateChanges, by: new.desktop.userName, new) }
+            return armTurn(stateChanges[new.uuid]?.next(rate, at: now))
+        }
+        unrecorded[new.uuid] = nil
+        notify(of: new, after: before, at: now)
+        if before.desktop.state != new.desktop.state { manager?.sessionChanged(new) }
+    }
+
+    // MARK: Limits
+
+    private func reached(_ limit: Limit, by user: String, _ session: Session? = nil) {
+        guard let count = limits.reached(limit, by: user, at: .now()) else { return }
+        Journal.limitReached(limit, configuration.limits.text(limit), user: user, session: session, count: count)
+    }
+
+    private func socketsLimited(uid: UInt32) {
+        reached(.sockets, by: UserDatabase.user(of: uid)?.login ?? String(uid))
+    }
+
+    private func armTurn(_ moment: BootInstant?) {
+        guard let moment, let turnTimer else { return }
+        if turnTimer.isArmed, let nextTurn, nextTurn <= moment { return }
+        nextTurn = moment
+        turnTimer.arm(at: moment)
+    }
+
+    /// What waited goes on, as far as its users have something left again.
+    private func takeTurns() {
+        let now = BootInstant.now()
+        for session in table.sessions where crowded.contains(session.uuid) {
+            if logons[session.desktop.uid, default: TokenBucket()].take(configuration.limits.logons, at: now) {
+                crowded.remove(session.uuid)
+                open(session, at: now)
+            } else {
+                armTurn(logons[session.desktop.uid]?.next(configuration.limits.logons, at: now))
+            }
+        }
+        logons = logons.filter { !$0.value.isFull(at: now) }
+        for (uuid, before) in unrecorded {
+            if let session = table.session(uuid: uuid) { record(session, after: before, at: now) }
         }
     }
 
@@ -261,6 +337,7 @@ package final class Collector {
 
     /// Brings the measuring of a session to what policy and its X server ask for now.
     private func follow(_ session: Session, at now: BootInstant) {
+        guard !crowded.contains(session.uuid) else { return }
         let isTracked = isTracked(session)
         if isTracked, !measured.contains(session.uuid) {
             begin(session, at: now)
@@ -377,6 +454,8 @@ package final class Collector {
             case .active: monitor?.refreshClients()
             case .lost(let uuid, let count):
                 if let session = table.session(uuid: uuid) { Journal.eventsLost(session, count: count) }
+            case .limited(let uuid, let limit):
+                if let session = table.session(uuid: uuid) { reached(limit, by: session.desktop.userName, session) }
             case .quarantined(let uuid, let violation):
                 if let session = table.session(uuid: uuid) { Journal.laneQuarantined(session, violation: violation.description) }
                 supervisor?.quarantine(session: uuid)
@@ -390,6 +469,7 @@ package final class Collector {
         case .started(let session, _):
             lastFailures[session.uuid] = nil
             Journal.probeStarted(session)
+        case .limited(let session, let limit): reached(limit, by: session.desktop.userName, session)
         case .failed(let session, let reason):
             // At a logoff the X server goes a moment before the session does: that is no failure.
             failureTimers[session.uuid] = try? loop.after(.milliseconds(500)) { [unowned self] in
@@ -407,7 +487,8 @@ package final class Collector {
     }
 
     func coverage(of session: Session) -> Coverage {
-        supervisor?.coverage(of: session, isTracked: isTracked(session)) ?? .noXServer
+        if crowded.contains(session.uuid) { return .limited("the user is at the limit of logons") }
+        return supervisor?.coverage(of: session, isTracked: isTracked(session)) ?? .noXServer
     }
 
     var probeCount: Int { supervisor?.runningCount ?? 0 }
@@ -477,17 +558,21 @@ private final class ProblemRelay {
     var handler: (@MainActor (String?) -> Void)?
 }
 
-extension SessionChange {
-    fileprivate var isOpeningOrClosing: Bool {
-        switch self {
-        case .opened, .closed: true
-        case .changed: false
-        }
-    }
-}
-
 extension Session {
     var user: UserIdentity { UserIdentity(login: desktop.userName, uid: desktop.uid) }
+
+    /// What is recorded of changes.
+    fileprivate var recordedState: RecordedState {
+        RecordedState(
+            state: desktop.state, lock: desktop.lock, isClientPresent: desktop.isClientPresent, client: desktop.client.address)
+    }
+
+    fileprivate struct RecordedState: Equatable {
+        var state: ConnectState
+        var lock: LockState
+        var isClientPresent: Bool
+        var client: String?
+    }
 
     /// The session as the aggregator has to know it.
     var subject: Aggregator.Subject {

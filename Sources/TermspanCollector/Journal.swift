@@ -52,6 +52,19 @@ enum Journal {
         record.send()
     }
 
+    static func limitReached(_ limit: Limit, _ text: String, user: String, session: Session?, count: UInt64) {
+        let what = "User \(user) is at a limit: \(limit.rawValue), \(text)."
+        var record = JournalRecord(.limitReached, count == 1 ? what : what + " \(count) times since it was told last.")
+        if let session {
+            record.add(session: session.id, uuid: session.uuid, user: user, logindSessions: session.desktop.logindSessions.map(\.id))
+        } else {
+            record.add(.user, user)
+        }
+        record.add(.limit, limit.rawValue)
+        record.add(.count, String(count))
+        record.send()
+    }
+
     static func laneQuarantined(_ session: Session, violation: String) {
         var record = record(.laneQuarantined, session, "is not measured any more: its probe broke the ring's protocol (\(violation))")
         record.add(.reason, violation)

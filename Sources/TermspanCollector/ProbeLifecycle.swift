@@ -6,8 +6,8 @@ package enum Coverage: Equatable, Sendable {
     case noXServer
     /// There is an X server, and it is not the user's own.
     case notTrusted
-    /// The user is at the limit of displays.
-    case limited
+    /// The user is at a limit, in words.
+    case limited(String)
     /// A probe is being started.
     case starting
     case measured
@@ -37,9 +37,8 @@ package enum Coverage: Equatable, Sendable {
         case .untracked: "the user is not tracked"
         case .noXServer: "no X server belongs to the session"
         case .notTrusted: "the X server is not the user's own"
-        case .limited: "the user is at the limit of displays"
         case .starting: "the probe is starting"
-        case .failed(let reason): reason
+        case .limited(let reason), .failed(let reason): reason
         case .quarantined: "the probe broke the ring's protocol"
         }
     }
@@ -116,10 +115,17 @@ package struct ProbeLifecycle: Equatable, Sendable {
         attempt += 1
     }
 
+    /// The attempt has to wait for its turn, for the reason that `coverage` gives.
+    package mutating func held(_ coverage: Coverage, attempt: Int) {
+        guard state == .readingCookie, attempt == self.attempt else { return }
+        self.coverage = coverage
+    }
+
     package mutating func cookieRead(_ cookie: [UInt8]?, attempt: Int) -> [Action] {
         guard state == .readingCookie, attempt == self.attempt else { return [] }
         guard let cookie else { return fail("the X server's cookie could not be read") }
         state = .starting
+        coverage = .starting
         return [.startUnit(attempt: attempt, cookie: cookie)]
     }
 

@@ -14,6 +14,8 @@ package final class ProbeSupervisor {
     package enum Report {
         case started(Session, ProbeFeatures)
         case failed(Session, reason: String)
+        /// The session's user is at a limit.
+        case limited(Session, Limit)
     }
 
     private final class Probe {
@@ -56,6 +58,8 @@ package final class ProbeSupervisor {
     private var probes: [UUIDv7: Probe] = [:]
     /// Sessions whose turn to start has come, and those that wait for it: units that all start together only keep each other from it.
     private var startQueue = StartQueue()
+    /// What each user has left of starts, by uid.
+    private var starts: [UInt32: TokenBucket] = [:]
     /// Probes that have ended and whose lanes hold what is not durable yet.
     package private(set) var endedRecords: [RuntimeState.ProbeRecord] = []
     private var nextSnapshot: UInt64 = 1
@@ -105,10 +109,16 @@ package final class ProbeSupervisor {
         }
         guard isTrusted(server, of: session) else { return perform(probe.life.unwant(.notTrusted), on: probe) }
         let others = probes.values.count { $0.session.desktop.uid == session.desktop.uid && $0 !== probe && $0.life.state != .idle }
-        guard others < configuration.displaysPerUser else { return perform(probe.life.unwant(.limited), on: probe) }
+        guard others < configuration.limits.displaysPerUser else {
+            if probe.life.coverage != Self.tooManyDisplays { report(.limited(session, .displays)) }
+            return perform(probe.life.unwant(Self.tooManyDisplays), on: probe)
+        }
         if let previousServer, previousServer != server { perform(probe.life.unwant(.starting), on: probe) }
         perform(probe.life.want(), on: probe)
     }
+
+    private static let tooManyDisplays = Coverage.limited("the user is at the limit of displays")
+    private static let tooManyStarts = Coverage.limited("the user is at the limit of starts of probes")
 
     /// The session has ended.
     package func remove(_ session: Session) {
@@ -171,7 +181,7 @@ package final class ProbeSupervisor {
     private func perform(_ actions: [ProbeLifecycle.Action], on probe: Probe) {
         for action in actions {
             switch action {
-            case .readCookie(let attempt): startQueue.add(probe.session.uuid, attempt: attempt)
+            case .readCookie(let attempt): begin(attempt, probe)
             case .startUnit(let attempt, let cookie): startUnit(attempt, cookie, probe)
             case .tearDown: tearDown(probe)
             case .wait(let delay, let attempt):
@@ -189,12 +199,32 @@ package final class ProbeSupervisor {
             }
         }
         if !probe.life.isStarting { startQueue.finish(probe.session.uuid) }
+        startNext()
+    }
+
+    private func startNext() {
         while let (uuid, attempt) = startQueue.next() {
             if let probe = probes[uuid], probe.life.isStarting, probe.life.attempt == attempt {
                 readCookie(attempt, probe)
             } else {
                 startQueue.finish(uuid)
             }
+        }
+    }
+
+    /// Puts an attempt into the queue, once its user may start another: an X server can end its probe as often as it likes.
+    private func begin(_ attempt: Int, _ probe: Probe) {
+        guard probe.life.isStarting, probe.life.attempt == attempt else { return }
+        let (uid, rate, now) = (probe.session.desktop.uid, configuration.limits.probeStarts, loop.now)
+        if starts[uid, default: TokenBucket()].take(rate, at: now) { return startQueue.add(probe.session.uuid, attempt: attempt) }
+        starts = starts.filter { !$0.value.isFull(at: now) }
+        if probe.life.coverage != Self.tooManyStarts { report(.limited(probe.session, .probeStarts)) }
+        probe.life.held(Self.tooManyStarts, attempt: attempt)
+        let next = starts[uid]?.next(rate, at: now) ?? now
+        probe.timer = try? loop.timer(at: next, accuracy: .milliseconds(50)) { [weak self, weak probe] in
+            guard let self, let probe else { return }
+            begin(attempt, probe)
+            startNext()
         }
     }
 

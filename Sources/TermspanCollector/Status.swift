@@ -1,5 +1,7 @@
 import Glibc
+import TermspanAccounting
 import TermspanBus
+import TermspanConfiguration
 import TermspanCore
 import TermspanSessions
 import TermspanSystem
@@ -17,6 +19,7 @@ struct Status {
     private let counters: Aggregator.Counters
     private let health: StoreThread.Health
     private let coverage: [CoverageRow]
+    private let limits: [(limit: Limit, text: String, count: LimitWatch.Count, last: WallInstant?)]
     private let probes: Int
     private let database: String
 
@@ -26,6 +29,10 @@ struct Status {
         boot = collector.boot.description
         counters = collector.aggregator.counters
         health = collector.store.health
+        limits = Limit.allCases.map { limit in
+            let count = collector.limits.counts[limit] ?? LimitWatch.Count()
+            return (limit, collector.configuration.limits.text(limit), count, count.last.flatMap { collector.anchors.wall(at: $0) })
+        }
         probes = collector.probeCount
         database = collector.paths.database
         coverage = collector.table.sessions.filter { $0.desktop.stack != .services }.map {
@@ -67,6 +74,16 @@ struct Status {
                     "commit-p50": .uint64(health.latency.percentile(0.5)),
                     "commit-p99": .uint64(health.latency.percentile(0.99)),
                 ]))
+            writer.property(
+                "limits",
+                .array(
+                    of: "a{sv}",
+                    limits.map { row in
+                        .properties([
+                            "name": .string(row.limit.rawValue), "limit": .string(row.text), "hits": .uint64(row.count.hits),
+                            "user": .string(row.count.user ?? ""), "last": .uint64(row.last?.microseconds ?? 0),
+                        ])
+                    }))
             writer.property(
                 "coverage",
                 .array(

@@ -43,6 +43,8 @@ package final class StoreThread: Sendable {
     private static let urgentToken: UInt64 = 2
     private static let bellToken: UInt64 = 3
     private static let longestDelay: Duration = .seconds(10)
+    /// Between two commits that are urgent: a lane that fills faster than in this time is a hostile one's, and loses.
+    private static let urgentInterval: Duration = .milliseconds(50)
 
     package init(
         writer: StoreWriter, aggregator: Aggregator, commitInterval: Duration, onProblem: @escaping @Sendable (String?) -> Void
@@ -99,6 +101,7 @@ package final class StoreThread: Sendable {
         }
         var due: BootInstant?
         var delay = Duration.zero
+        var latest = BootInstant.zero
         while true {
             let (isStopped, interval) = shared.withLock { ($0.isStopped, $0.interval) }
             if isStopped { break }
@@ -110,13 +113,14 @@ package final class StoreThread: Sendable {
                     due = due ?? BootInstant.now().advanced(by: max(interval, delay))
                 case Self.urgentToken:
                     _ = aggregator.urgentBell.drain()
-                    if delay == .zero { due = .now() }
+                    if delay == .zero { due = max(.now(), latest.advanced(by: Self.urgentInterval)) }
                 default: _ = bell.drain()
                 }
             }
             runJobs()
             guard let moment = due, moment <= .now() else { continue }
             due = nil
+            latest = moment
             if commit(isFinal: false) {
                 delay = .zero
             } else {

@@ -80,11 +80,13 @@ private struct Setting: Sendable {
         },
         "commit-interval": duration(\.commitInterval, from: .milliseconds(10), to: .seconds(10)),
         "probe-ready-timeout": duration(\.probeReadyTimeout, from: .seconds(1), to: .seconds(120)),
-        "displays-per-user": Setting(form: "a number from 1 to 1000") { text, configuration in
-            guard let value = Int(text), (1...1000).contains(value) else { return false }
-            configuration.displaysPerUser = value
-            return true
-        },
+        "displays-per-user": count(\.limits.displaysPerUser, in: 1...1000),
+        "sockets-per-user": count(\.limits.socketsPerUser, in: 1...1000),
+        "logons-per-minute": count(\.limits.logonsPerMinute, in: 1...1000),
+        "state-changes-per-minute": count(\.limits.stateChangesPerMinute, in: 1...6000),
+        "focus-changes-per-second": count(\.limits.focusChangesPerSecond, in: 1...20),
+        "rows-per-day": count(\.limits.rowsPerDay, in: 1000...5_000_000),
+        "probe-starts-per-minute": count(\.limits.probeStartsPerMinute, in: 1...1000),
         "responsible": Setting(form: "at most 200 printable characters") { text, configuration in
             guard text.count <= 200, !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
                 return false
@@ -93,6 +95,16 @@ private struct Setting: Sendable {
             return true
         },
     ]
+
+    private static func count(
+        _ path: any WritableKeyPath<Configuration, Int> & Sendable, in range: ClosedRange<Int>
+    ) -> Setting {
+        Setting(form: "a number from \(range.lowerBound) to \(range.upperBound)") { text, configuration in
+            guard let value = Int(text), range.contains(value) else { return false }
+            configuration[keyPath: path] = value
+            return true
+        }
+    }
 
     private static func duration(
         _ path: any WritableKeyPath<Configuration, Duration> & Sendable, from least: Duration, to most: Duration

@@ -12,10 +12,30 @@ package struct Configuration: Equatable, Sendable {
     package var commitInterval: Duration = .seconds(1)
     /// How long a probe may take from its start to being ready.
     package var probeReadyTimeout: Duration = .seconds(10)
-    /// Displays of one user that are probed at a time.
-    package var displaysPerUser = 16
+    /// What one user can take of the collector.
+    package var limits = Limits()
     /// Who answers for what is collected here; shown to those who are tracked.
     package var responsible = ""
+
+    package init() {}
+}
+
+/// What one user can take of the collector at most. Whoever is at a limit costs only themselves.
+package struct Limits: Equatable, Sendable {
+    /// Displays that are probed at a time.
+    package var displaysPerUser = 16
+    /// Sockets in the X socket folder that are looked at.
+    package var socketsPerUser = 64
+    /// Logons that are recorded and measured at once; those beyond wait for their turn.
+    package var logonsPerMinute = 10
+    /// Connects, disconnects, locks and unlocks of one session that are recorded; of more, the latest.
+    package var stateChangesPerMinute = 60
+    /// Changes of the window with the focus that are recorded one by one.
+    package var focusChangesPerSecond = 20
+    /// Intervals and bursts that are stored.
+    package var rowsPerDay = 50_000
+    /// Starts of probes.
+    package var probeStartsPerMinute = 20
 
     package init() {}
 }

@@ -18,6 +18,7 @@ package enum JournalEvent: String, CaseIterable, Sendable {
     case policyChanged = "policy-changed"
     case laneQuarantined = "lane-quarantined"
     case configurationError = "configuration-error"
+    case limitReached = "limit-reached"
 
     /// MESSAGE_ID=, as Units/termspan.catalog has it.
     package var messageID: ID128 {
@@ -37,6 +38,7 @@ package enum JournalEvent: String, CaseIterable, Sendable {
             case .policyChanged: 0x0C
             case .laneQuarantined: 0x0D
             case .configurationError: 0x0E
+            case .limitReached: 0x0F
             }
         return ID128(high: 0x6A1F_0C52_B8D9_4C0E, low: 0x9F0E_5B7D_3C1A_7E00 | last)
     }
@@ -48,7 +50,7 @@ package enum JournalEvent: String, CaseIterable, Sendable {
             .collectorStarted, .collectorStopped:
             .info
         case .policyChanged: .notice
-        case .eventsLost, .probeFailed, .laneQuarantined: .warning
+        case .eventsLost, .probeFailed, .laneQuarantined, .limitReached: .warning
         case .configurationError: .error
         }
     }

@@ -39,7 +39,9 @@ package struct JournalField: Hashable, Sendable {
     package static let reason = JournalField("TERMSPAN_REASON")
     /// Who changed the policy.
     package static let actor = JournalField("TERMSPAN_ACTOR")
-    /// How many, for losses.
+    /// The limit that was reached.
+    package static let limit = JournalField("TERMSPAN_LIMIT")
+    /// How many, for losses and limits.
     package static let count = JournalField("TERMSPAN_COUNT")
     /// The unit that a message is about.
     package static let unit = JournalField("TERMSPAN_UNIT")

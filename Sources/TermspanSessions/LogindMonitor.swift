@@ -1,5 +1,6 @@
 import CSystemd
 package import TermspanBus
+import TermspanCore
 
 /// The sessions that systemd-logind knows, kept up to date by its signals and by sd_login_monitor(3).
 ///
@@ -19,6 +20,9 @@ package final class LogindMonitor {
     private var isRefreshWanted = false
     /// Paths of sessions that are being read again, and whether they changed once more meanwhile.
     private var rereading: [String: Bool] = [:]
+    /// What each session has left of readings, and those that wait for their turn.
+    private var readings: [String: TokenBucket] = [:]
+    private var turns: [String: EventSource] = [:]
     private var retry: EventSource?
 
     private static let destination = "org.freedesktop.login1"
@@ -27,6 +31,8 @@ package final class LogindMonitor {
     private static let session = "org.freedesktop.login1.Session"
     /// Sessions that are followed; more than any server bears.
     private static let maximumSessions = 8_192
+    /// A session's user can make it change without end.
+    private static let rereadRate = Rate(20, per: .seconds(1), burst: 20)
     private static let retryDelay: Duration = .seconds(1)
 
     /// Reads all sessions, waiting for logind, and follows them from then on.
@@ -52,6 +58,7 @@ package final class LogindMonitor {
                 sd_login_monitor_flush(monitor)
                 lookForClosing()
             }
+            monitorSource?.limit(25, per: .milliseconds(500))
         }
         retry = try loop.timer { [unowned self] in refresh() }
         let list = try connection.callAndWait(Self.destination, path: Self.path, interface: Self.manager, member: "ListSessions")
@@ -109,12 +116,23 @@ package final class LogindMonitor {
         }
     }
 
-    /// Reads one session again, once at a time: its user can make it change as fast as logind answers.
+    /// Reads one session again, once at a time and at most so often: its user can make it change as fast as logind answers.
     private func reread(_ path: String) {
+        guard turns[path] == nil else { return }
         guard rereading[path] == nil else {
             rereading[path] = true
             return
         }
+        let now = loop.now
+        guard readings[path, default: TokenBucket()].take(Self.rereadRate, at: now) else {
+            let next = readings[path]?.next(Self.rereadRate, at: now) ?? now
+            turns[path] = try? loop.timer(at: next) { [weak self] in
+                self?.turns[path] = nil
+                self?.reread(path)
+            }
+            return
+        }
+        if readings.count > 2 * Self.maximumSessions { readings = readings.filter { !$0.value.isFull(at: now) } }
         rereading[path] = false
         properties(of: path) { [weak self] result in
             guard let self else { return }

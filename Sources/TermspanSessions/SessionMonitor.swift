@@ -13,20 +13,33 @@ package final class SessionMonitor {
     private var isNoticed = false
 
     /// Starts all monitors, waiting for what each knows at first. `onChange` is called from the loop.
-    package init(loop: EventLoop, connection: BusConnection, inbox: MainInbox, onChange: @escaping @MainActor () -> Void) throws {
+    ///
+    /// - Parameters:
+    ///   - socketsPerUser: how many X sockets of one user are looked at.
+    ///   - onLimit: is told of users who have more.
+    package init(
+        loop: EventLoop, connection: BusConnection, inbox: MainInbox, socketsPerUser: Int, onChange: @escaping @MainActor () -> Void,
+        onLimit: @escaping @MainActor (_ uid: UInt32) -> Void
+    ) throws {
         self.loop = loop
         self.onChange = onChange
         logind = try LogindMonitor(loop: loop, connection: connection) { [unowned self] in notice() }
-        xServers = try XServerMonitor(loop: loop) { [unowned self] in
-            xrdp?.refresh()
-            notice()
-        }
+        xServers = try XServerMonitor(
+            loop: loop, socketsPerUser: socketsPerUser,
+            onChange: { [unowned self] in
+                xrdp?.refresh()
+                notice()
+            }, onLimit: onLimit)
         xrdp = try XrdpMonitor(loop: loop, inbox: inbox) { [unowned self] in notice() }
     }
 
     /// What is known now.
     package var observations: Observations {
         Observations(logind: logind?.sessions ?? [], xServers: xServers?.servers ?? [], xrdp: xrdp?.connections, moment: .now())
+    }
+
+    package func setSocketsPerUser(_ count: Int) {
+        xServers?.socketsPerUser = count
     }
 
     /// Looks again whether clients are there, as when a session without one shows activity.

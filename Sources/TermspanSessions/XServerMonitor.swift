@@ -1,3 +1,4 @@
+import Glibc
 package import TermspanBus
 import TermspanCore
 import TermspanSystem
@@ -11,9 +12,13 @@ package final class XServerMonitor {
     /// The servers that answer now.
     package private(set) var servers: [XServer] = []
 
+    /// How many sockets of one user are looked at; root's are all.
+    package var socketsPerUser: Int
+
     private let loop: EventLoop
     private let directory: String
     private let onChange: @MainActor () -> Void
+    private let onLimit: @MainActor (_ uid: UInt32) -> Void
     private var monitor: DirectoryMonitor?
     private var lives: [XServer: ProcessWatch] = [:]
     /// Sockets that exist and did not answer yet, and how often they were tried.
@@ -22,15 +27,21 @@ package final class XServerMonitor {
 
     /// Displays with higher numbers than any stack gives are no displays.
     private static let highestDisplay: UInt16 = 9_999
-    /// Sockets looked at in one directory; a user who makes more hides only what is beyond.
-    private static let maximumSockets = 4_096
+    /// Names read of the directory. Where there are more, which somebody else's rubbish must be, each display's own name is asked for.
+    private static let maximumNames = 20_000
     /// A server binds its socket before it listens: it is tried again 10 times, from 20 ms to 10 s apart.
     private static let maximumAttempts = 10
 
-    package init(loop: EventLoop, directory: String = "/tmp/.X11-unix", onChange: @escaping @MainActor () -> Void) throws {
+    /// - Parameter onLimit: is told of each user with more sockets than are looked at, whenever they were counted.
+    package init(
+        loop: EventLoop, directory: String = "/tmp/.X11-unix", socketsPerUser: Int = 64, onChange: @escaping @MainActor () -> Void,
+        onLimit: @escaping @MainActor (_ uid: UInt32) -> Void = { _ in }
+    ) throws {
         self.loop = loop
         self.directory = directory
+        self.socketsPerUser = socketsPerUser
         self.onChange = onChange
+        self.onLimit = onLimit
         retry = try loop.timer { [unowned self] in scan() }
         monitor = try DirectoryMonitor(loop: loop, path: directory) { [unowned self] in
             attempts = [:]
@@ -64,14 +75,34 @@ package final class XServerMonitor {
         onChange()
     }
 
+    /// The displays whose sockets are to be looked at: of each user those with the lowest numbers, the servers that are known before others.
     private func displays() -> [UInt16] {
-        let names = (try? namesInFolder(directory, limit: Self.maximumSockets)) ?? []
-        return names.compactMap { name in
-            guard name.hasPrefix("X"), let number = UInt16(name.dropFirst()), number <= Self.highestDisplay, name == "X\(number)" else {
-                return nil
-            }
-            return number
-        }.sorted()
+        let names = (try? namesInFolder(directory, limit: Self.maximumNames)) ?? []
+        let candidates =
+            names.count < Self.maximumNames ? names.compactMap { Self.display(ofSocket: $0) }.sorted() : Array(0...Self.highestDisplay)
+        let known = Set(servers.map(\.display))
+        var counts: [UInt32: Int] = [:]
+        var chosen: [UInt16] = []
+        for display in candidates.filter(known.contains) + candidates.filter({ !known.contains($0) }) {
+            guard let owner = ownerOfSocket(display) else { continue }
+            let count = counts[owner, default: 0] + 1
+            counts[owner] = count
+            if owner == 0 || count <= socketsPerUser { chosen.append(display) }
+        }
+        for (owner, count) in counts where owner != 0 && count > socketsPerUser { onLimit(owner) }
+        return chosen.sorted()
+    }
+
+    private static func display(ofSocket name: String) -> UInt16? {
+        guard name.hasPrefix("X"), let number = UInt16(name.dropFirst()), number <= highestDisplay, name == "X\(number)" else { return nil }
+        return number
+    }
+
+    /// Who made the socket's file, which only root can give away; nil if it is none.
+    private func ownerOfSocket(_ display: UInt16) -> UInt32? {
+        var status = stat()
+        guard lstat("\(directory)/X\(display)", &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
+        return status.st_uid
     }
 
     private func identify(_ display: UInt16) -> XServer? {

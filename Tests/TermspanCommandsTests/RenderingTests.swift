@@ -198,17 +198,27 @@ import Testing
     }
 
     @Test func theCollectorsHealthIsJudged() {
+        let now = WallInstant(nanoseconds: 10_000_000_000_000)
         var status = ServiceStatus([:])
-        #expect(CheckResult.judge(status, secondsSinceCommit: nil).allSatisfy { $0.verdict == .ok })
+        #expect(CheckResult.judge(status, now: now).allSatisfy { $0.verdict == .ok })
         status.numbers = ["events-lost": 3, "pending": 5, "quarantined": 1]
         status.coverage = [.init(session: 4, user: "eve", coverage: "failed", reason: "no cookie")]
-        let results = CheckResult.judge(status, secondsSinceCommit: 100)
-        #expect(results.map(\.verdict) == [.warn, .warn, .fail, .fail])
+        status.lastCommit = now.advanced(by: .seconds(-100))
+        status.limits = [
+            .init(name: "logons", limit: "10 a minute", hits: 7, user: "eve", last: now.advanced(by: .seconds(-3000))),
+            .init(name: "rows", limit: "5 a day", hits: 1, user: "bob", last: now.advanced(by: .seconds(-4000))),
+            .init(name: "displays", limit: "16", hits: 0, user: nil, last: nil),
+        ]
+        let results = CheckResult.judge(status, now: now)
+        #expect(results.map(\.verdict) == [.warn, .warn, .fail, .warn, .fail])
         #expect(results.allSatisfy { $0.remedy != nil })
-        #expect(CheckResult.lines(results)[6] == "FAIL  Probe of session 4: eve is not measured: failed, no cookie")
+        #expect(
+            results[3].detail == "eve was at it (10 a minute); it was reached 7 times since the collector's start"
+                && results[3].check == "Limit of logons")
+        #expect(CheckResult.lines(results)[8] == "FAIL  Probe of session 4: eve is not measured: failed, no cookie")
         status.coverage += (5...100).map { .init(session: $0, user: "user\($0)", coverage: "failed", reason: "no cookie") }
         status.coverage.append(.init(session: 101, user: "mallory", coverage: "not-trusted", reason: ""))
-        let many = CheckResult.judge(status, secondsSinceCommit: 100).suffix(2).map(\.detail)
+        let many = CheckResult.judge(status, now: now).suffix(2).map(\.detail)
         #expect(many[0] == "eve is not measured: failed, no cookie; likewise 96 more, see `termspan status`")
         #expect(many[1] == "mallory is not measured: not-trusted")
     }

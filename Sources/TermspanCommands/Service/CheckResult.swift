@@ -1,3 +1,5 @@
+package import TermspanCore
+
 /// What `doctor` found at one place.
 package struct CheckResult: Hashable, Sendable {
     package enum Verdict: String, Sendable {
@@ -36,7 +38,10 @@ package struct CheckResult: Hashable, Sendable {
     }
 
     /// What the collector says of itself, judged.
-    package static func judge(_ status: ServiceStatus, secondsSinceCommit: Int64?) -> [CheckResult] {
+    ///
+    /// - Parameter now: the present.
+    package static func judge(_ status: ServiceStatus, now: WallInstant) -> [CheckResult] {
+        let secondsSinceCommit = status.lastCommit.map { $0.duration(to: now).components.seconds }
         func number(_ key: String) -> UInt64 { status.numbers[key] ?? 0 }
         var results: [CheckResult] = []
         let (attempted, lost) = (number("events-attempted"), number("events-lost"))
@@ -62,6 +67,7 @@ package struct CheckResult: Hashable, Sendable {
                     ? "\(number("pending")) records wait, and nothing was written for \(secondsSinceCommit ?? 0) s"
                     : "\(number("pending")) records wait for the disk",
                 remedy: "Is the disk full? df /var/lib/termspan; journalctl -u termspand.service"))
+        results += limits(status, now: now)
         let bad = status.coverage.filter { !["measured", "untracked", "starting", "no-x-server", ""].contains($0.coverage) }
         if bad.isEmpty {
             results.append(CheckResult("Probes", .ok, "\(number("probes")) running, \(number("measured")) sessions measured"))
@@ -79,5 +85,19 @@ package struct CheckResult: Hashable, Sendable {
                     remedy: "See `termspan log --session \(row.session)` and journalctl -u 'termspan-probe-*' -u 'termspan-cookie-*'."))
         }
         return results
+    }
+
+    /// Limits that somebody reached within this time are worth a line each.
+    private static let recently: Duration = .seconds(3600)
+
+    private static func limits(_ status: ServiceStatus, now: WallInstant) -> [CheckResult] {
+        let reached = status.limits.filter { row in row.last.map { $0.duration(to: now) < recently } ?? false }
+        guard !reached.isEmpty else { return [CheckResult("Limits", .ok, "nobody was at one within the hour")] }
+        return reached.map { row in
+            CheckResult(
+                "Limit of \(row.name)", .warn,
+                "\(row.user ?? "?") was at it (\(row.limit)); it was reached \(row.hits) times since the collector's start",
+                remedy: "See `termspan log --event limit-reached`; termspan.yaml(5) says what is beyond it and how to change it.")
+        }
     }
 }

@@ -211,8 +211,7 @@ struct Checkup {
     private func collector(_ client: Client) -> [CheckResult] {
         do throws(CommandError) {
             let status = try client.status()
-            return CheckResult.judge(
-                status, secondsSinceCommit: status.lastCommit.map { $0.duration(to: .present).components.seconds })
+            return CheckResult.judge(status, now: .present)
         } catch {
             return [CheckResult("Status", .fail, error.message, remedy: error.remedy)]
         }

@@ -10,6 +10,16 @@ package struct ServiceStatus: Hashable, Sendable {
         package var reason: String
     }
 
+    /// What one user can take, and who was at it.
+    package struct Limit: Hashable, Sendable {
+        package var name: String
+        package var limit: String
+        package var hits: UInt64
+        /// Who was at it last, and when; nil for nobody.
+        package var user: String?
+        package var last: WallInstant?
+    }
+
     package var version: String
     package var started: WallInstant?
     package var bootID: String
@@ -21,6 +31,7 @@ package struct ServiceStatus: Hashable, Sendable {
     /// Microseconds by name, such as `commit-p99`.
     package var latency: [String: UInt64]
     package var coverage: [Coverage]
+    package var limits: [Limit]
 
     /// The numbers there are, in the order in which they are shown; each is a key of `Status`.
     package static let numberKeys = [
@@ -43,6 +54,13 @@ package struct ServiceStatus: Hashable, Sendable {
             return Coverage(
                 session: id, user: row["user"]?.string ?? "", coverage: row["coverage"]?.string ?? "", reason: row["reason"]?.string ?? "")
         }.sorted { $0.session < $1.session }
+        limits = (values["limits"]?.elements ?? []).compactMap { row in
+            guard let row = row.properties, let name = row["name"]?.string else { return nil }
+            let user = row["user"]?.string ?? ""
+            return Limit(
+                name: name, limit: row["limit"]?.string ?? "", hits: row["hits"]?.unsigned ?? 0, user: user.isEmpty ? nil : user,
+                last: row["last"]?.unsigned.flatMap { WallInstant(microseconds: $0) })
+        }
     }
 
     /// One JSON object; keys as on the bus with underscores, moments in ISO 8601, latencies and `cpu` in seconds, sizes in bytes.
@@ -72,6 +90,16 @@ package struct ServiceStatus: Hashable, Sendable {
                         .object([
                             .init("session", .unsigned(UInt64($0.session))), .init("user", .string($0.user)),
                             .init("coverage", .string($0.coverage)), .init("reason", $0.reason.isEmpty ? .null : .string($0.reason)),
+                        ])
+                    })))
+        members.append(
+            .init(
+                "limits",
+                .array(
+                    limits.map {
+                        .object([
+                            .init("name", .string($0.name)), .init("limit", .string($0.limit)), .init("hits", .unsigned($0.hits)),
+                            .init("user", .optional($0.user)), .init("last", .optional($0.last.map { TimeText.utc($0) })),
                         ])
                     })))
         return .object(members)
@@ -113,6 +141,16 @@ package struct ServiceStatus: Hashable, Sendable {
             ("Commit", "p50 \(time("commit-p50")), p99 \(time("commit-p99"))"),
             ("Memory", numbers["memory"].map { TimeText.bytes($0) } ?? "?"), ("CPU", cpu), ("Wake-ups", number("wakeups")),
         ])
+        if !limits.isEmpty {
+            var table = Table([
+                .init("LIMIT", width: 15), .init("PER USER", width: 34), .init("REACHED", .right, width: 8), .init("LAST BY"),
+            ])
+            for row in limits {
+                let last = row.user.map { "\($0), \(ago(row.last))" } ?? ""
+                table.add([row.name, row.limit, String(row.hits), last])
+            }
+            lines += [""] + table.lines()
+        }
         if !coverage.isEmpty {
             var table = Table([.init("ID", .right, width: 5), .init("USERNAME", width: 20), .init("COVERAGE", width: 15), .init("REASON")])
             for row in coverage { table.add([String(row.session), row.user, row.coverage, row.reason]) }

@@ -19,6 +19,7 @@
 #include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -454,4 +455,8 @@ int termspan_clock_step_arm(int descriptor) {
     // In 292 years, far below what the kernel's own arithmetic bears.
     struct itimerspec never = {.it_value = {.tv_sec = INT64_MAX / 1000000000}};
     return timerfd_settime(descriptor, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) < 0 ? -errno : 0;
+}
+
+int termspan_set_attribute(const char *path, const char *name, const void *value, size_t size) {
+    return setxattr(path, name, value, size, 0) == 0 ? 0 : -errno;
 }

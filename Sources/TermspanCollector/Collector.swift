@@ -520,12 +520,8 @@ package final class Collector {
 
     private func keepNotices() {
         var texts: [UInt32: String] = [:]
-        for row in policy.rows where row.tracked || policy.newUsersAreTracked {
+        for row in policy.rows {
             texts[row.user.uid] = row.tracked ? NoticeFiles.text(level: row.level, responsible: configuration.responsible) : ""
-        }
-        for session in table.sessions where isTracked(session) {
-            texts[session.desktop.uid] = NoticeFiles.text(
-                level: policy.level(of: session.user), responsible: configuration.responsible)
         }
         let others = policy.newUsersAreTracked ? NoticeFiles.text(level: .basic, responsible: configuration.responsible) : nil
         NoticeFiles(folder: paths.notices).keep(texts, others: others)

@@ -82,8 +82,10 @@ final class ManagerObject {
                     invocation.reply { $0.append(objectPath: Self.path(of: id)) }
                 },
                 BusMethod("Status", out: ["status": "a{sv}"]) { [unowned self] invocation in
-                    let status = Status(collector: collector)
-                    invocation.reply { status.write(to: &$0) }
+                    withRights(invocation) { [unowned self] credentials, isPrivileged in
+                        let status = Status(collector: collector, of: isPrivileged ? nil : credentials.userID)
+                        invocation.reply { status.write(to: &$0) }
+                    }
                 },
                 BusMethod("GetPolicy", out: ["policy": "a{sv}"]) { [unowned self] in getPolicy($0) },
                 BusMethod(
@@ -199,8 +201,7 @@ final class ManagerObject {
                 },
                 property("State", "s", emits: .change) { $1.append($0.desktop.state.name) },
                 property("Stack", "s", emits: .constant) { $1.append($0.desktop.stack.rawValue) },
-                property("Tracked", "b") { [unowned self] in $1.append(collector.isTracked($0)) },
-                property("Coverage", "s") { [unowned self] in $1.append(collector.coverage(of: $0).name) },
+                sensitive("Coverage") { [unowned self] in collector.coverage(of: $0).name },
                 sensitive("ClientAddress") { $0.desktop.client.address ?? "" },
                 sensitive("ClientName") { $0.desktop.client.name ?? "" },
                 sensitive("Locked") { $0.desktop.lock.rawValue },

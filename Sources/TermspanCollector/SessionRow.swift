@@ -11,7 +11,7 @@ struct SessionRow {
     var lastInput: BootInstant?
     var isTracked: Bool
     var coverage: Coverage
-    /// Whether the caller may see where the session is used from and when there was input.
+    /// Whether the caller may see where the session is used from, whether it is measured and when there was input.
     var isDetailed: Bool
     /// Whether the caller's process belongs to the session.
     var isCallers: Bool
@@ -32,11 +32,11 @@ struct SessionRow {
         writer.property("logon", login?.timestamp ?? 0)
         writer.property("connected", microseconds(session.connected))
         writer.property("disconnected", microseconds(session.disconnected))
+        writer.property("mine", isCallers)
+        guard isDetailed else { return }
         writer.property("tracked", isTracked)
         writer.property("coverage", coverageName)
         writer.property("coverage-reason", desktop.stack == .services ? "" : coverage.reason)
-        writer.property("mine", isCallers)
-        guard isDetailed else { return }
         if let lastInput, isTracked {
             writer.property("idle", UInt64(max(0, lastInput.duration(to: now).wholeNanoseconds)) / 1000)
             writer.property("last-input", microseconds(lastInput))

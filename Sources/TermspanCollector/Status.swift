@@ -4,6 +4,7 @@ import TermspanBus
 import TermspanConfiguration
 import TermspanCore
 import TermspanSessions
+import TermspanStore
 import TermspanSystem
 
 /// The collector's own health, as `termspan status` shows it.
@@ -19,25 +20,33 @@ struct Status {
     private let counters: Aggregator.Counters
     private let health: StoreThread.Health
     private let coverage: [CoverageRow]
+    private let counts: (sessions: Int, measured: Int, untracked: Int)
     private let limits: [(limit: Limit, text: String, count: LimitWatch.Count, last: WallInstant?)]
     private let probes: Int
     private let database: String
 
+    /// - Parameter uid: whose sessions and limits are told alone; nil: all.
     @MainActor
-    init(collector: Collector) {
+    init(collector: Collector, of uid: UInt32?) {
         started = collector.started
         boot = collector.boot.description
         counters = collector.aggregator.counters
         health = collector.store.health
+        let caller = uid.flatMap { UserDatabase.user(of: $0)?.login }
         limits = Limit.allCases.map { limit in
-            let count = collector.limits.counts[limit] ?? LimitWatch.Count()
+            var count = collector.limits.counts[limit] ?? LimitWatch.Count()
+            if uid != nil, count.user != caller { count = LimitWatch.Count(hits: count.hits) }
             return (limit, collector.configuration.limits.text(limit), count, count.last.flatMap { collector.anchors.wall(at: $0) })
         }
         probes = collector.probeCount
         database = collector.paths.database
-        coverage = collector.table.sessions.filter { $0.desktop.stack != .services }.map {
-            CoverageRow(id: $0.id, user: $0.desktop.userName, coverage: collector.coverage(of: $0))
-        }
+        let sessions = collector.table.sessions.filter { $0.desktop.stack != .services }
+        let coverages = sessions.map { CoverageRow(id: $0.id, user: $0.desktop.userName, coverage: collector.coverage(of: $0)) }
+        counts = (
+            sessions: coverages.count, measured: coverages.count { $0.coverage == .measured },
+            untracked: coverages.count { $0.coverage == .untracked }
+        )
+        coverage = zip(sessions, coverages).filter { uid == nil || $0.0.desktop.uid == uid }.map(\.1)
     }
 
     @MainActor
@@ -47,9 +56,9 @@ struct Status {
             writer.property("version", Version.text)
             writer.property("started", started.microseconds)
             writer.property("boot-id", boot)
-            writer.property("sessions", UInt32(clamping: coverage.count))
-            writer.property("measured", UInt32(clamping: coverage.count { $0.coverage == .measured }))
-            writer.property("untracked", UInt32(clamping: coverage.count { $0.coverage == .untracked }))
+            writer.property("sessions", UInt32(clamping: counts.sessions))
+            writer.property("measured", UInt32(clamping: counts.measured))
+            writer.property("untracked", UInt32(clamping: counts.untracked))
             writer.property("probes", UInt32(clamping: probes))
             writer.property("lanes", UInt32(clamping: counters.lanes))
             writer.property("events-attempted", counters.attempted)

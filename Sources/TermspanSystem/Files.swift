@@ -79,6 +79,15 @@ package func writeAll(_ bytes: [UInt8], to file: borrowing OwnedDescriptor) thro
     }
 }
 
+/// Sets an extended attribute (setxattr(2)).
+package func setAttribute(_ name: String, of path: String, to bytes: [UInt8]) throws(SystemError) {
+    let result = unsafe bytes.withUnsafeBytes { buffer in
+        guard let base = buffer.baseAddress else { return -EINVAL }
+        return unsafe termspan_set_attribute(path, name, base, buffer.count)
+    }
+    try check(result, "setxattr", path)
+}
+
 /// Where a symbolic link leads, /proc/PID/exe for instance: bytes, since they need not be UTF-8 (readlink(2)).
 package func readLink(_ path: String, in folder: Int32 = AT_FDCWD, limit: Int = 4096) throws(SystemError) -> [UInt8] {
     var failure: Int32 = 0

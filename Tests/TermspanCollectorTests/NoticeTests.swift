@@ -6,8 +6,9 @@ import Testing
 @Suite struct NoticeTests {
     /// What a script would show to a user, as Units/notice has it: the user's own file, else the default.
     private func shown(to uid: UInt32, in folder: String) -> String {
-        let own = FileManager.default.contents(atPath: "\(folder)/\(uid)")
-        return String(decoding: own ?? FileManager.default.contents(atPath: "\(folder)/default") ?? Data(), as: UTF8.self)
+        let own = "\(folder)/\(uid)"
+        let path = FileManager.default.fileExists(atPath: own) ? "\(own)/text" : "\(folder)/default"
+        return String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
     }
 
     @Test func whoeverIsTrackedFindsANoticeAndNobodyElse() throws {
@@ -15,6 +16,9 @@ import Testing
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let notices = NoticeFiles(folder: folder)
+        // As an earlier version left it.
+        #expect(FileManager.default.createFile(atPath: "\(folder)/1", contents: Data("old".utf8)))
+        #expect(FileManager.default.createFile(atPath: "\(folder)/9", contents: Data("old".utf8)))
 
         notices.keep([1: "one"], others: nil)
         #expect(shown(to: 1, in: folder) == "one" && shown(to: 2, in: folder).isEmpty)
@@ -24,5 +28,8 @@ import Testing
         notices.keep([2: "two"], others: nil)
         #expect(shown(to: 1, in: folder).isEmpty && shown(to: 2, in: folder) == "two" && shown(to: 3, in: folder).isEmpty)
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["2"])
+        for (name, mode) in [("", 0o711), ("/2/text", 0o644)] {
+            #expect(try FileManager.default.attributesOfItem(atPath: folder + name)[.posixPermissions] as? Int == mode)
+        }
     }
 }

@@ -4,7 +4,7 @@
 case $- in
     *i*)
         TERMSPAN_NOTICE="/run/termspan/notice/$(id -u)"
-        [ -e "$TERMSPAN_NOTICE" ] || TERMSPAN_NOTICE=/run/termspan/notice/default
+        if [ -d "$TERMSPAN_NOTICE" ]; then TERMSPAN_NOTICE="$TERMSPAN_NOTICE/text"; else TERMSPAN_NOTICE=/run/termspan/notice/default; fi
         if [ -t 1 ] && [ -s "$TERMSPAN_NOTICE" ]; then
             printf '\n'
             cat "$TERMSPAN_NOTICE"

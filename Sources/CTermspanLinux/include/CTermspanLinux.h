@@ -189,6 +189,9 @@ void termspan_words_store(void *_Nonnull to, const void *_Nullable from, size_t 
 int termspan_read_at(int descriptor, void *_Nonnull into, size_t length, int64_t offset);
 int termspan_write_at(int descriptor, const void *_Nonnull from, size_t length, int64_t offset);
 
+/// setxattr(2): 0 or the negated errno.
+int termspan_set_attribute(const char *_Nonnull path, const char *_Nonnull name, const void *_Nonnull value, size_t size);
+
 /// timerfd_create(2) of CLOCK_REALTIME and its arming to a time that never comes, cancelled when the clock is set: 0 or the negated errno.
 int termspan_clock_step_create(void);
 int termspan_clock_step_arm(int descriptor);

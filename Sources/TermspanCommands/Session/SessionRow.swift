@@ -24,7 +24,7 @@ package struct SessionRow: Hashable, Sendable {
     package var lastInput: WallInstant?
     package var idleMicroseconds: UInt64?
     package var locked: String?
-    package var isTracked: Bool
+    package var isTracked: Bool?
     package var coverage: String
     package var coverageReason: String
     package var clientAddress: String
@@ -39,7 +39,7 @@ package struct SessionRow: Hashable, Sendable {
     init() {
         (id, name, user, state, confidence, stack, type, display, seat, tty) = (0, "", "", "", "", "", "", "", "", "")
         (coverage, coverageReason, clientAddress, clientName, scope) = ("", "", "", "", "")
-        (isTracked, isOwn, logindSessions) = (false, false, [])
+        (isOwn, logindSessions) = (false, [])
     }
 
     package init(_ values: [String: BusValue]) {
@@ -78,7 +78,7 @@ package struct SessionRow: Hashable, Sendable {
         case "last-input": lastInput = moment()
         case "idle": idleMicroseconds = value.unsigned
         case "locked": locked = value.string
-        case "tracked": isTracked = value.bool ?? false
+        case "tracked": isTracked = value.bool
         case "coverage": coverage = text
         case "coverage-reason": coverageReason = text
         case "client-address": clientAddress = text
@@ -130,7 +130,8 @@ extension SessionRow {
             .unsigned(UInt64(id)), .optional(uuid), text(shownName), text(user), userID.map { .unsigned(UInt64($0)) } ?? .null, text(state),
             text(confidence), text(stack), text(type), text(device), text(display), text(seat), text(tty), moment(logon),
             moment(connected), moment(disconnected), moment(lastInput), idleMicroseconds.map { .seconds(microseconds: $0) } ?? .null,
-            locked == "unknown" ? .null : .optional(locked), .bool(isTracked), text(coverage), text(coverageReason), text(clientAddress),
+            locked == "unknown" ? .null : .optional(locked), isTracked.map { .bool($0) } ?? .null, text(coverage), text(coverageReason),
+            text(clientAddress),
             text(clientName), .array(logindSessions.map { .string($0) }), text(scope), leader.map { .unsigned(UInt64($0)) } ?? .null,
             .bool(isOwn),
         ]

@@ -37,7 +37,7 @@ package enum SessionText {
             ("Disconnected", row.disconnected.map { TimeText.local($0) } ?? ""),
             ("Last input", row.lastInput.map { TimeText.local($0) } ?? ""),
             ("Idle", row.idleMicroseconds.map { TimeText.idle(microseconds: $0) } ?? ""),
-            ("Tracked", row.isTracked ? "yes" : "no"),
+            ("Tracked", row.isTracked.map { $0 ? "yes" : "no" } ?? ""),
             ("Coverage", row.coverageReason.isEmpty ? row.coverage : "\(row.coverage): \(row.coverageReason)"),
             ("logind sessions", row.logindSessions.joined(separator: " ")), ("Scope", row.scope),
             ("Leader", row.leader.map { String($0) } ?? ""), ("Own session", row.isOwn ? "yes" : "no"),

@@ -53,7 +53,7 @@ class PackageTests(unittest.TestCase):
     def test_2_it_brings_what_belongs_to_a_server(self):
         self.assertIn("termspan-reports", self.inside("getent", "passwd", "termspan-reports"))
         self.assertEqual(self.inside("stat", "--format=%A %U:%G", "/var/lib/termspan"), "drwxr-x--- root:termspan-reports")
-        self.assertEqual(self.inside("stat", "--format=%A", "/run/termspan/notice"), "drwxr-xr-x")
+        self.assertEqual(self.inside("stat", "--format=%A", "/run/termspan/notice"), "drwx--x--x")
         self.assertIn("org.termspan1.manage-tracking", self.inside("pkaction"))
         self.assertIn("org.termspan1.Reports", self.inside("busctl", "--no-pager", "--activatable", "--no-legend", "list"))
         self.assertEqual(self.inside("journalctl", "--list-catalog", "--no-pager").count("6a1f0c52b8d94c0e9f0e5b7d3c1a7e"), 14)

@@ -105,7 +105,7 @@ class LifeOfASessionTests(ProductTestCase):
 
     def test_05_tracked_users_alone_find_a_notice(self):
         self.assertEqual(self.lab.enter(["ls", "/run/termspan/notice"]).stdout.split(), ["2001"])
-        self.assertIn("is recorded", self.lab.enter(["cat", "/run/termspan/notice/2001"], user="user1").stdout)
+        self.assertIn("is recorded", self.lab.enter(["cat", "/run/termspan/notice/2001/text"], user="user1").stdout)
 
     def test_06_a_killed_client_is_disc_within_a_second(self):
         before = self.product.session("user1")
@@ -254,7 +254,7 @@ class TrackingTests(ProductTestCase):
         begin = time.time()
         self.product.untrack("user1")
         took = (time.time() - begin) * 1000
-        self.assertFalse(self.lab.root.joinpath("run/termspan/notice/2001").exists())
+        self.assertFalse(self.lab.root.joinpath("run/termspan/notice/2001/text").exists())
         wait_until("the probe to end", lambda: not self.product.probes(), 5)
         figure("untrack to no probe, with the calls themselves", [took, (time.time() - begin) * 1000])
         untracked = time.time()
@@ -272,7 +272,7 @@ class TrackingTests(ProductTestCase):
         self.product.track("user1")
         again, = self.product.wait_measured("user1")
         self.assertEqual((again["id"], again["uuid"]), (row["id"], row["uuid"]))
-        self.assertTrue(self.lab.root.joinpath("run/termspan/notice/2001").exists())
+        self.assertTrue(self.lab.root.joinpath("run/termspan/notice/2001/text").exists())
         other, = self.product.probes().items()
         self.assertNotEqual(other, probe)
         self.focus("After")
@@ -294,13 +294,13 @@ class TrackingTests(ProductTestCase):
         self.addCleanup(self.product.command, "policy", "set", "new-users", "untracked")
         self.product.command("policy", "set", "new-users", "tracked")
         self.assertTrue(self.product.wait_measured("user2")[0]["tracked"])
-        self.assertTrue(self.lab.root.joinpath("run/termspan/notice/2002").exists())
+        self.assertTrue(self.lab.root.joinpath("run/termspan/notice/2002/text").exists())
         # Who has never been here finds a notice at the first logon.
         self.assertTrue(self.lab.root.joinpath("run/termspan/notice/default").exists())
         self.product.command("policy", "set", "new-users", "untracked")
         self.assertFalse(self.lab.root.joinpath("run/termspan/notice/default").exists())
         self.assertEqual(self.product.session("user2")["coverage"], "untracked")
-        self.assertFalse(self.lab.root.joinpath("run/termspan/notice/2002").exists())
+        self.assertFalse(self.lab.root.joinpath("run/termspan/notice/2002/text").exists())
 
     def test_only_some_may_change_it(self):
         for arguments in (["untrack", "user1"], ["track", "user2", "--reason", "mine"], ["policy", "set", "new-users", "tracked"]):

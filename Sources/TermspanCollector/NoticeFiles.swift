@@ -3,7 +3,7 @@ import TermspanCore
 import TermspanSystem
 
 /// The notices that tracked users see at logon: in the runtime folder one folder for each user about whom somebody decided, which that user
-/// alone can enter, with the file `text` in it if the user is tracked; and the file `default` for those without a folder, where new users are
+/// alone can enter, with the file `text` in it, which is empty if the user is not tracked; and the file `default` for those without a folder, where new users are
 /// tracked. So it is there before whoever logs on for the first time, and nobody sees whether another is tracked.
 struct NoticeFiles {
     let folder: String
@@ -33,7 +33,6 @@ struct NoticeFiles {
     }
 
     private func write(_ text: String, to path: String) {
-        if text.isEmpty { return _ = unlink(path) }
         guard (try? readFile(path, limit: 65_536)) != Array(text.utf8) else { return }
         let temporary = "\(path).new"
         guard let file = try? openFile(temporary, flags: O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: 0o644) else { return }

@@ -240,6 +240,11 @@ class TrackingTests(ProductTestCase):
         self.lab.focus("user1", window_class)
         self.lab.key("user1", "x")
 
+    def notice(self, uid):
+        """What the user finds at logon; empty where there is nothing for them."""
+        path = self.lab.root / f"run/termspan/notice/{uid}/text"
+        return path.read_text() if path.exists() else ""
+
     def classes(self):
         return {span["class"] for span in self.product.spans("user1", open=True)}
 
@@ -254,7 +259,7 @@ class TrackingTests(ProductTestCase):
         begin = time.time()
         self.product.untrack("user1")
         took = (time.time() - begin) * 1000
-        self.assertFalse(self.lab.root.joinpath("run/termspan/notice/2001/text").exists())
+        self.assertFalse(self.notice(2001))
         wait_until("the probe to end", lambda: not self.product.probes(), 5)
         figure("untrack to no probe, with the calls themselves", [took, (time.time() - begin) * 1000])
         untracked = time.time()
@@ -272,7 +277,7 @@ class TrackingTests(ProductTestCase):
         self.product.track("user1")
         again, = self.product.wait_measured("user1")
         self.assertEqual((again["id"], again["uuid"]), (row["id"], row["uuid"]))
-        self.assertTrue(self.lab.root.joinpath("run/termspan/notice/2001/text").exists())
+        self.assertTrue(self.notice(2001))
         other, = self.product.probes().items()
         self.assertNotEqual(other, probe)
         self.focus("After")
@@ -294,13 +299,13 @@ class TrackingTests(ProductTestCase):
         self.addCleanup(self.product.command, "policy", "set", "new-users", "untracked")
         self.product.command("policy", "set", "new-users", "tracked")
         self.assertTrue(self.product.wait_measured("user2")[0]["tracked"])
-        self.assertTrue(self.lab.root.joinpath("run/termspan/notice/2002/text").exists())
+        self.assertTrue(self.notice(2002))
         # Who has never been here finds a notice at the first logon.
         self.assertTrue(self.lab.root.joinpath("run/termspan/notice/default").exists())
         self.product.command("policy", "set", "new-users", "untracked")
         self.assertFalse(self.lab.root.joinpath("run/termspan/notice/default").exists())
         self.assertEqual(self.product.session("user2")["coverage"], "untracked")
-        self.assertFalse(self.lab.root.joinpath("run/termspan/notice/2002/text").exists())
+        self.assertFalse(self.notice(2002))
 
     def test_only_some_may_change_it(self):
         for arguments in (["untrack", "user1"], ["track", "user2", "--reason", "mine"], ["policy", "set", "new-users", "tracked"]):

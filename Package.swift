@@ -52,7 +52,7 @@ let package = Package(
             ],
             swiftSettings: strict),
         .target(name: "TermspanBus", dependencies: ["CSystemd", "TermspanCore", "TermspanSystem"], swiftSettings: strict),
-        .target(name: "TermspanJournal", dependencies: ["CSystemd", "TermspanCore"], swiftSettings: strict),
+        .target(name: "TermspanJournal", dependencies: ["CSystemd", "TermspanCore", "TermspanSystem"], swiftSettings: strict),
         .target(
             name: "TermspanSessions",
             dependencies: ["CSystemd", "CTermspanLinux", "TermspanCore", "TermspanSystem", "TermspanBus"], swiftSettings: strict),
@@ -144,7 +144,8 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "TermspanSessionsTests", dependencies: ["TermspanSessions", "TermspanBus", "TermspanCore"], swiftSettings: strict),
-        .testTarget(name: "TermspanJournalTests", dependencies: ["TermspanJournal", "TermspanCore"], swiftSettings: strict),
+        .testTarget(
+            name: "TermspanJournalTests", dependencies: ["TermspanJournal", "TermspanCore", "TermspanSystem"], swiftSettings: strict),
         .testTarget(
             name: "TermspanCommandsTests",
             dependencies: [

@@ -19,6 +19,11 @@ package enum JournalEvent: String, CaseIterable, Sendable {
     case laneQuarantined = "lane-quarantined"
     case configurationError = "configuration-error"
     case limitReached = "limit-reached"
+    case storeFailed = "store-failed"
+    case storeRecovered = "store-recovered"
+    case storeReplaced = "store-replaced"
+    case storeRefused = "store-refused"
+    case recordsLost = "records-lost"
 
     /// MESSAGE_ID=, as Units/termspan.catalog has it.
     package var messageID: ID128 {
@@ -39,6 +44,11 @@ package enum JournalEvent: String, CaseIterable, Sendable {
             case .laneQuarantined: 0x0D
             case .configurationError: 0x0E
             case .limitReached: 0x0F
+            case .storeFailed: 0x20
+            case .storeRecovered: 0x21
+            case .storeReplaced: 0x22
+            case .storeRefused: 0x23
+            case .recordsLost: 0x24
             }
         return ID128(high: 0x6A1F_0C52_B8D9_4C0E, low: 0x9F0E_5B7D_3C1A_7E00 | last)
     }
@@ -49,9 +59,9 @@ package enum JournalEvent: String, CaseIterable, Sendable {
         case .sessionOpened, .sessionClosed, .sessionConnected, .sessionDisconnected, .sessionLocked, .sessionUnlocked, .probeStarted,
             .collectorStarted, .collectorStopped:
             .info
-        case .policyChanged: .notice
-        case .eventsLost, .probeFailed, .laneQuarantined, .limitReached: .warning
-        case .configurationError: .error
+        case .policyChanged, .storeRecovered: .notice
+        case .eventsLost, .probeFailed, .laneQuarantined, .limitReached, .recordsLost: .warning
+        case .configurationError, .storeFailed, .storeReplaced, .storeRefused: .error
         }
     }
 }

@@ -1,7 +1,8 @@
 import Glibc
 import Synchronization
 
-/// Messages about the program itself, to the journal; to standard error where no journal is. Any thread may log.
+/// Messages about the program itself, to the journal; to standard error where no journal is. Any thread may log; none
+/// waits for the journal.
 ///
 /// The text is constant and the data is in fields, so that one message can be found again: `Log.warning("A probe ended",
 /// [.session: "3"])`. For people the fields are repeated behind the text. What users do never belongs here.
@@ -49,11 +50,7 @@ package enum Log {
         guard priority <= threshold else { return }
         let record = record(priority, message, fields)
         if let sink = sink.withLock({ $0 }) { return sink(record) }
-        if hasJournal, record.send() { return }
-        var line = Array("<\(priority.rawValue)>".utf8)
-        line += record.encoded[0].dropFirst("MESSAGE=".utf8.count)
-        line.append(UInt8(ascii: "\n"))
-        _ = line.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        record.send()
     }
 
     static func record(
@@ -67,6 +64,4 @@ package enum Log {
         for (field, value) in fields { record.add(field, value) }
         return record
     }
-
-    private static let hasJournal = access("/run/systemd/journal/socket", W_OK) == 0
 }

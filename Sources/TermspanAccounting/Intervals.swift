@@ -56,6 +56,8 @@ package enum UnknownReason: UInt8, CaseIterable, Sendable {
     case noSource = 7
     /// The user was at a limit of what is recorded.
     case limited = 8
+    /// What was stored of it is in a damaged file that was set aside.
+    case storeDamaged = 16
 
     /// The name in machine-readable output.
     package var name: String {
@@ -69,6 +71,7 @@ package enum UnknownReason: UInt8, CaseIterable, Sendable {
         case .starting: "starting"
         case .noSource: "no-source"
         case .limited: "limited"
+        case .storeDamaged: "store-damaged"
         }
     }
 }

@@ -179,12 +179,14 @@ package struct StoreBatch: Sendable {
     package var unknowns: [UnknownRecord] = []
     package var checkpoints: [LaneCheckpoint] = []
     package var ended: [SessionEnd] = []
+    /// Users whose untracking could not be stored when it was decided.
+    package var untracked: [Policy.Row] = []
 
     package init() {}
 
     package var isEmpty: Bool {
         seen == nil && anchors.isEmpty && sessions.isEmpty && events.isEmpty && focus.isEmpty && bursts.isEmpty && unknowns.isEmpty
-            && checkpoints.isEmpty && ended.isEmpty
+            && checkpoints.isEmpty && ended.isEmpty && untracked.isEmpty
     }
 
     /// Adds a fold's output; `executable` is asked for what is behind a focus interval.

@@ -5,11 +5,13 @@ package struct StoreError: Error, Equatable, CustomStringConvertible {
     package enum Code: Sendable {
         /// A newer version of Termspan wrote the file.
         case newerSchema
-        /// The file is something else, or damaged.
+        /// The file is another program's.
         case notAStore
+        /// The file is no database, or its content contradicts itself.
+        case damaged
         /// There is no such file.
         case missing
-        /// The disk is full or does not answer.
+        /// The disk is full, read-only or does not answer.
         case storage
         /// Somebody else has the file locked.
         case busy
@@ -40,8 +42,8 @@ package struct StoreError: Error, Equatable, CustomStringConvertible {
         }
         let code: Code =
             switch error.resultCode {
-            case .SQLITE_NOTADB, .SQLITE_CORRUPT, .SQLITE_FORMAT: .notAStore
-            case .SQLITE_FULL, .SQLITE_IOERR: .storage
+            case .SQLITE_NOTADB, .SQLITE_CORRUPT, .SQLITE_FORMAT: .damaged
+            case .SQLITE_FULL, .SQLITE_IOERR, .SQLITE_READONLY: .storage
             case .SQLITE_BUSY, .SQLITE_LOCKED: .busy
             case .SQLITE_CANTOPEN: .missing
             default: .database

@@ -10,10 +10,15 @@ import TermspanEvents
 /// SQLite in WAL mode with synchronous=FULL: what a call acknowledged survives the process's death and a loss of power.
 package final class StoreWriter {
     private let queue: DatabaseQueue
+    package let place: StorePlace
     /// The row of the boot that this process runs in.
     private let boot: Int64
     private let machine: Int64
     package private(set) var anchors: ClockAnchors
+    /// Set once the file has contradicted itself: it is to be replaced.
+    package private(set) var damage: StoreError?
+    /// The policy as it was read last; nil while it is being changed.
+    package private(set) var lastPolicy: Policy?
     private var sessionRows: [UUIDv7: Int64] = [:]
     private var userRows: [UserIdentity: Int64] = [:]
     private var applicationRows: [Application: Int64] = [:]
@@ -31,28 +36,26 @@ package final class StoreWriter {
     ///   - anchor: both clocks as they read now.
     /// - Throws: `.newerSchema` if a newer version wrote the file, which then stays as it is.
     package static func open(path: String, machine: ID128, boot: ID128, anchor: ClockAnchor) throws(StoreError) -> StoreWriter {
+        try open(StorePlace(path: path, machine: machine, boot: boot), anchor: anchor)
+    }
+
+    package static func open(_ place: StorePlace, anchor: ClockAnchor) throws(StoreError) -> StoreWriter {
+        let path = place.path
         do {
             // SQLite gives its -wal and -shm the mode of the database file.
             let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o640)
             guard descriptor >= 0 else {
                 throw StoreError(errno == ENOENT ? .missing : .storage, "open \(path)", String(cString: strerror(errno)))
             }
-            close(descriptor)
+            Glibc.close(descriptor)
+            try checkOrigin(path)
             var configuration = GRDB.Configuration()
             configuration.label = "termspan-store"
             configuration.busyMode = .timeout(5)
             let queue = try DatabaseQueue(path: path, configuration: configuration)
             let migrator = Schema.migrator
             try queue.writeWithoutTransaction { db in
-                let applicationID = try Int32.fetchOne(db, sql: "PRAGMA application_id") ?? 0
                 let isEmpty = try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") == 0
-                guard applicationID == Schema.applicationID || (isEmpty && applicationID == 0) else {
-                    throw StoreError(.notAStore, "open \(path)", "another program's database")
-                }
-                guard try !migrator.hasBeenSuperseded(db) else {
-                    throw StoreError(
-                        .newerSchema, "open \(path)", "written by a newer version of Termspan; install that or move the file away")
-                }
                 if isEmpty { try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL") }
                 try db.execute(sql: "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864")
                 // Readers without write access need -wal and -shm to stay when the collector stops.
@@ -60,16 +63,49 @@ package final class StoreWriter {
                 sqlite3_file_control(db.sqliteConnection, nil, SQLITE_FCNTL_PERSIST_WAL, &persist)
             }
             try migrator.migrate(queue)
-            return try StoreWriter(queue: queue, machine: machine, boot: boot, anchor: anchor)
+            return try StoreWriter(queue: queue, place: place, anchor: anchor)
         } catch {
             throw StoreError(error, "open \(path)")
         }
     }
 
-    private init(queue: DatabaseQueue, machine: ID128, boot: ID128, anchor: ClockAnchor) throws {
+    /// Refuses what is not ours to write, through a connection that can't change the file.
+    private static func checkOrigin(_ path: String) throws {
+        var configuration = GRDB.Configuration()
+        configuration.readonly = true
+        configuration.busyMode = .timeout(5)
+        let queue = try DatabaseQueue(path: path, configuration: configuration)
+        defer { try? queue.close() }
+        try queue.read { db in
+            let applicationID = try Int32.fetchOne(db, sql: "PRAGMA application_id") ?? 0
+            let isEmpty = try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") == 0
+            guard applicationID == Schema.applicationID || (isEmpty && applicationID == 0) else {
+                throw StoreError(.notAStore, "open \(path)", "another program's database; move the file away")
+            }
+            guard try !Schema.migrator.hasBeenSuperseded(db) else {
+                throw StoreError(
+                    .newerSchema, "open \(path)", "written by a newer version of Termspan; install that or move the file away")
+            }
+        }
+    }
+
+    /// Closes the file; the writer is of no use afterwards.
+    func close() { try? queue.close() }
+
+    /// The bytes on the disk.
+    package var size: UInt64 {
+        ["", "-wal"].reduce(0) { sum, suffix in
+            var status = stat()
+            return stat(place.path + suffix, &status) == 0 ? sum + UInt64(max(0, status.st_size)) : sum
+        }
+    }
+
+    private init(queue: DatabaseQueue, place: StorePlace, anchor: ClockAnchor) throws {
         self.queue = queue
-        (self.machine, self.boot, anchors) = try queue.write { db in
-            let machineKey = DatabaseBytes(machine.bytes)
+        self.place = place
+        let boot = place.boot
+        (machine, self.boot, anchors) = try queue.write { db in
+            let machineKey = DatabaseBytes(place.machine.bytes)
             try db.execute(
                 sql: "INSERT INTO machine (machine_id, uuid) VALUES (?, ?) ON CONFLICT DO NOTHING",
                 arguments: [machineKey, DatabaseBytes(UUIDv7(at: anchor.wall).bytes)])
@@ -119,7 +155,9 @@ package final class StoreWriter {
             sessionRows.removeAll()
             userRows.removeAll()
             applicationRows.removeAll()
-            throw StoreError(error, operation)
+            let failure = StoreError(error, operation)
+            if failure.code == .damaged { damage = failure }
+            throw failure
         }
     }
 
@@ -224,6 +262,13 @@ package final class StoreWriter {
                             Int64(bitPattern: checkpoint.delivered), DatabaseBytes(checkpoint.state.bytes),
                         ])
                     }
+                }
+                for decision in batch.untracked {
+                    // Whatever was decided since stays.
+                    let latest = try Policy(db).rows.first { $0.user == decision.user }
+                    if let latest, latest.since >= decision.since { continue }
+                    self.lastPolicy = nil
+                    _ = try self.decide(decision, after: latest, keepsLevel: true, db)
                 }
                 for end in batch.ended {
                     try withSession(end.session) { row in
@@ -379,7 +424,9 @@ package final class StoreWriter {
 
     /// The policy as it is.
     package func policy() throws(StoreError) -> Policy {
-        try transaction("read policy") { try Policy($0) }
+        let policy = try transaction("read policy") { try Policy($0) }
+        lastPolicy = policy
+        return policy
     }
 
     /// Decides about one user and records who did and why.
@@ -389,27 +436,44 @@ package final class StoreWriter {
     package func setTracking(
         _ user: UserIdentity, tracked: Bool, level: PrivacyLevel? = nil, by: String, reason: String, at moment: WallInstant
     ) throws(StoreError) -> (row: Policy.Row, changed: Bool) {
-        try transaction("set tracking") { db in
-            let row = try self.row(of: user, at: moment, db)
-            let old = try Policy(db).rows.first { $0.user == user }
-            let new = Policy.Row(
-                user: user, tracked: tracked, level: level ?? old?.level ?? .basic, since: moment, by: by, reason: reason)
-            if let old, old.tracked == new.tracked, old.level == new.level { return (old, false) }
-            try db.execute(
-                sql: """
-                    INSERT INTO tracking (user, tracked, level, since, by, reason, revision) VALUES (?, ?, ?, ?, ?, ?, ?)
-                    ON CONFLICT DO UPDATE SET tracked = excluded.tracked, level = excluded.level, since = excluded.since,
-                        by = excluded.by, reason = excluded.reason, revision = excluded.revision
-                    """,
-                arguments: [
-                    row, new.tracked ? 1 : 0, new.level.rawValue, moment.nanoseconds, by, reason, try self.revision(db),
-                ])
-            if old?.tracked != new.tracked {
-                try self.record(db, moment, by, row, "tracked", new.tracked ? "true" : "false", reason)
-            }
-            if (old?.level ?? .basic) != new.level { try self.record(db, moment, by, row, "level", new.level.name, reason) }
-            return (new, true)
+        lastPolicy = nil
+        return try transaction("set tracking") { db in
+            try self.decide(
+                Policy.Row(user: user, tracked: tracked, level: level ?? .basic, since: moment, by: by, reason: reason),
+                after: Policy(db).rows.first { $0.user == user }, keepsLevel: level == nil, db)
         }
+    }
+
+    /// Makes a policy hold that another store had, with who decided what when.
+    func carryOver(_ policy: Policy) throws(StoreError) {
+        try transaction("carry the policy over") { db in
+            for row in policy.rows { _ = try self.decide(row, after: nil, db) }
+            for setting in policy.settings { try self.set(setting, db) }
+        }
+    }
+
+    /// - Parameter old: what holds for the user until now.
+    private func decide(
+        _ decision: Policy.Row, after old: Policy.Row?, keepsLevel: Bool = false, _ db: Database
+    ) throws -> (row: Policy.Row, changed: Bool) {
+        let row = try self.row(of: decision.user, at: decision.since, db)
+        var new = decision
+        if keepsLevel, let old { new.level = old.level }
+        if let old, old.tracked == new.tracked, old.level == new.level { return (old, false) }
+        try db.execute(
+            sql: """
+                INSERT INTO tracking (user, tracked, level, since, by, reason, revision) VALUES (?, ?, ?, ?, ?, ?, ?)
+                ON CONFLICT DO UPDATE SET tracked = excluded.tracked, level = excluded.level, since = excluded.since,
+                    by = excluded.by, reason = excluded.reason, revision = excluded.revision
+                """,
+            arguments: [
+                row, new.tracked ? 1 : 0, new.level.rawValue, new.since.nanoseconds, new.by, new.reason, try revision(db),
+            ])
+        if old?.tracked != new.tracked {
+            try record(db, new.since, new.by, row, "tracked", new.tracked ? "true" : "false", new.reason)
+        }
+        if (old?.level ?? .basic) != new.level { try record(db, new.since, new.by, row, "level", new.level.name, new.reason) }
+        return (new, true)
     }
 
     /// Changes a setting and records who did and why. Which keys and values there are is the caller's to check.
@@ -418,17 +482,22 @@ package final class StoreWriter {
     package func set(
         _ key: String, to value: String, by: String, reason: String, at moment: WallInstant
     ) throws(StoreError) -> Bool {
-        try transaction("set \(key)") { db in
+        lastPolicy = nil
+        return try transaction("set \(key)") { db in
             if try String.fetchOne(db, sql: "SELECT value FROM setting WHERE key = ?", arguments: [key]) == value { return false }
-            try db.execute(
-                sql: """
-                    INSERT INTO setting (key, value, since, by, reason, revision) VALUES (?, ?, ?, ?, ?, ?)
-                    ON CONFLICT DO UPDATE SET value = excluded.value, since = excluded.since, by = excluded.by,
-                        reason = excluded.reason, revision = excluded.revision
-                    """, arguments: [key, value, moment.nanoseconds, by, reason, try self.revision(db)])
-            try self.record(db, moment, by, nil, key, value, reason)
+            try self.set(Policy.Setting(key: key, value: value, since: moment, by: by, reason: reason), db)
             return true
         }
+    }
+
+    private func set(_ setting: Policy.Setting, _ db: Database) throws {
+        try db.execute(
+            sql: """
+                INSERT INTO setting (key, value, since, by, reason, revision) VALUES (?, ?, ?, ?, ?, ?)
+                ON CONFLICT DO UPDATE SET value = excluded.value, since = excluded.since, by = excluded.by,
+                    reason = excluded.reason, revision = excluded.revision
+                """, arguments: [setting.key, setting.value, setting.since.nanoseconds, setting.by, setting.reason, try revision(db)])
+        try record(db, setting.since, setting.by, nil, setting.key, setting.value, setting.reason)
     }
 
     private func record(

@@ -271,7 +271,7 @@ import Testing
         #expect { try fixture.writer() } throws: { ($0 as? StoreError)?.code == .notAStore }
         #expect { try StoreReader(path: fixture.path) } throws: { ($0 as? StoreError)?.code == .notAStore }
         try Data(repeating: 0x41, count: 9000).write(to: URL(filePath: fixture.path))
-        #expect { try fixture.writer() } throws: { ($0 as? StoreError)?.code == .notAStore }
+        #expect { try fixture.writer() } throws: { ($0 as? StoreError)?.code == .damaged }
         try FileManager.default.removeItem(atPath: fixture.path)
         try FileManager.default.createSymbolicLink(atPath: fixture.path, withDestinationPath: "/etc/passwd")
         #expect(throws: StoreError.self) { try fixture.writer() }

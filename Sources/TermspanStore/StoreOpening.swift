@@ -1,0 +1,137 @@
+import GRDB
+import Glibc
+import TermspanAccounting
+package import TermspanCore
+
+/// Whose store a file is.
+package struct StorePlace: Equatable, Sendable {
+    package var path: String
+    /// An identity derived from machine-id(5) for this application.
+    package var machine: ID128
+    /// The kernel's boot id.
+    package var boot: ID128
+
+    package init(path: String, machine: ID128, boot: ID128) {
+        self.path = path
+        self.machine = machine
+        self.boot = boot
+    }
+
+    /// The new store while it is being made beside a damaged one.
+    var draft: String { path + ".new" }
+}
+
+/// What became of a damaged store.
+package struct StoreReplacement: Equatable, Sendable {
+    /// Where it lies now.
+    package var file: String
+    package var damage: String
+    /// Whether the new store has its policy; else nobody is tracked.
+    package var keepsPolicy: Bool
+}
+
+/// A store with what a collector must know of it before it goes on.
+package struct StoreOpening {
+    package var writer: StoreWriter
+    /// This boot's open sessions.
+    package var open: [OpenSession]
+    package var policy: Policy
+    /// Set where the file was damaged and this is a new one.
+    package var replacement: StoreReplacement?
+
+    /// Opens the store and ends what other boots left open. A damaged one is set aside, never deleted, and a new one is begun.
+    package static func open(_ place: StorePlace, anchor: ClockAnchor) throws(StoreError) -> StoreOpening {
+        // Interrupted between its last two steps, a replacement is complete.
+        if access(place.path, F_OK) != 0, errno == ENOENT, access(place.draft, F_OK) == 0 { rename(place.draft, place.path) }
+        do throws(StoreError) {
+            return try StoreOpening(StoreWriter.open(place, anchor: anchor))
+        } catch {
+            guard error.code == .damaged else { throw error }
+            return try replace(place, damage: error, policy: nil, anchors: [anchor]) {}
+        }
+    }
+
+    /// Sets the damaged store of a writer aside and begins a new one, with the policy that is in force.
+    package static func replace(_ writer: StoreWriter, damage: StoreError, anchor: ClockAnchor) throws(StoreError) -> StoreOpening {
+        let anchors = writer.anchors.anchors
+        return try replace(writer.place, damage: damage, policy: writer.lastPolicy, anchors: anchors.isEmpty ? [anchor] : anchors) {
+            writer.close()
+        }
+    }
+
+    private init(_ writer: StoreWriter) throws(StoreError) {
+        self.writer = writer
+        try writer.closeSessionsOfOtherBoots()
+        open = try writer.sessionsOpen()
+        policy = try writer.policy()
+    }
+
+    /// Makes the new store first and gives it the name last, so that an end at any moment, or a full disk, leaves what there was.
+    ///
+    /// - Parameter close: gives the damaged file up, once the new one is complete.
+    private static func replace(
+        _ place: StorePlace, damage: StoreError, policy known: Policy?, anchors: [ClockAnchor], close: () -> Void
+    ) throws(StoreError) -> StoreOpening {
+        let policy = known ?? salvagedPolicy(place.path)
+        for suffix in ["", "-wal", "-shm"] { unlink(place.draft + suffix) }
+        var draft = place
+        draft.path = place.draft
+        let first = try StoreWriter.open(draft, anchor: anchors[0])
+        if let policy { try first.carryOver(policy) }
+        var batch = StoreBatch()
+        batch.anchors = anchors
+        try first.write(batch)
+        // Folds the log into the file, which then stands for itself.
+        first.close()
+        close()
+
+        let aside = unusedName(beside: place.path)
+        // The log first: one that lay beside the new file would be taken for its own.
+        for suffix in ["-wal", "-shm"] where access(place.path + suffix, F_OK) == 0 {
+            try move(place.path + suffix, to: aside + suffix)
+        }
+        try move(place.path, to: aside)
+        try move(draft.path, to: place.path)
+        for suffix in ["-wal", "-shm"] { unlink(draft.path + suffix) }
+        var opening = try StoreOpening(StoreWriter.open(place, anchor: anchors[0]))
+        opening.replacement = StoreReplacement(file: aside, damage: damage.description, keepsPolicy: policy != nil)
+        return opening
+    }
+
+    /// The policy of a damaged store; nil unless all that it rests on is whole: a missing row could have somebody tracked who must not be.
+    private static func salvagedPolicy(_ path: String) -> Policy? {
+        var configuration = GRDB.Configuration()
+        configuration.readonly = true
+        configuration.busyMode = .timeout(5)
+        guard let queue = try? DatabaseQueue(path: path, configuration: configuration) else { return nil }
+        defer { try? queue.close() }
+        return try? queue.read { db in
+            for table in ["user", "user_identifier", "tracking", "setting"] {
+                guard try String.fetchAll(db, sql: "PRAGMA integrity_check(\(table))") == ["ok"] else { return nil }
+            }
+            return try Policy(db)
+        }
+    }
+
+    /// `termspan-damaged-20260102T030405Z.db`: with the moment, in the store's folder.
+    private static func unusedName(beside path: String) -> String {
+        var now = time(nil)
+        var parts = tm()
+        gmtime_r(&now, &parts)
+        var text = [CChar](repeating: 0, count: 32)
+        strftime(&text, text.count, "%Y%m%dT%H%M%SZ", &parts)
+        let moment = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+        for number in 1... {
+            let name = "\(folder)termspan-damaged-\(moment)\(number == 1 ? "" : "-\(number)").db"
+            if access(name, F_OK) != 0 { return name }
+        }
+        preconditionFailure("a name is free")
+    }
+
+    private static func move(_ old: String, to new: String) throws(StoreError) {
+        guard rename(old, new) == 0 else {
+            throw StoreError(.storage, "set aside \(old)", String(cString: strerror(errno)))
+        }
+    }
+}

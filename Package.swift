@@ -84,7 +84,7 @@ let package = Package(
         .target(
             name: "TermspanCommands",
             dependencies: [
-                "TermspanCore", "TermspanBus", "TermspanJournal",
+                "TermspanCore", "TermspanSystem", "TermspanBus", "TermspanJournal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

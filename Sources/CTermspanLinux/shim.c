@@ -460,3 +460,13 @@ int termspan_clock_step_arm(int descriptor) {
 int termspan_set_attribute(const char *path, const char *name, const void *value, size_t size) {
     return setxattr(path, name, value, size, 0) == 0 ? 0 : -errno;
 }
+
+int termspan_alarm_create(void) {
+    int descriptor = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    return descriptor < 0 ? -errno : descriptor;
+}
+
+int termspan_alarm_arm(int descriptor, uint64_t nanoseconds) {
+    struct itimerspec once = {.it_value = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000}};
+    return timerfd_settime(descriptor, 0, &once, NULL) < 0 ? -errno : 0;
+}

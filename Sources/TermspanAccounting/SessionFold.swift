@@ -98,8 +98,11 @@ package struct SessionFold: Sendable {
     // MARK: What happens
 
     /// Measuring starts: unknown for `reason` until the first snapshot. Without effect while it goes on already.
-    package mutating func begin(at moment: BootInstant, reason: UnknownReason = .starting) {
+    ///
+    /// - Parameter serial: the number of the last focus interval that another fold opened for the same session.
+    package mutating func begin(at moment: BootInstant, reason: UnknownReason = .starting, serial: UInt64 = 0) {
         guard state.phase == .ended else { return }
+        state.serial = max(state.serial, serial)
         advance(moment)
         state.phase = .unknown
         state.since = state.latest

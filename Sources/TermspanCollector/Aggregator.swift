@@ -303,8 +303,13 @@ package final class Aggregator: Sendable {
 
     /// Begins to measure a session; unknown until a source tells its state. Without effect if it is measured already.
     ///
-    /// - Parameter saved: where an earlier life of the collector stood.
-    package func begin(_ subject: Subject, at moment: BootInstant, burstGap: Duration, saved: SessionFold.State? = nil) {
+    /// - Parameters:
+    ///   - reason: why it is unknown until then.
+    ///   - saved: where an earlier life of the collector stood.
+    package func begin(
+        _ subject: Subject, at moment: BootInstant, burstGap: Duration, reason: UnknownReason = .starting,
+        saved: SessionFold.State? = nil
+    ) {
         let resolver = resolver
         perform { [self] core in
             let measures = core.measures
@@ -312,7 +317,7 @@ package final class Aggregator: Sendable {
             let rate = measures.pointee.limits.focusChanges
             let fold = saved.map { SessionFold($0, focusRate: rate) } ?? SessionFold(burstGap: burstGap, focusRate: rate)
             var measure = Measure(subject: subject, fold: fold)
-            measure.fold.begin(at: moment)
+            measure.fold.begin(at: moment, reason: reason)
             measure.isDirty = true
             // The process behind an interval that was open before is asked for again.
             measure.resolve(with: resolver)
@@ -321,6 +326,27 @@ package final class Aggregator: Sendable {
             measures.pointee.rows[row] = measure
             measures.pointee.index[subject.uuid] = row
             becomeDirty(measures)
+        }
+    }
+
+    /// Measures a session anew, with all until its source's next snapshot unknown: what was stored of it is lost. Its lane is read on.
+    package func restart(_ session: UUIDv7, since moment: BootInstant, burstGap: Duration, reason: UnknownReason) {
+        perform { [self] core in
+            let measures = core.measures
+            guard let row = measures.pointee.index[session] else { return }
+            let fold = SessionFold(burstGap: burstGap, focusRate: measures.pointee.limits.focusChanges)
+            measures.pointee.rows[row]?.restart(fold, since: moment, reason: reason)
+            _ = noticeBell.ring()
+            becomeDirty(measures)
+        }
+    }
+
+    /// Something about the session is lost: it is unknown from its last event to the next snapshot, which the caller asks for in time.
+    package func lose(_ session: UUIDv7, before moment: BootInstant) {
+        perform { [self] core in
+            guard let row = core.measures.pointee.index[session] else { return }
+            core.measures.pointee.rows[row]?.lose(1, before: moment)
+            becomeDirty(core.measures)
         }
     }
 
@@ -634,6 +660,17 @@ extension Aggregator.Measure {
         self.fold = fold
         isEnded = true
         isDirty = true
+    }
+
+    mutating func restart(_ new: SessionFold, since moment: BootInstant, reason: UnknownReason) {
+        var fold = new
+        // Numbers of intervals go on, since answers about executables may be on their way.
+        fold.begin(at: moment, reason: reason, serial: self.fold.state.serial)
+        self.fold = fold
+        fresh = []
+        executables = [:]
+        isDirty = true
+        news.wantsSnapshot = true
     }
 
     /// Asks for the process behind an interval that has just opened.

@@ -2,12 +2,12 @@ import Glibc
 import TermspanAccounting
 package import TermspanBus
 package import TermspanConfiguration
-package import TermspanCore
+import TermspanCore
 import TermspanEvents
 import TermspanJournal
 import TermspanRing
 import TermspanSessions
-import TermspanStore
+package import TermspanStore
 import TermspanSystem
 
 /// The collector: sees sessions, starts probes, has their lanes folded and stored, and answers on the bus.
@@ -29,6 +29,8 @@ package final class Collector {
     private(set) var anchors: ClockAnchors
     private let resolver: ProcessResolver
     let boot: ID128
+    /// Why the store can't be used just now, as the journal was told.
+    private var storeTrouble: String?
     private var monitor: SessionMonitor?
     private var supervisor: ProbeSupervisor?
     private var manager: ManagerObject?
@@ -45,6 +47,8 @@ package final class Collector {
     private var measured: Set<UUIDv7> = []
     /// Sessions of which the store has been told and that are not over.
     private(set) var measuredSessions: [UUIDv7: MeasuredSession] = [:]
+    /// Sessions whose state changes found no room in what waits for the store.
+    private var unsure: Set<UUIDv7> = []
     private var isSaving = false
     /// How often users were at limits.
     package private(set) var limits = LimitWatch()
@@ -97,20 +101,18 @@ package final class Collector {
         }
     }
 
-    /// Opens the store, takes over what an earlier life left, and looks at the sessions; blocks until that is done.
+    /// Takes over what an earlier life left, and looks at the sessions; blocks until that is done.
     package init(
-        loop: EventLoop, connection: BusConnection, configuration: Configuration, paths: Paths, boot: ID128, machine: ID128
+        loop: EventLoop, connection: BusConnection, configuration: Configuration, paths: Paths, store opening: StoreOpening
     ) throws {
         self.loop = loop
         self.connection = connection
         self.configuration = configuration
         self.paths = paths
-        self.boot = boot
-        let writer = try StoreWriter.open(
-            path: paths.database, machine: machine, boot: boot, anchor: ClockAnchor(boot: .now(), wall: .now()))
-        _ = try writer.closeSessionsOfOtherBoots()
-        let open = try writer.sessionsOpen()
-        policy = try writer.policy()
+        let writer = opening.writer
+        boot = writer.place.boot
+        let open = opening.open
+        policy = opening.policy
         anchors = writer.anchors
         let state = RuntimeState.load(path: paths.sessions, bootID: boot.description)
         table = state.table
@@ -123,12 +125,12 @@ package final class Collector {
         let aggregator = try Aggregator(limits: configuration.limits) { resolver.ask($0) }
         self.aggregator = aggregator
         relay.aggregator = aggregator
-        let problems = ProblemRelay()
-        let store = try StoreThread(writer: writer, aggregator: aggregator, commitInterval: configuration.commitInterval) { problem in
-            inbox.post { problems.handler?(problem) }
+        let notices = NoticeRelay()
+        let store = try StoreThread(writer: writer, aggregator: aggregator, commitInterval: configuration.commitInterval) { notice in
+            inbox.post { notices.handler?(notice) }
         }
         self.store = store
-        problems.handler = { [unowned self] in storeProblem($0) }
+        notices.handler = { [unowned self] in take($0) }
         threads = [
             try ThreadHandle(name: "aggregator") { aggregator.run() }, try ThreadHandle(name: "store") { store.run() },
             try ThreadHandle(name: "resolver") { resolver.run() },
@@ -139,6 +141,10 @@ package final class Collector {
         }
         sources.append(try inbox.attach(to: loop))
         sources.append(try loop.watch(aggregator.noticeBell.descriptor.raw) { [unowned self] _ in takeNotices() })
+        sources.append(
+            try loop.watch(store.alarm.descriptor.raw) { [unowned self] _ in
+                if let problem = self.store.stall() { take(.problem(problem)) }
+            })
         connectTimer = try loop.timer(accuracy: .milliseconds(100)) { [unowned self] in observe() }
         absenceTimer = try loop.timer { [unowned self] in observe() }
         turnTimer = try loop.timer(accuracy: .milliseconds(50)) { [unowned self] in takeTurns() }
@@ -152,7 +158,8 @@ package final class Collector {
         monitor = try SessionMonitor(
             loop: loop, connection: connection, inbox: inbox, socketsPerUser: configuration.limits.socketsPerUser,
             onChange: { [unowned self] in observe() }, onLimit: { [unowned self] uid in socketsLimited(uid: uid) })
-        adopt(state, open: open)
+        if let replacement = opening.replacement { Journal.storeReplaced(replacement) }
+        adopt(state, open: open, reason: opening.replacement == nil ? .starting : .storeDamaged)
         observe()
         // What has not changed since an earlier life is looked at as well.
         for session in table.sessions where session.desktop.stack != .services { follow(session, at: .now()) }
@@ -320,6 +327,11 @@ package final class Collector {
 
     private func append(_ kind: StateChange.Kind, _ session: Session, at now: BootInstant) {
         guard measuredSessions[session.uuid] != nil else { return }
+        guard store.hasRoom else {
+            aggregator.lose(session.uuid, before: now)
+            unsure.insert(session.uuid)
+            return
+        }
         let client = session.desktop.client
         store.append {
             $0.events.append(
@@ -372,19 +384,33 @@ package final class Collector {
         if session.desktop.lock == .locked { append(.locked, session, at: moment) }
     }
 
+    /// There is room again: the sessions whose state changes found none are known from now on.
+    private func beSureAgain() {
+        let now = BootInstant.now()
+        for session in table.sessions where unsure.remove(session.uuid) != nil {
+            append(session.desktop.lock == .locked ? .locked : .unlocked, session, at: now)
+            append(session.desktop.state == .active ? .connected : .disconnected, session, at: now)
+            append(measured.contains(session.uuid) ? .resumed : .paused, session, at: now)
+            supervisor?.requestSnapshot(of: session.uuid)
+        }
+        unsure = []
+    }
+
     /// Goes on where an earlier life of the collector stood: with the folds as they were saved, the lanes of probes that have ended and
     /// those of probes that run.
-    private func adopt(_ state: RuntimeState, open: [OpenSession]) {
+    ///
+    /// - Parameter reason: why what came before is unknown where no checkpoint tells of it.
+    private func adopt(_ state: RuntimeState, open: [OpenSession], reason: UnknownReason) {
         var kept = DescriptorStore.takeAll()
         let checkpoints = Dictionary(open.compactMap { $0.checkpoint }.map { ($0.session, $0) }) { first, _ in first }
         let withLane = Set((state.ended + state.probes).filter { kept[DescriptorStore.name(ofLane: $0.generation)] != nil }.map(\.session))
         for session in table.sessions {
             let checkpoint = checkpoints[session.uuid]
             if isTracked(session) {
-                if withLane.contains(session.uuid) || checkpoint != nil { goOn(with: session, checkpoint: checkpoint) }
+                if withLane.contains(session.uuid) || checkpoint != nil { goOn(with: session, checkpoint: checkpoint, reason: reason) }
             } else if let checkpoint, checkpoint.state.phase != .ended {
                 // Untracked, and the end came before that was recorded: nothing of what followed is known or used.
-                goOn(with: session, checkpoint: checkpoint)
+                goOn(with: session, checkpoint: checkpoint, reason: reason)
                 measured.remove(session.uuid)
                 aggregator.end(session.uuid, at: checkpoint.state.latest)
                 append(.paused, session, at: checkpoint.state.latest)
@@ -426,12 +452,13 @@ package final class Collector {
     }
 
     /// Goes on measuring a session of an earlier life; one that ended within a second of its beginning may not even be in the store.
-    private func goOn(with session: Session, checkpoint: LaneCheckpoint?) {
+    private func goOn(with session: Session, checkpoint: LaneCheckpoint?, reason: UnknownReason) {
         if measuredSessions[session.uuid] == nil { remember(session, since: session.opened) }
         measured.insert(session.uuid)
         guard let checkpoint else {
             return aggregator.begin(
-                session.subject, at: measuredSessions[session.uuid]?.start ?? session.opened, burstGap: configuration.burstGap)
+                session.subject, at: measuredSessions[session.uuid]?.start ?? session.opened, burstGap: configuration.burstGap,
+                reason: reason)
         }
         // Tracked again, and the end came before that was recorded: paused until now.
         if checkpoint.state.phase == .ended { append(.resumed, session, at: .now()) }
@@ -481,9 +508,56 @@ package final class Collector {
         }
     }
 
-    private func storeProblem(_ problem: String?) {
-        Journal.storeProblem(problem)
-        ServiceManager.status(problem.map { "the store can't be written: \($0)" } ?? "collecting")
+    private func take(_ notice: StoreThread.Notice) {
+        switch notice {
+        case .problem(let problem):
+            let wasInTrouble = storeTrouble != nil
+            storeTrouble = problem
+            ServiceManager.status(stateText)
+            switch problem {
+            case let problem? where !wasInTrouble:
+                Journal.storeFailed(problem, consequence: "What is collected waits in memory and in the lanes.")
+            case nil where wasInTrouble:
+                Journal.storeRecovered()
+                beSureAgain()
+            default: break
+            }
+        case .replaced(let replacement, let policy):
+            Journal.storeReplaced(replacement)
+            tellAnew()
+            apply(policy)
+        case .untracked(let decisions):
+            refreshPolicy { [unowned self] in decided(decisions.map(\.user.login)) }
+            for row in decisions {
+                Journal.policyChanged("\(row.user.login) is no longer tracked", user: row.user.login, by: row.by, reason: row.reason)
+            }
+        }
+    }
+
+    /// What `systemctl status` shows.
+    var stateText: String { storeTrouble.map { "the store can't be written: \($0)" } ?? "collecting" }
+
+    /// Tells a new store of the sessions that go on; what the damaged one held of them is unknown here.
+    private func tellAnew() {
+        let known = measuredSessions
+        measuredSessions = [:]
+        for session in table.sessions {
+            guard measured.contains(session.uuid), let start = known[session.uuid]?.start else { continue }
+            remember(session, since: start)
+            aggregator.restart(session.uuid, since: start, burstGap: configuration.burstGap, reason: .storeDamaged)
+        }
+        store.resume()
+    }
+
+    /// Reads the policy from the store, applies it and goes on.
+    private func refreshPolicy(_ body: @escaping @MainActor () -> Void) {
+        store.submit { [inbox] writer in
+            guard let policy = try? writer.policy() else { return }
+            inbox.post { [weak self] in
+                body()
+                self?.apply(policy)
+            }
+        }
     }
 
     func coverage(of session: Session) -> Coverage {
@@ -518,6 +592,12 @@ package final class Collector {
         }
     }
 
+    /// Has untracking stored once that is possible; until then `withdraw` holds.
+    func storeLater(_ decisions: [Policy.Row]) {
+        guard !decisions.isEmpty else { return }
+        store.append { $0.untracked += decisions }
+    }
+
     private func keepNotices() {
         var texts: [UInt32: String] = [:]
         for row in policy.rows {
@@ -550,8 +630,8 @@ private final class ResolverRelay: @unchecked Sendable {
 }
 
 @MainActor
-private final class ProblemRelay {
-    var handler: (@MainActor (String?) -> Void)?
+private final class NoticeRelay {
+    var handler: (@MainActor (StoreThread.Notice) -> Void)?
 }
 
 extension Session {

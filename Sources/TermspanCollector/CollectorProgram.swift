@@ -4,19 +4,29 @@ import TermspanBus
 import TermspanConfiguration
 import TermspanCore
 import TermspanJournal
+import TermspanStore
 import TermspanSystem
 
 /// The service's life: configuration, start, signals, end. The whole of `termspand` but its `main`.
 @MainActor
 package enum CollectorProgram {
-    /// Runs until SIGTERM and ends the process: with 0 in order, with 1 after a failure that is in the journal.
+    /// Runs until SIGTERM and ends the process: with 0 in order, with 1 after a failure that is in the journal, with 78 if a start again
+    /// could only fail again.
     package static func run() -> Never {
         do {
-            try serve()
+            try JournalWriter.shared.start()
+            end(try serve())
         } catch {
             Log.error("The collector can't run", [.error: "\(error)"])
-            exit(1)
+            end(1)
         }
+    }
+
+    /// At once: nothing is left to be taken apart, and a store that is not closed is as durable.
+    private static func end(_ code: Int32) -> Never {
+        // A journal that stands still holds up a restart no longer than this.
+        JournalWriter.shared.flush(within: .seconds(2))
+        exit(code)
     }
 
     /// EX_CONFIG of sysexits.h: the unit is not restarted after it.
@@ -44,13 +54,14 @@ package enum CollectorProgram {
         _ = line.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 
-    private static func serve() throws -> Never {
-        let configuration: Configuration
+    /// Returns the exit code.
+    private static func serve() throws -> Int32 {
+        var configuration: Configuration
         do {
             configuration = try Configuration.load()
         } catch {
             Journal.configurationError(error.description, isRefused: false)
-            exit(configurationStatus)
+            return configurationStatus
         }
         umask(0o027)
         let loop = try EventLoop()
@@ -61,28 +72,52 @@ package enum CollectorProgram {
         }
         let connection = try BusConnection.system()
         try connection.attach(to: loop)
-        let collector = try Collector(
-            loop: loop, connection: connection, configuration: configuration, paths: paths, boot: try bootID(), machine: try machineID())
+        var collector: Collector?
+        var state = "starting"
         let reload = try loop.signals([SIGHUP]) { _ in
             ServiceManager.reloading()
             do throws(ConfigurationError) {
-                collector.reload(try Configuration.load())
+                configuration = try Configuration.load()
+                collector?.reload(configuration)
                 Log.notice("The configuration was read again")
             } catch {
                 Journal.configurationError(error.description, isRefused: true)
             }
-            ServiceManager.ready(status: "collecting")
+            ServiceManager.ready(status: collector?.stateText ?? state)
         }
         // A bus that is gone comes back with another address: systemd starts us anew, and the probes go on meanwhile.
         let disconnected = try connection.onDisconnect { loop.exit(1) }
-        try connection.requestName(ManagerObject.name)
         try loop.enableWatchdog()
-        Journal.collectorStarted()
-        ServiceManager.ready(status: "collecting")
-        let code = try withExtendedLifetime((end, reload, disconnected)) { try loop.run() }
-        collector.shutDown()
-        // At once: nothing is left to be taken apart, and a store that is not closed is as durable.
-        exit(code)
+        var isWaiting = false
+        let place = StorePlace(path: paths.database, machine: try machineID(), boot: try bootID())
+        let opener = try StoreOpener(loop: loop, place: place) { report in
+            switch report {
+            case .opened(let opening):
+                do {
+                    collector = try Collector(
+                        loop: loop, connection: connection, configuration: configuration, paths: paths, store: opening)
+                    try connection.requestName(ManagerObject.name)
+                } catch {
+                    Log.error("The collector can't run", [.error: "\(error)"])
+                    return loop.exit(1)
+                }
+                if isWaiting { Journal.storeRecovered() }
+                Journal.collectorStarted()
+                ServiceManager.ready(status: "collecting")
+            case .waiting(let problem):
+                if !isWaiting { Journal.storeFailed(problem, consequence: "The collector waits for it, and probes that run go on.") }
+                isWaiting = true
+                state = "waiting for the store: \(problem)"
+                // The start is over: neither the boot nor an upgrade shall wait for a disk that somebody has to look after.
+                ServiceManager.ready(status: state)
+            case .refused(let error):
+                Journal.storeRefused(error.description, file: place.path)
+                loop.exit(configurationStatus)
+            }
+        }
+        let code = try withExtendedLifetime((end, reload, disconnected, opener)) { try loop.run() }
+        collector?.shutDown()
+        return code
     }
 
     /// From the folders that systemd made for the unit.

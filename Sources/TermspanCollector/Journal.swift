@@ -1,6 +1,7 @@
 import TermspanCore
 import TermspanJournal
 import TermspanSessions
+import TermspanStore
 
 /// The collector's records in the journal: one a notification, never with anything of the activity itself.
 enum Journal {
@@ -86,9 +87,32 @@ enum Journal {
         record.send()
     }
 
-    static func storeProblem(_ problem: String?) {
-        guard let problem else { return Log.notice("The store can be written again") }
-        Log.error("The store can't be written; what is collected waits in memory", [.error: problem])
+    /// - Parameter consequence: what that means, as a sentence.
+    static func storeFailed(_ problem: String, consequence: String) {
+        var record = JournalRecord(.storeFailed, "The store can't be used: \(problem). \(consequence)")
+        record.add(.reason, problem)
+        record.send()
+    }
+
+    static func storeRecovered() {
+        JournalRecord(.storeRecovered, "The store can be used again.").send()
+    }
+
+    static func storeReplaced(_ replacement: StoreReplacement) {
+        var record = JournalRecord(
+            .storeReplaced,
+            "The store was damaged (\(replacement.damage)) and is set aside as \(replacement.file); a new one is begun, "
+                + (replacement.keepsPolicy ? "with its policy." : "in which nobody is tracked, since its policy can't be read."))
+        record.add(.file, replacement.file)
+        record.add(.reason, replacement.damage)
+        record.send()
+    }
+
+    static func storeRefused(_ problem: String, file: String) {
+        var record = JournalRecord(.storeRefused, "The collector does not start: \(problem)")
+        record.add(.file, file)
+        record.add(.reason, problem)
+        record.send()
     }
 
     private static func record(_ event: JournalEvent, _ session: Session, _ what: String) -> JournalRecord {

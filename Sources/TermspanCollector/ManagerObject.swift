@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import TermspanAccounting
 import TermspanBus
 import TermspanConfiguration
@@ -13,8 +14,8 @@ import TermspanSystem
 final class ManagerObject {
     private unowned let collector: Collector
     private var slots: [BusSlot] = []
-    /// Calls that the store's thread works on.
-    private var parked: [Int: BusInvocation] = [:]
+    /// Calls that the store's thread works on, with what ends the wait for it.
+    private var parked: [Int: (invocation: BusInvocation, timer: EventSource?)] = [:]
     private var lastCall = 0
     private var reportsUserID: UInt32?
 
@@ -27,6 +28,8 @@ final class ManagerObject {
     /// The report service's user, who asks on behalf of callers that it has checked itself.
     private static let reportsUser = "termspan-reports"
     private static let maximumUsers = 10_000
+    /// How long a caller waits for the store.
+    private static let patience: Duration = .seconds(10)
 
     init(collector: Collector) throws {
         self.collector = collector
@@ -250,8 +253,16 @@ final class ManagerObject {
             let moment = WallInstant.now()
             // What is wanted most is that it stops: first of all, however long the decision takes to become durable.
             if !isTracked { collector.withdraw(names) }
-            let call = park(invocation)
+            let turn = Turn()
+            let call = park(invocation) {
+                if !isTracked { return "No longer tracked from now on, but the store does not answer: it is stored when it does." }
+                return turn.refuse()
+                    ? "The store does not answer; nothing was changed."
+                    : "The store does not answer; the decision holds when it does."
+            }
             collector.store.submit { [inbox = collector.inbox] writer in
+                // Nobody is tracked by a decision that its maker was told had failed.
+                guard turn.take() || !isTracked else { return }
                 var outcomes = names.map { name in
                     Self.decide(name, isTracked: isTracked, by: actor, reason: reason, at: moment, writer)
                 }
@@ -262,17 +273,21 @@ final class ManagerObject {
                     }
                 }
                 inbox.post { [weak self, outcomes] in
-                    guard let self, let invocation = parked.removeValue(forKey: call) else { return }
-                    if case .success(let policy) = policy {
-                        if !isTracked { collector.decided(names) }
-                        collector.apply(policy)
+                    guard let self else { return }
+                    if !isTracked {
+                        // What could not be stored holds all the same.
+                        collector.storeLater(outcomes.filter(\.isUnstored).map { $0.untracking(by: actor, reason: reason, at: moment) })
+                        if case .success = policy {
+                            collector.decided(zip(names, outcomes).filter { !$1.isUnstored }.map(\.0))
+                        }
                     }
+                    if case .success(let policy) = policy { collector.apply(policy) }
                     for outcome in outcomes where outcome.changed {
                         Journal.policyChanged(
                             "\(outcome.name) is \(isTracked ? "tracked" : "no longer tracked")", user: outcome.name, by: actor,
                             reason: reason)
                     }
-                    invocation.reply { writer in
+                    unpark(call)?.reply { writer in
                         writer.rows(
                             outcomes.map { outcome in
                                 [
@@ -288,10 +303,37 @@ final class ManagerObject {
 
     /// Keeps a call here until the store's thread is done. That thread must not hold it: libsystemd's messages belong to one thread,
     /// and whoever lets go of one last frees it.
-    private func park(_ invocation: BusInvocation) -> Int {
+    ///
+    /// - Parameter text: what the caller is told when the store takes too long.
+    private func park(_ invocation: BusInvocation, orElse text: @escaping @MainActor () -> String) -> Int {
         lastCall += 1
-        parked[lastCall] = invocation
-        return lastCall
+        let call = lastCall
+        let timer = try? collector.loop.after(Self.patience) { [unowned self] in unpark(call)?.fail(.failed(text())) }
+        parked[call] = (invocation, timer)
+        return call
+    }
+
+    /// The call, unless it was answered already.
+    private func unpark(_ call: Int) -> BusInvocation? {
+        parked.removeValue(forKey: call)?.invocation
+    }
+
+    /// Whether a job was begun or its caller has given up, whatever comes first.
+    private final class Turn: Sendable {
+        private enum State { case waits, taken, refused }
+        private let state = Mutex(State.waits)
+
+        func take() -> Bool { settle(.taken) }
+
+        func refuse() -> Bool { settle(.refused) }
+
+        private func settle(_ end: State) -> Bool {
+            state.withLock { state in
+                guard state == .waits else { return false }
+                state = end
+                return true
+            }
+        }
     }
 
     private struct Outcome: Sendable {
@@ -299,6 +341,13 @@ final class ManagerObject {
         var uid: UInt32 = .max
         var changed = false
         var error = ""
+        /// The user exists, and the decision could not be stored.
+        var isUnstored = false
+
+        func untracking(by actor: String, reason: String, at moment: WallInstant) -> Policy.Row {
+            Policy.Row(
+                user: UserIdentity(login: name, uid: uid), tracked: false, level: .basic, since: moment, by: actor, reason: reason)
+        }
     }
 
     /// On the store's thread, since a directory service may take its time to name a user.
@@ -315,7 +364,9 @@ final class ManagerObject {
         do {
             outcome.changed = try writer.setTracking(user, tracked: isTracked, by: actor, reason: reason, at: moment).changed
         } catch {
-            outcome.error = error.description
+            outcome.isUnstored = true
+            outcome.error =
+                isTracked ? error.description : "no longer tracked, but that is not stored yet and ends with the collector: \(error)"
         }
         return outcome
     }
@@ -327,20 +378,25 @@ final class ManagerObject {
             throw .invalidArguments("new-users is tracked or untracked.")
         }
         authorized(invocation) { [unowned self] actor in
-            let call = park(invocation)
+            let turn = Turn()
+            let call = park(invocation) {
+                turn.refuse()
+                    ? "The store does not answer; nothing was changed." : "The store does not answer; the decision holds when it does."
+            }
             collector.store.submit { [inbox = collector.inbox] writer in
+                guard turn.take() else { return }
                 let result = Result { () throws(StoreError) in
                     let changed = try writer.set(key, to: value, by: actor, reason: "", at: .now())
                     return (changed, try writer.policy())
                 }
                 inbox.post { [weak self] in
-                    guard let self, let invocation = parked.removeValue(forKey: call) else { return }
+                    guard let self else { return }
                     switch result {
                     case .success(let (changed, policy)):
                         collector.apply(policy)
                         if changed { Journal.policyChanged("new users are \(value)", user: nil, by: actor, reason: "") }
-                        invocation.reply()
-                    case .failure(let error): invocation.fail(.failed("The policy could not be stored: \(error)"))
+                        unpark(call)?.reply()
+                    case .failure(let error): unpark(call)?.fail(.failed("The policy could not be stored: \(error)"))
                     }
                 }
             }

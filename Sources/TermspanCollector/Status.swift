@@ -23,7 +23,6 @@ struct Status {
     private let counts: (sessions: Int, measured: Int, untracked: Int)
     private let limits: [(limit: Limit, text: String, count: LimitWatch.Count, last: WallInstant?)]
     private let probes: Int
-    private let database: String
 
     /// - Parameter uid: whose sessions and limits are told alone; nil: all.
     @MainActor
@@ -39,7 +38,6 @@ struct Status {
             return (limit, collector.configuration.limits.text(limit), count, count.last.flatMap { collector.anchors.wall(at: $0) })
         }
         probes = collector.probeCount
-        database = collector.paths.database
         let sessions = collector.table.sessions.filter { $0.desktop.stack != .services }
         let coverages = sessions.map { CoverageRow(id: $0.id, user: $0.desktop.userName, coverage: collector.coverage(of: $0)) }
         counts = (
@@ -69,8 +67,8 @@ struct Status {
             writer.property("bursts-written", health.bursts)
             writer.property("pending", UInt32(clamping: counters.pending))
             writer.property("last-commit", health.lastCommit?.microseconds ?? 0)
-            writer.property("store-problem", health.problem ?? "")
-            writer.property("store-size", Self.size(of: database) + Self.size(of: database + "-wal"))
+            writer.property("store-problem", health.problem(at: .now()) ?? "")
+            writer.property("store-size", health.size)
             writer.property("memory", Self.memory())
             writer.property("cpu", usage)
             writer.property("wakeups", counters.wakeUps)
@@ -120,10 +118,5 @@ struct Status {
         guard getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
         return UInt64(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1_000_000
             + UInt64(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
-    }
-
-    private static func size(of path: String) -> UInt64 {
-        var status = stat()
-        return stat(path, &status) == 0 ? UInt64(max(0, status.st_size)) : 0
     }
 }

@@ -2,12 +2,13 @@ import Synchronization
 package import TermspanCore
 import TermspanRing
 package import TermspanStore
-import TermspanSystem
+package import TermspanSystem
 
 /// The one thread that writes the store: whatever a disk does, it keeps nobody else waiting.
 ///
 /// It sleeps until something waits to become durable, commits at most the commit interval later, and then has the aggregator give the
 /// slots back to the sources. What can't be written is kept and tried again; meanwhile lanes fill, and what they can't take is counted.
+/// A store that turns out to be damaged is replaced, and nothing is written until the collector has told the new one of its sessions.
 package final class StoreThread: Sendable {
     /// How the writing went, since the start.
     package struct Health: Sendable, Equatable {
@@ -17,8 +18,28 @@ package final class StoreThread: Sendable {
         package var lastCommit: WallInstant?
         /// Why nothing can be written now.
         package var problem: String?
+        /// Since when the disk has been at work on the same thing.
+        package var busySince: BootInstant?
+        /// The bytes of the store after the last commit.
+        package var size: UInt64 = 0
         /// From the moment at which a batch was taken to its being durable.
         package var latency = LatencyHistogram()
+
+        /// Why nothing can be written now, or that the disk doesn't answer.
+        package func problem(at now: BootInstant) -> String? {
+            guard problem == nil, let busySince, busySince.duration(to: now) >= StoreThread.patience else { return problem }
+            return "the disk has not answered for \(busySince.duration(to: now).components.seconds) s"
+        }
+    }
+
+    /// What the collector must know of.
+    package enum Notice: Sendable {
+        /// Writing begins to fail, or, with nil, works again.
+        case problem(String?)
+        /// The store was damaged and there is a new one, with this policy, that knows no session; `resume` must follow.
+        case replaced(StoreReplacement, Policy)
+        /// Untracking that could not be stored before is stored.
+        case untracked([Policy.Row])
     }
 
     private struct Shared {
@@ -27,33 +48,42 @@ package final class StoreThread: Sendable {
         var inFlight = StoreBatch()
         var jobs: [@Sendable (StoreWriter) -> Void] = []
         var isStopped = false
+        /// A new store has not been told of the sessions yet.
+        var awaitsSessions = false
         var health = Health()
         var interval: Duration
     }
 
     private let shared: Mutex<Shared>
     private let bell: EventCounter
+    /// Goes off when the disk has not answered for some time; the collector watches it and calls `isStalled`.
+    package let alarm: Alarm
     private let aggregator: Aggregator
     /// Used by the thread alone.
-    private nonisolated(unsafe) let writer: StoreWriter
-    /// Called on the thread when writing begins to fail, and with nil when it works again.
-    private let onProblem: @Sendable (String?) -> Void
+    private nonisolated(unsafe) var writer: StoreWriter
+    /// Called on the thread.
+    private let onNotice: @Sendable (Notice) -> Void
 
     private static let commitToken: UInt64 = 1
     private static let urgentToken: UInt64 = 2
     private static let bellToken: UInt64 = 3
+    package static let mostEvents = 50_000
     private static let longestDelay: Duration = .seconds(10)
     /// Between two commits that are urgent: a lane that fills faster than in this time is a hostile one's, and loses.
     private static let urgentInterval: Duration = .milliseconds(50)
+    /// A disk that takes longer to answer is a problem to tell of.
+    package static let patience: Duration = .seconds(5)
 
     package init(
-        writer: StoreWriter, aggregator: Aggregator, commitInterval: Duration, onProblem: @escaping @Sendable (String?) -> Void
+        writer: StoreWriter, aggregator: Aggregator, commitInterval: Duration, onNotice: @escaping @Sendable (Notice) -> Void
     ) throws {
         shared = Mutex(Shared(interval: commitInterval))
         bell = try EventCounter()
+        alarm = try Alarm()
         self.writer = writer
         self.aggregator = aggregator
-        self.onProblem = onProblem
+        self.onNotice = onNotice
+        shared.withLock { $0.health.size = writer.size }
     }
 
     /// Adds records to the next batch.
@@ -82,6 +112,24 @@ package final class StoreThread: Sendable {
     }
 
     package var health: Health { shared.withLock { $0.health } }
+
+    /// Whether further state changes may wait. What lanes hold is bounded by their size, and sessions by who may log on; users who connect
+    /// and disconnect while nothing can be written for days are bounded here.
+    package var hasRoom: Bool {
+        shared.withLock { $0.batch.events.count + $0.inFlight.events.count < Self.mostEvents }
+    }
+
+    /// Writes on after `replaced`, beginning with what `append` has added since.
+    package func resume() {
+        shared.withLock { $0.awaitsSessions = false }
+        _ = aggregator.commitBell.ring()
+    }
+
+    /// Takes the alarm; nil if the disk answered meanwhile.
+    package func stall() -> String? {
+        guard alarm.drain() else { return nil }
+        return health.problem(at: .now())
+    }
 
     /// Ends `run` after a last commit.
     package func stop() {
@@ -137,11 +185,68 @@ package final class StoreThread: Sendable {
             defer { shared.jobs = [] }
             return shared.jobs
         }
-        for job in jobs { job(writer) }
+        guard !jobs.isEmpty else { return }
+        onDisk {
+            for job in jobs { job(writer) }
+            if let damage = writer.damage { _ = replace(damage) }
+        }
+    }
+
+    /// Does what may take the disk's time, watched over by the alarm.
+    private func onDisk<Result>(_ body: () -> Result) -> Result {
+        let began = BootInstant.now()
+        shared.withLock { $0.health.busySince = began }
+        alarm.arm(after: Self.patience)
+        defer {
+            alarm.disarm()
+            let problem = shared.withLock { shared in
+                shared.health.busySince = nil
+                return shared.health.problem
+            }
+            if began.duration(to: .now()) >= Self.patience { onNotice(.problem(problem)) }
+        }
+        return body()
+    }
+
+    /// Begins a new store in place of the damaged one; false if that can't be done now.
+    private func replace(_ damage: StoreError) -> Bool {
+        do {
+            let opening = try StoreOpening.replace(writer, damage: damage, anchor: ClockAnchor(boot: .now(), wall: .now()))
+            guard let replacement = opening.replacement else { return false }
+            writer = opening.writer
+            let wasFailing = shared.withLock { shared in
+                // What waited speaks of sessions that the new store doesn't know; the collector tells it of those that go on.
+                let (anchors, untracked) = (
+                    shared.inFlight.anchors + shared.batch.anchors, shared.inFlight.untracked + shared.batch.untracked
+                )
+                shared.inFlight = StoreBatch()
+                shared.batch = StoreBatch()
+                shared.batch.anchors = anchors
+                shared.batch.untracked = untracked
+                shared.awaitsSessions = true
+                defer { shared.health.problem = nil }
+                return shared.health.problem != nil
+            }
+            onNotice(.replaced(replacement, opening.policy))
+            if wasFailing { onNotice(.problem(nil)) }
+            return true
+        } catch {
+            fail(with: error)
+            return false
+        }
+    }
+
+    private func fail(with error: StoreError) {
+        let isNew = shared.withLock { shared in
+            defer { shared.health.problem = error.description }
+            return shared.health.problem == nil
+        }
+        if isNew { onNotice(.problem(error.description)) }
     }
 
     /// Writes what waits; false if it could not be written and is kept.
     private func commit(isFinal: Bool) -> Bool {
+        if shared.withLock({ $0.awaitsSessions }) { return true }
         let began = BootInstant.now()
         // The pieces first: what they refer to is in the batch by then.
         let pieces = aggregator.takePieces(at: began, isFinal: isFinal)
@@ -163,33 +268,34 @@ package final class StoreThread: Sendable {
             return true
         }
         batch.seen = began
-        do {
-            _ = try writer.write(batch)
-        } catch {
+        let result = onDisk { Result { () throws(StoreError) in try writer.write(batch) } }
+        if case .failure(let error) = result {
             aggregator.notCommitted()
-            let isNew = shared.withLock { shared in
+            shared.withLock { shared in
                 var kept = taken
                 kept.append(contentsOf: shared.batch)
                 shared.batch = kept
                 shared.inFlight = StoreBatch()
-                defer { shared.health.problem = error.description }
-                return shared.health.problem == nil
             }
-            if isNew { onProblem(error.description) }
+            if let damage = writer.damage { return onDisk { replace(damage) } }
+            fail(with: error)
             return false
         }
+        let size = writer.size
         let (number, wasFailing) = shared.withLock { shared in
             shared.inFlight = StoreBatch()
             shared.health.commits += 1
             shared.health.intervals += UInt64(batch.focus.count)
             shared.health.bursts += UInt64(batch.bursts.count)
             shared.health.lastCommit = .now()
+            shared.health.size = size
             shared.health.latency.record(began.duration(to: .now()))
             defer { shared.health.problem = nil }
             return (shared.health.commits, shared.health.problem != nil)
         }
         aggregator.committed(pieces, checkpoint: number)
-        if wasFailing { onProblem(nil) }
+        if wasFailing { onNotice(.problem(nil)) }
+        if !batch.untracked.isEmpty { onNotice(.untracked(batch.untracked)) }
         return true
     }
 }
@@ -205,5 +311,6 @@ extension StoreBatch {
         unknowns += other.unknowns
         checkpoints += other.checkpoints
         ended += other.ended
+        untracked += other.untracked
     }
 }

@@ -195,3 +195,7 @@ int termspan_set_attribute(const char *_Nonnull path, const char *_Nonnull name,
 /// timerfd_create(2) of CLOCK_REALTIME and its arming to a time that never comes, cancelled when the clock is set: 0 or the negated errno.
 int termspan_clock_step_create(void);
 int termspan_clock_step_arm(int descriptor);
+
+/// timerfd_create(2) of CLOCK_MONOTONIC, and its arming to go off once; 0 nanoseconds disarm it. 0 or the negated errno.
+int termspan_alarm_create(void);
+int termspan_alarm_arm(int descriptor, uint64_t nanoseconds);

@@ -1,6 +1,7 @@
 import Glibc
 import TermspanBus
 import TermspanCore
+import TermspanSystem
 
 /// The checks of `doctor`, in an order in which a later one means little where an earlier one failed.
 @MainActor
@@ -81,11 +82,26 @@ struct Checkup {
         }
         let group = account.pointee.pw_gid
         results.append(CheckResult("Account", .ok, "termspan-reports"))
-        results.append(store(group: group))
+        results +=
+            TimeLimit.within(.seconds(3)) { [Self.store(group: group)] + Self.damagedStores() } ?? [
+                CheckResult(
+                    "Store", .fail, "the disk of /var/lib/termspan does not answer",
+                    remedy: "dmesg and findmnt -T /var/lib/termspan tell more.")
+            ]
         return results
     }
 
-    private func store(group: gid_t) -> CheckResult {
+    /// Stores that were damaged and that the collector set aside, as long as somebody keeps them.
+    private nonisolated static func damagedStores() -> [CheckResult] {
+        guard let names = try? namesInFolder("/var/lib/termspan", limit: 10_000) else { return [] }
+        return names.filter { $0.hasPrefix("termspan-damaged-") && $0.hasSuffix(".db") }.sorted().map { name in
+            CheckResult(
+                "Damaged store", .warn, "/var/lib/termspan/\(name) was set aside: what was recorded before is in there",
+                remedy: "See `termspan log --event store-replaced`; sqlite3 FILE .recover may read it. Check the disk, then move it away.")
+        }
+    }
+
+    private nonisolated static func store(group: gid_t) -> CheckResult {
         let (folder, path) = ("/var/lib/termspan", "/var/lib/termspan/termspan.db")
         let remedy = "sudo chown root:termspan-reports \(folder) \(path); sudo chmod 750 \(folder); sudo chmod 640 \(path)"
         guard let outer = Files.status(folder) else {
@@ -169,9 +185,11 @@ struct Checkup {
             }
             let state = try property("Unit", "ActiveState").string ?? ""
             let restarts = try property("Service", "NRestarts").unsigned ?? 0
+            let text = try property("Service", "StatusText").string ?? ""
+            let isWell = state == "active" && ["", "collecting"].contains(text)
             var results = [
                 CheckResult(
-                    "Collector", state == "active" ? .ok : .fail, "termspand.service is \(state)",
+                    "Collector", isWell ? .ok : .fail, "termspand.service is \(state)" + (isWell || text.isEmpty ? "" : ": \(text)"),
                     remedy: "systemctl status termspand.service; journalctl -u termspand.service"),
                 CheckResult(
                     "Restarts", restarts == 0 ? .ok : .warn, "\(restarts) after failures",

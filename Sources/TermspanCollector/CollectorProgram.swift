@@ -55,12 +55,16 @@ package enum CollectorProgram {
         umask(0o027)
         let loop = try EventLoop()
         // Before any thread starts, so that each blocks them.
+        var isEnding = false
         let end = try loop.signals([SIGTERM, SIGINT]) { _ in
+            isEnding = true
             ServiceManager.stopping()
             loop.exit()
         }
-        let connection = try BusConnection.system()
-        try connection.attach(to: loop)
+        var answering: BusConnection?
+        let wait = try BusWait(loop: loop, onFailure: { Journal.waiting(for: "\($0)") }, onAnswer: { answering = $0 })
+        while answering == nil, !isEnding { try loop.runOnce(timeout: .seconds(10)) }
+        guard let connection = withExtendedLifetime(wait, { answering }) else { exit(0) }
         let collector = try Collector(
             loop: loop, connection: connection, configuration: configuration, paths: paths, boot: try bootID(), machine: try machineID())
         let reload = try loop.signals([SIGHUP]) { _ in
@@ -73,13 +77,18 @@ package enum CollectorProgram {
             }
             ServiceManager.ready(status: "collecting")
         }
-        // A bus that is gone comes back with another address: systemd starts us anew, and the probes go on meanwhile.
-        let disconnected = try connection.onDisconnect { loop.exit(1) }
+        // All that is known of the bus is gone with it: once it is back, systemd starts us anew. Until then lanes are read and stored on.
+        var back: BusWait?
+        let disconnected = try connection.onDisconnect {
+            Journal.busLost()
+            ServiceManager.status("waiting for the bus")
+            do { back = try BusWait(loop: loop) { _ in loop.exit() } } catch { loop.exit(1) }
+        }
         try connection.requestName(ManagerObject.name)
         try loop.enableWatchdog()
         Journal.collectorStarted()
         ServiceManager.ready(status: "collecting")
-        let code = try withExtendedLifetime((end, reload, disconnected)) { try loop.run() }
+        let code = try withExtendedLifetime((end, reload, disconnected, back)) { try loop.run() }
         collector.shutDown()
         // At once: nothing is left to be taken apart, and a store that is not closed is as durable.
         exit(code)

@@ -18,6 +18,10 @@ package enum JournalEvent: String, CaseIterable, Sendable {
     case policyChanged = "policy-changed"
     case laneQuarantined = "lane-quarantined"
     case configurationError = "configuration-error"
+    case busLost = "bus-lost"
+    case clockStepped = "clock-stepped"
+    case machineSlept = "machine-slept"
+    case descriptorsShort = "descriptors-short"
 
     /// MESSAGE_ID=, as Units/termspan.catalog has it.
     package var messageID: ID128 {
@@ -37,6 +41,10 @@ package enum JournalEvent: String, CaseIterable, Sendable {
             case .policyChanged: 0x0C
             case .laneQuarantined: 0x0D
             case .configurationError: 0x0E
+            case .busLost: 0x20
+            case .clockStepped: 0x21
+            case .machineSlept: 0x22
+            case .descriptorsShort: 0x23
             }
         return ID128(high: 0x6A1F_0C52_B8D9_4C0E, low: 0x9F0E_5B7D_3C1A_7E00 | last)
     }
@@ -45,10 +53,10 @@ package enum JournalEvent: String, CaseIterable, Sendable {
     package var priority: JournalPriority {
         switch self {
         case .sessionOpened, .sessionClosed, .sessionConnected, .sessionDisconnected, .sessionLocked, .sessionUnlocked, .probeStarted,
-            .collectorStarted, .collectorStopped:
+            .collectorStarted, .collectorStopped, .machineSlept:
             .info
-        case .policyChanged: .notice
-        case .eventsLost, .probeFailed, .laneQuarantined: .warning
+        case .policyChanged, .clockStepped: .notice
+        case .eventsLost, .probeFailed, .laneQuarantined, .busLost, .descriptorsShort: .warning
         case .configurationError: .error
         }
     }

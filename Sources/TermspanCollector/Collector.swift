@@ -390,6 +390,7 @@ package final class Collector {
         case .started(let session, _):
             lastFailures[session.uuid] = nil
             Journal.probeStarted(session)
+        case .descriptorsShort(let reason): Journal.descriptorsShort(reason)
         case .failed(let session, let reason):
             // At a logoff the X server goes a moment before the session does: that is no failure.
             failureTimers[session.uuid] = try? loop.after(.milliseconds(500)) { [unowned self] in

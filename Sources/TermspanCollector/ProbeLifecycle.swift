@@ -8,6 +8,8 @@ package enum Coverage: Equatable, Sendable {
     case notTrusted
     /// The user is at the limit of displays.
     case limited
+    /// The collector has no descriptors for another lane.
+    case noDescriptors(String)
     /// A probe is being started.
     case starting
     case measured
@@ -22,7 +24,7 @@ package enum Coverage: Equatable, Sendable {
         case .untracked: "untracked"
         case .noXServer: "no-x-server"
         case .notTrusted: "not-trusted"
-        case .limited: "limited"
+        case .limited, .noDescriptors: "limited"
         case .starting: "starting"
         case .measured: "measured"
         case .failed: "failed"
@@ -39,7 +41,7 @@ package enum Coverage: Equatable, Sendable {
         case .notTrusted: "the X server is not the user's own"
         case .limited: "the user is at the limit of displays"
         case .starting: "the probe is starting"
-        case .failed(let reason): reason
+        case .failed(let reason), .noDescriptors(let reason): reason
         case .quarantined: "the probe broke the ring's protocol"
         }
     }

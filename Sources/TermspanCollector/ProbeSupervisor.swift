@@ -14,6 +14,8 @@ package final class ProbeSupervisor {
     package enum Report {
         case started(Session, ProbeFeatures)
         case failed(Session, reason: String)
+        /// No further session can be measured for now; told again only after it had passed.
+        case descriptorsShort(String)
     }
 
     private final class Probe {
@@ -59,6 +61,9 @@ package final class ProbeSupervisor {
     /// Probes that have ended and whose lanes hold what is not durable yet.
     package private(set) var endedRecords: [RuntimeState.ProbeRecord] = []
     private var nextSnapshot: UInt64 = 1
+    private let descriptors = DescriptorBudget.ofProcess()
+    /// Sessions that wait for descriptors, in the order in which they came.
+    private var refused: [UUIDv7] = []
     package var configuration: Configuration
 
     /// The probe as the unit's sandbox sees it, and as a unit without that root does.
@@ -106,12 +111,40 @@ package final class ProbeSupervisor {
         guard isTrusted(server, of: session) else { return perform(probe.life.unwant(.notTrusted), on: probe) }
         let others = probes.values.count { $0.session.desktop.uid == session.desktop.uid && $0 !== probe && $0.life.state != .idle }
         guard others < configuration.displaysPerUser else { return perform(probe.life.unwant(.limited), on: probe) }
+        guard hasDescriptors(for: probe) else { return }
         if let previousServer, previousServer != server { perform(probe.life.unwant(.starting), on: probe) }
         perform(probe.life.want(), on: probe)
     }
 
+    /// Whether a probe that is not there yet may be: if not, its session is refused until another lane is gone.
+    private func hasDescriptors(for probe: Probe) -> Bool {
+        guard probe.life.state == .idle else { return true }
+        let lanes = probes.values.count { $0.life.state != .idle } + endedRecords.count
+        guard let reason = descriptors.refusal(lanes: lanes, sessions: probes.count) else {
+            refused.removeAll { $0 == probe.session.uuid }
+            return true
+        }
+        perform(probe.life.unwant(.noDescriptors(reason)), on: probe)
+        if refused.isEmpty { report(.descriptorsShort(reason)) }
+        if !refused.contains(probe.session.uuid) { refused.append(probe.session.uuid) }
+        return false
+    }
+
+    /// Descriptors have come free: whoever waits for them longest gets them.
+    private func retryRefused() {
+        for uuid in refused {
+            guard let probe = probes[uuid], case .noDescriptors = probe.life.coverage else {
+                refused.removeAll { $0 == uuid }
+                continue
+            }
+            update(probe.session, isTracked: true)
+            if case .noDescriptors = probe.life.coverage { return }
+        }
+    }
+
     /// The session has ended.
     package func remove(_ session: Session) {
+        defer { retryRefused() }
         guard let probe = probes.removeValue(forKey: session.uuid) else { return }
         perform(probe.life.unwant(.noXServer), on: probe)
     }
@@ -150,6 +183,7 @@ package final class ProbeSupervisor {
         DescriptorStore.remove(generation: generation)
         endedRecords.removeAll { $0.generation == generation }
         recordsChanged()
+        retryRefused()
     }
 
     /// The lane's producer broke the protocol.
@@ -219,7 +253,7 @@ package final class ProbeSupervisor {
         let path = "\(Self.socketDirectory)/X\(server.display)"
         let connection = try connectUnix(path: path)
         guard let peer = UInt32(exactly: connection.peer.pid), peer == server.pid, connection.peer.uid == server.uid,
-            ProcessFacts(pid: peer)?.startTime == server.startTime
+            try ProcessFacts(pid: peer)?.startTime == server.startTime
         else { throw SystemError(code: ECONNREFUSED, operation: "connect", subject: "\(path), whose server is another one by now") }
         let generation = UInt64.random(in: 1...UInt64.max)
         let lane = try LaneMemory(lane: UInt32(server.display), generation: generation)

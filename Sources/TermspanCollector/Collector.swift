@@ -95,7 +95,8 @@ package final class Collector {
         self.boot = boot
         let writer = try StoreWriter.open(
             path: paths.database, machine: machine, boot: boot, anchor: ClockAnchor(boot: .now(), wall: .now()))
-        _ = try writer.closeSessionsOfOtherBoots()
+        for session in try writer.closeSessionsOfOtherBoots() { Journal.sessionEndedByReboot(session) }
+        if let step = writer.step { Journal.clockStepped(by: step) }
         let open = try writer.sessionsOpen()
         policy = try writer.policy()
         anchors = writer.anchors
@@ -128,10 +129,12 @@ package final class Collector {
         sources.append(try loop.watch(aggregator.noticeBell.descriptor.raw) { [unowned self] _ in takeNotices() })
         connectTimer = try loop.timer(accuracy: .milliseconds(100)) { [unowned self] in observe() }
         absenceTimer = try loop.timer { [unowned self] in observe() }
-        clock = try ClockWatch(loop: loop) { [unowned self] anchor in
-            anchors = ClockAnchors(anchors.anchors + [anchor])
-            self.store.append { $0.anchors.append(anchor) }
-        }
+        let asleep = timeAsleep()
+        // Of what was slept before the store knew of this boot no session's time is made.
+        if writer.asleep == nil { store.append { $0.asleep = asleep } }
+        clock = try ClockWatch(
+            loop: loop, asleep: writer.asleep ?? asleep, onStep: { [unowned self] in clockStepped($0) },
+            onSleep: { [unowned self] in slept($0, asleep: $1) })
         supervisor = ProbeSupervisor(
             loop: loop, connection: connection, aggregator: aggregator, configuration: configuration,
             recordsChanged: { [unowned self] in saveSoon() }, report: { [unowned self] in probeReported($0) })
@@ -250,6 +253,26 @@ package final class Collector {
                 SessionEvent(
                     session: session.uuid, change: StateChange(kind, at: now), clientAddress: client.address ?? "",
                     clientName: client.name ?? ""))
+        }
+    }
+
+    // MARK: Clocks
+
+    private func clockStepped(_ anchor: ClockAnchor) {
+        if let step = anchors.wall(at: anchor.boot)?.duration(to: anchor.wall) { Journal.clockStepped(by: step) }
+        anchors = ClockAnchors(anchors.anchors + [anchor])
+        store.append { $0.anchors.append(anchor) }
+    }
+
+    private func slept(_ span: TimeSpan, asleep: Duration) {
+        Journal.machineSlept(span)
+        let sessions = Array(measuredSessions.keys)
+        store.append { batch in
+            batch.asleep = asleep
+            for session in sessions {
+                batch.events.append(SessionEvent(session: session, change: StateChange(.suspended, at: span.start)))
+                batch.events.append(SessionEvent(session: session, change: StateChange(.woke, at: span.end)))
+            }
         }
     }
 

@@ -293,6 +293,7 @@ package final class Collector {
         } else if isTracked {
             aggregator.update(session.subject)
         }
+        supervisor?.sessionCount = table.sessions.count
         supervisor?.update(session, isTracked: isTracked)
     }
 

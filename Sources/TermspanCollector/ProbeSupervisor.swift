@@ -62,6 +62,8 @@ package final class ProbeSupervisor {
     package private(set) var endedRecords: [RuntimeState.ProbeRecord] = []
     private var nextSnapshot: UInt64 = 1
     private let descriptors = DescriptorBudget.ofProcess()
+    /// All sessions that there are, whether they have been spoken of here or not.
+    package var sessionCount = 0
     /// Sessions that wait for descriptors, in the order in which they came.
     private var refused: [UUIDv7] = []
     package var configuration: Configuration
@@ -120,7 +122,7 @@ package final class ProbeSupervisor {
     private func hasDescriptors(for probe: Probe) -> Bool {
         guard probe.life.state == .idle else { return true }
         let lanes = probes.values.count { $0.life.state != .idle } + endedRecords.count
-        guard let reason = descriptors.refusal(lanes: lanes, sessions: probes.count) else {
+        guard let reason = descriptors.refusal(lanes: lanes, sessions: sessionCount) else {
             refused.removeAll { $0 == probe.session.uuid }
             return true
         }

@@ -58,8 +58,9 @@ class _Timex(ctypes.Structure):
 
 
 def say_clock_was_set():
-    """Sets the machine's clock forward by nothing: to the kernel that is a step like any other (TFD_TIMER_CANCEL_ON_SET), and no clock moves."""
-    request = _Timex(modes=0x0100)  # ADJ_SETOFFSET
+    """Sets the machine's clock forward by a nanosecond: to the kernel that is a step like any other (TFD_TIMER_CANCEL_ON_SET)."""
+    request = _Timex(modes=0x0100 | 0x2000)  # ADJ_SETOFFSET, ADJ_NANO
+    request.time[1] = 1
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.adjtimex(ctypes.byref(request)) < 0:
         raise LabError(f"adjtimex: {os.strerror(ctypes.get_errno())} (it takes CAP_SYS_TIME)")

@@ -216,15 +216,16 @@ class Container:
 
 def _cgroup2():
     """Where the unified hierarchy is mounted."""
-    return _mounted(lambda kind, options: kind == "cgroup2") or Path("/sys/fs/cgroup")
+    return mounted(lambda kind, options: kind == "cgroup2") or Path("/sys/fs/cgroup")
 
 
 def _named_cgroup():
     """Where systemd's named hierarchy of version 1 is mounted, on a machine that has one."""
-    return _mounted(lambda kind, options: kind == "cgroup" and "name=systemd" in options)
+    return mounted(lambda kind, options: kind == "cgroup" and "name=systemd" in options)
 
 
-def _mounted(matches):
+def mounted(matches):
+    """Where the first file system is mounted whose kind and options match, or None."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, place, kind, options, *_ = line.split()
         if matches(kind, options.split(",")):

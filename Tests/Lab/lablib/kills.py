@@ -70,7 +70,7 @@ def check_store(product, snapshots, say):
         return product.lab.enter(["sqlite3", "-readonly", "-cmd", ".timeout 5000", DATABASE, query]).stdout
     final = set(sql((PROGRAMS / "committed.sql").read_text()).splitlines())
     seen = 0
-    for path in sorted(snapshots.glob("*")) if snapshots.exists() else []:
+    for path in snapshots.glob("*"):
         before = set(path.read_text().splitlines())
         if gone := before - final:
             raise LabError(f"committed by kill {path.name} and gone or changed since: {sorted(gone)[:5]}")

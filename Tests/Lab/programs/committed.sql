@@ -1,4 +1,4 @@
--- What must stay as it is once it is in the store.
+/* What must stay as it is once it is in the store. */
 SELECT 'session', hex(uuid), number, start FROM session
 UNION ALL SELECT 'focus', session, start, length || ' ' || coalesce(application, '-') FROM focus_interval
 UNION ALL SELECT 'burst', session, start, length FROM input_burst

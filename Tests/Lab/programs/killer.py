@@ -48,9 +48,10 @@ def wait_answer():
 
 def snapshot(path):
     done = subprocess.run(["sqlite3", "-readonly", "-cmd", ".timeout 5000", DATABASE, COMMITTED.read_text()], capture_output=True, text=True)
-    if done.returncode == 0:
-        with open(path, "w") as file:
-            file.write(done.stdout)
+    if done.returncode != 0:
+        sys.exit(f"the store can't be read: {done.stderr}")
+    with open(path, "w") as file:
+        file.write(done.stdout)
 
 
 def main():

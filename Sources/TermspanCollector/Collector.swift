@@ -113,6 +113,8 @@ package final class Collector {
         boot = writer.place.boot
         let open = opening.open
         policy = opening.policy
+        for session in opening.endedByReboot { Journal.sessionEndedByReboot(session) }
+        if let step = writer.step { Journal.clockStepped(by: step) }
         anchors = writer.anchors
         let state = RuntimeState.load(path: paths.sessions, bootID: boot.description)
         table = state.table
@@ -148,10 +150,12 @@ package final class Collector {
         connectTimer = try loop.timer(accuracy: .milliseconds(100)) { [unowned self] in observe() }
         absenceTimer = try loop.timer { [unowned self] in observe() }
         turnTimer = try loop.timer(accuracy: .milliseconds(50)) { [unowned self] in takeTurns() }
-        clock = try ClockWatch(loop: loop) { [unowned self] anchor in
-            anchors = ClockAnchors(anchors.anchors + [anchor])
-            self.store.append { $0.anchors.append(anchor) }
-        }
+        let asleep = timeAsleep()
+        // Of what was slept before the store knew of this boot no session's time is made.
+        if writer.asleep == nil { store.append { $0.asleep = asleep } }
+        clock = try ClockWatch(
+            loop: loop, asleep: writer.asleep ?? asleep, onStep: { [unowned self] in clockStepped($0) },
+            onSleep: { [unowned self] in slept($0, asleep: $1) })
         supervisor = ProbeSupervisor(
             loop: loop, connection: connection, aggregator: aggregator, configuration: configuration,
             recordsChanged: { [unowned self] in saveSoon() }, report: { [unowned self] in probeReported($0) })
@@ -341,6 +345,26 @@ package final class Collector {
         }
     }
 
+    // MARK: Clocks
+
+    private func clockStepped(_ anchor: ClockAnchor) {
+        if let step = anchors.wall(at: anchor.boot)?.duration(to: anchor.wall) { Journal.clockStepped(by: step) }
+        anchors = ClockAnchors(anchors.anchors + [anchor])
+        store.append { $0.anchors.append(anchor) }
+    }
+
+    private func slept(_ span: TimeSpan, asleep: Duration) {
+        Journal.machineSlept(span)
+        let sessions = Array(measuredSessions.keys)
+        store.append { batch in
+            batch.asleep = asleep
+            for session in sessions {
+                batch.events.append(SessionEvent(session: session, change: StateChange(.suspended, at: span.start)))
+                batch.events.append(SessionEvent(session: session, change: StateChange(.woke, at: span.end)))
+            }
+        }
+    }
+
     // MARK: Measuring
 
     func isTracked(_ session: Session) -> Bool {
@@ -359,6 +383,7 @@ package final class Collector {
         } else if isTracked {
             aggregator.update(session.subject)
         }
+        supervisor?.sessionCount = table.sessions.count
         supervisor?.update(session, isTracked: isTracked)
     }
 
@@ -497,6 +522,7 @@ package final class Collector {
             lastFailures[session.uuid] = nil
             Journal.probeStarted(session)
         case .limited(let session, let limit): reached(limit, by: session.desktop.userName, session)
+        case .descriptorsShort(let reason): Journal.descriptorsShort(reason)
         case .failed(let session, let reason):
             // At a logoff the X server goes a moment before the session does: that is no failure.
             failureTimers[session.uuid] = try? loop.after(.milliseconds(500)) { [unowned self] in

@@ -66,12 +66,16 @@ package enum CollectorProgram {
         umask(0o027)
         let loop = try EventLoop()
         // Before any thread starts, so that each blocks them.
+        var isEnding = false
         let end = try loop.signals([SIGTERM, SIGINT]) { _ in
+            isEnding = true
             ServiceManager.stopping()
             loop.exit()
         }
-        let connection = try BusConnection.system()
-        try connection.attach(to: loop)
+        var answering: BusConnection?
+        let wait = try BusWait(loop: loop, onFailure: { Journal.waiting(for: "\($0)") }, onAnswer: { answering = $0 })
+        while answering == nil, !isEnding { try loop.runOnce(timeout: .seconds(10)) }
+        guard let connection = withExtendedLifetime(wait, { answering }) else { return 0 }
         var collector: Collector?
         var state = "starting"
         let reload = try loop.signals([SIGHUP]) { _ in
@@ -85,8 +89,14 @@ package enum CollectorProgram {
             }
             ServiceManager.ready(status: collector?.stateText ?? state)
         }
-        // A bus that is gone comes back with another address: systemd starts us anew, and the probes go on meanwhile.
-        let disconnected = try connection.onDisconnect { loop.exit(1) }
+        // All that is known of the bus is gone with it: once it is back, systemd starts us anew. Until then lanes are read and stored on.
+        var back: BusWait?
+        let disconnected = try connection.onDisconnect {
+            Journal.busLost()
+            state = "waiting for the bus"
+            ServiceManager.status(state)
+            do { back = try BusWait(loop: loop) { _ in loop.exit() } } catch { loop.exit(1) }
+        }
         try loop.enableWatchdog()
         var isWaiting = false
         let place = StorePlace(path: paths.database, machine: try machineID(), boot: try bootID())
@@ -115,7 +125,7 @@ package enum CollectorProgram {
                 loop.exit(configurationStatus)
             }
         }
-        let code = try withExtendedLifetime((end, reload, disconnected, opener)) { try loop.run() }
+        let code = try withExtendedLifetime((end, reload, disconnected, opener, back)) { try loop.run() }
         collector?.shutDown()
         return code
     }

@@ -1,3 +1,4 @@
+import TermspanAccounting
 import TermspanCore
 import TermspanJournal
 import TermspanSessions
@@ -19,6 +20,15 @@ enum Journal {
 
     static func sessionClosed(_ session: Session) {
         record(.sessionClosed, session, "closed").send()
+    }
+
+    /// A session of an earlier boot, of which the store knew no end.
+    static func sessionEndedByReboot(_ session: OpenSession) {
+        let (id, user) = (session.record.id, session.record.user.login)
+        var record = JournalRecord(.sessionClosed, "Session \(id) of user \(user) ended with an earlier boot, as far as it is known.")
+        record.add(session: id, uuid: session.record.uuid, user: user, stack: session.record.stack)
+        record.add(.reason, EndReason.reboot.name)
+        record.send()
     }
 
     static func sessionConnected(_ session: Session) {
@@ -113,6 +123,40 @@ enum Journal {
         record.add(.file, file)
         record.add(.reason, problem)
         record.send()
+    }
+
+    /// Says nothing of a step that is none: the clock was set to what it showed, or the machine woke.
+    static func clockStepped(by step: Duration) {
+        let size = max(step, .zero - step)
+        guard size >= .milliseconds(500) else { return }
+        let text = seconds(size)
+        JournalRecord(.clockStepped, "The wall clock was set \(step < .zero ? "back" : "forward") by \(text) s.").send()
+    }
+
+    static func machineSlept(_ span: TimeSpan) {
+        JournalRecord(.machineSlept, "The machine slept for \(seconds(span.start.duration(to: span.end))) s.").send()
+    }
+
+    static func busLost() {
+        JournalRecord(.busLost, "The bus is gone. What is measured goes on; the rest waits for the bus.").send()
+    }
+
+    static func waiting(for what: String) {
+        var record = JournalRecord(.busLost, "The collector waits to start: \(what).")
+        record.add(.reason, what)
+        record.send()
+    }
+
+    static func descriptorsShort(_ reason: String) {
+        var record = JournalRecord(.descriptorsShort, "There are sessions that can't be measured: \(reason).")
+        record.add(.reason, reason)
+        record.send()
+    }
+
+    /// Whole seconds and tenths.
+    private static func seconds(_ duration: Duration) -> String {
+        let tenths = duration.wholeNanoseconds / 100_000_000
+        return "\(tenths / 10).\(tenths % 10)"
     }
 
     private static func record(_ event: JournalEvent, _ session: Session, _ what: String) -> JournalRecord {

@@ -130,7 +130,7 @@ final class ManagerObject {
         withRights(invocation) { [unowned self] credentials, isPrivileged in
             let now = BootInstant.now()
             let inputs = collector.aggregator.lastInputs(at: now)
-            let caller = credentials.processID.flatMap { UInt32(exactly: $0) }.flatMap { ProcessFacts(pid: $0) }
+            let caller = credentials.processID.flatMap { UInt32(exactly: $0) }.flatMap { try? ProcessFacts(pid: $0) }
             invocation.reply { writer in
                 writer.array(of: "a{sv}") { writer in
                     for session in self.collector.table.sessions {
@@ -149,7 +149,7 @@ final class ManagerObject {
     /// The table of `query session`: number, name, user, state, type, device, whether it is the caller's.
     private func enumerateSessions(_ invocation: BusInvocation) {
         withRights(invocation) { [unowned self] credentials, isPrivileged in
-            let caller = credentials.processID.flatMap { UInt32(exactly: $0) }.flatMap { ProcessFacts(pid: $0) }
+            let caller = credentials.processID.flatMap { UInt32(exactly: $0) }.flatMap { try? ProcessFacts(pid: $0) }
             invocation.reply { writer in
                 writer.array(of: "(usssssb)") { writer in
                     for session in self.collector.table.sessions {

@@ -8,6 +8,8 @@ package enum Coverage: Equatable, Sendable {
     case notTrusted
     /// The user is at a limit, in words.
     case limited(String)
+    /// The collector has no descriptors for another lane.
+    case noDescriptors(String)
     /// A probe is being started.
     case starting
     case measured
@@ -22,7 +24,7 @@ package enum Coverage: Equatable, Sendable {
         case .untracked: "untracked"
         case .noXServer: "no-x-server"
         case .notTrusted: "not-trusted"
-        case .limited: "limited"
+        case .limited, .noDescriptors: "limited"
         case .starting: "starting"
         case .measured: "measured"
         case .failed: "failed"
@@ -38,7 +40,7 @@ package enum Coverage: Equatable, Sendable {
         case .noXServer: "no X server belongs to the session"
         case .notTrusted: "the X server is not the user's own"
         case .starting: "the probe is starting"
-        case .limited(let reason), .failed(let reason): reason
+        case .limited(let reason), .failed(let reason), .noDescriptors(let reason): reason
         case .quarantined: "the probe broke the ring's protocol"
         }
     }

@@ -16,6 +16,8 @@ package final class ProbeSupervisor {
         case failed(Session, reason: String)
         /// The session's user is at a limit.
         case limited(Session, Limit)
+        /// No further session can be measured for now; told again only after it had passed.
+        case descriptorsShort(String)
     }
 
     private final class Probe {
@@ -63,6 +65,11 @@ package final class ProbeSupervisor {
     /// Probes that have ended and whose lanes hold what is not durable yet.
     package private(set) var endedRecords: [RuntimeState.ProbeRecord] = []
     private var nextSnapshot: UInt64 = 1
+    private let descriptors = DescriptorBudget.ofProcess()
+    /// All sessions that there are, whether they have been spoken of here or not.
+    package var sessionCount = 0
+    /// Sessions that wait for descriptors, in the order in which they came.
+    private var refused: [UUIDv7] = []
     package var configuration: Configuration
 
     /// The probe as the unit's sandbox sees it, and as a unit without that root does.
@@ -113,6 +120,7 @@ package final class ProbeSupervisor {
             if probe.life.coverage != Self.tooManyDisplays { report(.limited(session, .displays)) }
             return perform(probe.life.unwant(Self.tooManyDisplays), on: probe)
         }
+        guard hasDescriptors(for: probe) else { return }
         if let previousServer, previousServer != server { perform(probe.life.unwant(.starting), on: probe) }
         perform(probe.life.want(), on: probe)
     }
@@ -120,8 +128,35 @@ package final class ProbeSupervisor {
     private static let tooManyDisplays = Coverage.limited("the user is at the limit of displays")
     private static let tooManyStarts = Coverage.limited("the user is at the limit of starts of probes")
 
+    /// Whether a probe that is not there yet may be: if not, its session is refused until another lane is gone.
+    private func hasDescriptors(for probe: Probe) -> Bool {
+        guard probe.life.state == .idle else { return true }
+        let lanes = probes.values.count { $0.life.state != .idle } + endedRecords.count
+        guard let reason = descriptors.refusal(lanes: lanes, sessions: sessionCount) else {
+            refused.removeAll { $0 == probe.session.uuid }
+            return true
+        }
+        perform(probe.life.unwant(.noDescriptors(reason)), on: probe)
+        if refused.isEmpty { report(.descriptorsShort(reason)) }
+        if !refused.contains(probe.session.uuid) { refused.append(probe.session.uuid) }
+        return false
+    }
+
+    /// Descriptors have come free: whoever waits for them longest gets them.
+    private func retryRefused() {
+        for uuid in refused {
+            guard let probe = probes[uuid], case .noDescriptors = probe.life.coverage else {
+                refused.removeAll { $0 == uuid }
+                continue
+            }
+            update(probe.session, isTracked: true)
+            if case .noDescriptors = probe.life.coverage { return }
+        }
+    }
+
     /// The session has ended.
     package func remove(_ session: Session) {
+        defer { retryRefused() }
         guard let probe = probes.removeValue(forKey: session.uuid) else { return }
         perform(probe.life.unwant(.noXServer), on: probe)
     }
@@ -160,6 +195,7 @@ package final class ProbeSupervisor {
         DescriptorStore.remove(generation: generation)
         endedRecords.removeAll { $0.generation == generation }
         recordsChanged()
+        retryRefused()
     }
 
     /// The lane's producer broke the protocol.
@@ -249,7 +285,7 @@ package final class ProbeSupervisor {
         let path = "\(Self.socketDirectory)/X\(server.display)"
         let connection = try connectUnix(path: path)
         guard let peer = UInt32(exactly: connection.peer.pid), peer == server.pid, connection.peer.uid == server.uid,
-            ProcessFacts(pid: peer)?.startTime == server.startTime
+            try ProcessFacts(pid: peer)?.startTime == server.startTime
         else { throw SystemError(code: ECONNREFUSED, operation: "connect", subject: "\(path), whose server is another one by now") }
         let generation = UInt64.random(in: 1...UInt64.max)
         let lane = try LaneMemory(lane: UInt32(server.display), generation: generation)

@@ -70,12 +70,12 @@ package final class ProcessResolver: Sendable {
 
     static func executable(of request: Request) -> String? {
         let pid = request.claim.pid
-        guard pid > 1, let before = ProcessFacts(pid: pid), before.uid == request.uid,
+        guard pid > 1, let before = try? ProcessFacts(pid: pid), before.uid == request.uid,
             before.started <= request.observed, isOwn(before.controlGroup, request)
         else { return nil }
         guard let link = try? readLink("/proc/\(pid)/exe") else { return nil }
         // The same process before and after, so the link was its.
-        guard let after = ProcessFacts(pid: pid), after.startTime == before.startTime else { return nil }
+        guard let after = try? ProcessFacts(pid: pid), after.startTime == before.startTime else { return nil }
         var path = String(decoding: link, as: UTF8.self)
         if path.hasSuffix(" (deleted)") { path.removeLast(" (deleted)".count) }
         return path

@@ -303,6 +303,7 @@ package final class StoreThread: Sendable {
 extension StoreBatch {
     fileprivate mutating func append(contentsOf other: StoreBatch) {
         seen = other.seen ?? seen
+        asleep = other.asleep ?? asleep
         anchors += other.anchors
         sessions += other.sessions
         events += other.events

@@ -24,6 +24,10 @@ package enum JournalEvent: String, CaseIterable, Sendable {
     case storeReplaced = "store-replaced"
     case storeRefused = "store-refused"
     case recordsLost = "records-lost"
+    case busLost = "bus-lost"
+    case clockStepped = "clock-stepped"
+    case machineSlept = "machine-slept"
+    case descriptorsShort = "descriptors-short"
 
     /// MESSAGE_ID=, as Units/termspan.catalog has it.
     package var messageID: ID128 {
@@ -49,6 +53,10 @@ package enum JournalEvent: String, CaseIterable, Sendable {
             case .storeReplaced: 0x22
             case .storeRefused: 0x23
             case .recordsLost: 0x24
+            case .busLost: 0x10
+            case .clockStepped: 0x11
+            case .machineSlept: 0x12
+            case .descriptorsShort: 0x13
             }
         return ID128(high: 0x6A1F_0C52_B8D9_4C0E, low: 0x9F0E_5B7D_3C1A_7E00 | last)
     }
@@ -57,10 +65,10 @@ package enum JournalEvent: String, CaseIterable, Sendable {
     package var priority: JournalPriority {
         switch self {
         case .sessionOpened, .sessionClosed, .sessionConnected, .sessionDisconnected, .sessionLocked, .sessionUnlocked, .probeStarted,
-            .collectorStarted, .collectorStopped:
+            .collectorStarted, .collectorStopped, .machineSlept:
             .info
-        case .policyChanged, .storeRecovered: .notice
-        case .eventsLost, .probeFailed, .laneQuarantined, .limitReached, .recordsLost: .warning
+        case .policyChanged, .clockStepped, .storeRecovered: .notice
+        case .eventsLost, .probeFailed, .laneQuarantined, .limitReached, .recordsLost, .busLost, .descriptorsShort: .warning
         case .configurationError, .storeFailed, .storeReplaced, .storeRefused: .error
         }
     }

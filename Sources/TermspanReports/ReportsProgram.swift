@@ -47,7 +47,8 @@ package enum ReportsProgram {
             try bus.attach(to: loop)
             let service = try ReportsService(options: options, bus: bus, loop: loop)
             try service.endOnSignals()
-            let lost = try bus.onDisconnect { loop.exit(1) }
+            // The bus starts another one when somebody asks; answers under way end with their pipes.
+            let lost = try bus.onDisconnect { loop.exit() }
             return withExtendedLifetime((service, lost)) {
                 // At once: nothing is left to be taken apart.
                 do { exit(try loop.run()) } catch { return complain("termspan-reportd: \(error)\n", 1) }

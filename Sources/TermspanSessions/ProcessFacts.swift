@@ -1,5 +1,5 @@
 import Glibc
-import TermspanSystem
+package import TermspanSystem
 
 /// What the kernel says of a process: proc(5). A user names its processes, so nothing here is taken from names or arguments.
 package struct ProcessFacts: Equatable, Sendable {
@@ -13,8 +13,10 @@ package struct ProcessFacts: Equatable, Sendable {
     package var controlGroup: String
 
     /// Reads them; nil if there is no such process.
-    package init?(pid: UInt32) {
-        guard let status = try? readFile("/proc/\(pid)/stat", limit: 4096), let groups = try? readFile("/proc/\(pid)/cgroup", limit: 16384),
+    ///
+    /// - Throws: a shortage, for lack of which nothing is known of the process.
+    package init?(pid: UInt32) throws(SystemError) {
+        guard let status = try Self.read("/proc/\(pid)/stat", limit: 4096), let groups = try Self.read("/proc/\(pid)/cgroup", limit: 16384),
             let owner = Self.owner(pid: pid),
             // The name, field 2, is in parentheses and may hold any byte; field 22 counts from behind its end.
             let nameEnd = status.lastIndex(of: UInt8(ascii: ")"))
@@ -27,6 +29,15 @@ package struct ProcessFacts: Equatable, Sendable {
         let lines = String(decoding: groups, as: UTF8.self).split(separator: "\n")
         guard let unified = lines.first(where: { $0.hasPrefix("0::") }) else { return nil }
         controlGroup = String(unified.dropFirst(3))
+    }
+
+    private static func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8]? {
+        do throws(SystemError) {
+            return try readFile(path, limit: limit)
+        } catch {
+            if error.isShortage { throw error }
+            return nil
+        }
     }
 
     private static func owner(pid: UInt32) -> stat? {

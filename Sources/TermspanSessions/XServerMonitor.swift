@@ -31,6 +31,8 @@ package final class XServerMonitor {
     private static let maximumNames = 20_000
     /// A server binds its socket before it listens: it is tried again 10 times, from 20 ms to 10 s apart.
     private static let maximumAttempts = 10
+    /// When something could not be looked at for a shortage, everything is looked at again after this.
+    private static let shortageDelay: Duration = .seconds(1)
 
     /// - Parameter onLimit: is told of each user with more sockets than are looked at, whenever they were counted.
     package init(
@@ -51,33 +53,59 @@ package final class XServerMonitor {
     }
 
     private func scan() {
+        guard let displays = try? displays() else {
+            // What can't be looked at is not gone.
+            retry?.arm(after: Self.shortageDelay)
+            return
+        }
         var found: [XServer] = []
         var unanswered: [UInt16: Int] = [:]
-        for display in displays() {
-            if let known = servers.first(where: { $0.display == display }), lives[known]?.isRunning == true {
+        var isShort = false
+        for display in displays {
+            let known = servers.first { $0.display == display }
+            if let known, lives[known]?.isRunning == true {
                 found.append(known)
-            } else if let server = identify(display) {
-                found.append(server)
-            } else {
-                unanswered[display] = (attempts[display] ?? 0) + 1
+                continue
+            }
+            do throws(SystemError) {
+                if let server = try identify(display) {
+                    found.append(server)
+                } else {
+                    unanswered[display] = (attempts[display] ?? 0) + 1
+                }
+            } catch {
+                isShort = true
+                if let known { found.append(known) }
             }
         }
         attempts = unanswered
-        if let most = unanswered.values.filter({ $0 <= Self.maximumAttempts }).min() {
+        lives = lives.filter { found.contains($0.key) && ($0.value.isWatching || !$0.value.isRunning) }
+        for server in found where lives[server] == nil {
+            let life = ProcessWatch(loop: loop, pid: server.pid) { [unowned self] in scan() }
+            lives[server] = life
+            if life.isRunning, !life.isWatching { isShort = true }
+        }
+        if isShort {
+            retry?.arm(after: Self.shortageDelay)
+        } else if let most = unanswered.values.filter({ $0 <= Self.maximumAttempts }).min() {
             retry?.arm(after: .milliseconds(20 << min(most, 9)))
         }
         guard found != servers else { return }
         servers = found
-        lives = lives.filter { found.contains($0.key) }
-        for server in found where lives[server] == nil {
-            lives[server] = ProcessWatch(loop: loop, pid: server.pid) { [unowned self] in scan() }
-        }
         onChange()
     }
 
     /// The displays whose sockets are to be looked at: of each user those with the lowest numbers, the servers that are known before others.
-    private func displays() -> [UInt16] {
-        let names = (try? namesInFolder(directory, limit: Self.maximumNames)) ?? []
+    ///
+    /// - Throws: a shortage; a folder that is not there has no displays.
+    private func displays() throws(SystemError) -> [UInt16] {
+        let names: [String]
+        do throws(SystemError) {
+            names = try namesInFolder(directory, limit: Self.maximumNames)
+        } catch {
+            if error.isShortage { throw error }
+            return []
+        }
         let candidates =
             names.count < Self.maximumNames ? names.compactMap { Self.display(ofSocket: $0) }.sorted() : Array(0...Self.highestDisplay)
         let known = Set(servers.map(\.display))
@@ -105,10 +133,16 @@ package final class XServerMonitor {
         return status.st_uid
     }
 
-    private func identify(_ display: UInt16) -> XServer? {
-        guard let connection = try? connectUnix(path: "\(directory)/X\(display)"), let pid = UInt32(exactly: connection.peer.pid),
-            let process = ProcessFacts(pid: pid), process.uid == connection.peer.uid
-        else { return nil }
+    /// - Throws: a shortage; whoever does not answer is no server.
+    private func identify(_ display: UInt16) throws(SystemError) -> XServer? {
+        let peer: PeerCredentials
+        do throws(SystemError) {
+            peer = try connectUnix(path: "\(directory)/X\(display)").peer
+        } catch {
+            if error.isShortage { throw error }
+            return nil
+        }
+        guard let pid = UInt32(exactly: peer.pid), let process = try ProcessFacts(pid: pid), process.uid == peer.uid else { return nil }
         return XServer(
             display: display, pid: pid, startTime: process.startTime, uid: process.uid, controlGroup: process.controlGroup)
     }

@@ -29,6 +29,8 @@ package final class XrdpMonitor {
     private var settle: EventSource?
     private var settleCount = 0
 
+    /// When nothing could be seen for a shortage, it is looked again after this.
+    private static let shortageDelay: Duration = .seconds(1)
     /// Names looked at in a folder: anybody may make some.
     private static let maximumNames = 16_384
 
@@ -48,7 +50,8 @@ package final class XrdpMonitor {
             monitors.append(try DirectoryMonitor(loop: loop, path: directory) { [unowned self] in changed() })
         }
         watchUsers()
-        connections = read()
+        connections = try? read()
+        if connections == nil { settle?.arm(after: Self.shortageDelay) }
     }
 
     private func watchUsers() {
@@ -83,7 +86,14 @@ package final class XrdpMonitor {
     }
 
     private func settled() {
-        let found = read()
+        let found: [UInt16: RemoteClient]?
+        do throws(SystemError) {
+            found = try read()
+        } catch {
+            // What can't be looked at has not changed.
+            if error.isShortage { return settle?.arm(after: Self.shortageDelay) ?? () }
+            found = nil
+        }
         if settleCount < 8 {
             settle?.arm(after: .milliseconds(8 << settleCount))
             settleCount += 1
@@ -94,8 +104,9 @@ package final class XrdpMonitor {
         onChange()
     }
 
-    private func read() -> [UInt16: RemoteClient]? {
-        guard let sockets = try? SocketDiagnostics.unixConnections() else { return nil }
+    /// - Throws: what keeps us from looking.
+    private func read() throws(SystemError) -> [UInt16: RemoteClient] {
+        let sockets = try SocketDiagnostics.unixConnections()
         // All of them: anybody may connect to a socket of such a name, which must not hide the one that counts.
         let candidates = sockets.filter { $0.peer != 0 }.compactMap { socket in
             Self.display(ofSocket: socket.path, in: directories).map { (display: $0, peer: socket.peer) }
@@ -104,7 +115,7 @@ package final class XrdpMonitor {
             peers = [:]
             return [:]
         }
-        guard let holders = try? Self.holders(of: Set(candidates.map(\.peer))) else { return nil }
+        let holders = try Self.holders(of: Set(candidates.map(\.peer)))
         let addresses = (try? SocketDiagnostics.tcpPeers()) ?? [:]
         var result: [UInt16: RemoteClient] = [:]
         for (display, peer) in candidates {
@@ -175,14 +186,14 @@ package final class XrdpMonitor {
     /// - Throws: what keeps us from looking, which is not the same as finding nothing; a process that ended meanwhile holds nothing.
     private static func holders(of inodes: Set<UInt32>) throws(SystemError) -> [UInt32: Holder] {
         var holders: [UInt32: Holder] = [:]
-        for pid in processes(ofUnit: "xrdp.service") {
-            guard let owner = ProcessFacts(pid: pid) else { continue }
+        for pid in try processes(ofUnit: "xrdp.service") {
+            guard let owner = try ProcessFacts(pid: pid) else { continue }
             let sockets: [UInt32]
             do {
                 sockets = try actingAs(uid: owner.uid, gid: owner.gid) { () throws(SystemError) in try socketInodes(ofProcess: pid) }
             } catch {
                 // A process that is ending belongs to root in /proc, and has let go of everything.
-                let isEnding = error.code == EACCES && ProcessFacts(pid: pid)?.uid != owner.uid
+                let isEnding = try error.code == EACCES ? ProcessFacts(pid: pid)?.uid != owner.uid : false
                 guard isEnding || [ENOENT, ESRCH].contains(error.code) else { throw error }
                 continue
             }
@@ -193,9 +204,14 @@ package final class XrdpMonitor {
         return holders
     }
 
-    private static func processes(ofUnit unit: String) -> [UInt32] {
-        let path = "/sys/fs/cgroup/system.slice/\(unit)/cgroup.procs"
-        guard let bytes = try? readFile(path, limit: 1 << 20) else { return [] }
+    private static func processes(ofUnit unit: String) throws(SystemError) -> [UInt32] {
+        let bytes: [UInt8]
+        do throws(SystemError) {
+            bytes = try readFile("/sys/fs/cgroup/system.slice/\(unit)/cgroup.procs", limit: 1 << 20)
+        } catch {
+            if error.isShortage { throw error }
+            return []
+        }
         return String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { UInt32($0) }
     }
 

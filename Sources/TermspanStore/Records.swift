@@ -170,6 +170,8 @@ package struct LaneCheckpoint: Equatable, Sendable {
 package struct StoreBatch: Sendable {
     /// The latest moment at which the collector knew that everything before was taken in; sessions that a crash leaves open end there.
     package var seen: BootInstant?
+    /// How long the machine has slept in this boot, sleep that this batch's events tell of included.
+    package var asleep: Duration?
     /// Steps of the wall clock in this boot.
     package var anchors: [ClockAnchor] = []
     package var sessions: [SessionRecord] = []
@@ -185,8 +187,8 @@ package struct StoreBatch: Sendable {
     package init() {}
 
     package var isEmpty: Bool {
-        seen == nil && anchors.isEmpty && sessions.isEmpty && events.isEmpty && focus.isEmpty && bursts.isEmpty && unknowns.isEmpty
-            && checkpoints.isEmpty && ended.isEmpty && untracked.isEmpty
+        seen == nil && asleep == nil && anchors.isEmpty && sessions.isEmpty && events.isEmpty && focus.isEmpty && bursts.isEmpty
+            && unknowns.isEmpty && checkpoints.isEmpty && ended.isEmpty && untracked.isEmpty
     }
 
     /// Adds a fold's output; `executable` is asked for what is behind a focus interval.

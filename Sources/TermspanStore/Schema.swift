@@ -10,8 +10,16 @@ enum Schema {
         migrator.registerMigration("1") { db in
             try db.execute(sql: version1)
         }
+        migrator.registerMigration("2") { db in
+            try db.execute(sql: version2)
+        }
         return migrator
     }
+
+    private static let version2 = """
+        -- How long the machine had slept by the last sleep that is recorded, in nanoseconds; null while that is not known.
+        ALTER TABLE boot ADD COLUMN asleep INTEGER;
+        """
 
     /// Moments are nanoseconds of boot time beside a boot, wall times nanoseconds since 1970. Keys that leave the machine are blobs of 16 bytes.
     /// `revision` is the number of the transaction that wrote the row, which only grows.

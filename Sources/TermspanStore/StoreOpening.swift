@@ -35,6 +35,8 @@ package struct StoreOpening {
     package var writer: StoreWriter
     /// This boot's open sessions.
     package var open: [OpenSession]
+    /// Sessions of other boots, which were open and are ended now.
+    package var endedByReboot: [OpenSession]
     package var policy: Policy
     /// Set where the file was damaged and this is a new one.
     package var replacement: StoreReplacement?
@@ -61,7 +63,7 @@ package struct StoreOpening {
 
     private init(_ writer: StoreWriter) throws(StoreError) {
         self.writer = writer
-        try writer.closeSessionsOfOtherBoots()
+        endedByReboot = try writer.closeSessionsOfOtherBoots()
         open = try writer.sessionsOpen()
         policy = try writer.policy()
     }

@@ -14,7 +14,7 @@ package struct SessionFilter: Equatable, Sendable {
     package var uid: UInt32?
     package var id: SessionID?
     package var session: UUIDv7?
-    /// Sessions that ended after this, or are open.
+    /// Sessions that ended after this, or are open; where the wall clock was stepped in their boot, earlier ones too.
     package var since: WallInstant?
     /// Sessions that began before this.
     package var until: WallInstant?
@@ -130,7 +130,11 @@ package final class StoreReader: Sendable {
             if let uid = filter.uid { require("s.user IN (\(identifier))", ["uid", String(uid)]) }
             if let id = filter.id { require("s.number = ?", [id.rawValue]) }
             if let session = filter.session { require("s.uuid = ?", [DatabaseBytes(session.bytes)]) }
-            if let since = filter.since { require("(s.end_wall IS NULL OR s.end_wall > ?)", [since.nanoseconds]) }
+            if let since = filter.since {
+                // Where the clock was set back, a later end can have an earlier wall time.
+                let stepped = "SELECT boot FROM clock_anchor GROUP BY boot HAVING count(*) > 1"
+                require("(s.end_wall IS NULL OR s.end_wall > ? OR s.boot IN (\(stepped)))", [since.nanoseconds])
+            }
             if let until = filter.until { require("s.start_wall < ?", [until.nanoseconds]) }
             arguments += [limit]
             let rows = try Row.fetchAll(

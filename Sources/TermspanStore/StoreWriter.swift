@@ -19,6 +19,10 @@ package final class StoreWriter {
     package private(set) var damage: StoreError?
     /// The policy as it was read last; nil while it is being changed.
     package private(set) var lastPolicy: Policy?
+    /// How long the machine had slept in this boot when the store was told last; nil if it never was.
+    package let asleep: Duration?
+    /// By how much the wall clock was set in this boot since the store was told last; nil if it was not.
+    package let step: Duration?
     private var sessionRows: [UUIDv7: Int64] = [:]
     private var userRows: [UserIdentity: Int64] = [:]
     private var applicationRows: [Application: Int64] = [:]
@@ -104,7 +108,7 @@ package final class StoreWriter {
         self.queue = queue
         self.place = place
         let boot = place.boot
-        (machine, self.boot, anchors) = try queue.write { db in
+        (machine, self.boot, anchors, asleep, step) = try queue.write { db in
             let machineKey = DatabaseBytes(place.machine.bytes)
             try db.execute(
                 sql: "INSERT INTO machine (machine_id, uuid) VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -118,21 +122,22 @@ package final class StoreWriter {
                     db, sql: "SELECT id FROM boot WHERE machine = ? AND boot_id = ?", arguments: [machine, bootKey]) ?? 0
             // Within a boot only steps of the clock make new anchors: what was given a wall time keeps it.
             var anchors = try Self.anchors(db, boot: row)
-            if anchors.anchors.isEmpty || Self.stepped(anchors, anchor) {
+            let step = Self.step(anchors, anchor)
+            if anchors.anchors.isEmpty || step != nil {
                 try Self.insert(db, anchor, boot: row)
                 anchors = try Self.anchors(db, boot: row)
             }
-            return (machine, row, anchors)
+            let asleep = try Int64.fetchOne(db, sql: "SELECT asleep FROM boot WHERE id = ?", arguments: [row])
+            return (machine, row, anchors, asleep.map { .nanoseconds($0) }, step)
         }
     }
 
     /// How far wall and boot clock may drift apart (NTP slews) before it counts as a step.
     private static let stepLimit = Duration.milliseconds(500)
 
-    private static func stepped(_ anchors: ClockAnchors, _ anchor: ClockAnchor) -> Bool {
-        guard let expected = anchors.wall(at: anchor.boot) else { return true }
-        let difference = expected.duration(to: anchor.wall)
-        return difference > stepLimit || difference < .zero - stepLimit
+    private static func step(_ anchors: ClockAnchors, _ anchor: ClockAnchor) -> Duration? {
+        guard let difference = anchors.wall(at: anchor.boot)?.duration(to: anchor.wall) else { return nil }
+        return difference > stepLimit || difference < .zero - stepLimit ? difference : nil
     }
 
     private static func insert(_ db: Database, _ anchor: ClockAnchor, boot: Int64) throws {
@@ -187,6 +192,10 @@ package final class StoreWriter {
                 if let seen = batch.seen {
                     try db.cachedStatement(sql: "UPDATE boot SET seen = ? WHERE id = ? AND seen < ?")
                         .execute(arguments: [seen.stored, self.boot, seen.stored])
+                }
+                if let asleep = batch.asleep {
+                    try db.cachedStatement(sql: "UPDATE boot SET asleep = ? WHERE id = ?")
+                        .execute(arguments: [asleep.wholeNanoseconds, self.boot])
                 }
                 for session in batch.sessions {
                     count(try self.insert(session, db))

@@ -33,6 +33,24 @@ extension ClockAnchor {
     }
 }
 
+/// How far CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC: all that the machine slept in this boot.
+///
+/// One clock is read before and after the other, and the attempt with the smallest distance counts.
+package func timeAsleep() -> Duration {
+    var asleep: Int64 = 0
+    var distance = UInt64.max
+    for _ in 0..<3 {
+        let before = termspan_monotonic_nanoseconds()
+        let boot = termspan_boot_nanoseconds()
+        let after = termspan_monotonic_nanoseconds()
+        if after &- before < distance {
+            distance = after &- before
+            asleep = Int64(bitPattern: boot &- (before &+ distance / 2))
+        }
+    }
+    return .nanoseconds(asleep)
+}
+
 /// Nanoseconds of CLOCK_MONOTONIC, for time limits and measurements inside one process.
 package func monotonicNanoseconds() -> UInt64 {
     termspan_monotonic_nanoseconds()

@@ -1,4 +1,5 @@
 import CTermspanLinux
+import Glibc
 
 /// A system call that failed: what was tried, on what, and the errno.
 package struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -14,6 +15,11 @@ package struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
         self.operation = operation
         self.subject = subject
     }
+
+    /// We or the machine had nothing left to do it with, which says nothing of what it was tried on.
+    package var isShortage: Bool { Self.shortages.contains(code) }
+
+    private static let shortages: Set<Int32> = [EMFILE, ENFILE, ENOMEM, ENOBUFS]
 
     /// The text for the errno, in English whatever the locale is.
     package var text: String {

@@ -253,7 +253,7 @@ import Testing
     @Test func aNewerStoreIsRefusedAndLeftAlone() throws {
         let fixture = try StoreFixture()
         _ = try fixture.writer()
-        try DatabaseQueue(path: fixture.path).write { try $0.execute(sql: "INSERT INTO grdb_migrations VALUES ('2')") }
+        try DatabaseQueue(path: fixture.path).write { try $0.execute(sql: "INSERT INTO grdb_migrations VALUES ('9999')") }
         let before = try Data(contentsOf: URL(filePath: fixture.path))
         #expect { try fixture.writer() } throws: { ($0 as? StoreError)?.code == .newerSchema }
         #expect { try StoreReader(path: fixture.path) } throws: { ($0 as? StoreError)?.code == .newerSchema }

@@ -51,6 +51,7 @@ def parser():
                      help=f"the Debian to boot (default: {DEFAULT_SUITE}, or TERMSPAN_LAB_SUITE)")
     sub.add_argument("--old-kernel", action="store_true", help="answer system calls newer than Linux 6.1 with ENOSYS")
     sub.add_argument("--tmpfs", action="store_true", help="keep what the lab writes in memory")
+    add("reboot", reboot, "cut the power and boot the same disk again")
     add("stop", stop, "end the lab with all its clients and remove what it wrote")
     add("status", status, "show the labs, their sessions and clients").add_argument("--format", choices=["table", "json"], default="table")
 
@@ -115,6 +116,10 @@ def boot(lab, options):
         return
     name = "" if lab.name == "default" else f" --name {lab.name}"
     print(f"The lab '{lab.name}' ({lab.container.state['suite']}) runs after {time.monotonic() - begin:.1f} s. Enter it: lab{name} enter. Stop it: lab{name} stop.")
+
+
+def reboot(lab, options):
+    print(f"The lab '{lab.name}' was booted again: {lab.reboot()}.")
 
 
 def stop(lab, options):

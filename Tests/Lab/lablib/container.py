@@ -80,16 +80,29 @@ class Container:
         (root / "etc/machine-id").write_text(machine_id + "\n")
         (root / "etc/hostname").write_text(f"lab-{self.name}\n")
         shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+        return self._start({"name": self.name, "suite": image.suite, "image": str(image.path), "old_kernel": old}, timeout)
+
+    def reboot(self, *, timeout=60):
+        """Ends all processes at once, as a loss of power does, and boots the same disk again; returns what systemd says.
+
+        What was written and not synced is on the disk all the same: the machine's own cache is not lost.
+        """
+        self.require_init()
+        state = self.state
+        self._end_processes(state)
+        return self._start({key: state[key] for key in ("name", "suite", "image", "old_kernel")}, timeout)
+
+    def _start(self, state, timeout):
+        root = self.disk_folder / "root"
         log = self.run_folder / "nspawn.log"
         # A real process 1 has these limits on files; where this machine has no CAP_SYS_RESOURCE, its own lower one stays.
         supervisor = start_detached(
-            self._into_cgroups(self._own_cgroups()) + self._wrapper(old) + [
+            self._into_cgroups(self._own_cgroups()) + self._wrapper(state["old_kernel"]) + [
                 "env", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", "UNIFIED_CGROUP_HIERARCHY=1",
                 "systemd-nspawn", "--register=no", "--keep-unit", "--private-network", "--boot", "--console=pipe",
                 "--link-journal=no", "--resolv-conf=off", "--timezone=off", "--rlimit=NOFILE=1024:524288", f"--hostname=lab-{self.name}", f"--directory={root}",
             ], log)
-        state = {"name": self.name, "suite": image.suite, "image": str(image.path), "old_kernel": old,
-                 "supervisor": supervisor.save(), "booted": time.time()}
+        state |= {"supervisor": supervisor.save(), "booted": time.time()}
         write_json(self.state_file, state)
         try:
             init = wait_until("the container's process 1", lambda: self._find_init(supervisor), timeout, progress=lambda: tail(log))
@@ -103,23 +116,25 @@ class Container:
 
     def clear(self, *, keep_log=False):
         """Ends the container, if it runs, and removes all that is left of it."""
-        state = self.state
-        init, supervisor = (Process.restore(state.get(key)) for key in ("init", "supervisor"))
-        # With its process 1 the kernel ends all others of a pid namespace.
-        for process in filter(None, (init, supervisor)):
-            process.end(signal.SIGKILL)
+        self._end_processes(self.state)
         while os.path.ismount(self.disk_folder / "root"):
             wait_until(f"{self.disk_folder}/root to be free", lambda: run(["umount", self.disk_folder / "root"], check=False).returncode == 0, 5)
         if os.path.ismount(self.disk_folder):
             run(["umount", self.disk_folder])
         if self.disk_folder.exists():
             shutil.rmtree(self.disk_folder)
-        for folder in self._own_cgroups():
-            _remove_cgroup(folder)
         if self.run_folder.exists() and not keep_log:
             shutil.rmtree(self.run_folder)
         elif keep_log:
             self.state_file.unlink(missing_ok=True)
+
+    def _end_processes(self, state):
+        init, supervisor = (Process.restore(state.get(key)) for key in ("init", "supervisor"))
+        # With its process 1 the kernel ends all others of a pid namespace.
+        for process in filter(None, (init, supervisor)):
+            process.end(signal.SIGKILL)
+        for folder in self._own_cgroups():
+            _remove_cgroup(folder)
 
     def _mount(self, image, in_memory):
         root, upper, work = (self.disk_folder / part for part in ("root", "upper", "work"))
@@ -201,15 +216,16 @@ class Container:
 
 def _cgroup2():
     """Where the unified hierarchy is mounted."""
-    return _mounted(lambda kind, options: kind == "cgroup2") or Path("/sys/fs/cgroup")
+    return mounted(lambda kind, options: kind == "cgroup2") or Path("/sys/fs/cgroup")
 
 
 def _named_cgroup():
     """Where systemd's named hierarchy of version 1 is mounted, on a machine that has one."""
-    return _mounted(lambda kind, options: kind == "cgroup" and "name=systemd" in options)
+    return mounted(lambda kind, options: kind == "cgroup" and "name=systemd" in options)
 
 
-def _mounted(matches):
+def mounted(matches):
+    """Where the first file system is mounted whose kind and options match, or None."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, place, kind, options, *_ = line.split()
         if matches(kind, options.split(",")):

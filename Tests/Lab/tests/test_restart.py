@@ -16,52 +16,7 @@ sys.path.insert(0, str(LAB_FOLDER))
 
 from lablib import wait_until  # noqa: E402
 from lablib.product import CATEGORIES, ProductTestCase, figure, moment  # noqa: E402
-
-WINDOWS = ("Red", "Green", "Blue")
-# Runs in the session: makes one window after the other the active one and writes down when it has asked for it, till it is told to stop.
-SWITCHING = r"""
-    folder=$1 pause=$2
-    shift 2
-    while :; do
-        for name; do
-            [ ! -e $folder/stop ] || exit
-            xdotool windowactivate $(cat $folder/window-$name)
-            echo "$name $EPOCHREALTIME" >>$folder/switched
-            sleep $pause
-        done
-    done
-"""
-
-
-class Switching:
-    """A user who changes between three windows all the time; `names` and `times` are what was done, in order."""
-
-    def __init__(self, lab, user, folder):
-        self.lab, self.user = lab, user
-        self.folder = folder
-        self.outside = lab.root / folder.lstrip("/")
-
-    def start(self, pause):
-        (self.outside / "stop").unlink(missing_ok=True)
-        (self.outside / "switched").unlink(missing_ok=True)
-        self.pid = self.lab.run(self.user, ["bash", "-c", SWITCHING, "bash", self.folder, pause, *WINDOWS])
-
-    @property
-    def steps(self):
-        try:
-            lines = (self.outside / "switched").read_text().splitlines()
-        except FileNotFoundError:
-            return []
-        return [(name, float(at)) for name, at in map(str.split, lines)]
-
-    def wait_steps(self, count, timeout=30):
-        """Waits till so many more switches were made."""
-        wanted = len(self.steps) + count
-        wait_until(f"{wanted} changes of the window", lambda: len(self.steps) >= wanted, timeout)
-
-    def stop(self):
-        (self.outside / "stop").touch()
-        wait_until("the end of the switching", lambda: not (self.lab.root / f"proc/{self.pid}").exists(), 10)
+from lablib.work import WINDOWS, Switching  # noqa: E402
 
 
 class WorkGoesOnTests(ProductTestCase):
@@ -76,15 +31,10 @@ class WorkGoesOnTests(ProductTestCase):
         super().setUpClass()
         for user in cls.user_names:
             cls.lab.login(user)
-        folder = "/home/user1/switching"
-        cls.lab.enter(["mkdir", folder], user="user1")
-        cls.addClassCleanup(cls.lab.enter, ["rm", "-rf", folder])
-        for name in WINDOWS:
-            cls.lab.run("user1", ["xterm", "-class", name])
-            cls.lab.focus("user1", name)
-            cls.lab.run("user1", ["sh", "-c", f"xdotool getactivewindow >{folder}/window-{name}"], wait=True)
+        cls.work = Switching(cls.lab, "user1", "/home/user1/switching")
+        cls.addClassCleanup(cls.work.remove)
+        cls.work.prepare()
         cls.product.wait_measured(*cls.user_names)
-        cls.work = Switching(cls.lab, "user1", folder)
 
     def rows(self):
         """What must not change of the sessions."""

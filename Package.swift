@@ -115,7 +115,7 @@ let package = Package(
             name: "TermspanCollectorTests",
             dependencies: [
                 "TermspanCollector", "TermspanConfiguration", "TermspanCore", "TermspanEvents", "TermspanAccounting", "TermspanRing",
-                "TermspanSystem",
+                "TermspanStore", "TermspanSystem", .product(name: "GRDB", package: "GRDB.swift"),
             ], swiftSettings: strict),
         .testTarget(name: "TermspanConfigurationTests", dependencies: ["TermspanConfiguration"], swiftSettings: strict),
         .testTarget(

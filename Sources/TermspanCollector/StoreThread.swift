@@ -166,6 +166,7 @@ package final class StoreThread: Sendable {
                 }
             }
             runJobs()
+            if writer.damage != nil { due = due ?? .now() }
             guard let moment = due, moment <= .now() else { continue }
             due = nil
             latest = moment
@@ -186,14 +187,11 @@ package final class StoreThread: Sendable {
             return shared.jobs
         }
         guard !jobs.isEmpty else { return }
-        onDisk {
-            for job in jobs { job(writer) }
-            if let damage = writer.damage { _ = replace(damage) }
-        }
+        onDisk { for job in jobs { job(writer) } }
     }
 
     /// Does what may take the disk's time, watched over by the alarm.
-    private func onDisk<Result>(_ body: () -> Result) -> Result {
+    private func onDisk<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
         let began = BootInstant.now()
         shared.withLock { $0.health.busySince = began }
         alarm.arm(after: Self.patience)
@@ -205,7 +203,7 @@ package final class StoreThread: Sendable {
             }
             if began.duration(to: .now()) >= Self.patience { onNotice(.problem(problem)) }
         }
-        return body()
+        return try body()
     }
 
     /// Begins a new store in place of the damaged one; false if that can't be done now.
@@ -247,6 +245,7 @@ package final class StoreThread: Sendable {
     /// Writes what waits; false if it could not be written and is kept.
     private func commit(isFinal: Bool) -> Bool {
         if shared.withLock({ $0.awaitsSessions }) { return true }
+        if let damage = writer.damage { return onDisk { replace(damage) } }
         let began = BootInstant.now()
         // The pieces first: what they refer to is in the batch by then.
         let pieces = aggregator.takePieces(at: began, isFinal: isFinal)
@@ -268,8 +267,13 @@ package final class StoreThread: Sendable {
             return true
         }
         batch.seen = began
-        let result = onDisk { Result { () throws(StoreError) in try writer.write(batch) } }
-        if case .failure(let error) = result {
+        let size: UInt64
+        do throws(StoreError) {
+            size = try onDisk { () throws(StoreError) in
+                try writer.write(batch)
+                return writer.size
+            }
+        } catch {
             aggregator.notCommitted()
             shared.withLock { shared in
                 var kept = taken
@@ -281,7 +285,6 @@ package final class StoreThread: Sendable {
             fail(with: error)
             return false
         }
-        let size = writer.size
         let (number, wasFailing) = shared.withLock { shared in
             shared.inFlight = StoreBatch()
             shared.health.commits += 1

@@ -197,9 +197,8 @@ def install_missing(say):
     missing = [name for name in COMMANDS if not find_command(name)]
     if not missing:
         return
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     say(f"installing what is missing here: {' '.join(missing)}")
-    run(["apt-get", "--quiet", "update"], timeout=300, env=environment)
+    update_packages()
     packages = []
     for name in missing:
         known = [package for package in COMMANDS[name]
@@ -207,4 +206,13 @@ def install_missing(say):
         if not known:
             raise LabError(f"apt knows none of {', '.join(COMMANDS[name])}, needed for {name}")
         packages.append(known[0])
-    run(["apt-get", "--quiet", "--yes", "install", "--no-install-recommends", *packages], timeout=900, env=environment)
+    install_packages(*packages)
+
+
+def update_packages():
+    run(["apt-get", "--quiet", "update"], timeout=300, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
+
+
+def install_packages(*packages):
+    """Installs packages of the machine's own distribution on it."""
+    run(["apt-get", "--quiet", "--yes", "install", "--no-install-recommends", *packages], timeout=900, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})

@@ -1,0 +1,158 @@
+import Foundation
+import GRDB
+import Synchronization
+import TermspanAccounting
+import TermspanCore
+import TermspanEvents
+import TermspanStore
+import TermspanSystem
+import Testing
+
+@testable import TermspanCollector
+
+/// A store's thread with its aggregator's, on a store of its own.
+private final class Writing {
+    let folder: URL
+    let aggregator: Aggregator
+    let store: StoreThread
+    let notices = Notices()
+    private var threads: [Joined] = []
+
+    final class Notices: Sendable {
+        private let list = Mutex<[StoreThread.Notice]>([])
+
+        func add(_ notice: StoreThread.Notice) { list.withLock { $0.append(notice) } }
+
+        var all: [StoreThread.Notice] { list.withLock { $0 } }
+    }
+
+    private final class Joined {
+        private var thread: TermspanSystem.Thread?
+
+        init(_ body: @escaping @Sendable () -> Void) throws { thread = try TermspanSystem.Thread(name: "test") { body() } }
+
+        func join() { thread.take()?.join() }
+    }
+
+    var path: String { folder.appending(path: "termspan.db").path }
+    var place: StorePlace { StorePlace(path: path, machine: ID128(high: 1, low: 2), boot: ID128(high: 3, low: 4)) }
+
+    init() throws {
+        folder = FileManager.default.temporaryDirectory.appending(path: "termspan-thread-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let place = StorePlace(
+            path: folder.appending(path: "termspan.db").path, machine: ID128(high: 1, low: 2), boot: ID128(high: 3, low: 4))
+        let writer = try StoreOpening.open(place, anchor: ClockAnchor(boot: .now(), wall: .now())).writer
+        let aggregator = try Aggregator { _ in }
+        self.aggregator = aggregator
+        let notices = notices
+        let store = try StoreThread(writer: writer, aggregator: aggregator, commitInterval: .milliseconds(10)) { notices.add($0) }
+        self.store = store
+        threads = [try Joined { store.run() }, try Joined { aggregator.run() }]
+    }
+
+    deinit {
+        store.stop()
+        threads[0].join()
+        aggregator.stop()
+        threads[1].join()
+        try? FileManager.default.removeItem(at: folder)
+    }
+
+    func open(_ session: UUIDv7, since moment: BootInstant) {
+        store.append {
+            $0.sessions.append(
+                SessionRecord(
+                    uuid: session, id: SessionID(rawValue: 1), user: UserIdentity(login: "anna", uid: 1001), stack: "xrdp", start: moment))
+        }
+        aggregator.begin(
+            Aggregator.Subject(uuid: session, id: SessionID(rawValue: 1), uid: 1001, userName: "anna", scopes: []), at: moment,
+            burstGap: .seconds(30))
+    }
+
+    func wait(_ condition: () throws -> Bool) rethrows -> Bool {
+        for _ in 0..<1000 {
+            if try condition() { return true }
+            TermspanSystem.sleep(for: .milliseconds(10))
+        }
+        return false
+    }
+
+    /// Overwrites the page where the sessions' table begins, once everything is in the file, and has the other connections read it anew.
+    func damage() throws {
+        let other = try DatabaseQueue(path: path)
+        let page = try other.writeWithoutTransaction { db in
+            try db.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+            return try Int.fetchOne(db, sql: "SELECT rootpage FROM sqlite_schema WHERE name = 'unknown_interval'") ?? 0
+        }
+        let file = try FileHandle(forUpdating: URL(filePath: path))
+        try file.seek(toOffset: UInt64((page - 1) * 4096))
+        try file.write(contentsOf: Data(repeating: 0xA5, count: 4096))
+        try file.close()
+        try other.write { try $0.execute(sql: "UPDATE revision SET value = value + 1") }
+        try other.close()
+    }
+}
+
+@Suite struct StoreThreadTests {
+    @Test func aDamagedStoreIsReplacedAndWaitsForTheSessions() throws {
+        let writing = try Writing()
+        let session = UUIDv7(at: .now())
+        let start = BootInstant.now()
+        writing.open(session, since: start)
+        #expect(writing.wait { writing.store.health.commits >= 1 })
+        #expect(writing.store.health.size > 0)
+        try writing.damage()
+        // An unknown interval that ends has to go where the damage is.
+        writing.aggregator.end(session, at: .now())
+        #expect(
+            writing.wait {
+                writing.notices.all.contains { if case .replaced = $0 { true } else { false } }
+            })
+        let commits = writing.store.health.commits
+        let other = UUIDv7(at: .now())
+        writing.open(other, since: start)
+        TermspanSystem.sleep(for: .milliseconds(100))
+        #expect(writing.store.health.commits == commits)
+        // Told anew, as the collector does.
+        writing.aggregator.restart(other, since: start, burstGap: .seconds(30), reason: .storeDamaged)
+        let now = BootInstant.now()
+        writing.aggregator.end(other, at: now)
+        writing.store.resume()
+        #expect(writing.wait { writing.store.health.commits > commits })
+        let reader = try StoreReader(path: writing.path)
+        let stored = try #require(try reader.sessions(SessionFilter()).first { $0.record.uuid == other })
+        #expect(
+            try reader.unknowns(of: stored, in: TimeSpan(start: .zero, end: .now())) == [
+                UnknownInterval(start: start, end: now, reason: .storeDamaged)
+            ])
+        #expect(try !reader.sessions(SessionFilter()).contains { $0.record.uuid == session })
+        #expect(writing.store.health.problem == nil)
+    }
+
+    @Test func whatCanNotBeWrittenIsKeptAndTold() throws {
+        let writing = try Writing()
+        let session = UUIDv7(at: .now())
+        let holder = try DatabaseQueue(path: writing.path)
+        // Longer than SQLite waits for the lock and than the disk is given.
+        try holder.inDatabase { db in
+            try db.execute(sql: "BEGIN IMMEDIATE")
+            writing.open(session, since: .now())
+            #expect(writing.wait { writing.store.health.busySince != nil })
+            TermspanSystem.sleep(for: StoreThread.patience + .milliseconds(200))
+            #expect(writing.store.stall() != nil || writing.store.health.problem != nil)
+            #expect(writing.wait { writing.store.health.problem != nil })
+            #expect(writing.store.pending.sessions.map(\.uuid) == [session])
+            for _ in 0..<StoreThread.mostEvents {
+                writing.store.append { $0.events.append(SessionEvent(session: session, change: StateChange(.locked, at: .now()))) }
+            }
+            #expect(!writing.store.hasRoom)
+            try db.execute(sql: "ROLLBACK")
+        }
+        #expect(writing.wait { writing.store.health.problem == nil && writing.store.hasRoom })
+        #expect(try StoreReader(path: writing.path).sessions(SessionFilter()).map(\.record.uuid) == [session])
+        let problems = writing.notices.all.compactMap { notice -> Bool? in if case .problem(let text) = notice { text != nil } else { nil }
+        }
+        #expect(problems.first == true && problems.last == false)
+    }
+}

@@ -142,13 +142,13 @@ class Soak:
         number = len(self.sessions)
         session = Session(number, user, HONEST_DISPLAY + number % DISPLAYS, now())
         environment = {"SOAK_SEED": f"{self.plan.seed}/{number}", "SOAK_GAP": GAP_SECONDS, "SOAK_LOG": f"/home/{user}/soak-{number}.jsonl"}
+        self.sessions.append(session)
         self.start_session(user, [headless.PROGRAM, f":{session.display}", f"{INSIDE}/honest.py"], environment)
         wait_until(f"a session of {user}", lambda: self.logind_id(user), 30)
-        self.sessions.append(session)
         self.note("logon", session=session.name, display=session.display)
 
     def log_off(self, session):
-        identity = self.logind_id(session.user)
+        identity = wait_until(f"the session of {session.user}", lambda: self.logind_id(session.user), 10)
         session.logoff = now()
         self.lab.enter(["loginctl", "terminate-session", identity])
         wait_until(f"the end of the session of {session.user}", lambda: not self.lab.logins(session.user), 30)
@@ -244,17 +244,25 @@ class Soak:
                     command[-1] = f":{display}"
                     self.start_session(user, command if attack["where"] == "server" else [headless.PROGRAM, f":{display}"])
                     wait_until("an attacker's session", lambda: self.logind_id(user), 30)
+                    if attack["where"] != "server":
+                        wait_until("an attacker's display", lambda: self._has_display(user), 30)
                 if attack["where"] == "server":
                     self._pause(seconds + 1)
                     self._end_hostile(user)
                 else:
-                    done = self.lab.run(user, ["python3", *command], wait=True, timeout=seconds + 60)
+                    done = self.lab.run(user, ["timeout", "--kill-after=5", f"{seconds + 15:.0f}", *command], wait=True, timeout=seconds + 60)
                     said = (done.stdout + done.stderr).strip()[-2000:]
             except LabError as error:
                 # What an attacker does to itself is its own affair.
                 said = f"not done: {str(error)[:500]}"
             self.attacks.append(Fault(attack["name"], begin, now(), user))
             self.note("attack", kind=attack["name"], begin=begin, user=user, said=said)
+
+    def _has_display(self, user):
+        try:
+            return self.lab.session_environment(user)
+        except LabError:
+            return None
 
     def _end_hostile(self, user):
         try:
@@ -311,7 +319,6 @@ class Soak:
             self.log_off(session)
         wait_until("all sessions to be closed in the store", lambda: self.product.open_rows() == (0, 0), 60,
                    progress=lambda: f"{self.product.open_rows()} sessions and checkpoints left\n{self.product.report()}")
-        self.status = self.product.status()
         self.records = self.product.log()
         (self.folder / "log.json").write_text("".join(json.dumps(record) + "\n" for record in self.records))
         inside = "/var/lib/termspan-soak.db"

@@ -8,7 +8,7 @@ What may be unknown, and nothing else:
 | explanation | which time | how it begins | how it ends |
 | --- | --- | --- | --- |
 | logon | the session's first | with the session | at most LOGON_LIMIT later; where a fault holds up logons, that long after its end |
-| logoff | the session's last | not before the logoff | with the session |
+| logoff | the session's last | not before the logoff | with the session, at most LOGOFF_LIMIT later; held up as logons are |
 | a killed probe | one time in its own session | at the last that the probe told before | at most SUCCESSOR_LIMIT after the kill |
 """
 
@@ -148,11 +148,13 @@ def _check_partition(session, rows, find):
 
 def _explain(session, row, faults, gap):
     """The explanation of an unknown interval, or None; see the table above."""
-    if row.start == session.start and REASONS[row.what] == "starting":
-        held = max((fault.end for fault in faults if fault.begin < row.end and fault.end > session.start and fault.user is None), default=0)
-        if row.end <= max(session.start, held) + LOGON_LIMIT:
-            return "logon"
-    if row.start >= session.logoff - TOLERANCE and row.end == session.end <= session.logoff + LOGOFF_LIMIT:
+    def held_from(moment):
+        """When the collector could see to what began then: at once, or when the last of the faults that went on had passed."""
+        return max([moment, *(fault.end for fault in faults if fault.user is None and fault.begin < row.end and fault.end > moment)])
+
+    if row.start == session.start and REASONS[row.what] == "starting" and row.end <= held_from(session.start) + LOGON_LIMIT:
+        return "logon"
+    if row.start >= session.logoff - TOLERANCE and row.end == session.end <= held_from(session.logoff) + LOGOFF_LIMIT:
         return "logoff"
     for fault in faults:
         if fault.kind == "probe-kill" and fault.user == session.user and REASONS[row.what] in ("source-ended", "source-gap"):

@@ -4,7 +4,9 @@ None of them may cost a session any time but `probe-kill`, which costs its own s
 up logons may make the time before a session's first snapshot longer.
 """
 
+import contextlib
 import os
+import resource
 import shutil
 import time
 from collections import namedtuple
@@ -54,7 +56,7 @@ def collector_stall(soak, chance):
 @fault(record="probe-failed", alone=True)
 def probe_kill(soak, chance):
     """kill -9 of the probe of one honest session that has been measured for a while."""
-    session = chance.choice([session for session in soak.present() if soak.age(session) > 20])
+    session = chance.choice(wait_until("a session that has lasted", lambda: [session for session in soak.present() if soak.age(session) > 20], 30))
     unit, pid = soak.probe(session)
     soak.lab.enter(["systemctl", "kill", "--signal=KILL", unit])
     wait_until(f"another probe for {session.name}", lambda: (found := soak.probe(session)) and found[1] != pid, RECOVERY_SECONDS, progress=soak.product.report)
@@ -70,11 +72,12 @@ def reports_kill(soak, chance):
     wait_until("the reports to answer", lambda: soak.product.command("summary", "--all", check=False).returncode == 0, RECOVERY_SECONDS)
 
 
-@fault(alone=True)
+@fault(record="collector-started", alone=True)
 def bus_restart(soak, chance):
-    """systemctl restart of the message bus."""
+    """systemctl restart of the message bus, at which the collector starts anew."""
+    old = soak.product.collector()
     soak.lab.enter(["systemctl", "restart", "dbus.service"], timeout=120)
-    soak.product.wait_ready(timeout=RECOVERY_SECONDS)
+    soak.product.wait_ready(other_than=old, timeout=RECOVERY_SECONDS)
     wait_logind(soak)
 
 
@@ -87,7 +90,7 @@ def logind_restart(soak, chance):
 
 @fault()
 def journal_stall(soak, chance):
-    """journald does not run for some seconds, while a probe more is wanted or not as chance has it."""
+    """journald does not run for some seconds."""
     stall(soak, soak.product.main_pid("systemd-journald.service"), chance.uniform(2, 8))
 
 
@@ -127,25 +130,17 @@ def wrong_configuration(soak, chance):
 def no_descriptors(soak, chance):
     """The collector may open nothing more for some seconds, in which people ask it and sessions come and go."""
     pid = soak.outside_collector()
-    limits = "16384:16384"
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(map(int, os.listdir(f"/proc/{pid}/fd"))) + 1, hard))
     try:
-        run_prlimit(pid, f"{max(map(int, os.listdir(f'/proc/{pid}/fd'))) + 1}:16384")
         end = time.monotonic() + chance.uniform(2, 8)
         while time.monotonic() < end:
             soak.product.command("query", "session", check=False)
             time.sleep(0.5)
     finally:
-        run_prlimit(pid, limits)
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
     soak.product.wait_ready(timeout=RECOVERY_SECONDS)
-
-
-def run_prlimit(pid, limits):
-    import resource
-    soft, hard = map(int, limits.split(":"))
-    try:
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
-    except ProcessLookupError:
-        pass
 
 
 def stall(soak, pid, seconds):

@@ -125,14 +125,18 @@ def check(session, faults, *, gap, executable):
 
     rows = sorted(session.focus + session.unknown)
     _check_partition(session, rows, find)
-    for row in session.unknown:
-        explanation = _explain(session, row, faults, gap)
+    logon = session.start
+    for row in sorted(session.unknown):
+        if row.start == logon:
+            # The times before the first snapshot follow one another.
+            logon = row.end
+        explanation = _explain(session, row, faults, gap, begins=row.end == logon)
         result.unknown[REASONS[row.what], explanation or "nothing"] += row.end - row.start
         if not explanation:
             find(row.start, f"unknown ({REASONS[row.what]}) for {(row.end - row.start) / SECOND:.3f} s, which no fault explains")
     periods = _known_periods(session)
     for period in periods:
-        _check_focus(session, period, executable, result, find)
+        _check_focus(session, period, faults, executable, result, find)
     _check_bursts(session, periods, gap, result, find)
     return result
 
@@ -146,13 +150,15 @@ def _check_partition(session, rows, find):
             find(end, f"{'nothing' if start > end else 'two intervals'} for {abs(start - end)} ns")
 
 
-def _explain(session, row, faults, gap):
-    """The explanation of an unknown interval, or None; see the table above."""
+def _explain(session, row, faults, gap, begins):
+    """The explanation of an unknown interval, or None; see the table above. `begins`: nothing of the session was known before."""
     def held_from(moment):
         """When the collector could see to what began then: at once, or when the last of the faults that went on had passed."""
         return max([moment, *(fault.end for fault in faults if fault.user is None and fault.begin < row.end and fault.end > moment)])
 
-    if row.start == session.start and REASONS[row.what] == "starting" and row.end <= held_from(session.start) + LOGON_LIMIT:
+    # A probe that was not ready when its collector went is ended by the next one.
+    reasons = ("starting", "source-ended") if held_from(session.start) > session.start else ("starting",)
+    if begins and REASONS[row.what] in reasons and row.end <= held_from(session.start) + LOGON_LIMIT:
         return "logon"
     if row.start >= session.logoff - TOLERANCE and row.end == session.end <= held_from(session.logoff) + LOGOFF_LIMIT:
         return "logoff"
@@ -191,11 +197,18 @@ def _pair(true, said, matches):
     return pairs, missing + true[one:], extra + said[other:]
 
 
-def _check_focus(session, period, executable, result, find):
+def _ended_unseen(session, row, faults):
+    """Whether the session's processes were gone before the collector could look at them."""
+    return row.start > session.logoff - SECOND or any(
+        fault.begin - SECOND < row.start < fault.end and fault.end > session.logoff - SECOND for fault in faults if fault.user is None)
+
+
+def _check_focus(session, period, faults, executable, result, find):
     begin, end = period
     script = session.script
     said = [row for row in session.focus if begin <= row.start < end]
-    true = [change for change in script.changes if begin < change.at < end]
+    # One right before the first look may be seen a moment later.
+    true = [change for change in script.changes if begin - TOLERANCE < change.at < end]
     # What had the focus when the period began; a change right then may be on either side.
     if said and said[0].what not in {script.class_at(begin - TOLERANCE), script.class_at(begin), script.class_at(begin + TOLERANCE)}:
         find(begin, f"known to begin with {said[0].what}, which should be {script.class_at(begin)}")
@@ -204,7 +217,6 @@ def _check_focus(session, period, executable, result, find):
         if begin + TOLERANCE < change.at < end - TOLERANCE:
             find(change.at, f"the change to {change.name} is missing")
     for row in extra:
-        # The change that the first interval began with, told once more.
         if row.start < end - TOLERANCE:
             find(row.start, f"a change to {row.what} that nobody made")
     for change, row in pairs:
@@ -219,6 +231,8 @@ def _check_focus(session, period, executable, result, find):
     for row in said:
         if row.what is not None and row.executable is None:
             result.unresolved += 1
+            if not _ended_unseen(session, row, faults):
+                find(row.start, f"the program of {row.what} was not found")
         elif row.what is not None and row.executable != executable:
             find(row.start, f"{row.what} is taken for {row.executable}")
 

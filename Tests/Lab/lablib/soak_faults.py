@@ -4,12 +4,12 @@ None of them may cost a session any time but `probe-kill`, which costs its own s
 up logons may make the time before a session's first snapshot longer.
 """
 
-import contextlib
 import os
-import resource
+import re
 import shutil
 import time
 from collections import namedtuple
+from pathlib import Path
 
 from .host import LabError, wait_until
 from .product import FRAGMENT
@@ -129,18 +129,22 @@ def wrong_configuration(soak, chance):
 @fault()
 def no_descriptors(soak, chance):
     """The collector may open nothing more for some seconds, in which people ask it and sessions come and go."""
-    pid = soak.outside_collector()
-    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(map(int, os.listdir(f"/proc/{pid}/fd"))) + 1, hard))
+    pid, outside = soak.product.collector(), soak.outside_collector()
+    soft, hard = re.search(r"^Max open files +(\d+) +(\d+)", Path(f"/proc/{outside}/limits").read_text(), re.MULTILINE).groups()
+    limit_files(soak, pid, max(map(int, os.listdir(f"/proc/{outside}/fd"))) + 1, hard)
     try:
         end = time.monotonic() + chance.uniform(2, 8)
         while time.monotonic() < end:
             soak.product.command("query", "session", check=False)
             time.sleep(0.5)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        limit_files(soak, pid, soft, hard)
     soak.product.wait_ready(timeout=RECOVERY_SECONDS)
+
+
+def limit_files(soak, pid, soft, hard):
+    """Sets the collector's limit of descriptors. It takes its group too, where the machine gives no CAP_SYS_RESOURCE: prlimit(2)."""
+    soak.lab.enter(["setpriv", "--regid=termspan-reports", "--clear-groups", "prlimit", f"--pid={pid}", f"--nofile={soft}:{hard}"])
 
 
 def stall(soak, pid, seconds):

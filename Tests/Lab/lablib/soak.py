@@ -18,7 +18,7 @@ from . import headless
 from .host import LabError, wait_until
 from .product import Product
 from .soak_check import SECOND, Fault, Finding
-from .soak_faults import FAULTS
+from .soak_faults import FAULTS, now
 
 PROGRAMS = Path(__file__).resolve().parent.parent / "programs"
 INSIDE = "/usr/local/lib/lab-soak"
@@ -27,10 +27,6 @@ SETTINGS = {"burst-gap": f"{GAP_SECONDS}s", "idle-threshold": "4s", "passive-lim
 HONEST_DISPLAY, HOSTILE_DISPLAY, DISPLAYS = 1001, 2001, 900
 # Honest users beyond those that are there at a time, so that who logs off need not be who logs on.
 SPARE = 4
-
-
-def now():
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 @dataclass
@@ -206,7 +202,7 @@ class Soak:
                 self.logons.acquire()
             begin, user = now(), None
             try:
-                user = kind.run(self, chance)
+                user, begin = kind.run(self, chance) or (None, begin)
             except (LabError, OSError) as error:
                 self.problem(f"fault {name}", error)
             finally:

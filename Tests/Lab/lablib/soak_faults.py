@@ -21,11 +21,15 @@ FAULTS = {}
 
 
 def fault(record=None, alone=False):
-    """Registers a function under its name. It is given the soak and a source of chance, and returns whose session it was where it was one's."""
+    """Registers a function under its name. It is given the soak and a source of chance; where it hits one session it returns whose and when."""
     def register(run):
         FAULTS[run.__name__.replace("_", "-")] = Kind(run, record, alone)
         return run
     return register
+
+
+def now():
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 @fault(record="collector-started")
@@ -58,10 +62,11 @@ def probe_kill(soak, chance):
     """kill -9 of the probe of one honest session that has been measured for a while."""
     session = chance.choice(wait_until("a session that has lasted", lambda: [session for session in soak.present() if soak.age(session) > 20], 30))
     unit, pid = soak.probe(session)
+    killed = now()
     soak.lab.enter(["systemctl", "kill", "--signal=KILL", unit])
     wait_until(f"another probe for {session.name}", lambda: (found := soak.probe(session)) and found[1] != pid, RECOVERY_SECONDS, progress=soak.product.report)
     soak.product.wait_measured(session.user, timeout=RECOVERY_SECONDS)
-    return session.user
+    return session.user, killed
 
 
 @fault()

@@ -9,9 +9,9 @@ from datetime import datetime, timezone
 
 from . import soak_check
 from .product import CATEGORIES, moment, percentile
-from .soak import GAP_SECONDS, now
+from .soak import GAP_SECONDS
 from .soak_check import MILLISECOND, SECOND, Finding, Honest, Result, Row, Script
-from .soak_faults import FAULTS
+from .soak_faults import FAULTS, now
 
 # DESIGN: how long a freed number rests.
 REST = 600 * SECOND

@@ -17,11 +17,13 @@ from pathlib import Path
 from . import headless
 from .host import LabError, wait_until
 from .product import Product
+from .sick_disk import SickDisk
 from .soak_check import SECOND, Fault, Finding
 from .soak_faults import FAULTS, now
 
 PROGRAMS = Path(__file__).resolve().parent.parent / "programs"
 INSIDE = "/usr/local/lib/lab-soak"
+STATE = "/var/lib/termspan"
 GAP_SECONDS = 2
 SETTINGS = {"burst-gap": f"{GAP_SECONDS}s", "idle-threshold": "4s", "passive-limit": "4s"}
 HONEST_DISPLAY, HOSTILE_DISPLAY, DISPLAYS = 1001, 2001, 900
@@ -109,6 +111,7 @@ class Soak:
             shutil.copy(program, folder)
             (folder / program.name).chmod(0o755)
         self.product.install(self.package)
+        self._mount_disk()
         self.product.reset(SETTINGS)
         self.product.wait_ready()
         self.product.track(*everybody, reason="a soak")
@@ -125,6 +128,14 @@ class Soak:
         begin = now()
         time.sleep(min(20, self.plan.seconds / 10))
         self.calm = begin, now()
+
+    def _mount_disk(self):
+        """Puts the disk that can be ill under the store, if a fault wants it; a run that was broken off may have left one."""
+        self.lab.enter(["systemctl", "stop", "termspand.service", "termspan-reportd.service"])
+        self.lab.enter(["umount", "--quiet", STATE], check=False)
+        self.disk = SickDisk(self.lab, STATE)
+        if any(name.startswith("disk-") for name in self.plan.faults):
+            self.disk.mount()
 
     # Honest sessions
 
@@ -305,6 +316,9 @@ class Soak:
         for record in self.lab.logins():
             if record.get("user"):
                 self._end_hostile(record["user"])
+        self.lab.enter(["systemctl", "stop", "termspand.service", "termspan-reportd.service"])
+        self.lab.enter(["umount", "--quiet", STATE], check=False)
+        self.lab.enter(["systemctl", "start", "termspand.service"])
         self._events.close()
 
     def finish(self):

@@ -22,6 +22,8 @@ TOLERANCE = 100 * MILLISECOND
 LOGON_LIMIT = 10 * SECOND
 LOGOFF_LIMIT = 10 * SECOND
 SUCCESSOR_LIMIT = 5 * SECOND
+# A script changes windows every few seconds: one that does not for so long has ended, and compares nothing.
+SILENCE_LIMIT = 90 * SECOND
 # Docs/accounting.md, 'The snapshot's input': a last input this little after a burst is that burst's.
 SAME_INPUT = SECOND
 # As the store has them: input of a device, which no script makes; and the reason of the time before the first snapshot.
@@ -98,6 +100,7 @@ class Result:
     """What came out, of one session or of many."""
 
     findings: list = field(default_factory=list)
+    scripted: Counter = field(default_factory=Counter)
     compared: Counter = field(default_factory=Counter)
     uncertain: Counter = field(default_factory=Counter)
     # Absolute deviations in nanoseconds, by what they are of.
@@ -108,6 +111,7 @@ class Result:
 
     def add(self, other):
         self.findings += other.findings
+        self.scripted += other.scripted
         self.compared += other.compared
         self.uncertain += other.uncertain
         self.unknown += other.unknown
@@ -123,10 +127,14 @@ def check(session, faults, *, gap, executable):
     def find(at, text):
         result.findings.append(Finding(session.name, at, text))
 
-    rows = sorted(session.focus + session.unknown)
+    result.scripted.update({"changes of the window": len(session.script.changes), "inputs": len(session.script.inputs)})
+    last = max((change.at for change in session.script.changes), default=session.start)
+    if session.logoff - last > SILENCE_LIMIT:
+        find(last, "the script stopped here, long before the logoff")
+    rows = sorted(session.focus + session.unknown, key=lambda row: row[:2])
     _check_partition(session, rows, find)
     logon = session.start
-    for row in sorted(session.unknown):
+    for row in sorted(session.unknown, key=lambda row: row.start):
         if row.start == logon:
             # The times before the first snapshot follow one another.
             logon = row.end
@@ -173,7 +181,7 @@ def _explain(session, row, faults, gap, begins):
 def _known_periods(session):
     """The times between the unknown ones, up to the logoff: what comes after it nobody wrote down."""
     periods, start = [], session.start
-    for row in [*sorted(session.unknown), Row(session.end, session.end, None)]:
+    for row in [*sorted(session.unknown, key=lambda row: row.start), Row(session.end, session.end, None)]:
         if row.start > start:
             periods.append((start, row.start))
         start = row.end

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .host import LabError, wait_until
 from .product import FRAGMENT
+from .sick_disk import FULL, READ_ONLY, STALLED
 
 RECOVERY_SECONDS = 30
 # `record` is the kind of journal record that tells of it; `alone` says that nobody can log on or off meanwhile, product or not.
@@ -150,6 +151,30 @@ def no_descriptors(soak, chance):
 def limit_files(soak, pid, soft, hard):
     """Sets the collector's limit of descriptors. It takes its group too, where the machine gives no CAP_SYS_RESOURCE: prlimit(2)."""
     soak.lab.enter(["setpriv", "--regid=termspan-reports", "--clear-groups", "prlimit", f"--pid={pid}", f"--nofile={soft}:{hard}"])
+
+
+@fault(record="store-failed")
+def disk_stall(soak, chance):
+    """The store's disk answers nothing, for longer than the collector waits before it says so."""
+    ill(soak, STALLED, chance.uniform(12, 20))
+
+
+@fault(record="store-failed")
+def disk_full(soak, chance):
+    """The store's disk is full."""
+    ill(soak, FULL, chance.uniform(3, 10))
+
+
+@fault(record="store-failed")
+def disk_read_only(soak, chance):
+    """The store's disk is read-only."""
+    ill(soak, READ_ONLY, chance.uniform(3, 10))
+
+
+def ill(soak, health, seconds):
+    with soak.disk.ill(health):
+        time.sleep(seconds)
+    wait_until("the store to be used again", lambda: soak.product.status()["store_problem"] is None, RECOVERY_SECONDS, progress=soak.product.report)
 
 
 def stall(soak, pid, seconds):

@@ -156,6 +156,7 @@ def describe(soak, outcome):
     result = outcome.result
     begin = soak.sessions[0].begin
     yield f"soak: seed {soak.plan.seed}, {soak.plan.seconds:.0f} s, {soak.plan.honest} honest sessions at a time ({outcome.sessions} in all), {soak.plan.attackers} attackers"
+    yield line("scripts", ", ".join(f"{count} {what}" for what, count in result.scripted.items()))
     for what, count in result.compared.items():
         yield line(f"{what} compared", count)
     for what, values in sorted(result.deviations.items()):

@@ -143,6 +143,9 @@ class CheckTests(unittest.TestCase):
         result = check(replace(SESSION, script=script), (KILL,), gap=GAP, executable=PROGRAM)
         self.assertEqual((result.findings, dict(result.uncertain)), ([], {"focus": 1}))
 
+    def test_a_script_that_stopped_is_found(self):
+        self.assertFinds("the script stopped here", replace(SESSION, logoff=seconds(221), end=seconds(221.4)))
+
     def test_numbers_are_nobody_elses_and_rest(self):
         rest = 600 * SECOND
         right = [(1, "one", 0, seconds(10)), (1, "other", seconds(610), seconds(620)), (2, "third", 0, seconds(620))]

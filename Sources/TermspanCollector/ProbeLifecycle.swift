@@ -58,6 +58,8 @@ package struct ProbeLifecycle: Equatable, Sendable {
         /// The unit is asked for and has not said that it is ready.
         case starting
         case running
+        /// The X server has gone: the probe is about to tell so by itself and to end.
+        case leaving
         /// The last attempt failed; the next begins when the delay has passed.
         case waiting
         /// It broke the protocol: no further attempt in this session.
@@ -85,6 +87,10 @@ package struct ProbeLifecycle: Equatable, Sendable {
 
     package init() {}
 
+    /// How long a probe has to tell that its X server has gone. The collector may see that first, and only the probe can say until
+    /// when all was known: what it has not told by then is unknown from its last event on.
+    static let patience: Duration = .seconds(2)
+
     /// A probe that ends before has failed as one that never was ready: a user can end its connection as often as there is one.
     static let steadyTime: Duration = .seconds(10)
 
@@ -95,9 +101,18 @@ package struct ProbeLifecycle: Equatable, Sendable {
 
     /// Measuring is wanted.
     package mutating func want() -> [Action] {
-        guard state == .idle else { return [] }
+        guard state == .idle || state == .leaving else { return [] }
         failures = 0
-        return begin()
+        return leave() + begin()
+    }
+
+    /// The X server has gone.
+    package mutating func serverGone() -> [Action] {
+        guard state == .running || state == .leaving else { return unwant(.noXServer) }
+        coverage = .noXServer
+        guard state == .running else { return [] }
+        state = .leaving
+        return [.wait(Self.patience, attempt: attempt)]
     }
 
     /// Measuring is not wanted any more, for the reason that `coverage` gives.
@@ -105,7 +120,7 @@ package struct ProbeLifecycle: Equatable, Sendable {
         self.coverage = coverage
         guard state != .idle else { return [] }
         attempt += 1
-        let hasUnit = state == .starting || state == .running
+        let hasUnit = state == .starting || state == .running || state == .leaving
         state = .idle
         return hasUnit ? [.tearDown] : []
     }
@@ -142,6 +157,7 @@ package struct ProbeLifecycle: Equatable, Sendable {
     ///
     /// - Parameter time: how long it had been ready.
     package mutating func ended(_ reason: String, attempt: Int, after time: Duration = .zero) -> [Action] {
+        if state == .leaving, attempt == self.attempt { return leave() }
         guard state == .starting || state == .running, attempt == self.attempt else { return [] }
         // What failed before a steady run does not count any more.
         if state == .running, time >= Self.steadyTime { failures = 0 }
@@ -149,15 +165,23 @@ package struct ProbeLifecycle: Equatable, Sendable {
     }
 
     package mutating func delayPassed(attempt: Int) -> [Action] {
+        if state == .leaving, attempt == self.attempt { return leave() }
         guard state == .waiting, attempt == self.attempt else { return [] }
         return begin()
     }
 
     package mutating func quarantine() -> [Action] {
-        guard state == .running || state == .starting else { return [] }
+        guard state == .running || state == .starting || state == .leaving else { return [] }
         attempt += 1
         state = .quarantined
         coverage = .quarantined
+        return [.tearDown]
+    }
+
+    private mutating func leave() -> [Action] {
+        guard state == .leaving else { return [] }
+        attempt += 1
+        state = .idle
         return [.tearDown]
     }
 

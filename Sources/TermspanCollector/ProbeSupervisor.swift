@@ -111,9 +111,8 @@ package final class ProbeSupervisor {
         probe.session = session
         probes[session.uuid] = probe
         guard isTracked else { return perform(probe.life.unwant(.untracked), on: probe) }
-        guard session.desktop.isUserSession, let server = session.desktop.xServer else {
-            return perform(probe.life.unwant(.noXServer), on: probe)
-        }
+        guard session.desktop.isUserSession else { return perform(probe.life.unwant(.noXServer), on: probe) }
+        guard let server = session.desktop.xServer else { return perform(probe.life.serverGone(), on: probe) }
         guard isTrusted(server, of: session) else { return perform(probe.life.unwant(.notTrusted), on: probe) }
         let others = probes.values.count { $0.session.desktop.uid == session.desktop.uid && $0 !== probe && $0.life.state != .idle }
         guard others < configuration.limits.displaysPerUser else {

@@ -69,4 +69,50 @@ import Testing
         #expect(life.ended("gone", attempt: life.attempt).isEmpty)
         #expect(life.coverage == .quarantined)
     }
+
+    private func running() -> ProbeLifecycle {
+        var life = ProbeLifecycle()
+        life.adopt()
+        return life
+    }
+
+    @Test func whoseServerHasGoneTellsTheEndByItself() {
+        var life = running()
+        let attempt = life.attempt
+        #expect(life.serverGone() == [.wait(ProbeLifecycle.patience, attempt: attempt)])
+        #expect(life.coverage == .noXServer)
+        // Told again of what it knows.
+        #expect(life.serverGone().isEmpty)
+        // That is no failure, and no other attempt follows.
+        #expect(life.ended("the connection is lost", attempt: attempt) == [.tearDown])
+        #expect(life.state == .idle)
+        #expect(life.delayPassed(attempt: attempt).isEmpty)
+    }
+
+    @Test func whatDoesNotTellItsEndIsEnded() {
+        var life = running()
+        _ = life.serverGone()
+        #expect(life.delayPassed(attempt: life.attempt) == [.tearDown])
+        #expect(life.state == .idle)
+    }
+
+    @Test func anotherServerDoesNotWaitForTheProbeOfTheLast() {
+        var life = running()
+        _ = life.serverGone()
+        #expect(life.want() == [.tearDown, .readCookie(attempt: life.attempt)])
+        var other = running()
+        _ = other.serverGone()
+        #expect(other.unwant(.untracked) == [.tearDown])
+        var broken = running()
+        _ = broken.serverGone()
+        #expect(broken.quarantine() == [.tearDown])
+    }
+
+    @Test func aServerThatGoesBeforeTheProbeRunsEndsTheAttempt() {
+        var life = ProbeLifecycle()
+        _ = life.want()
+        _ = life.cookieRead(Self.cookie, attempt: 1)
+        #expect(life.serverGone() == [.tearDown])
+        #expect(life.state == .idle)
+    }
 }

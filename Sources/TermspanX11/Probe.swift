@@ -19,7 +19,12 @@ struct Probe: ~Copyable {
     private var monitor: InputMonitor
     private var watch: WindowWatch
     private var focus: Focus
-    private var limiter = WakeLimiter()
+    /// Over the times that the X server may wake its probe.
+    private var wakes = TokenBucket()
+
+    /// A desktop stays far below. One that floods its probe, with focus changes or anything else, is then read every 50 ms: what has piled up
+    /// costs one look at the active window, so the latest focus is always told and no flood gets past the limit.
+    static let wakeRate = Rate(20, per: .seconds(1), burst: 200)
 
     private var namesProcesses: Bool { features.contains(.serverPIDs) }
 
@@ -82,7 +87,9 @@ struct Probe: ~Copyable {
             if session.x.isBroken { throw .failed(.connectionLost) }
             if news.any {
                 try follow(news, observed: observed)
-                if let later = limiter.wake(now: observed) {
+                wakes.spend(Self.wakeRate, at: observed)
+                let later = wakes.next(Self.wakeRate, at: observed)
+                if later > observed {
                     // The server floods: it stays unread for a moment, the collector doesn't.
                     try session.sleep(milliseconds: observed.wholeMilliseconds(to: later), server: false)
                 }

@@ -82,23 +82,3 @@ struct DeviceIdleTimesTests {
         #expect(times.origin(idle: .max) == .unknown)
     }
 }
-
-struct WakeLimiterTests {
-    @Test func aBurstPassesAndThenTwentyASecond() {
-        var limiter = WakeLimiter()
-        var now = BootInstant(nanoseconds: 1_000_000_000_000)
-        for _ in 0..<WakeLimiter.burst { #expect(limiter.wake(now: now) == nil) }
-        var waits = 0
-        for _ in 0..<100 {
-            if let later = limiter.wake(now: now) {
-                #expect(now < later)
-                now = later
-                waits += 1
-            }
-        }
-        #expect(waits == 100)
-        #expect(now == BootInstant(nanoseconds: 1_005_000_000_000))
-        now = now.advanced(by: .seconds(60))
-        for _ in 0..<WakeLimiter.burst { #expect(limiter.wake(now: now) == nil) }
-    }
-}

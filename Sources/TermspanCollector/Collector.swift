@@ -164,6 +164,7 @@ package final class Collector {
         self.configuration = configuration
         supervisor?.configuration = configuration
         store.setCommitInterval(configuration.commitInterval)
+        manager?.reload(configuration)
         keepNotices()
     }
 

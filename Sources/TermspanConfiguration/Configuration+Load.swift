@@ -80,11 +80,8 @@ private struct Setting: Sendable {
         },
         "commit-interval": duration(\.commitInterval, from: .milliseconds(10), to: .seconds(10)),
         "probe-ready-timeout": duration(\.probeReadyTimeout, from: .seconds(1), to: .seconds(120)),
-        "displays-per-user": Setting(form: "a number from 1 to 1000") { text, configuration in
-            guard let value = Int(text), (1...1000).contains(value) else { return false }
-            configuration.displaysPerUser = value
-            return true
-        },
+        "displays-per-user": number(\.displaysPerUser, in: 1...1000),
+        "bus-calls-per-second": number(\.busCallsPerSecond, in: 10...100_000),
         "responsible": Setting(form: "at most 200 printable characters") { text, configuration in
             guard text.count <= 200, !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
                 return false
@@ -93,6 +90,14 @@ private struct Setting: Sendable {
             return true
         },
     ]
+
+    private static func number(_ path: any WritableKeyPath<Configuration, Int> & Sendable, in range: ClosedRange<Int>) -> Setting {
+        Setting(form: "a number from \(range.lowerBound) to \(range.upperBound)") { text, configuration in
+            guard let value = Int(text), range.contains(value) else { return false }
+            configuration[keyPath: path] = value
+            return true
+        }
+    }
 
     private static func duration(
         _ path: any WritableKeyPath<Configuration, Duration> & Sendable, from least: Duration, to most: Duration

@@ -14,6 +14,8 @@ package struct Configuration: Equatable, Sendable {
     package var probeReadyTimeout: Duration = .seconds(10)
     /// Displays of one user that are probed at a time.
     package var displaysPerUser = 16
+    /// Calls of one user that each service answers in a second; five times as many at once after a pause.
+    package var busCallsPerSecond = 100
     /// Who answers for what is collected here; shown to those who are tracked.
     package var responsible = ""
 

@@ -106,6 +106,7 @@ package final class CallGate {
             hold(message, of: name)
             return true
         }
+        if limits.isFull(caller.userID), hasBusTakenAll { limits.allTaken() }
         if limits.admit(caller.userID, at: lastCall) { return false }
         refuse(message, caller.userID)
         return true
@@ -130,8 +131,15 @@ package final class CallGate {
                 guard let self else { return }
                 let messages = held.removeValue(forKey: name) ?? []
                 heldCount -= messages.count
-                // Who is gone already needs no answer.
-                guard let caller = try? BusCredentials(result.get()) else { return }
+                let caller: BusCredentials
+                do throws(BusError) {
+                    caller = try BusCredentials(result.get())
+                } catch {
+                    // Who is gone already needs no answer.
+                    if error.name == "org.freedesktop.DBus.Error.NameHasNoOwner" { return }
+                    for message in messages { refuse(message.pointer, .max) }
+                    return
+                }
                 callers.insert(name, caller)
                 // They come through here again, behind what was read in the meantime.
                 for message in messages where sd_bus_enqueue_for_read(connection.bus, message.pointer) < 0 {
@@ -170,11 +178,13 @@ package final class CallGate {
 
     private func sendRefusals() {
         // As long as the bus has not read what it was sent before, more would only be in front of others' answers.
-        if termspan_bus_unread(connection.bus) <= 0 {
+        if hasBusTakenAll {
             for answer in refusals.take(Self.refusalsAtOnce) { sd_bus_send(connection.bus, answer.pointer, nil) }
         }
         if refusals.count > 0 { refusalTimer?.arm(after: Self.refusalPause) }
     }
+
+    private var hasBusTakenAll: Bool { termspan_bus_unread(connection.bus) <= 0 }
 
     private func armReport() {
         guard onLimit != nil, reportTimer?.isArmed == false, let next = limits.nextReport(at: .now()) else { return }

@@ -6,7 +6,8 @@ package import TermspanCore
 package struct CallLimits: Sendable {
     package struct Settings: Hashable, Sendable {
         package var rate = Rate(100, per: .seconds(1), burst: 500)
-        /// Calls of one user that are not answered yet: each holds a message, and perhaps a question to polkit.
+        /// Calls of one user that are not answered, or whose answers the bus has not taken yet: each holds a message, perhaps a question
+        /// to polkit, and is in front of the answers to others.
         package var underWay = 32
         /// Users that may do as much as they like.
         package var exempt: Set<UInt32> = [0]
@@ -23,15 +24,22 @@ package struct CallLimits: Sendable {
     private struct User {
         var bucket = TokenBucket()
         var underWay = 0
+        /// Answers that the bus may not have taken yet.
+        var untaken = 0
         /// Refusals that `reports` has not told yet.
         var untold: UInt64 = 0
         var told: BootInstant?
 
         mutating func admit(_ settings: Settings, at now: BootInstant) -> Bool {
-            if underWay < settings.underWay, bucket.take(settings.rate, at: now) { return true }
+            if hasRoom(settings), bucket.take(settings.rate, at: now) {
+                untaken += 1
+                return true
+            }
             untold += 1
             return false
         }
+
+        func hasRoom(_ settings: Settings) -> Bool { underWay + untaken < settings.underWay }
 
         func mayBeTold(at now: BootInstant) -> Bool { told.map { $0.advanced(by: CallLimits.interval) <= now } ?? true }
 
@@ -56,7 +64,15 @@ package struct CallLimits: Sendable {
         self.settings = settings
     }
 
-    /// Whether a call may be answered; counts it as refused if not.
+    /// Whether too many calls of a user are under way, as far as is known: `allTaken` may change that.
+    package func isFull(_ userID: UInt32) -> Bool { users[userID].map { !$0.hasRoom(settings) } ?? false }
+
+    /// The bus has taken all answers.
+    package mutating func allTaken() {
+        for userID in users.keys { users[userID]?.untaken = 0 }
+    }
+
+    /// Whether a call may be answered; counts it as refused if not, else as answered at once.
     package mutating func admit(_ userID: UInt32, at now: BootInstant) -> Bool {
         if settings.exempt.contains(userID) { return true }
         if users[userID] == nil { makeRoom(at: now) }
@@ -74,16 +90,19 @@ package struct CallLimits: Sendable {
         if settings.exempt.contains(userID) { return }
         let rate = settings.rate
         // What is owed ends: no user waits longer than it takes to fill the bucket twice.
-        for _ in 0..<min(count, Int(clamping: rate.burst)) { users[userID, default: User()].bucket.spend(rate, at: now) }
+        let count = min(count, Int(clamping: rate.burst))
+        for _ in 0..<count { users[userID, default: User()].bucket.spend(rate, at: now) }
+        users[userID, default: User()].untaken += count
     }
 
-    /// A call of this user is under way until `end`.
+    /// A call of this user is under way until `end`, when it is answered.
     package mutating func begin(_ userID: UInt32) {
         users[userID, default: User()].underWay += 1
     }
 
     package mutating func end(_ userID: UInt32) {
         users[userID]?.underWay -= 1
+        users[userID]?.untaken += 1
     }
 
     /// The refusals to be told now, by user, each at most once a minute.

@@ -22,6 +22,7 @@ import Testing
         init(_ change: (inout CallLimits.Settings) -> Void = { _ in }, generation: Int = 100) throws {
             pair = try Pair()
             var settings = CallLimits.Settings(callsPerSecond: 10, exempt: [])
+            settings.underWay = 1000
             change(&settings)
             gate = try pair.server.limitCalls(settings, loop: pair.loop, callers: CallerCache(generation: generation))
             pair.slots.append(

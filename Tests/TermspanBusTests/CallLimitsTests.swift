@@ -7,8 +7,15 @@ import Testing
 @Suite struct CallLimitsTests {
     static func moment(_ milliseconds: UInt64) -> BootInstant { BootInstant(nanoseconds: 1_000_000_000_000 + milliseconds * 1_000_000) }
 
+    /// A rate, and nothing else that limits.
+    static func limits(_ callsPerSecond: Int) -> CallLimits {
+        var settings = CallLimits.Settings(callsPerSecond: callsPerSecond)
+        settings.underWay = .max
+        return CallLimits(settings)
+    }
+
     @Test func eachUserHasAnAllowanceOfTheirOwn() {
-        var limits = CallLimits(CallLimits.Settings(callsPerSecond: 100))
+        var limits = Self.limits(100)
         #expect((0..<2000).count { _ in limits.admit(1000, at: Self.moment(0)) } == 500)
         #expect((0..<2000).count { _ in limits.admit(1001, at: Self.moment(0)) } == 500)
         // Root has none.
@@ -20,7 +27,7 @@ import Testing
     }
 
     @Test func anAnswerAboutMuchCostsMore() {
-        var limits = CallLimits(CallLimits.Settings(callsPerSecond: 100))
+        var limits = Self.limits(100)
         #expect(limits.admit(1000, at: Self.moment(0)) == true)
         limits.charge(1000, 490, at: Self.moment(0))
         #expect((0..<20).count { _ in limits.admit(1000, at: Self.moment(0)) } == 9)
@@ -35,15 +42,33 @@ import Testing
         for _ in 0..<32 {
             #expect(limits.admit(1000, at: Self.moment(0)) == true)
             limits.begin(1000)
+            limits.allTaken()
         }
+        #expect(limits.isFull(1000))
         #expect(limits.admit(1000, at: Self.moment(0)) == false)
         #expect(limits.admit(1001, at: Self.moment(0)) == true)
         limits.end(1000)
+        // Its answer is on its way still.
+        #expect(limits.admit(1000, at: Self.moment(0)) == false)
+        limits.allTaken()
+        #expect(!limits.isFull(1000))
         #expect(limits.admit(1000, at: Self.moment(0)) == true)
     }
 
+    @Test func answersThatTheBusHasNotTakenAreBounded() {
+        var limits = CallLimits(CallLimits.Settings(callsPerSecond: 100))
+        #expect((0..<100).count { _ in limits.admit(1000, at: Self.moment(0)) } == 32)
+        #expect((0..<100).count { _ in limits.admit(1001, at: Self.moment(0)) } == 32)
+        limits.allTaken()
+        #expect(limits.admit(1000, at: Self.moment(0)) == true)
+        // One about much is as many.
+        limits.charge(1000, 31, at: Self.moment(0))
+        #expect(limits.isFull(1000))
+        #expect(!limits.isFull(1001))
+    }
+
     @Test func refusalsAreToldOnceAMinuteAndNoneIsLost() {
-        var limits = CallLimits(CallLimits.Settings(callsPerSecond: 10))
+        var limits = Self.limits(10)
         func flood(at moment: BootInstant) { for _ in 0..<1000 { _ = limits.admit(1000, at: moment) } }
         #expect(limits.nextReport(at: Self.moment(0)) == nil)
         flood(at: Self.moment(0))
@@ -60,8 +85,9 @@ import Testing
     }
 
     @Test func usersOfWhomNothingMattersAreForgotten() {
-        var limits = CallLimits(CallLimits.Settings(callsPerSecond: 10))
+        var limits = Self.limits(10)
         for user: UInt32 in 1...200 { _ = limits.admit(user, at: Self.moment(0)) }
+        limits.settings.underWay = 32
         limits.begin(1)
         for user: UInt32 in 1000..<100_000 {
             _ = limits.admit(user, at: Self.moment(UInt64(user) * 10))

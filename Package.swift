@@ -152,7 +152,8 @@ let package = Package(
                 "TermspanCommands", "TermspanBus", "TermspanCore", "TermspanJournal", "BusTesting", "fake-collector", "termspan",
             ],
             swiftSettings: strict),
-        .testTarget(name: "TermspanBusTests", dependencies: ["TermspanBus", "TermspanCore", "BusTesting"], swiftSettings: strict),
+        .testTarget(
+            name: "TermspanBusTests", dependencies: ["CSystemd", "TermspanBus", "TermspanCore", "BusTesting"], swiftSettings: strict),
         .target(name: "BusTesting", dependencies: ["TermspanBus"], path: "Tests/Helpers/BusTesting", swiftSettings: strict),
         .executableTarget(
             name: "fake-collector", dependencies: ["TermspanBus"], path: "Tests/Helpers/fake-collector", swiftSettings: strict),

@@ -5,7 +5,7 @@ import CSystemd
 extension BusConnection {
     /// Offers `interface` at `path` until the slot is dropped.
     package func export(path: String, _ interface: BusInterface) throws(BusError) -> BusSlot {
-        let exported = ExportedInterface(interface)
+        let exported = ExportedInterface(interface, of: self)
         let slot = BusSlot(retaining: exported)
         try check(
             sd_bus_add_object_vtable(
@@ -21,7 +21,7 @@ extension BusConnection {
         below prefix: String, _ interface: BusInterface, find: @escaping @MainActor (_ path: String) -> Bool,
         children: @escaping @MainActor () -> [String]
     ) throws(BusError) -> BusSlot {
-        let exported = ExportedInterface(interface, find: find, children: children)
+        let exported = ExportedInterface(interface, of: self, find: find, children: children)
         let slot = BusSlot(retaining: exported)
         let data = Unmanaged.passUnretained(exported).toOpaque()
         try check(
@@ -46,7 +46,7 @@ extension BusConnection {
                     guard let data, let result else { return 0 }
                     nonisolated(unsafe) let opaque = data
                     let paths = MainActor.assumeIsolated {
-                        Unmanaged<ExportedInterface>.fromOpaque(opaque).takeUnretainedValue().children?() ?? []
+                        Unmanaged<ExportedInterface>.fromOpaque(opaque).takeUnretainedValue().listChildren()
                     }
                     // libsystemd frees the list and its strings.
                     let list = calloc(paths.count + 1, MemoryLayout<UnsafeMutablePointer<CChar>?>.stride)
@@ -75,12 +75,15 @@ private final class ExportedInterface {
     private nonisolated(unsafe) var strings: [UnsafeMutablePointer<CChar>] = []
     private var methods: [String: BusMethod] = [:]
     private var properties: [String: BusProperty] = [:]
+    private weak var connection: BusConnection?
     let find: (@MainActor (String) -> Bool)?
-    let children: (@MainActor () -> [String])?
+    private let children: (@MainActor () -> [String])?
 
     init(
-        _ interface: BusInterface, find: (@MainActor (String) -> Bool)? = nil, children: (@MainActor () -> [String])? = nil
+        _ interface: BusInterface, of connection: BusConnection, find: (@MainActor (String) -> Bool)? = nil,
+        children: (@MainActor () -> [String])? = nil
     ) {
+        self.connection = connection
         self.find = find
         self.children = children
         let count = interface.methods.count + interface.properties.count + interface.signals.count + 2
@@ -124,6 +127,13 @@ private final class ExportedInterface {
         for string in strings { free(string) }
     }
 
+    /// The paths there are, at the cost of whoever has them listed.
+    func listChildren() -> [String] {
+        let paths = children?() ?? []
+        connection?.gate?.chargeCurrent(objects: paths.count)
+        return paths
+    }
+
     /// Names in a row, each ended by a NUL byte; an empty one ends the list.
     private func names(_ arguments: [(key: String, value: String)]) -> [UInt8] {
         arguments.flatMap { Array($0.key.utf8) + [0] }
@@ -144,7 +154,7 @@ private final class ExportedInterface {
         nonisolated(unsafe) let arguments = (message, data)
         MainActor.assumeIsolated {
             let exported = Unmanaged<ExportedInterface>.fromOpaque(arguments.1).takeUnretainedValue()
-            let invocation = BusInvocation(arguments.0)
+            let invocation = BusInvocation(arguments.0, gate: exported.connection?.gate)
             guard let method = invocation.message.member.flatMap({ exported.methods[$0] }) else {
                 return invocation.fail(BusError(name: "org.freedesktop.DBus.Error.UnknownMethod", message: "There is no such method."))
             }
@@ -170,7 +180,7 @@ private final class ExportedInterface {
             guard let property = exported.properties[String(cString: name)] else { return -ENOENT }
             var writer = BusMessageWriter(reply)
             do throws(BusError) {
-                try property.get(String(cString: path), Self.caller(bus), &writer)
+                try property.get(String(cString: path), exported.caller(bus), &writer)
                 if let failure = writer.failure { throw failure }
                 return 1
             } catch let failure {
@@ -181,9 +191,9 @@ private final class ExportedInterface {
 
     /// The call of Get, GetAll or GetManagedObjects that is being answered. Anything else that is on its way while a property is read (a
     /// method that tells of a new object) asks for nobody in particular.
-    private static func caller(_ bus: OpaquePointer) -> BusMessage? {
+    private func caller(_ bus: OpaquePointer) -> BusMessage? {
         guard let pointer = sd_bus_get_current_message(bus) else { return nil }
-        let message = BusMessage(pointer)
+        let message = BusMessage(pointer, caller: connection?.gate?.credentials(of: pointer))
         switch (message.interface, message.member) {
         case ("org.freedesktop.DBus.Properties", "Get"), ("org.freedesktop.DBus.Properties", "GetAll"),
             ("org.freedesktop.DBus.ObjectManager", "GetManagedObjects"), (nil, "Get"), (nil, "GetAll"), (nil, "GetManagedObjects"):

@@ -9,6 +9,9 @@ package final class BusConnection {
     nonisolated(unsafe) let bus: OpaquePointer
     private var pending: [ObjectIdentifier: BusCall] = [:]
     private var senders: [String: NameOwner] = [:]
+    /// Limits the calls that arrive; nil for a connection that only asks.
+    var gate: CallGate?
+    var questions = PolkitQuestions<PolkitCompletion>()
 
     private init(owning bus: OpaquePointer) {
         self.bus = bus

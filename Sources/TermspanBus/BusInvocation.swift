@@ -9,14 +9,21 @@ package final class BusInvocation {
     package let message: BusMessage
     package private(set) var isAnswered = false
     private nonisolated(unsafe) var unanswered: OpaquePointer?
-    private var cachedCredentials: BusCredentials?
+    /// Who is asked no more than it may be, and counts this call as under way.
+    private let gate: CallGate?
+    private let gateUserID: UInt32?
 
-    /// The arguments that one caller may make us turn into values.
+    /// The arguments that one caller may make us turn into values, and how long each text may be.
     static let valueLimit = 10_000
+    static let textLimit = 4096
 
-    init(_ pointer: OpaquePointer) {
-        message = BusMessage(pointer, valueLimit: Self.valueLimit)
+    init(_ pointer: OpaquePointer, gate: CallGate?) {
+        let caller = gate?.credentials(of: pointer)
+        message = BusMessage(pointer, valueLimit: Self.valueLimit, textLimit: Self.textLimit, caller: caller)
         unanswered = sd_bus_message_ref(pointer)
+        self.gate = gate
+        gateUserID = caller?.userID
+        if let gateUserID { gate?.begin(gateUserID) }
     }
 
     deinit {
@@ -26,18 +33,20 @@ package final class BusInvocation {
             sd_bus_reply_method_error(unanswered, &error)
             sd_bus_error_free(&error)
             sd_bus_message_unref(unanswered)
+            // The last reference is dropped on the main thread, as everything here is.
+            if let gate, let gateUserID { MainActor.assumeIsolated { gate.end(gateUserID) } }
         }
     }
 
     /// The object that was called.
     package var path: String { message.path ?? "" }
 
-    /// Who calls; asked of the bus once.
-    package func credentials() throws(BusError) -> BusCredentials {
-        if let cachedCredentials { return cachedCredentials }
-        let credentials = try message.credentials()
-        cachedCredentials = credentials
-        return credentials
+    /// Who calls.
+    package func credentials() throws(BusError) -> BusCredentials { try message.credentials() }
+
+    /// Has the caller pay for an answer about many objects as for several calls, where calls are limited.
+    package func charge(objects: Int) {
+        if let gateUserID { gate?.charge(gateUserID, objects: objects) }
     }
 
     /// Answers with the results that `body` appends. A second answer is ignored.
@@ -76,5 +85,6 @@ package final class BusInvocation {
         isAnswered = true
         sd_bus_message_unref(unanswered)
         unanswered = nil
+        if let gateUserID { gate?.end(gateUserID) }
     }
 }

@@ -10,6 +10,7 @@ extension BusMessage {
         var value = Value.busZero
         let result = Value.readBasic(from: pointer, into: &value)
         try expect(result, Value.busType)
+        if Value.busType == String.busType, let text = value as? String { try bound(text) }
         return value
     }
 
@@ -31,6 +32,11 @@ extension BusMessage {
         let result = withUnsafeMutableBytes(of: &text) { sd_bus_message_read_basic(pointer, type, $0.baseAddress) }
         try expect(result, type)
         return text.map { String(cString: $0) } ?? ""
+    }
+
+    /// So that no call is kept for long that is larger than what it says.
+    private func bound(_ text: String) throws(BusError) {
+        if text.utf8.count > textLimit { throw .invalidArguments("A text is longer than the \(textLimit) bytes that are accepted.") }
     }
 
     private func expect(_ result: Int32, _ type: CChar) throws(BusError) {

@@ -10,17 +10,22 @@ package final class BusMessage {
 
     /// How many values `value()` and `properties()` make of this message before they refuse it: what one peer can make us allocate.
     package var valueLimit: Int
+    /// How many bytes a text may have before it is refused.
+    let textLimit: Int
+    /// The sender, where it is known already.
+    private var caller: BusCredentials?
 
     /// Takes a reference of its own.
-    init(_ pointer: OpaquePointer, valueLimit: Int = 4_000_000) {
-        self.pointer = sd_bus_message_ref(pointer)
-        self.valueLimit = valueLimit
+    convenience init(_ pointer: OpaquePointer, valueLimit: Int = 4_000_000, textLimit: Int = .max, caller: BusCredentials? = nil) {
+        self.init(owning: sd_bus_message_ref(pointer), valueLimit: valueLimit, textLimit: textLimit, caller: caller)
     }
 
     /// Takes over the caller's reference.
-    init(owning pointer: OpaquePointer, valueLimit: Int = 4_000_000) {
+    init(owning pointer: OpaquePointer, valueLimit: Int = 4_000_000, textLimit: Int = .max, caller: BusCredentials? = nil) {
         self.pointer = pointer
         self.valueLimit = valueLimit
+        self.textLimit = textLimit
+        self.caller = caller
     }
 
     deinit {
@@ -42,10 +47,11 @@ package final class BusMessage {
         sd_bus_message_rewind(pointer, 1)
     }
 
-    /// Who sent it, as the bus knows: no process can claim another's. It costs up to three round trips to the bus.
+    /// Who sent it, as the bus knows: no process can claim another's. Where no `CallGate` has asked before, the first time waits for the bus.
     package func credentials() throws(BusError) -> BusCredentials {
+        if let caller { return caller }
         var creds: OpaquePointer?
-        let mask = termspan_creds_euid() | termspan_creds_pid() | termspan_creds_supplementary_gids()
+        let mask = termspan_creds_euid() | termspan_creds_pid()
         try check(sd_bus_query_sender_creds(pointer, mask, &creds), "asking the bus for the caller")
         guard let creds else { throw BusError(code: ENODATA, operation: "asking the bus for the caller") }
         defer { sd_bus_creds_unref(creds) }
@@ -53,11 +59,9 @@ package final class BusMessage {
         try check(sd_bus_creds_get_euid(creds, &userID), "asking the bus for the caller's user")
         var processID: pid_t = 0
         let hasProcess = sd_bus_creds_get_pid(creds, &processID) >= 0
-        var groups: UnsafePointer<gid_t>?
-        let count = sd_bus_creds_get_supplementary_gids(creds, &groups)
-        return BusCredentials(
-            userID: userID, processID: hasProcess ? processID : nil,
-            groupIDs: groups.map { Array(UnsafeBufferPointer(start: $0, count: max(0, Int(count)))) } ?? [])
+        let found = BusCredentials(userID: userID, processID: hasProcess ? processID : nil)
+        caller = found
+        return found
     }
 }
 
@@ -66,14 +70,11 @@ package struct BusCredentials: Hashable, Sendable {
     package var userID: UInt32
     /// The process that opened the connection; it may have ended, and its number may be another's by now.
     package var processID: Int32?
-    /// Supplementary groups, where the bus tells them.
-    package var groupIDs: [UInt32]
 
     package var isRoot: Bool { userID == 0 }
 
-    package init(userID: UInt32, processID: Int32?, groupIDs: [UInt32] = []) {
+    package init(userID: UInt32, processID: Int32?) {
         self.userID = userID
         self.processID = processID
-        self.groupIDs = groupIDs
     }
 }

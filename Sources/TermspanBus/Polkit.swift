@@ -10,35 +10,21 @@ package enum Polkit {
         completion: @escaping @MainActor (Result<Void, BusError>) -> Void
     ) {
         guard let sender = invocation.message.sender else { return completion(.failure(denied(action))) }
+        let userID: UInt32
         do throws(BusError) {
-            if try invocation.credentials().isRoot { return completion(.success(())) }
+            let credentials = try invocation.credentials()
+            if credentials.isRoot { return completion(.success(())) }
+            userID = credentials.userID
         } catch {
             return completion(.failure(.accessDenied("The bus could not tell who calls: \(error)")))
         }
-        let interactive = invocation.message.allowsInteractiveAuthorization
-        connection.call(
-            "org.freedesktop.PolicyKit1", path: "/org/freedesktop/PolicyKit1/Authority",
-            interface: "org.freedesktop.PolicyKit1.Authority", member: "CheckAuthorization",
-            timeout: interactive ? .seconds(300) : .seconds(10),
-            arguments: { writer in
-                writer.structure("sa{sv}") { writer in
-                    writer.append("system-bus-name")
-                    writer.properties { $0.property("name", sender) }
-                }
-                writer.append(action)
-                writer.array(of: "{ss}") { _ in }
-                writer.append(UInt32(interactive ? 1 : 0))
-                writer.append("")
-            },
-            reply: { result in
-                completion(
-                    result.mapError { error in .accessDenied("polkit could not be asked about \(action): \(error)") }.flatMap {
-                        decision($0, action)
-                    })
-            })
+        connection.ask(
+            PolkitQuestion(
+                sender: sender, action: action, isInteractive: invocation.message.allowsInteractiveAuthorization),
+            of: userID, completion)
     }
 
-    private static func decision(_ message: BusMessage, _ action: String) -> Result<Void, BusError> {
+    fileprivate static func decision(_ message: BusMessage, _ action: String) -> Result<Void, BusError> {
         do throws(BusError) {
             let (authorized, challenge) = try message.readStructure("bba{ss}") { message throws(BusError) in
                 let answer = (try message.read(Bool.self), try message.read(Bool.self))
@@ -59,4 +45,43 @@ package enum Polkit {
     }
 
     private static func denied(_ action: String) -> BusError { .accessDenied("The right \(action) is missing.") }
+}
+
+typealias PolkitQuestion = PolkitQuestions<PolkitCompletion>.Question
+typealias PolkitCompletion = @MainActor (Result<Void, BusError>) -> Void
+
+extension BusConnection {
+    /// Asks a question as soon as it is its turn. What polkit says holds for those who wait for it now and is not kept: rights change.
+    fileprivate func ask(_ question: PolkitQuestion, of userID: UInt32, _ completion: @escaping PolkitCompletion) {
+        questions.add(completion, to: question, of: userID)
+        askNext()
+    }
+
+    private func askNext() {
+        while let question = questions.next() {
+            call(
+                "org.freedesktop.PolicyKit1", path: "/org/freedesktop/PolicyKit1/Authority",
+                interface: "org.freedesktop.PolicyKit1.Authority", member: "CheckAuthorization",
+                timeout: question.isInteractive ? .seconds(300) : .seconds(10),
+                arguments: { writer in
+                    writer.structure("sa{sv}") { writer in
+                        writer.append("system-bus-name")
+                        writer.properties { $0.property("name", question.sender) }
+                    }
+                    writer.append(question.action)
+                    writer.array(of: "{ss}") { _ in }
+                    writer.append(UInt32(question.isInteractive ? 1 : 0))
+                    writer.append("")
+                },
+                reply: { [weak self] result in
+                    guard let self else { return }
+                    let decision = result.mapError { error in
+                        BusError.accessDenied("polkit could not be asked about \(question.action): \(error)")
+                    }.flatMap { Polkit.decision($0, question.action) }
+                    let waiting = questions.finish(question)
+                    askNext()
+                    for completion in waiting { completion(decision) }
+                })
+        }
+    }
 }

@@ -161,7 +161,7 @@ package final class Collector {
             recordsChanged: { [unowned self] in saveSoon() }, report: { [unowned self] in probeReported($0) })
         monitor = try SessionMonitor(
             loop: loop, connection: connection, inbox: inbox, socketsPerUser: configuration.limits.socketsPerUser,
-            onChange: { [unowned self] in observe() }, onLimit: { [unowned self] uid in socketsLimited(uid: uid) })
+            onChange: { [unowned self] in observe() }, onLimit: { [unowned self] uid in reached(.sockets, uid: uid) })
         if let replacement = opening.replacement { Journal.storeReplaced(replacement) }
         adopt(state, open: open, reason: opening.replacement == nil ? .starting : .storeDamaged)
         observe()
@@ -170,6 +170,7 @@ package final class Collector {
         endForgotten(open)
         keepNotices()
         manager = try ManagerObject(collector: self)
+        manager?.gate.onLimit = { [unowned self] uid, count in reached(.busCalls, uid: uid, times: count) }
     }
 
     /// Ends in order: what is folded becomes durable, probes go on and wait in the descriptor store.
@@ -193,6 +194,7 @@ package final class Collector {
         monitor?.setSocketsPerUser(configuration.limits.socketsPerUser)
         aggregator.setLimits(configuration.limits)
         store.setCommitInterval(configuration.commitInterval)
+        manager?.reload(configuration)
         keepNotices()
     }
 
@@ -269,13 +271,15 @@ package final class Collector {
 
     // MARK: Limits
 
-    private func reached(_ limit: Limit, by user: String, _ session: Session? = nil) {
-        guard let count = limits.reached(limit, by: user, at: .now()) else { return }
+    private func reached(_ limit: Limit, by user: String, times: UInt64 = 1, _ session: Session? = nil) {
+        guard let count = limits.reached(limit, by: user, times: times, at: .now()) else { return }
         Journal.limitReached(limit, configuration.limits.text(limit), user: user, session: session, count: count)
     }
 
-    private func socketsLimited(uid: UInt32) {
-        reached(.sockets, by: UserDatabase.user(of: uid)?.login ?? String(uid))
+    /// A user who need not have a session. The user database is not asked: it may take its time.
+    private func reached(_ limit: Limit, uid: UInt32, times: UInt64 = 1) {
+        let name = table.sessions.first { $0.desktop.uid == uid }?.desktop.userName
+        reached(limit, by: name ?? String(uid), times: times)
     }
 
     private func armTurn(_ moment: BootInstant?) {

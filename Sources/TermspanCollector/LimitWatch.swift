@@ -10,6 +10,7 @@ package enum Limit: String, CaseIterable, Sendable {
     case focusChanges = "focus-changes"
     case rows
     case probeStarts = "probe-starts"
+    case busCalls = "bus-calls"
 }
 
 /// Which limits were reached, by whom and how often: all of it is counted, and told once a minute for each user. Pure.
@@ -45,12 +46,12 @@ package struct LimitWatch: Sendable {
     /// How many it remembers of users and limits.
     var remembering: Int { told.count }
 
-    /// A user was at a limit.
+    /// A user was at a limit, so many times.
     ///
     /// - Returns: how often since it was told last, if it is to be told now.
-    package mutating func reached(_ limit: Limit, by user: String, at now: BootInstant) -> UInt64? {
+    package mutating func reached(_ limit: Limit, by user: String, times: UInt64 = 1, at now: BootInstant) -> UInt64? {
         var count = counts[limit] ?? Count()
-        count.hits = count.hits == .max ? .max : count.hits + 1
+        count.hits = count.hits.addingReportingOverflow(times).overflow ? .max : count.hits + times
         count.user = user
         count.last = now
         counts[limit] = count
@@ -58,9 +59,9 @@ package struct LimitWatch: Sendable {
         guard let before = told[key] else {
             if told.count >= Self.remembered { told = told.filter { $0.value.at.advanced(by: Self.pause) > now } }
             told[key] = Told(at: now, untold: 0)
-            return 1
+            return times
         }
-        let untold = before.untold == .max ? .max : before.untold + 1
+        let untold = before.untold.addingReportingOverflow(times).overflow ? .max : before.untold + times
         let isDue = before.at.advanced(by: Self.pause) <= now
         told[key] = Told(at: isDue ? now : before.at, untold: isDue ? 0 : untold)
         return isDue ? untold : nil
@@ -86,6 +87,7 @@ extension Limits {
         case .focusChanges: "\(focusChangesPerSecond) a second, \(focusChanges.burst) at once"
         case .rows: "\(rowsPerDay) a day"
         case .probeStarts: "\(probeStartsPerMinute) a minute, \(probeStarts.burst) at once"
+        case .busCalls: "\(busCallsPerSecond) a second and service, \(5 * busCallsPerSecond) at once"
         }
     }
 }

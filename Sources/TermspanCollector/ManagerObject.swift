@@ -17,7 +17,10 @@ final class ManagerObject {
     /// Calls that the store's thread works on, with what ends the wait for it.
     private var parked: [Int: (invocation: BusInvocation, timer: EventSource?)] = [:]
     private var lastCall = 0
-    private var reportsUserID: UInt32?
+    /// Whom the service of the reports runs as; looked up once, since the user database may take its time. nil: not installed.
+    private let reportsUserID = UserDatabase.user(named: ManagerObject.reportsUser)?.uid
+    /// Limits the calls of each user; the collector is told by its `onLimit`.
+    let gate: CallGate
 
     static let name = "org.termspan1"
     static let path = "/org/termspan1"
@@ -30,15 +33,30 @@ final class ManagerObject {
     private static let maximumUsers = 10_000
     /// How long a caller waits for the store.
     private static let patience: Duration = .seconds(10)
+    /// More than any login has (LOGIN_NAME_MAX).
+    private static let maximumName = 256
 
     init(collector: Collector) throws {
         self.collector = collector
+        gate = try collector.connection.limitCalls(
+            Self.limits(collector.configuration, reportsUserID: reportsUserID), loop: collector.loop)
         slots.append(try collector.connection.export(path: Self.path, managerInterface))
         slots.append(
             try collector.connection.export(
                 below: Self.path + "/session", sessionInterface, find: { [unowned self] in session(at: $0) != nil },
                 children: { [unowned self] in self.collector.table.sessions.map { Self.path(of: $0.id) } }))
         slots.append(try collector.connection.exportObjectManager(at: Self.path))
+    }
+
+    /// Applies another configuration.
+    func reload(_ configuration: Configuration) {
+        gate.settings = Self.limits(configuration, reportsUserID: reportsUserID)
+    }
+
+    /// The reports ask for their callers, whom they limit themselves.
+    private static func limits(_ configuration: Configuration, reportsUserID: UInt32?) -> CallLimits.Settings {
+        CallLimits.Settings(
+            callsPerSecond: configuration.limits.busCallsPerSecond, exempt: Set([0, reportsUserID].compactMap { $0 }))
     }
 
     // MARK: Signals
@@ -85,6 +103,7 @@ final class ManagerObject {
                     invocation.reply { $0.append(objectPath: Self.path(of: id)) }
                 },
                 BusMethod("Status", out: ["status": "a{sv}"]) { [unowned self] invocation in
+                    invocation.charge(objects: collector.table.sessions.count)
                     withRights(invocation) { [unowned self] credentials, isPrivileged in
                         let status = Status(collector: collector, of: isPrivileged ? nil : credentials.userID)
                         invocation.reply { status.write(to: &$0) }
@@ -127,6 +146,7 @@ final class ManagerObject {
     }
 
     private func listSessions(_ invocation: BusInvocation) {
+        invocation.charge(objects: collector.table.sessions.count)
         withRights(invocation) { [unowned self] credentials, isPrivileged in
             let now = BootInstant.now()
             let inputs = collector.aggregator.lastInputs(at: now)
@@ -148,6 +168,7 @@ final class ManagerObject {
 
     /// The table of `query session`: number, name, user, state, type, device, whether it is the caller's.
     private func enumerateSessions(_ invocation: BusInvocation) {
+        invocation.charge(objects: collector.table.sessions.count)
         withRights(invocation) { [unowned self] credentials, isPrivileged in
             let caller = credentials.processID.flatMap { UInt32(exactly: $0) }.flatMap { try? ProcessFacts(pid: $0) }
             invocation.reply { writer in
@@ -246,8 +267,8 @@ final class ManagerObject {
         let names = try invocation.message.readStrings()
         let isTracked = try invocation.message.read(Bool.self)
         let reason = try Self.checkedReason(try invocation.message.read(String.self))
-        guard !names.isEmpty, names.count <= Self.maximumUsers else {
-            throw .invalidArguments("Between 1 and \(Self.maximumUsers) users, please.")
+        guard !names.isEmpty, names.count <= Self.maximumUsers, names.allSatisfy({ $0.utf8.count <= Self.maximumName }) else {
+            throw .invalidArguments("Between 1 and \(Self.maximumUsers) users, please, with names of at most \(Self.maximumName) bytes.")
         }
         authorized(invocation) { [unowned self] actor in
             let moment = WallInstant.now()
@@ -430,8 +451,6 @@ final class ManagerObject {
 
     private func collectActivity(_ invocation: BusInvocation) throws(BusError) {
         let credentials = try invocation.credentials()
-        // A system account, which is looked up once: the user database may take its time.
-        if reportsUserID == nil, !credentials.isRoot { reportsUserID = UserDatabase.user(named: Self.reportsUser)?.uid }
         guard credentials.isRoot || credentials.userID == reportsUserID else {
             throw .accessDenied("Only the report service may ask for open intervals; see termspan spans.")
         }

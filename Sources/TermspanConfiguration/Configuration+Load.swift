@@ -80,13 +80,14 @@ private struct Setting: Sendable {
         },
         "commit-interval": duration(\.commitInterval, from: .milliseconds(10), to: .seconds(10)),
         "probe-ready-timeout": duration(\.probeReadyTimeout, from: .seconds(1), to: .seconds(120)),
-        "displays-per-user": count(\.limits.displaysPerUser, in: 1...1000),
-        "sockets-per-user": count(\.limits.socketsPerUser, in: 1...1000),
-        "logons-per-minute": count(\.limits.logonsPerMinute, in: 1...1000),
-        "state-changes-per-minute": count(\.limits.stateChangesPerMinute, in: 1...6000),
-        "focus-changes-per-second": count(\.limits.focusChangesPerSecond, in: 1...20),
-        "rows-per-day": count(\.limits.rowsPerDay, in: 1000...5_000_000),
-        "probe-starts-per-minute": count(\.limits.probeStartsPerMinute, in: 1...1000),
+        "displays-per-user": number(\.limits.displaysPerUser, in: 1...1000),
+        "sockets-per-user": number(\.limits.socketsPerUser, in: 1...1000),
+        "logons-per-minute": number(\.limits.logonsPerMinute, in: 1...1000),
+        "state-changes-per-minute": number(\.limits.stateChangesPerMinute, in: 1...6000),
+        "focus-changes-per-second": number(\.limits.focusChangesPerSecond, in: 1...20),
+        "rows-per-day": number(\.limits.rowsPerDay, in: 1000...5_000_000),
+        "probe-starts-per-minute": number(\.limits.probeStartsPerMinute, in: 1...1000),
+        "bus-calls-per-second": number(\.limits.busCallsPerSecond, in: 10...100_000),
         "responsible": Setting(form: "at most 200 printable characters") { text, configuration in
             guard text.count <= 200, !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
                 return false
@@ -96,9 +97,7 @@ private struct Setting: Sendable {
         },
     ]
 
-    private static func count(
-        _ path: any WritableKeyPath<Configuration, Int> & Sendable, in range: ClosedRange<Int>
-    ) -> Setting {
+    private static func number(_ path: any WritableKeyPath<Configuration, Int> & Sendable, in range: ClosedRange<Int>) -> Setting {
         Setting(form: "a number from \(range.lowerBound) to \(range.upperBound)") { text, configuration in
             guard let value = Int(text), range.contains(value) else { return false }
             configuration[keyPath: path] = value

@@ -36,6 +36,8 @@ package struct Limits: Equatable, Sendable {
     package var rowsPerDay = 50_000
     /// Starts of probes.
     package var probeStartsPerMinute = 20
+    /// Calls over the bus that each service answers; five times as many at once after a pause.
+    package var busCallsPerSecond = 100
 
     package init() {}
 }

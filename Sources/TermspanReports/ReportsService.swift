@@ -22,6 +22,7 @@ package final class ReportsService {
         /// Beyond this many answers of all users, each gets two at a time.
         package var answersBeforeSharing = 32
         package var answers = 64
+        package var calls = CallLimits.Settings()
 
         package init() {}
     }
@@ -34,6 +35,7 @@ package final class ReportsService {
     private let loop: EventLoop
     private let bus: BusConnection
     private let board: AnswerBoard
+    private let gate: CallGate
     private var slots: [BusSlot] = []
     private var bellSource: EventSource?
     private var idleTimer: EventSource?
@@ -53,6 +55,7 @@ package final class ReportsService {
         // A reader that goes away is an error of write(2), not the end of the process.
         signal(SIGPIPE, SIG_IGN)
         board = try AnswerBoard()
+        gate = try bus.limitCalls(options.calls, loop: loop)
         bellSource = try loop.watch(board.bell.descriptor.raw) { [unowned self] _ in collectFinished() }
         idleTimer = try loop.timer { [unowned self] in idled() }
         let interface = BusInterface(
@@ -92,6 +95,12 @@ package final class ReportsService {
     private func idled() {
         if isEnding { return loop.exit() }
         guard active.isEmpty else { return }
+        // Refused calls keep it alive too: a flood would only start it again, and while the bus starts a service it refuses others' calls.
+        let idle = gate.lastCall.advanced(by: options.idle)
+        guard idle <= loop.now else {
+            idleTimer?.arm(at: idle)
+            return
+        }
         // Calls that came before the name was given up are still answered: they were delivered to this connection.
         isEnding = true
         try? bus.releaseName(Self.name)

@@ -39,6 +39,7 @@ import Testing
         configuration.limits.focusChangesPerSecond = 7
         configuration.limits.rowsPerDay = 7
         configuration.limits.probeStartsPerMinute = 7
+        configuration.limits.busCallsPerSecond = 7
         configuration.responsible = "somebody"
         try configuration.apply(settings.joined(separator: "\n"), file: "termspan.yaml")
         #expect(configuration == Configuration())

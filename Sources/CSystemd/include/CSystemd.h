@@ -2,10 +2,12 @@
 #pragma once
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
@@ -71,4 +73,10 @@ static inline uint64_t termspan_vtable_emits_invalidation(void) { return SD_BUS_
 
 static inline uint64_t termspan_creds_euid(void) { return SD_BUS_CREDS_EUID; }
 static inline uint64_t termspan_creds_pid(void) { return SD_BUS_CREDS_PID; }
-static inline uint64_t termspan_creds_supplementary_gids(void) { return SD_BUS_CREDS_SUPPLEMENTARY_GIDS; }
+
+// How much the peer of a bus connection has not read yet (SIOCOUTQ, unix(7)), in bytes of the kernel's memory; a negated errno.
+static inline int termspan_bus_unread(sd_bus *bus) {
+    int descriptor = sd_bus_get_fd(bus), bytes = 0;
+    if (descriptor < 0) return descriptor;
+    return ioctl(descriptor, SIOCOUTQ, &bytes) < 0 ? -errno : bytes;
+}

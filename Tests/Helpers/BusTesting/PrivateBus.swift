@@ -99,6 +99,9 @@ package struct PrivateBus: Sendable {
         close(ends[0])
     }
 
+    /// The daemon's, to be stopped and continued by signals.
+    package var processID: Int32 { child.processID }
+
     package func stop() {
         child.stop()
         for name in ["/bus.conf", "/socket"] { unlink(folder + name) }

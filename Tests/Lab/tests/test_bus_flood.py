@@ -1,0 +1,98 @@
+"""A user who calls the collector as fast as the bus carries it costs nobody else.
+
+TERMSPAN_DEB names the package; `Units/deb` prints the path of one. Tests/Benchmarks/bus-flood measures more kinds of floods.
+"""
+
+import sys
+import time
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+LAB_FOLDER = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(LAB_FOLDER))
+
+from lablib.flood import BusFloods  # noqa: E402
+from lablib.product import ProductTestCase, figure, percentile  # noqa: E402
+
+
+class BusFloodTests(ProductTestCase):
+    """user1 offers 50,000 calls a second over 16 connections, user2 and root go on asking."""
+
+    users = 2
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.floods = BusFloods(cls.lab)
+
+    def test_a_flood_of_calls_costs_only_the_caller(self):
+        pid = self.product.collector()
+        cpu, _, _ = self.floods.usage(pid)
+        # The same number of messages for each call: nothing else is asked for an answer. What asks polkit takes about four times as many.
+        with self.floods.probe("user2", seconds=13, kind="status", pause=20) as calls, \
+                self.floods.probe("user2", seconds=13, kind="enumerate", pause=50) as asking, \
+                self.floods.probe("user2", seconds=13, to="org.freedesktop.hostname1", kind="ping", pause=20) as control:
+            periods = self.floods.alternate("user1", rounds=3, kind="mix", connections=16)
+        after, _, peak = self.floods.usage(pid)
+        calm, flooded = calls.split(periods)
+        _, bus = control.split(periods)
+        carried = sum(period.result["sent"] for period in periods)
+        figure("another user's call in calm", calm)
+        figure("another user's call in a flood", flooded)
+        figure("a call of a service that nobody floods, in that flood", bus)
+        for what, values in zip(("calm", "a flood"), asking.split(periods)):
+            figure(f"another user's call that asks polkit, in {what}", values)
+        figure("calls of the flood that the bus carried in a second", [carried / 6], "")
+        figure("the collector's processor time for one of them", [(after - cpu) / carried * 1e6], "us")
+        figure("the collector's memory at most", [peak / 1024], "MB")
+
+        # Nobody else is refused anything, and nothing is lost.
+        for probe in (calls, asking):
+            self.assertEqual(set(probe.words()), {"return"}, probe.words())
+        self.assertGreater(len(flooded), 15)
+        # The daemon of the bus is one thread, which takes longer for everybody while anybody floods it. What is promised is that the
+        # collector adds nothing to that: its callers fare as those of a service that nobody floods, or as well as was aimed for.
+        for share in (0.5, 0.99):
+            self.assertLess(percentile(flooded, share), max(10, 2 * percentile(calm, share), 2 * percentile(bus, share)))
+        self.assertLess(peak, 100 * 1024)
+        # Whoever floods is told.
+        for period in periods:
+            self.assertGreater(period.result["refused"], 20, period.result)
+        self.assertEqual(self.product.collector(), pid)
+
+    def test_new_connections_are_no_way_around(self):
+        pid = self.product.collector()
+        with self.floods.probe("user2", seconds=6, kind="enumerate", pause=20, fresh=1) as calls:
+            periods = self.floods.alternate("user1", rounds=1, calm=1, flood=3, kind="enumerate", connections=64, churn=20)
+        result = periods[0].result
+        self.assertEqual(set(calls.words()), {"return"}, calls.words())
+        self.assertGreater(result["reconnects"], 100, result)
+        self.assertLess(result["returns"], 500 + 100 * 6, result)
+        self.assertEqual(self.product.collector(), pid)
+
+    def test_large_calls_are_let_go_of(self):
+        pid = self.product.collector()
+        result = self.floods.flood("user1", seconds=3, kind="large", bytes=20_000_000, connections=4, rate=100)
+        self.assertGreater(result["sent"], 4, result)
+        _, _, peak = self.floods.usage(pid)
+        figure("the collector's memory at most, after calls of 20 MB", [peak / 1024], "MB")
+        self.assertLess(peak, 300 * 1024)
+        self.assertEqual(self.product.collector(), pid)
+        self.assertEqual(self.product.command("query", "session", user="user2", check=False).returncode, 0)
+
+    def test_a_flood_of_questions_to_the_reports_costs_only_the_caller(self):
+        with ThreadPoolExecutor() as threads:
+            flood = threads.submit(self.floods.flood, "user1", seconds=5, kind="spans", to="org.termspan1.Reports", connections=16, rate=5000)
+            times = []
+            while not flood.done():
+                begin = time.monotonic()
+                self.assertEqual(self.product.listing("spans", user="user2"), [])
+                times.append((time.monotonic() - begin) * 1000)
+        figure("another user's `termspan spans` in a flood of the reports", times)
+        self.assertGreater(len(times), 1)
+        self.assertGreater(flood.result()["refused"], 20, flood.result())
+
+
+if __name__ == "__main__":
+    unittest.main()

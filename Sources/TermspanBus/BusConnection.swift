@@ -10,7 +10,8 @@ package final class BusConnection {
     private var pending: [ObjectIdentifier: BusCall] = [:]
     private var senders: [String: NameOwner] = [:]
 
-    private init(owning bus: OpaquePointer) {
+    /// Takes over the caller's reference; also of a connection to a single peer, for the fuzzer.
+    init(owning bus: OpaquePointer) {
         self.bus = bus
     }
 

@@ -89,6 +89,9 @@ extension FuzzInput {
         }
     }
 
+    /// A moment at which something was observed: the ring's reader bounds those by the clock, which no machine brings to its end.
+    mutating func observation(around now: UInt64) -> BootInstant { min(moment(around: now), BootInstant(nanoseconds: .max / 2)) }
+
     mutating func event(around now: UInt64) -> Event {
         func origin(_ value: UInt8) -> InputOrigin { InputOrigin(rawValue: value % 3) ?? .unknown }
         func focus(_ input: inout FuzzInput) -> Focus {
@@ -134,8 +137,8 @@ extension FuzzTarget {
                 default: break
                 }
                 switch step >> 2 & 15 {
-                case 0: fold.lost(step & 3 == 3 ? input.integer() : 1, before: input.moment(around: now))
-                case 1: fold.sourceEnded(at: input.moment(around: now))
+                case 0: fold.lost(step & 3 == 3 ? input.integer() : 1, before: input.observation(around: now))
+                case 1: fold.sourceEnded(at: input.observation(around: now))
                 // Most of the time events come as a lane gives them: not before the last and not after now.
                 default: fold.apply(input.event(around: now), at: BootInstant(nanoseconds: now))
                 }

@@ -152,7 +152,7 @@ extension FuzzTarget {
 
     static var lane: FuzzTarget {
         FuzzTarget(
-            name: "fuzz-lane", about: "a lane that is changed between any two looks of its reader at it; what comes out is decoded and folded",
+            name: "fuzz-lane", about: "a lane that changes between any two looks of its reader; what comes out is decoded and folded",
             longest: 2048, seeds: [[0, 255] + published + [0xA7], [1, 128] + published + [0xAF, 0xC0, 0xD0, 0xE0] + published]
         ) { bytes in
             var now: UInt64 = 1_000_000

@@ -83,7 +83,7 @@ extension FuzzTarget {
 
     static var configuration: FuzzTarget {
         FuzzTarget(
-            name: "fuzz-configuration", about: "the configuration's YAML: applied within its limits, or refused with its file", longest: 1024,
+            name: "fuzz-configuration", about: "the configuration's YAML: applied within its limits, or refused", longest: 1024,
             seeds: texts(
                 "burst-gap: 30s\nidle-threshold: 2m\n", "passive-limit: unlimited\ndisplays-per-user: 16 # users",
                 "responsible: 'Kim \u{e9}'\n",

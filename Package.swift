@@ -1,13 +1,21 @@
 // swift-tools-version: 6.3
 import PackageDescription
 
+/// Whether this is a build for `Tests/Fuzz/run`, which sets the variable: all of ours instrumented, and the fuzzer with it.
+let isFuzzing = Context.environment["TERMSPAN_FUZZING"] != nil
+
+/// Coverage and the address sanitizer; optimised, as what is installed is.
+let instrumented: [SwiftSetting] = isFuzzing ? [.unsafeFlags(["-sanitize=fuzzer,address", "-O"])] : []
+let instrumentedC: [CSetting] = isFuzzing ? [.unsafeFlags(["-fsanitize=fuzzer-no-link,address"])] : []
+
 /// What every target of ours is compiled with.
-let strict: [SwiftSetting] = [
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .treatAllWarnings(as: .error),
-]
+let strict: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .treatAllWarnings(as: .error),
+    ] + instrumented
 
 /// Targets that touch raw or shared memory must also mark every unsafe use.
 let strictMemory: [SwiftSetting] = strict + [.strictMemorySafety()]
@@ -31,8 +39,8 @@ let package = Package(
         .target(
             name: "CXCB",
             linkerSettings: ["xcb-sync", "xcb-res", "xcb-xinput", "xcb", "Xau", "Xdmcp"].map { .linkedLibrary($0) }),
-        .target(name: "CTermspanLinux"),
-        .target(name: "CTermspanProbe"),
+        .target(name: "CTermspanLinux", cSettings: instrumentedC),
+        .target(name: "CTermspanProbe", cSettings: instrumentedC),
 
         // Values and pure logic.
         .target(name: "TermspanCore", swiftSettings: strict),
@@ -159,3 +167,24 @@ let package = Package(
             name: "fake-collector", dependencies: ["TermspanBus"], path: "Tests/Helpers/fake-collector", swiftSettings: strict),
     ]
 )
+
+if isFuzzing {
+    let cFuzz = Target.target(name: "CFuzz", path: "Tests/Fuzz/CFuzz")
+    let program = Target.executableTarget(
+        name: "termspan-fuzz",
+        dependencies: [
+            "CFuzz", "CSystemd", "TermspanCore", "TermspanEvents", "TermspanAccounting", "TermspanSystem", "TermspanRing",
+            "TermspanControl",
+            "TermspanX11", "TermspanBus", "TermspanJournal", "TermspanSessions", "TermspanStore", "TermspanConfiguration",
+            "TermspanCollector", "TermspanReports", "TermspanCommands",
+        ],
+        path: "Tests/Fuzz/termspan-fuzz", swiftSettings: strict,
+        linkerSettings: [
+            // Two functions of ours come by way of CFuzz. libFuzzer itself, whose place only Tests/Fuzz/run knows, comes without its main().
+            .unsafeFlags([
+                "-sanitize=address", "-Xlinker", "--wrap=termspan_slot_load", "-Xlinker", "--wrap=termspan_boot_nanoseconds",
+            ]),
+            .linkedLibrary("stdc++"),
+        ])
+    package.targets += [cFuzz, program]
+}

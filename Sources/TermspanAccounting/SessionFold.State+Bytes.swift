@@ -57,9 +57,9 @@ extension SessionFold.State {
             guard let next = word(8) else { return nil }
             words.append(next)
         }
-        guard let focus = takeFocus(), let switchedTo = takeFocus(), rest.isEmpty, let switches = UInt32(exactly: words[4]) else {
-            return nil
-        }
+        guard let focus = takeFocus(), let switchedTo = takeFocus(), rest.isEmpty, let switches = UInt32(exactly: words[4]),
+            hasPrevious > 0 || words[10] == 0
+        else { return nil }
         self.init(burstGap: .zero)
         self.phase = phase
         self.reason = reason

@@ -69,7 +69,7 @@ package struct SessionFold: Sendable {
     /// Rapid switching is over when one window has had the focus for this long.
     static let calm: UInt64 = 1_000_000_000
     /// Display servers count idle time in milliseconds and tell it late: a last input this little after a burst's end is that end.
-    static let tolerance: UInt64 = 1_000_000_000
+    static let tolerance: Duration = .seconds(1)
 
     package private(set) var state: State
     /// What one focus interval takes from the bucket, and what the bucket holds, in nanoseconds of refill.
@@ -214,7 +214,7 @@ package struct SessionFold: Sendable {
         case (false, false):
             // Input that was missed altogether still counts as the last input from here on.
             guard let last = snapshot.lastInput, last.effective <= state.latest,
-                state.previousBurstEnd.map({ last.effective.nanoseconds > $0.nanoseconds &+ Self.tolerance }) ?? true
+                state.previousBurstEnd.map({ last.effective > $0.advanced(by: Self.tolerance) }) ?? true
             else { break }
             emit(.burst(InputBurst(start: last.effective, end: last.effective, origin: last.origin)))
             state.previousBurstEnd = last.effective

@@ -13,7 +13,8 @@ package final class BusConnection {
     var gate: CallGate?
     var questions = PolkitQuestions<PolkitCompletion>()
 
-    private init(owning bus: OpaquePointer) {
+    /// Takes over the caller's reference; also of a connection to a single peer, for the fuzzer.
+    init(owning bus: OpaquePointer) {
         self.bus = bus
     }
 

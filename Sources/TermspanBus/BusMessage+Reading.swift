@@ -88,11 +88,14 @@ extension BusMessage {
         try exit()
     }
 
-    /// Reads `as`.
+    /// Reads `as`. Throws for more strings than `valueLimit`.
     package func readStrings() throws(BusError) -> [String] {
         try enter("a", "s")
         var strings: [String] = []
-        while !atEnd { strings.append(try read()) }
+        while !atEnd {
+            if strings.count >= valueLimit { throw .invalidArguments("The message has more values than are accepted.") }
+            strings.append(try read())
+        }
         try exit()
         return strings
     }

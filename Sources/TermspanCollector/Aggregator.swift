@@ -83,6 +83,17 @@ package final class Aggregator: Sendable {
         package var pending = 0
         /// From the observation of an event to its fold.
         package var latency = LatencyHistogram()
+
+        /// Adds a lane's account. Its attempts are what its source says, up to the largest number there is: the sums stay there.
+        mutating func add(attempted: UInt64, delivered: UInt64, lost: UInt64) {
+            func sum(_ one: UInt64, _ other: UInt64) -> UInt64 {
+                let (sum, overflow) = one.addingReportingOverflow(other)
+                return overflow ? .max : sum
+            }
+            self.attempted = sum(self.attempted, attempted)
+            self.delivered = sum(self.delivered, delivered)
+            self.lost = sum(self.lost, lost)
+        }
     }
 
     struct Measure {
@@ -425,9 +436,7 @@ package final class Aggregator: Sendable {
         }
         let totals = try? reader.finish()
         if let totals {
-            measures.pointee.counters.attempted += totals.attempted
-            measures.pointee.counters.delivered += totals.delivered
-            measures.pointee.counters.lost += totals.lost
+            measures.pointee.counters.add(attempted: totals.attempted, delivered: totals.delivered, lost: totals.lost)
         }
         measures.pointee.latest = .zero
         measures.pointee.rows[row]?.retired.append(reader.generation)
@@ -478,9 +487,7 @@ package final class Aggregator: Sendable {
             }
             counters.lanes = core.poller.count
             core.poller.forEachLane { _, reader in
-                counters.attempted += reader.attempted
-                counters.delivered += reader.delivered
-                counters.lost += reader.lost
+                counters.add(attempted: reader.attempted, delivered: reader.delivered, lost: reader.lost)
             }
             return counters
         }

@@ -30,11 +30,8 @@ final class ManagerObject {
     private static let manageTracking = "org.termspan1.manage-tracking"
     /// The report service's user, who asks on behalf of callers that it has checked itself.
     private static let reportsUser = "termspan-reports"
-    private static let maximumUsers = 10_000
     /// How long a caller waits for the store.
     private static let patience: Duration = .seconds(10)
-    /// More than any login has (LOGIN_NAME_MAX).
-    private static let maximumName = 256
 
     init(collector: Collector) throws {
         self.collector = collector
@@ -264,12 +261,8 @@ final class ManagerObject {
     }
 
     private func setTracking(_ invocation: BusInvocation) throws(BusError) {
-        let names = try invocation.message.readStrings()
-        let isTracked = try invocation.message.read(Bool.self)
-        let reason = try Self.checkedReason(try invocation.message.read(String.self))
-        guard !names.isEmpty, names.count <= Self.maximumUsers, names.allSatisfy({ $0.utf8.count <= Self.maximumName }) else {
-            throw .invalidArguments("Between 1 and \(Self.maximumUsers) users, please, with names of at most \(Self.maximumName) bytes.")
-        }
+        let call = try TrackingCall(invocation.message)
+        let (names, isTracked, reason) = (call.names, call.isTracked, call.reason)
         authorized(invocation) { [unowned self] actor in
             let moment = WallInstant.now()
             // What is wanted most is that it stops: first of all, however long the decision takes to become durable.
@@ -393,11 +386,8 @@ final class ManagerObject {
     }
 
     private func setPolicy(_ invocation: BusInvocation) throws(BusError) {
-        let key = try invocation.message.read(String.self)
-        guard key == "new-users" else { throw .invalidArguments("'\(key.prefix(40))' is no setting; there is new-users.") }
-        guard let value = try invocation.message.readValue().string, ["tracked", "untracked"].contains(value) else {
-            throw .invalidArguments("new-users is tracked or untracked.")
-        }
+        let call = try PolicyCall(invocation.message)
+        let (key, value) = (call.key, call.value)
         authorized(invocation) { [unowned self] actor in
             let turn = Turn()
             let call = park(invocation) {
@@ -436,13 +426,6 @@ final class ManagerObject {
         }
     }
 
-    private static func checkedReason(_ reason: String) throws(BusError) -> String {
-        guard reason.utf8.count <= 1_000, !reason.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
-            throw .invalidArguments("A reason has at most 1000 bytes and no control characters.")
-        }
-        return reason
-    }
-
     private static func noSuchSession(_ id: SessionID) -> BusError {
         BusError(name: "org.termspan1.Error.NoSuchSession", message: "There is no session \(id).")
     }
@@ -454,12 +437,11 @@ final class ManagerObject {
         guard credentials.isRoot || credentials.userID == reportsUserID else {
             throw .accessDenied("Only the report service may ask for open intervals; see termspan spans.")
         }
-        let filter = try invocation.message.readProperties()
-        let uid = filter["uid"]?.unsigned
-        let session = filter["session-uuid"]?.string
+        let filter = try ActivityCall(invocation.message)
         let now = BootInstant.now()
         let activity = collector.aggregator.activity(at: now) { subject in
-            (uid == nil || uid == UInt64(subject.uid)) && (session == nil || session == subject.uuid.description)
+            (filter.uid == nil || filter.uid == UInt64(subject.uid))
+                && (filter.session == nil || filter.session == subject.uuid.description)
         }
         let rows = ActivityRow.rows(
             of: activity, pending: collector.store.pending, sessions: collector.measuredSessions, at: now,

@@ -62,6 +62,12 @@ package struct JournalEntry: Hashable, Sendable {
     }
 
     package func first(_ field: JournalField) -> String? { fields[field.name]?.first }
+
+    /// The name and the value in `NAME=value`.
+    static func field(_ bytes: UnsafeRawBufferPointer) -> (name: String, value: String)? {
+        guard let separator = bytes.firstIndex(of: UInt8(ascii: "=")) else { return nil }
+        return (String(decoding: bytes[..<separator], as: UTF8.self), String(decoding: bytes[(separator + 1)...], as: UTF8.self))
+    }
 }
 
 /// Reads the collector's records, oldest first: sd_journal_open(3). For one thread.
@@ -124,10 +130,8 @@ package final class JournalReader {
         var data: UnsafeRawPointer?
         var length = 0
         while sd_journal_enumerate_available_data(journal, &data, &length) > 0, let start = data {
-            let bytes = UnsafeRawBufferPointer(start: start, count: length)
-            guard let separator = bytes.firstIndex(of: UInt8(ascii: "=")) else { continue }
-            let name = String(decoding: bytes[..<separator], as: UTF8.self)
-            fields[name, default: []].append(String(decoding: bytes[(separator + 1)...], as: UTF8.self))
+            guard let (name, value) = JournalEntry.field(UnsafeRawBufferPointer(start: start, count: length)) else { continue }
+            fields[name, default: []].append(value)
         }
         return JournalEntry(time: time, fields: fields)
     }

@@ -64,7 +64,7 @@ package struct LogindSession: Hashable, Sendable, Codable {
     /// The number of the local X display that the session names, if it names one: `:10` or `:10.0`, never `localhost:10.0`.
     package var displayNumber: UInt16? {
         guard display.hasPrefix(":") else { return nil }
-        return UInt16(display.dropFirst().prefix { $0 != "." })
+        return UInt16(canonical: display.dropFirst().prefix { $0 != "." })
     }
 
     /// Whether the login is one of a person, rather than of a service manager or a background job.
@@ -74,4 +74,13 @@ package struct LogindSession: Hashable, Sendable, Codable {
 
     /// Nobody is logged on there: a logon screen.
     package var isGreeter: Bool { sessionClass == "greeter" }
+}
+
+extension UInt16 {
+    /// Reads a display's number as the programs that name displays write it: digits alone, without a sign or leading zeros, so that a
+    /// display has one name.
+    init?(canonical text: Substring) {
+        guard let number = UInt16(text), text.utf8.elementsEqual(String(number).utf8) else { return nil }
+        self = number
+    }
 }

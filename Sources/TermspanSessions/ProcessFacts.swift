@@ -17,14 +17,19 @@ package struct ProcessFacts: Equatable, Sendable {
     /// - Throws: a shortage, for lack of which nothing is known of the process.
     package init?(pid: UInt32) throws(SystemError) {
         guard let status = try Self.read("/proc/\(pid)/stat", limit: 4096), let groups = try Self.read("/proc/\(pid)/cgroup", limit: 16384),
-            let owner = Self.owner(pid: pid),
-            // The name, field 2, is in parentheses and may hold any byte; field 22 counts from behind its end.
-            let nameEnd = status.lastIndex(of: UInt8(ascii: ")"))
+            let owner = Self.owner(pid: pid)
         else { return nil }
+        self.init(status: status, groups: groups, uid: owner.st_uid, gid: owner.st_gid)
+    }
+
+    /// Takes what the files `stat` and `cgroup` hold.
+    init?(status: [UInt8], groups: [UInt8], uid: UInt32, gid: UInt32) {
+        // The name, field 2, is in parentheses and may hold any byte; field 22 counts from behind its end.
+        guard let nameEnd = status.lastIndex(of: UInt8(ascii: ")")) else { return nil }
         let fields = status[(nameEnd + 1)...].split(separator: UInt8(ascii: " "))
         guard fields.count > 19, let start = UInt64(String(decoding: fields[19], as: UTF8.self)) else { return nil }
-        uid = owner.st_uid
-        gid = owner.st_gid
+        self.uid = uid
+        self.gid = gid
         startTime = start
         let lines = String(decoding: groups, as: UTF8.self).split(separator: "\n")
         guard let unified = lines.first(where: { $0.hasPrefix("0::") }) else { return nil }

@@ -20,18 +20,23 @@ package enum SocketDiagnostics {
         store(UInt32(unixShowName | unixShowPeer), in: &request, at: 12)
         var connections: [UnixConnection] = []
         try dump(request) { message in
-            guard message.count >= 16, message[1] == UInt8(SOCK_STREAM.rawValue) else { return }
-            var connection = UnixConnection(inode: load(message, at: 4), peer: 0, path: "")
-            attributes(UnsafeRawBufferPointer(rebasing: message[16...])) { type, value in
-                switch type {
-                case unixAttributeName: connection.path = String(decoding: value.prefix { $0 != 0 }, as: UTF8.self)
-                case unixAttributePeer where value.count >= 4: connection.peer = load(value, at: 0)
-                default: break
-                }
-            }
-            if !connection.path.isEmpty { connections.append(connection) }
+            if let connection = unixConnection(message) { connections.append(connection) }
         }
         return connections
+    }
+
+    /// The stream socket that has a path, if the answer is of one.
+    static func unixConnection(_ message: UnsafeRawBufferPointer) -> UnixConnection? {
+        guard message.count >= 16, message[1] == UInt8(SOCK_STREAM.rawValue) else { return nil }
+        var connection = UnixConnection(inode: load(message, at: 4), peer: 0, path: "")
+        attributes(UnsafeRawBufferPointer(rebasing: message[16...])) { type, value in
+            switch type {
+            case unixAttributeName: connection.path = String(decoding: value.prefix { $0 != 0 }, as: UTF8.self)
+            case unixAttributePeer where value.count >= 4: connection.peer = load(value, at: 0)
+            default: break
+            }
+        }
+        return connection.path.isEmpty ? nil : connection
     }
 
     /// The remote address of every established TCP connection, by the inode of its socket: `192.0.2.7`, `2001:db8::7`.
@@ -43,11 +48,16 @@ package enum SocketDiagnostics {
             request[1] = UInt8(IPPROTO_TCP)
             store(UInt32(1 << established), in: &request, at: 4)
             try dump(request) { message in
-                guard message.count >= 72 else { return }
-                peers[load(message, at: 68)] = address(UnsafeRawBufferPointer(rebasing: message[24..<40]), family: message[0])
+                if let (inode, address) = tcpPeer(message) { peers[inode] = address }
             }
         }
         return peers
+    }
+
+    /// The inode of a TCP socket and the address at its other end.
+    static func tcpPeer(_ message: UnsafeRawBufferPointer) -> (inode: UInt32, address: String?)? {
+        guard message.count >= 72 else { return nil }
+        return (load(message, at: 68), address(UnsafeRawBufferPointer(rebasing: message[24..<40]), family: message[0]))
     }
 
     /// NETLINK_SOCK_DIAG (linux/netlink.h).
@@ -81,20 +91,25 @@ package enum SocketDiagnostics {
             let count = recv(descriptor.raw, &buffer, buffer.count, 0)
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else { throw SystemError(code: errno, operation: "recv", subject: "the kernel's socket list") }
-            let isDone: Bool = buffer.withUnsafeBytes { buffer in
-                var rest = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-                while rest.count >= 16 {
-                    let length = Int(load(rest, at: 0) as UInt32)
-                    guard length >= 16, length <= rest.count else { return true }
-                    let type: UInt16 = load(rest, at: 4)
-                    if type == done || type == error { return true }
-                    each(UnsafeRawBufferPointer(rebasing: rest[16..<length]))
-                    rest = UnsafeRawBufferPointer(rebasing: rest[min(rest.count, (length + 3) & ~3)...])
-                }
-                return false
-            }
-            if isDone { return }
+            if buffer.withUnsafeBytes({ forEachMessage(in: UnsafeRawBufferPointer(rebasing: $0[..<count]), each) }) { return }
         }
+    }
+
+    /// Calls `each` with the content of each message of one read.
+    ///
+    /// - Returns: Whether the answer is at its end.
+    @discardableResult
+    static func forEachMessage(in bytes: UnsafeRawBufferPointer, _ each: (UnsafeRawBufferPointer) -> Void) -> Bool {
+        var rest = bytes
+        while rest.count >= 16 {
+            let length = Int(load(rest, at: 0) as UInt32)
+            guard length >= 16, length <= rest.count else { return true }
+            let type: UInt16 = load(rest, at: 4)
+            if type == done || type == error { return true }
+            each(UnsafeRawBufferPointer(rebasing: rest[16..<length]))
+            rest = UnsafeRawBufferPointer(rebasing: rest[min(rest.count, (length + 3) & ~3)...])
+        }
+        return false
     }
 
     private static func attributes(_ bytes: UnsafeRawBufferPointer, each: (UInt16, UnsafeRawBufferPointer) -> Void) {

@@ -36,9 +36,9 @@ enum XrdpClientName {
     /// The name in a message like `MESSAGE=[INFO ] Connected client computer name: front-desk`.
     static func name(in message: String) -> String? {
         guard let range = message.firstRange(of: prefix) else { return nil }
-        let name = message[range.upperBound...].unicodeScalars.filter {
-            $0.properties.generalCategory != .control && $0.properties.generalCategory != .format
-        }.prefix(maximumLength)
+        let unfit: Set<Unicode.GeneralCategory> = [.control, .format, .lineSeparator, .paragraphSeparator]
+        let name = message[range.upperBound...].unicodeScalars.filter { !unfit.contains($0.properties.generalCategory) }
+            .prefix(maximumLength)
         return name.isEmpty ? nil : String(String.UnicodeScalarView(name))
     }
 

@@ -173,7 +173,7 @@ package final class XrdpMonitor {
         guard let directory = directories.first(where: { path.hasPrefix($0 + "/") }) else { return nil }
         let parts = path.dropFirst(directory.count + 1).split(separator: "/")
         guard let name = parts.last, parts.count <= 2, name.hasPrefix("xrdp_display_") else { return nil }
-        return UInt16(name.dropFirst("xrdp_display_".count))
+        return UInt16(canonical: name.dropFirst("xrdp_display_".count))
     }
 
     private struct Holder {

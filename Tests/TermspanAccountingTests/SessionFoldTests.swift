@@ -177,6 +177,21 @@ import Testing
         }
     }
 
+    /// At the end of all moments the tolerance behind the last burst must not begin again at the first.
+    @Test func noBurstBeforeTheLastOne() {
+        var fold = SessionFold()
+        var bursts: [InputBurst] = []
+        fold.begin(at: BootInstant(nanoseconds: .max - 5))
+        for last in [.max - 5, 5_000_000_000] as [UInt64] {
+            let edge = InputEdge(effective: BootInstant(nanoseconds: last), origin: .device)
+            let snapshot = Snapshot(id: 0, focus: Self.focus(1), inputOpen: false, lastInput: edge)
+            fold.apply(.snapshot(snapshot), at: BootInstant(nanoseconds: .max - 5)) { output in
+                if case .burst(let burst) = output { bursts.append(burst) }
+            }
+        }
+        #expect(bursts.map(\.start) == [BootInstant(nanoseconds: .max - 5)])
+    }
+
     @Test func rapidSwitchingIsOneInterval() {
         var fold = SessionFold()
         var outputs: [FoldOutput] = []
@@ -232,6 +247,10 @@ import Testing
         #expect(SessionFold.State(bytes: bytes) == fold.state)
         for count in 0..<bytes.count { #expect(SessionFold.State(bytes: bytes.prefix(count)) == nil) }
         #expect(SessionFold.State(bytes: bytes + [0]) == nil)
+        // The moment of a last burst that there was not.
+        var contradicting = bytes
+        contradicting[6 + 10 * 8] = 1
+        #expect(SessionFold.State(bytes: contradicting) == nil)
         // Damage may give another state, which must not trap.
         var random = SeededRandom(state: 5)
         for _ in 0..<5000 {

@@ -129,6 +129,28 @@ import Testing
         withExtendedLifetime(timer) {}
     }
 
+    @Test func aCallerCannotMakeUsHoldAnyNumberOfStrings() throws {
+        let pair = try Pair()
+        defer { pair.bus.stop() }
+        pair.slots.append(
+            try pair.server.export(
+                path: "/test",
+                BusInterface(
+                    "org.termspan1.Test",
+                    methods: [
+                        BusMethod("Count", in: ["names": "as"], out: ["count": "u"]) { call throws(BusError) in
+                            let names = try call.message.readStrings()
+                            call.reply { $0.append(UInt32(names.count)) }
+                        }
+                    ])))
+        let most = BusInvocation.valueLimit
+        #expect(try pair.call("Count") { $0.append([String](repeating: "", count: most)) }.get().read(UInt32.self) == UInt32(most))
+        let refused = #expect(throws: BusError.self) {
+            try pair.call("Count") { $0.append([String](repeating: "", count: most + 1)) }.get()
+        }
+        #expect(refused?.name == "org.freedesktop.DBus.Error.InvalidArgs")
+    }
+
     @Test func nobodyThereIsUnreachable() throws {
         let pair = try Pair()
         defer { pair.bus.stop() }

@@ -164,6 +164,11 @@ import Testing
         #expect(CSV.cell("a\nb") == "\"a\nb\"")
     }
 
+    /// With the mark the quotation mark is one character, and another one; without it doubled the cell would end there.
+    @Test func aQuotationMarkWithACombiningMarkEndsNoCell() {
+        #expect(CSV.cell("\"\u{301},=1+1").utf8.elementsEqual("\"\"\"\u{301},=1+1\"".utf8))
+    }
+
     @Test func jsonComesBack() throws {
         let text = #"{"a":[1,-2,1.50,true,null],"b":{"c":"\u00e9\ud83c\udf3f\"\\\/\n"},"d":""}"#
         let value = try #require(JSONValue(text.utf8))
@@ -172,6 +177,8 @@ import Testing
         #expect(JSONValue(value.text.utf8) == value)
         for bad in [
             "", "{", "[1,]", "{\"a\"}", "tru", "\"\\x\"", "\"\u{1}\"", "1 2", "--1", "\"\\u12", String(repeating: "[", count: 100_000),
+            // What Swift takes for a number and JSON does not.
+            "+1", "01", "1.", ".5", "-.5", "1e", "1.e3", "01e08", "-", "\"\\u+123\"",
         ] {
             #expect(JSONValue(bad.utf8) == nil, "\(bad.prefix(10))")
         }

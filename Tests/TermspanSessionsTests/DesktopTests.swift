@@ -114,6 +114,7 @@ import Testing
         arguments: [
             ("MESSAGE=[INFO ] Connected client computer name: front-desk", "front-desk"),
             ("MESSAGE=[INFO ] Connected client computer name: a\u{1B}[31mb\u{202E}", "a[31mb"),
+            ("MESSAGE=[INFO ] Connected client computer name: two\u{2028}lines", "twolines"),
             ("MESSAGE=[INFO ] Connected client computer name: ", nil), ("MESSAGE=[INFO ] something else", nil),
         ] as [(String, String?)])
     func aClientsNameIsCleaned(message: String, name: String?) {
@@ -125,6 +126,8 @@ import Testing
             ("/run/xrdp/sockdir/xrdp_display_10", 10), ("/run/xrdp/sockdir/2001/xrdp_display_11", 11),
             ("/run/xrdp/sockdir/xrdp_chansrv_socket_10", nil),
             ("/run/xrdp/sockdir/a/b/xrdp_display_10", nil), ("/tmp/xrdp_display_10", nil), ("/run/xrdp/sockdir/xrdp_display_99999999", nil),
+            // Another name of display 10 is nobody's.
+            ("/run/xrdp/sockdir/xrdp_display_+10", nil), ("/run/xrdp/sockdir/xrdp_display_010", nil),
         ] as [(String, UInt16?)])
     func displaysAreTakenFromSocketPaths(path: String, display: UInt16?) {
         #expect(XrdpMonitor.display(ofSocket: path, in: ["/run/xrdp/sockdir"]) == display)

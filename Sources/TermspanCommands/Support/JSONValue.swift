@@ -170,10 +170,28 @@ extension JSONValue {
             }
         }
 
+        /// Passes over digits; false if there is none.
+        mutating func digits() -> Bool {
+            let start = index
+            while let byte, byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") { index += 1 }
+            return index > start
+        }
+
+        /// By the grammar of RFC 8259, since the digits are written again as they are.
         mutating func number() -> JSONValue? {
             let start = index
-            while let byte, byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") || "+-.eE".utf8.contains(byte) { index += 1 }
-            guard index > start, index - start <= 40 else { return nil }
+            if byte == UInt8(ascii: "-") { index += 1 }
+            if byte == UInt8(ascii: "0") { index += 1 } else if !digits() { return nil }
+            if byte == UInt8(ascii: ".") {
+                index += 1
+                if !digits() { return nil }
+            }
+            if byte == UInt8(ascii: "e") || byte == UInt8(ascii: "E") {
+                index += 1
+                if byte == UInt8(ascii: "+") || byte == UInt8(ascii: "-") { index += 1 }
+                if !digits() { return nil }
+            }
+            guard index - start <= 40 else { return nil }
             let digits = String(decoding: bytes[start..<index], as: UTF8.self)
             if let value = UInt64(digits) { return .unsigned(value) }
             if let value = Int64(digits) { return .integer(value) }
@@ -221,7 +239,10 @@ extension JSONValue {
         mutating func hexadecimal() -> UInt32? {
             guard index + 4 <= bytes.count else { return nil }
             defer { index += 4 }
-            return UInt32(String(decoding: bytes[index..<(index + 4)], as: UTF8.self), radix: 16)
+            let digits = bytes[index..<(index + 4)]
+            // UInt32's own reader takes a sign too.
+            guard digits.first != UInt8(ascii: "+") else { return nil }
+            return UInt32(String(decoding: digits, as: UTF8.self), radix: 16)
         }
     }
 }

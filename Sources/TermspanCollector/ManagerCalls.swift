@@ -1,0 +1,56 @@
+import TermspanBus
+
+// The arguments of org.termspan1.Manager's methods, which anybody may have sent: read and checked before anything is done with them.
+
+/// SetTracking.
+@MainActor
+struct TrackingCall {
+    var names: [String]
+    var isTracked: Bool
+    var reason: String
+
+    private static let maximumUsers = 10_000
+    /// More than any login has (LOGIN_NAME_MAX).
+    private static let maximumName = 256
+
+    init(_ message: BusMessage) throws(BusError) {
+        names = try message.readStrings()
+        isTracked = try message.read(Bool.self)
+        reason = try message.read(String.self)
+        guard reason.utf8.count <= 1_000, !reason.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+            throw .invalidArguments("A reason has at most 1000 bytes and no control characters.")
+        }
+        guard !names.isEmpty, names.count <= Self.maximumUsers, names.allSatisfy({ $0.utf8.count <= Self.maximumName }) else {
+            throw .invalidArguments("Between 1 and \(Self.maximumUsers) users, please, with names of at most \(Self.maximumName) bytes.")
+        }
+    }
+}
+
+/// SetPolicy.
+@MainActor
+struct PolicyCall {
+    var key: String
+    var value: String
+
+    init(_ message: BusMessage) throws(BusError) {
+        key = try message.read(String.self)
+        guard key == "new-users" else { throw .invalidArguments("'\(key.prefix(40))' is no setting; there is new-users.") }
+        guard let value = try message.readValue().string, ["tracked", "untracked"].contains(value) else {
+            throw .invalidArguments("new-users is tracked or untracked.")
+        }
+        self.value = value
+    }
+}
+
+/// CollectActivity. What is nil is not asked for.
+@MainActor
+struct ActivityCall {
+    var uid: UInt64?
+    var session: String?
+
+    init(_ message: BusMessage) throws(BusError) {
+        let filter = try message.readProperties()
+        uid = filter["uid"]?.unsigned
+        session = filter["session-uuid"]?.string
+    }
+}

@@ -1,0 +1,30 @@
+import TermspanCore
+import TermspanRing
+import TermspanSystem
+import Testing
+
+@testable import TermspanCollector
+
+/// What sources tell of themselves, as the aggregator takes it.
+@Suite struct AggregatorTests {
+    /// A source's count of attempts is the first word of its events, and a source that was taken over writes there what it likes.
+    @Test func countsOfHostileSourcesDoNotOverflow() throws {
+        let aggregator = try Aggregator { _ in }
+        // Its thread has come and gone, so that all happens here.
+        aggregator.stop()
+        aggregator.run()
+        for number in 1...3 as ClosedRange<UInt32> {
+            let session = UUIDv7(at: WallInstant(nanoseconds: Int64(number) * 1_000_000))
+            aggregator.begin(
+                Aggregator.Subject(uuid: session, id: SessionID(rawValue: number), uid: 1000, userName: "user", scopes: []), at: .now(),
+                burstGap: .seconds(30))
+            let memory = try LaneMemory(lane: number, generation: UInt64(number))
+            let events = try Mapping(memory.events, length: LaneLayout.eventsSize, writable: true)
+            events.base.storeBytes(of: UInt64.max, as: UInt64.self)
+            try aggregator.attach(memory, to: session)
+            #expect(aggregator.counters.attempted == .max)
+            if number > 1 { aggregator.detach(session, at: .now()) }
+        }
+        #expect(aggregator.counters.attempted == .max && aggregator.counters.lost == .max && aggregator.counters.delivered == 0)
+    }
+}

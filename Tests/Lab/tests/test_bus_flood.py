@@ -73,11 +73,12 @@ class BusFloodTests(ProductTestCase):
 
     def test_large_calls_are_let_go_of(self):
         pid = self.product.collector()
-        result = self.floods.flood("user1", seconds=3, kind="large", bytes=20_000_000, connections=4, rate=100)
-        self.assertGreater(result["sent"], 4, result)
+        result = self.floods.flood("user1", seconds=4, kind="large", bytes=1_000_000, connections=16, rate=1000)
+        # Each connection has one on its way, and some have arrived.
+        self.assertGreater(result["sent"], 16, result)
         _, _, peak = self.floods.usage(pid)
-        figure("the collector's memory at most, after calls of 20 MB", [peak / 1024], "MB")
-        self.assertLess(peak, 300 * 1024)
+        figure("the collector's memory at most, after calls of 1 MB", [peak / 1024], "MB")
+        self.assertLess(peak, 100 * 1024)
         self.assertEqual(self.product.collector(), pid)
         self.assertEqual(self.product.command("query", "session", user="user2", check=False).returncode, 0)
 

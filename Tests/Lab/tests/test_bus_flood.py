@@ -50,7 +50,7 @@ class BusFloodTests(ProductTestCase):
         # Nobody else is refused anything, and nothing is lost.
         for probe in (calls, asking):
             self.assertEqual(set(probe.words()), {"return"}, probe.words())
-        self.assertGreater(len(flooded), 15)
+        self.assertGreater(len(flooded), 8)
         # The daemon of the bus is one thread, which takes longer for everybody while anybody floods it. What is promised is that the
         # collector adds nothing to that: its callers fare as those of a service that nobody floods, or as well as was aimed for.
         for share in (0.5, 0.99):

@@ -106,7 +106,8 @@ package final class CallGate {
             hold(message, of: name)
             return true
         }
-        if limits.isFull(caller.userID), hasBusTakenAll { limits.allTaken() }
+        // At each call, refused or not: in a flood the bus has taken all for moments only.
+        if limits.hasUntaken, hasBusTakenAll { limits.allTaken() }
         if limits.admit(caller.userID, at: lastCall) { return false }
         refuse(message, caller.userID)
         return true

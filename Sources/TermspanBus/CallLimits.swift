@@ -51,6 +51,8 @@ package struct CallLimits: Sendable {
     package var settings: Settings
     /// All refusals since the start.
     package private(set) var refused: UInt64 = 0
+    /// Whether there are answers that the bus may not have taken yet.
+    package private(set) var hasUntaken = false
     private var users: [UInt32: User] = [:]
     /// From how many users on those are forgotten of whom nothing need be known.
     private var room = 256
@@ -64,11 +66,9 @@ package struct CallLimits: Sendable {
         self.settings = settings
     }
 
-    /// Whether too many calls of a user are under way, as far as is known: `allTaken` may change that.
-    package func isFull(_ userID: UInt32) -> Bool { users[userID].map { !$0.hasRoom(settings) } ?? false }
-
     /// The bus has taken all answers.
     package mutating func allTaken() {
+        hasUntaken = false
         for userID in users.keys { users[userID]?.untaken = 0 }
     }
 
@@ -78,7 +78,7 @@ package struct CallLimits: Sendable {
         if users[userID] == nil { makeRoom(at: now) }
         let settings = settings
         let isAdmitted = users[userID, default: User()].admit(settings, at: now)
-        if !isAdmitted { refused += 1 }
+        if isAdmitted { hasUntaken = true } else { refused += 1 }
         return isAdmitted
     }
 
@@ -93,6 +93,7 @@ package struct CallLimits: Sendable {
         let count = min(count, Int(clamping: rate.burst))
         for _ in 0..<count { users[userID, default: User()].bucket.spend(rate, at: now) }
         users[userID, default: User()].untaken += count
+        hasUntaken = true
     }
 
     /// A call of this user is under way until `end`, when it is answered.
@@ -103,6 +104,7 @@ package struct CallLimits: Sendable {
     package mutating func end(_ userID: UInt32) {
         users[userID]?.underWay -= 1
         users[userID]?.untaken += 1
+        hasUntaken = true
     }
 
     /// The refusals to be told now, by user, each at most once a minute.

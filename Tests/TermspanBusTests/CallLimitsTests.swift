@@ -44,14 +44,12 @@ import Testing
             limits.begin(1000)
             limits.allTaken()
         }
-        #expect(limits.isFull(1000))
         #expect(limits.admit(1000, at: Self.moment(0)) == false)
         #expect(limits.admit(1001, at: Self.moment(0)) == true)
         limits.end(1000)
         // Its answer is on its way still.
         #expect(limits.admit(1000, at: Self.moment(0)) == false)
         limits.allTaken()
-        #expect(!limits.isFull(1000))
         #expect(limits.admit(1000, at: Self.moment(0)) == true)
     }
 
@@ -59,12 +57,14 @@ import Testing
         var limits = CallLimits(CallLimits.Settings(callsPerSecond: 100))
         #expect((0..<100).count { _ in limits.admit(1000, at: Self.moment(0)) } == 32)
         #expect((0..<100).count { _ in limits.admit(1001, at: Self.moment(0)) } == 32)
+        #expect(limits.hasUntaken)
         limits.allTaken()
+        #expect(!limits.hasUntaken)
         #expect(limits.admit(1000, at: Self.moment(0)) == true)
         // One about much is as many.
         limits.charge(1000, 31, at: Self.moment(0))
-        #expect(limits.isFull(1000))
-        #expect(!limits.isFull(1001))
+        #expect(limits.admit(1000, at: Self.moment(0)) == false)
+        #expect(limits.admit(1001, at: Self.moment(0)) == true)
     }
 
     @Test func refusalsAreToldOnceAMinuteAndNoneIsLost() {

@@ -50,15 +50,16 @@ class BusFloodTests(ProductTestCase):
         # Nobody else is refused anything, and nothing is lost.
         for probe in (calls, asking):
             self.assertEqual(set(probe.words()), {"return"}, probe.words())
-        self.assertGreater(len(flooded), 15)
+        self.assertGreater(len(flooded), 8)
         # The daemon of the bus is one thread, which takes longer for everybody while anybody floods it. What is promised is that the
         # collector adds nothing to that: its callers fare as those of a service that nobody floods, or as well as was aimed for.
         for share in (0.5, 0.99):
             self.assertLess(percentile(flooded, share), max(10, 2 * percentile(calm, share), 2 * percentile(bus, share)))
         self.assertLess(peak, 100 * 1024)
-        # Whoever floods is told.
+        # Whoever floods is told, by the collector as often as there is room for it, else by the bus.
         for period in periods:
-            self.assertGreater(period.result["refused"], 20, period.result)
+            self.assertGreater(period.result["refused"] + period.result["refused_by_bus"], 100, period.result)
+        self.assertGreater(sum(period.result["refused"] for period in periods), 0)
         self.assertEqual(self.product.collector(), pid)
 
     def test_new_connections_are_no_way_around(self):
@@ -73,11 +74,12 @@ class BusFloodTests(ProductTestCase):
 
     def test_large_calls_are_let_go_of(self):
         pid = self.product.collector()
-        result = self.floods.flood("user1", seconds=3, kind="large", bytes=20_000_000, connections=4, rate=100)
-        self.assertGreater(result["sent"], 4, result)
+        result = self.floods.flood("user1", seconds=4, kind="large", bytes=1_000_000, connections=16, rate=1000)
+        # Each connection has one on its way, and some have arrived.
+        self.assertGreater(result["sent"], 16, result)
         _, _, peak = self.floods.usage(pid)
-        figure("the collector's memory at most, after calls of 20 MB", [peak / 1024], "MB")
-        self.assertLess(peak, 300 * 1024)
+        figure("the collector's memory at most, after calls of 1 MB", [peak / 1024], "MB")
+        self.assertLess(peak, 100 * 1024)
         self.assertEqual(self.product.collector(), pid)
         self.assertEqual(self.product.command("query", "session", user="user2", check=False).returncode, 0)
 

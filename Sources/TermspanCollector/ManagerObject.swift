@@ -322,7 +322,7 @@ final class ManagerObject {
     private func park(_ invocation: BusInvocation, orElse text: @escaping @MainActor () -> String) -> Int {
         lastCall += 1
         let call = lastCall
-        let timer = try? collector.loop.after(Self.patience) { [unowned self] in unpark(call)?.fail(.failed(text())) }
+        let timer = try? collector.loop.after(Self.patience) { [unowned self] in unpark(call)?.fail(Self.storeFailed(text())) }
         parked[call] = (invocation, timer)
         return call
     }
@@ -407,7 +407,7 @@ final class ManagerObject {
                         collector.apply(policy)
                         if changed { Journal.policyChanged("new users are \(value)", user: nil, by: actor, reason: "") }
                         unpark(call)?.reply()
-                    case .failure(let error): unpark(call)?.fail(.failed("The policy could not be stored: \(error)"))
+                    case .failure(let error): unpark(call)?.fail(Self.storeFailed("The policy could not be stored: \(error)"))
                     }
                 }
             }
@@ -424,6 +424,10 @@ final class ManagerObject {
             case .failure(let error): invocation.fail(error)
             }
         }
+    }
+
+    private static func storeFailed(_ message: String) -> BusError {
+        BusError(name: "org.termspan1.Error.StoreFailed", message: message)
     }
 
     private static func noSuchSession(_ id: SessionID) -> BusError {

@@ -56,30 +56,35 @@ package final class StoreThread: Sendable {
 
     private let shared: Mutex<Shared>
     private let bell: EventCounter
+    private let mostEvents: Int
     /// Goes off when the disk has not answered for some time; the collector watches it and calls `isStalled`.
     package let alarm: Alarm
     private let aggregator: Aggregator
     /// Used by the thread alone.
     private nonisolated(unsafe) var writer: StoreWriter
+    /// The disk took so long that the alarm may have told of it; used by the thread alone.
+    private nonisolated(unsafe) var wasStalled = false
     /// Called on the thread.
     private let onNotice: @Sendable (Notice) -> Void
 
     private static let commitToken: UInt64 = 1
     private static let urgentToken: UInt64 = 2
     private static let bellToken: UInt64 = 3
-    package static let mostEvents = 50_000
     private static let longestDelay: Duration = .seconds(10)
     /// Between two commits that are urgent: a lane that fills faster than in this time is a hostile one's, and loses.
     private static let urgentInterval: Duration = .milliseconds(50)
     /// A disk that takes longer to answer is a problem to tell of.
     package static let patience: Duration = .seconds(5)
 
+    /// - Parameter mostEvents: state changes that may wait.
     package init(
-        writer: StoreWriter, aggregator: Aggregator, commitInterval: Duration, onNotice: @escaping @Sendable (Notice) -> Void
+        writer: StoreWriter, aggregator: Aggregator, commitInterval: Duration, mostEvents: Int = 50_000,
+        onNotice: @escaping @Sendable (Notice) -> Void
     ) throws {
         shared = Mutex(Shared(interval: commitInterval))
         bell = try EventCounter()
         alarm = try Alarm()
+        self.mostEvents = mostEvents
         self.writer = writer
         self.aggregator = aggregator
         self.onNotice = onNotice
@@ -116,7 +121,7 @@ package final class StoreThread: Sendable {
     /// Whether further state changes may wait. What lanes hold is bounded by their size, and sessions by who may log on; users who connect
     /// and disconnect while nothing can be written for days are bounded here.
     package var hasRoom: Bool {
-        shared.withLock { $0.batch.events.count + $0.inFlight.events.count < Self.mostEvents }
+        shared.withLock { $0.batch.events.count + $0.inFlight.events.count < mostEvents }
     }
 
     /// Writes on after `replaced`, beginning with what `append` has added since.
@@ -151,6 +156,10 @@ package final class StoreThread: Sendable {
         var delay = Duration.zero
         var latest = BootInstant.zero
         while true {
+            if wasStalled {
+                wasStalled = false
+                onNotice(.problem(health.problem))
+            }
             let (isStopped, interval) = shared.withLock { ($0.isStopped, $0.interval) }
             if isStopped { break }
             let timeout = due.map { max(.zero, BootInstant.now().duration(to: $0)) }
@@ -197,11 +206,8 @@ package final class StoreThread: Sendable {
         alarm.arm(after: Self.patience)
         defer {
             alarm.disarm()
-            let problem = shared.withLock { shared in
-                shared.health.busySince = nil
-                return shared.health.problem
-            }
-            if began.duration(to: .now()) >= Self.patience { onNotice(.problem(problem)) }
+            shared.withLock { $0.health.busySince = nil }
+            if began.duration(to: .now()) >= Self.patience { wasStalled = true }
         }
         return try body()
     }

@@ -46,7 +46,9 @@ private final class Writing {
         let aggregator = try Aggregator { _ in }
         self.aggregator = aggregator
         let notices = notices
-        let store = try StoreThread(writer: writer, aggregator: aggregator, commitInterval: .milliseconds(10)) { notices.add($0) }
+        let store = try StoreThread(writer: writer, aggregator: aggregator, commitInterval: .milliseconds(10), mostEvents: 100) {
+            notices.add($0)
+        }
         self.store = store
         threads = [try Joined { store.run() }, try Joined { aggregator.run() }]
     }
@@ -143,7 +145,7 @@ private final class Writing {
             #expect(writing.store.stall() != nil || writing.store.health.problem != nil)
             #expect(writing.wait { writing.store.health.problem != nil })
             #expect(writing.store.pending.sessions.map(\.uuid) == [session])
-            for _ in 0..<StoreThread.mostEvents {
+            for _ in 0..<100 {
                 writing.store.append { $0.events.append(SessionEvent(session: session, change: StateChange(.locked, at: .now()))) }
             }
             #expect(!writing.store.hasRoom)

@@ -29,6 +29,14 @@ package struct CheckResult: Hashable, Sendable {
         ])
     }
 
+    /// Reads what `json` wrote.
+    init?(_ json: JSONValue) {
+        guard let check = json["check"]?.string, let detail = json["detail"]?.string,
+            let verdict = [Verdict.ok, .warn, .fail].first(where: { $0.rawValue.lowercased() == json["result"]?.string })
+        else { return nil }
+        self.init(check, verdict, detail, remedy: json["remedy"]?.string)
+    }
+
     package static func lines(_ results: [CheckResult]) -> [String] {
         results.flatMap { result in
             let word = result.verdict.rawValue

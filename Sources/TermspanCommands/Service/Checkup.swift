@@ -74,25 +74,38 @@ struct Checkup {
             CheckResult(
                 "Files", missing.isEmpty ? .ok : .fail, missing.isEmpty ? "all there" : "missing: \(missing.joined(separator: ", "))",
                 remedy: "Install the package again: apt-get install --reinstall termspan"))
-        guard let account = getpwnam("termspan-reports") else {
+        guard getpwnam("termspan-reports") != nil else {
             results.append(
                 CheckResult(
                     "Account", .fail, "termspan-reports does not exist", remedy: "systemd-sysusers /usr/lib/sysusers.d/termspan.conf"))
             return results
         }
-        let group = account.pointee.pw_gid
         results.append(CheckResult("Account", .ok, "termspan-reports"))
-        results +=
-            TimeLimit.within(.seconds(3)) { [Self.store(group: group)] + Self.damagedStores() } ?? [
+        return results + store()
+    }
+
+    /// Looks at the store by another process, which is left behind where the disk doesn't answer: nothing ends a process that waits for it.
+    private func store() -> [CheckResult] {
+        let command = ["/proc/self/exe", "doctor", "--store-only", "--format", "json"]
+        guard let answer = Program.output(of: command, within: .seconds(3)) else {
+            return [
                 CheckResult(
                     "Store", .fail, "the disk of /var/lib/termspan does not answer",
                     remedy: "dmesg and findmnt -T /var/lib/termspan tell more.")
             ]
-        return results
+        }
+        guard case .array(let rows) = JSONValue(answer) else { return [] }
+        return rows.compactMap { CheckResult($0) }
+    }
+
+    /// What `store` has the other process look at.
+    static func storeOnly() -> [CheckResult] {
+        guard let account = getpwnam("termspan-reports") else { return [] }
+        return [store(group: account.pointee.pw_gid)] + damagedStores()
     }
 
     /// Stores that were damaged and that the collector set aside, as long as somebody keeps them.
-    private nonisolated static func damagedStores() -> [CheckResult] {
+    private static func damagedStores() -> [CheckResult] {
         guard let names = try? namesInFolder("/var/lib/termspan", limit: 10_000) else { return [] }
         return names.filter { $0.hasPrefix("termspan-damaged-") && $0.hasSuffix(".db") }.sorted().map { name in
             CheckResult(
@@ -101,7 +114,7 @@ struct Checkup {
         }
     }
 
-    private nonisolated static func store(group: gid_t) -> CheckResult {
+    private static func store(group: gid_t) -> CheckResult {
         let (folder, path) = ("/var/lib/termspan", "/var/lib/termspan/termspan.db")
         let remedy = "sudo chown root:termspan-reports \(folder) \(path); sudo chmod 750 \(folder); sudo chmod 640 \(path)"
         guard let outer = Files.status(folder) else {
@@ -252,6 +265,41 @@ struct Checkup {
 
 /// Runs a program and waits for it.
 enum Program {
+    /// What it wrote to standard output, up to 64 KiB; nil if it can't be started or has not ended in time, and then it is left behind.
+    static func output(of command: [String], within duration: Duration) -> [UInt8]? {
+        let deadline = BootInstant.now().advanced(by: duration)
+        guard let ends = try? Pipe() else { return nil }
+        return ends.split { read, write in
+            guard let processID = start(command, output: write) else { return nil }
+            _ = consume write
+            var bytes: [UInt8] = []
+            var part = [UInt8](repeating: 0, count: 4096)
+            while bytes.count < 1 << 16 {
+                let left = BootInstant.now().duration(to: deadline)
+                guard left > .zero, (try? poll(read, for: .readable, timeout: left)) == true else { return nil }
+                let count = Glibc.read(read.raw, &part, part.count)
+                if count <= 0 { break }
+                bytes += part[..<count]
+            }
+            waitpid(processID, nil, 0)
+            return bytes
+        }
+    }
+
+    /// Starts a program that reads and complains to nowhere.
+    private static func start(_ command: [String], output: borrowing OwnedDescriptor) -> pid_t? {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_adddup2(&actions, output.raw, 1)
+        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        var arguments: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
+        defer { for argument in arguments { free(argument) } }
+        var processID: pid_t = 0
+        return posix_spawn(&processID, command[0], &actions, nil, &arguments, environ) == 0 ? processID : nil
+    }
+
     /// The exit code and what it wrote to standard error, up to 16 KiB; nil if it can't be started.
     static func run(_ command: [String]) -> (code: Int32, errors: String)? {
         var ends: [Int32] = [0, 0]

@@ -10,8 +10,11 @@ struct Doctor: MainCommand {
 
     @OptionGroup var output: FormatOptions
 
+    @Flag(help: .hidden)
+    var storeOnly = false
+
     func execute() throws {
-        let results = Checkup().results()
+        let results = storeOnly ? Checkup.storeOnly() : Checkup().results()
         Output.listing(output.format, keys: CheckResult.keys, rows: results.map(\.json), table: CheckResult.lines(results))
         if results.contains(where: { $0.verdict == .fail }) { throw ExitCode(CommandError.Code.failure.rawValue) }
     }

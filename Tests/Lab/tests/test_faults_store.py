@@ -125,6 +125,7 @@ class DiskTests(FaultTestCase):
                 asked = time.time()
                 doctor = self.product.command("doctor", check=False)
                 figure("doctor while the disk stalls", [(time.time() - asked) * 1000])
+                self.assertLess(time.time() - asked, 20)
                 self.assertIn("does not answer", doctor.stdout)
                 while time.time() < stalled + 30:
                     asked = time.time()
@@ -221,7 +222,7 @@ class DiskTests(FaultTestCase):
         self.assertEqual((again["id"], again["uuid"]), (row["id"], row["uuid"]))
 
     def test_4_a_disk_that_becomes_read_only_is_waited_for(self):
-        self.lab.focus("user1", WINDOWS[0])
+        self.lab.focus("user1", WINDOWS[-1])
         begin = time.time()
         with self.disk.ill(READ_ONLY):
             self.work.start(0.1)
@@ -254,7 +255,7 @@ class StoreFileTests(FaultTestCase):
         """After a store was replaced: one record, the session as it was, and its time until now unknown with its reason."""
         record, = self.records("store-replaced")
         name, = set(self.set_aside()) - set(aside)
-        self.assertEqual(record["file"], f"{FOLDER}/{name}")
+        self.assertIn(f"{FOLDER}/{name}", record["message"])
         doctor = self.product.command("doctor", check=False)
         self.assertRegex(doctor.stdout, f"(?m)^warn .*{name}")
         self.assertEqual(self.product.policy()["users"] != [], keeps_policy)
@@ -327,7 +328,7 @@ class StoreFileTests(FaultTestCase):
         self.assertEqual(self.show("ActiveState"), ["failed"])
         record, = self.records("store-refused")
         self.assertIn("newer", record["reason"])
-        self.assertEqual(record["file"], DATABASE)
+        self.assertIn(DATABASE, record["reason"])
         self.assertEqual(content(), before)
         self.sql("DELETE FROM grdb_migrations WHERE identifier = '99'")
         self.lab.enter(["systemctl", "start", SERVICE])

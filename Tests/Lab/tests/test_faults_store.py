@@ -336,8 +336,46 @@ class StoreFileTests(FaultTestCase):
         self.product.wait_measured("user1")
 
 
-class JournalTests(FaultTestCase):
-    def test_a_journal_that_stands_still_holds_nobody_up(self):
+class JournalAndConfigurationTests(FaultTestCase):
+    """The journal stands still; a value of the configuration is wrong."""
+
+    def write_wrong_value(self):
+        self.fragment = self.lab.root / "etc/termspan/termspan.yaml.d/60-wrong.yaml"
+        self.addCleanup(self.fragment.unlink, missing_ok=True)
+        self.fragment.write_text("# Wrong in its second line.\nburst-gap: soon\n")
+
+    def assert_names_the_place(self, text):
+        self.assertIn("/etc/termspan/termspan.yaml.d/60-wrong.yaml:2: burst-gap: ", text)
+
+    def test_1_a_reload_with_a_wrong_value_is_refused_and_the_old_one_stays(self):
+        pid = self.product.collector()
+        self.write_wrong_value()
+        done = self.lab.enter(["systemctl", "reload", SERVICE], check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual((self.product.collector(), self.show("ActiveState")), (pid, ["active"]))
+        # So does one that goes around systemd.
+        self.product.kill(pid, "HUP")
+        record, = wait_until("the record", lambda: self.records("configuration-error"), 10, progress=self.product.report)
+        self.assert_names_the_place(record["reason"])
+        self.assertIn("60-wrong.yaml", self.product.command("doctor", check=False).stdout)
+        self.assertEqual(self.product.collector(), pid)
+        self.assertEqual(self.product.session("user1")["coverage"], "measured")
+        self.fragment.unlink()
+        self.lab.enter(["systemctl", "reload", SERVICE])
+
+    def test_2_a_start_with_a_wrong_value_is_refused_once(self):
+        self.write_wrong_value()
+        self.assertNotEqual(self.lab.enter(["systemctl", "restart", SERVICE], check=False).returncode, 0)
+        wait_until("the start to be refused", lambda: self.show("ActiveState") == ["failed"], 10, progress=self.product.report)
+        self.assertEqual(self.show("ExecMainStatus", "NRestarts"), ["78", "0"])
+        record, = self.records("configuration-error")
+        self.assert_names_the_place(record["reason"])
+        self.fragment.unlink()
+        self.lab.enter(["systemctl", "start", SERVICE])
+        self.product.wait_ready()
+        self.product.wait_measured("user1")
+
+    def test_3_a_journal_that_stands_still_holds_nobody_up(self):
         pid = self.product.collector()
         journald = self.product.main_pid("systemd-journald.service")
         answers = []
@@ -364,44 +402,6 @@ class JournalTests(FaultTestCase):
         figure("records that waited for the journal", [count], "records")
         self.assertEqual(self.records("records-lost"), [])
         self.assertEqual(self.product.session("user1")["coverage"], "measured")
-
-
-class ConfigurationFaultTests(FaultTestCase):
-    def setUp(self):
-        super().setUp()
-        self.fragment = self.lab.root / "etc/termspan/termspan.yaml.d/60-wrong.yaml"
-        self.addCleanup(self.fragment.unlink, missing_ok=True)
-
-    def assert_names_the_place(self, text):
-        self.assertIn("/etc/termspan/termspan.yaml.d/60-wrong.yaml:2: burst-gap: ", text)
-
-    def test_1_a_reload_with_a_wrong_value_is_refused_and_the_old_one_stays(self):
-        pid = self.product.collector()
-        self.fragment.write_text("# Wrong in its second line.\nburst-gap: soon\n")
-        done = self.lab.enter(["systemctl", "reload", SERVICE], check=False)
-        self.assertNotEqual(done.returncode, 0)
-        self.assertEqual((self.product.collector(), self.show("ActiveState")), (pid, ["active"]))
-        # So does one that goes around systemd.
-        self.product.kill(pid, "HUP")
-        record, = wait_until("the record", lambda: self.records("configuration-error"), 10, progress=self.product.report)
-        self.assert_names_the_place(record["reason"])
-        self.assertIn("60-wrong.yaml", self.product.command("doctor", check=False).stdout)
-        self.assertEqual(self.product.collector(), pid)
-        self.assertEqual(self.product.session("user1")["coverage"], "measured")
-        self.fragment.unlink()
-        self.lab.enter(["systemctl", "reload", SERVICE])
-
-    def test_2_a_start_with_a_wrong_value_is_refused_once(self):
-        self.fragment.write_text("# Wrong in its second line.\nburst-gap: soon\n")
-        self.assertNotEqual(self.lab.enter(["systemctl", "restart", SERVICE], check=False).returncode, 0)
-        wait_until("the start to be refused", lambda: self.show("ActiveState") == ["failed"], 10, progress=self.product.report)
-        self.assertEqual(self.show("ExecMainStatus", "NRestarts"), ["78", "0"])
-        record, = self.records("configuration-error")
-        self.assert_names_the_place(record["reason"])
-        self.fragment.unlink()
-        self.lab.enter(["systemctl", "start", SERVICE])
-        self.product.wait_ready()
-        self.product.wait_measured("user1")
 
 
 if __name__ == "__main__":

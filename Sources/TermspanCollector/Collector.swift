@@ -207,6 +207,7 @@ package final class Collector {
         let desktops = monitor.observations.desktops()
         let now = BootInstant.now()
         let changes = table.reconcile([Self.services] + desktops, at: now) { UUIDv7(at: .now()) }
+        supervisor?.sessionCount = table.sessions.count
         if desktops.contains(where: { $0.state == .connectQuery }) { connectTimer?.arm(after: XrdpStack.connectTime) }
         if let first = table.sessions.compactMap(\.absentSince).min() { absenceTimer?.arm(at: first.advanced(by: SessionTable.absence)) }
         for change in changes { take(change, at: now) }
@@ -387,7 +388,6 @@ package final class Collector {
         } else if isTracked {
             aggregator.update(session.subject)
         }
-        supervisor?.sessionCount = table.sessions.count
         supervisor?.update(session, isTracked: isTracked)
     }
 

@@ -155,7 +155,7 @@ enum Journal {
 
     /// Whole seconds and tenths.
     private static func seconds(_ duration: Duration) -> String {
-        let tenths = duration.wholeNanoseconds / 100_000_000
+        let tenths = (duration.wholeNanoseconds + 50_000_000) / 100_000_000
         return "\(tenths / 10).\(tenths % 10)"
     }
 

@@ -25,6 +25,7 @@ class Switching:
     def __init__(self, lab, user, folder):
         self.lab, self.user = lab, user
         self.folder = folder
+        self.pid = None
         self.outside = lab.root / folder.lstrip("/")
 
     def prepare(self):
@@ -36,6 +37,9 @@ class Switching:
             self.lab.run(self.user, ["sh", "-c", f"xdotool getactivewindow >{self.folder}/window-{name}"], wait=True)
 
     def remove(self):
+        """Ends what still works and removes what it left."""
+        if self.pid and (self.lab.root / f"proc/{self.pid}").exists():
+            self.stop()
         self.lab.enter(["rm", "-rf", self.folder])
 
     def start(self, pause):
@@ -75,7 +79,8 @@ class WorkDay:
     def begin(self, pause):
         lab = self.product.lab
         lab.focus(self.user, WINDOWS[-1])
-        wait_until("the window to be held", lambda: self.product.spans(self.user, open=True)[-1:][0]["class"] == WINDOWS[-1], 10)
+        wait_until("the window to be held", lambda: [span["class"] for span in self.product.spans(self.user, open=True)[-1:]] == [WINDOWS[-1]], 20,
+                   progress=self.product.report)
         self.unknown = sum(row["unknown"] for row in self.product.summary(self.user))
         self.known = len(self.product.spans(self.user, open=True))
         self.work.start(pause)

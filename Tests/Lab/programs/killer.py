@@ -26,7 +26,7 @@ def collector(other_than=None):
         try:
             with open(PROCESSES) as file:
                 pids = [int(line) for line in file]
-        except FileNotFoundError:
+        except OSError:  # No group yet, or one that is being removed.
             pids = []
         for pid in pids:
             try:
@@ -68,7 +68,7 @@ def main():
             wait_answer()
             if killed:
                 answers.append((time.monotonic() - killed) * 1000)
-            time.sleep(dice.uniform(0, 1.5))
+            time.sleep(dice.uniform(0, 1))
         if number % 10 == 9:
             snapshot(f"{folder}/{number}")
         os.kill(pid, signal.SIGKILL)

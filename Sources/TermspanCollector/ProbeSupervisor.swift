@@ -28,6 +28,8 @@ package final class ProbeSupervisor {
         var lane: LaneOwner?
         var channelSource: EventSource?
         var timer: EventSource?
+        /// For as long as its start may keep others waiting.
+        var patience: EventSource?
         /// Since when it has been ready, as far as this life of the collector knows.
         var ready = BootInstant.now()
         var record: RuntimeState.ProbeRecord?
@@ -233,13 +235,19 @@ package final class ProbeSupervisor {
             case .reportFailed(let reason): report(.failed(probe.session, reason: reason))
             }
         }
-        if !probe.life.isStarting { startQueue.finish(probe.session.uuid) }
+        if !probe.life.isStarting {
+            startQueue.finish(probe.session.uuid)
+            probe.patience = nil
+        }
         startNext()
     }
 
     private func startNext() {
         while let (uuid, attempt) = startQueue.next() {
             if let probe = probes[uuid], probe.life.isStarting, probe.life.attempt == attempt {
+                probe.patience = try? loop.after(StartQueue.patience, accuracy: .milliseconds(100)) { [weak self] in
+                    if self?.startQueue.isSlow(uuid) == true { self?.startNext() }
+                }
                 readCookie(attempt, probe)
             } else {
                 startQueue.finish(uuid)
@@ -251,7 +259,7 @@ package final class ProbeSupervisor {
     private func begin(_ attempt: Int, _ probe: Probe) {
         guard probe.life.isStarting, probe.life.attempt == attempt else { return }
         let (uid, rate, now) = (probe.session.desktop.uid, configuration.limits.probeStarts, loop.now)
-        if starts[uid, default: TokenBucket()].take(rate, at: now) { return startQueue.add(probe.session.uuid, attempt: attempt) }
+        if starts[uid, default: TokenBucket()].take(rate, at: now) { return startQueue.add(probe.session.uuid, attempt: attempt, of: uid) }
         starts = starts.filter { !$0.value.isFull(at: now) }
         if probe.life.coverage != Self.tooManyStarts { report(.limited(probe.session, .probeStarts)) }
         probe.life.held(Self.tooManyStarts, attempt: attempt)

@@ -1,37 +1,52 @@
 package import TermspanCore
 
-/// Lets only a few attempts to start a probe be under way at a time. Pure.
+/// Lets only a few attempts to start a probe be under way at a time, and one of each user. Pure.
 package struct StartQueue: Equatable, Sendable {
     /// Attempts under way at the most: starting a unit is the service manager's work, which more of them don't speed up.
     package static let limit = 4
+    /// An attempt that takes longer waits for its X server or its home, and keeps nobody but its user waiting any more.
+    package static let patience: Duration = .seconds(1)
 
-    private var waiting: [(session: UUIDv7, attempt: Int)] = []
-    private var underWay: Set<UUIDv7> = []
+    private struct Attempt: Equatable, Sendable {
+        var session: UUIDv7
+        var number: Int
+        var uid: UInt32
+    }
+
+    private var waiting: [Attempt] = []
+    private var underWay: [UUIDv7: UInt32] = [:]
+    /// Those under way that have used up the patience.
+    private var slow: Set<UUIDv7> = []
 
     package init() {}
 
     /// Puts a session's attempt at the end of the queue; an earlier attempt of it that waits gives way.
-    package mutating func add(_ session: UUIDv7, attempt: Int) {
-        underWay.remove(session)
-        waiting.removeAll { $0.session == session }
-        waiting.append((session, attempt))
+    package mutating func add(_ session: UUIDv7, attempt: Int, of uid: UInt32) {
+        finish(session)
+        waiting.append(Attempt(session: session, number: attempt, uid: uid))
     }
 
-    /// Takes the next attempt whose turn it is; nil while there are enough under way or none waits.
+    /// Takes the next attempt whose turn it is; nil while there are enough under way or none waits that may go on.
     package mutating func next() -> (session: UUIDv7, attempt: Int)? {
-        guard underWay.count < Self.limit, !waiting.isEmpty else { return nil }
-        let first = waiting.removeFirst()
-        underWay.insert(first.session)
-        return first
+        guard underWay.count - slow.count < Self.limit else { return nil }
+        let busy = Set(underWay.values)
+        guard let index = waiting.firstIndex(where: { !busy.contains($0.uid) }) else { return nil }
+        let first = waiting.remove(at: index)
+        underWay[first.session] = first.uid
+        return (first.session, first.number)
+    }
+
+    /// A session's attempt has been under way for as long as the patience; false if it is no more.
+    package mutating func isSlow(_ session: UUIDv7) -> Bool {
+        guard underWay[session] != nil else { return false }
+        slow.insert(session)
+        return true
     }
 
     /// A session's attempt has come to its end, or is not wanted any more.
     package mutating func finish(_ session: UUIDv7) {
-        underWay.remove(session)
+        underWay[session] = nil
+        slow.remove(session)
         waiting.removeAll { $0.session == session }
-    }
-
-    package static func == (lhs: StartQueue, rhs: StartQueue) -> Bool {
-        lhs.underWay == rhs.underWay && lhs.waiting.elementsEqual(rhs.waiting) { $0 == $1 }
     }
 }

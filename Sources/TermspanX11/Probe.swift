@@ -22,9 +22,9 @@ struct Probe: ~Copyable {
     /// Over the times that the X server may wake its probe.
     private var wakes = TokenBucket()
 
-    /// A desktop stays far below. One that floods its probe, with focus changes or anything else, is then read every 50 ms: what has piled up
+    /// More than the fold records one by one, so that it sees when it is too much, and in half a minute still no more than a lane holds. A desktop stays far below. One that floods its probe, with focus changes or anything else, is then read every 40 ms: what has piled up
     /// costs one look at the active window, so the latest focus is always told and no flood gets past the limit.
-    static let wakeRate = Rate(20, per: .seconds(1), burst: 200)
+    static let wakeRate = Rate(25, per: .seconds(1), burst: 250)
 
     private var namesProcesses: Bool { features.contains(.serverPIDs) }
 

@@ -8,7 +8,7 @@ import Testing
 
     @Test func neverMoreThanTheLimitAreUnderWayAndAllGetTheirTurn() {
         var queue = StartQueue()
-        for session in Self.sessions { queue.add(session, attempt: 1) }
+        for (uid, session) in Self.sessions.enumerated() { queue.add(session, attempt: 1, of: UInt32(uid)) }
         var started: [UUIDv7] = []
         var underWay: [UUIDv7] = []
         while started.count < Self.sessions.count {
@@ -24,14 +24,36 @@ import Testing
 
     @Test func aFurtherAttemptTakesTheEndOfTheQueueAndFreesItsPlace() {
         var queue = StartQueue()
-        for session in Self.sessions.prefix(5) { queue.add(session, attempt: 1) }
+        for (uid, session) in Self.sessions.prefix(5).enumerated() { queue.add(session, attempt: 1, of: UInt32(uid)) }
         for _ in 0..<StartQueue.limit { _ = queue.next() }
         #expect(queue.next() == nil)
-        queue.add(Self.sessions[0], attempt: 2)
+        queue.add(Self.sessions[0], attempt: 2, of: 0)
         #expect(queue.next()?.session == Self.sessions[4])
         #expect(queue.next() == nil)
         queue.finish(Self.sessions[1])
         let last = queue.next()
         #expect(last?.session == Self.sessions[0] && last?.attempt == 2)
+    }
+
+    /// Neither a user's many sessions nor X servers that never answer hold up anybody else's.
+    @Test func aUserWhoseStartsAreSlowHoldsUpNobodyElse() {
+        var queue = StartQueue()
+        for session in Self.sessions.prefix(10) { queue.add(session, attempt: 1, of: 1) }
+        queue.add(Self.sessions[10], attempt: 1, of: 2)
+        #expect(queue.next()?.session == Self.sessions[0])
+        #expect(queue.next()?.session == Self.sessions[10])
+        #expect(queue.next() == nil)
+        for (number, session) in Self.sessions[11..<15].enumerated() { queue.add(session, attempt: 1, of: UInt32(10 + number)) }
+        #expect(queue.next()?.session == Self.sessions[11])
+        #expect(queue.next()?.session == Self.sessions[12])
+        #expect(queue.next() == nil)
+        // Those that hang give their places up, and their users wait all the same.
+        let slow = [0, 10, 11, 12, 1].map { queue.isSlow(Self.sessions[$0]) }
+        #expect(slow == [true, true, true, true, false])
+        #expect(queue.next()?.session == Self.sessions[13])
+        #expect(queue.next()?.session == Self.sessions[14])
+        #expect(queue.next() == nil)
+        queue.finish(Self.sessions[0])
+        #expect(queue.next()?.session == Self.sessions[1])
     }
 }

@@ -149,7 +149,7 @@ import Testing
         let other = try DatabaseQueue(path: fixture.path)
         try other.writeWithoutTransaction { db in
             try db.execute(sql: "PRAGMA journal_mode = WAL")
-            try db.execute(sql: isNewer ? "INSERT INTO grdb_migrations VALUES ('2')" : "CREATE TABLE other (a)")
+            try db.execute(sql: isNewer ? "INSERT INTO grdb_migrations VALUES ('from-the-future')" : "CREATE TABLE other (a)")
         }
         // As a program leaves it that is killed: with a log that a next writer would fold back.
         let killed = try StoreFixture()

@@ -109,6 +109,8 @@ package final class Aggregator: Sendable {
         /// Executables by the serial of their interval; a missing one is being looked for, `.some(nil)` was not found.
         var executables: [UInt64: String?] = [:]
         var askedSerial: UInt64 = 0
+        /// When the resolver was asked for each of those that are being looked for.
+        var asked: [UInt64: BootInstant] = [:]
         var isDirty = false
         var isEnded = false
         /// Events since the last checkpoint.
@@ -451,6 +453,7 @@ package final class Aggregator: Sendable {
         post { core in
             guard let row = core.measures.pointee.index[request.session] else { return }
             core.measures.pointee.rows[row]?.executables[request.serial] = .some(executable)
+            core.measures.pointee.rows[row]?.asked[request.serial] = nil
         }
     }
 
@@ -544,6 +547,7 @@ package final class Aggregator: Sendable {
                 measure.retired = []
                 let open = measure.fold.openSerial
                 measure.executables = measure.executables.filter { $0.key == open }
+                measure.asked = measure.asked.filter { $0.key == open }
                 let mark = measure.lane.flatMap { key in core.poller.withLane(key) { $0.mark } }
                 pieces.append(
                     Piece(
@@ -676,6 +680,7 @@ extension Aggregator.Measure {
         self.fold = fold
         fresh = []
         executables = [:]
+        asked = [:]
         isDirty = true
         news.wantsSnapshot = true
     }
@@ -688,6 +693,7 @@ extension Aggregator.Measure {
             executables[serial] = .some(nil)
             return
         }
+        asked[serial] = .now()
         ask(
             ProcessResolver.Request(
                 session: subject.uuid, serial: serial, claim: fold.state.focus.process, observed: fold.state.since, uid: subject.uid,
@@ -700,10 +706,15 @@ extension Aggregator.Measure {
     }
 
     /// Whether a closed interval's executable is still being looked for.
+    ///
+    /// - Parameter time: how long after the question an answer is waited for. The interval's own age does not count: one that waited in
+    ///   its lane while the collector was away is old when it is asked about.
     func awaitsExecutable(at now: BootInstant, atMost time: Duration) -> Bool {
         fresh.contains { output in
-            guard case .focus(let interval) = output, interval.switches == 0, executables[interval.serial] == nil else { return false }
-            return interval.end.duration(to: now) < time
+            guard case .focus(let interval) = output, interval.switches == 0, executables[interval.serial] == nil,
+                let moment = asked[interval.serial]
+            else { return false }
+            return moment.duration(to: now) < time
         }
     }
 }

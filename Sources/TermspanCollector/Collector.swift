@@ -445,11 +445,19 @@ package final class Collector {
                 append(.paused, session, at: checkpoint.state.latest)
             }
         }
+        // Ended in an earlier life, and what their lanes still hold had not become durable.
+        var gone: [UUIDv7: Session] = [:]
+        for session in open.map({ Session($0.record) }) where withLane.contains(session.uuid) && table.session(uuid: session.uuid) == nil {
+            let checkpoint = checkpoints[session.uuid]
+            guard isTracked(session), checkpoint?.state.phase != .ended else { continue }
+            gone[session.uuid] = session
+            goOn(with: session, checkpoint: checkpoint, reason: reason)
+        }
         var adopted: Set<UUIDv7> = []
         func takeLane(_ record: RuntimeState.ProbeRecord, _ body: (Session, consuming DescriptorStore.Lane) throws -> Void) {
             guard let raws = kept.removeValue(forKey: DescriptorStore.name(ofLane: record.generation)) else { return }
             guard let lane = DescriptorStore.lane(of: raws) else { return DescriptorStore.remove(generation: record.generation) }
-            guard measured.contains(record.session), let session = table.session(uuid: record.session) else {
+            guard measured.contains(record.session), let session = table.session(uuid: record.session) ?? gone[record.session] else {
                 return DescriptorStore.remove(generation: record.generation)
             }
             let checkpoint = checkpoints[record.session]
@@ -464,9 +472,15 @@ package final class Collector {
             }
         }
         let now = BootInstant.now()
-        for record in state.ended { takeLane(record) { session, _ in aggregator.detach(session.uuid, at: now) } }
+        func detach(_ record: RuntimeState.ProbeRecord) {
+            // A kill before its lane is durable must not lose it either.
+            supervisor?.keep(record)
+            aggregator.detach(record.session, at: now)
+        }
+        for record in state.ended { takeLane(record) { _, _ in detach(record) } }
         for record in state.probes {
             takeLane(record) { session, lane in
+                guard gone[session.uuid] == nil else { return detach(record) }
                 supervisor?.adopt(record, session: session, channel: lane.takeChannel())
                 adopted.insert(session.uuid)
             }
@@ -499,6 +513,7 @@ package final class Collector {
         let now = BootInstant.now()
         for session in open where table.session(uuid: session.record.uuid) == nil {
             guard measuredSessions.removeValue(forKey: session.record.uuid) != nil else { continue }
+            if measured.remove(session.record.uuid) != nil { aggregator.end(session.record.uuid, at: now) }
             store.append { $0.ended.append(SessionEnd(session: session.record.uuid, at: now, reason: .lost)) }
         }
     }
@@ -665,6 +680,14 @@ private final class NoticeRelay {
 }
 
 extension Session {
+    /// One that is over, as the store knows it.
+    fileprivate init(_ record: SessionRecord) {
+        let desktop = Desktop(
+            keys: [], uid: record.user.uid, userName: record.user.login, stack: Stack(rawValue: record.stack) ?? .generic,
+            state: .disconnected)
+        self.init(id: record.id, uuid: record.uuid, desktop: desktop, opened: record.start)
+    }
+
     var user: UserIdentity { UserIdentity(login: desktop.userName, uid: desktop.uid) }
 
     /// What is recorded of changes.

@@ -191,6 +191,11 @@ package final class ProbeSupervisor {
         requestSnapshot(of: session.uuid)
     }
 
+    /// Remembers a probe that ended in an earlier life, until what its lane holds is durable.
+    package func keep(_ record: RuntimeState.ProbeRecord) {
+        endedRecords.append(record)
+    }
+
     /// Everything that a detached lane held is durable.
     package func released(generation: UInt64) {
         DescriptorStore.remove(generation: generation)

@@ -253,11 +253,16 @@ package final class StoreThread: Sendable {
         if shared.withLock({ $0.awaitsSessions }) { return true }
         if let damage = writer.damage { return onDisk { replace(damage) } }
         let began = BootInstant.now()
-        // The pieces first: what they refer to is in the batch by then.
+        // Before the batch: what pieces refer to is in it by then. But a session that ends only after they were taken has its last piece in
+        // the next batch, and its end must not be durable before.
+        let ends = shared.withLock { $0.batch.ended.count }
         let pieces = aggregator.takePieces(at: began, isFinal: isFinal)
         let taken = shared.withLock { shared in
+            let later = shared.batch.ended[ends...]
             shared.inFlight = shared.batch
+            shared.inFlight.ended.removeLast(later.count)
             shared.batch = StoreBatch()
+            shared.batch.ended += later
             return shared.inFlight
         }
         var batch = taken

@@ -13,6 +13,13 @@ package struct Session: Hashable, Sendable, Codable {
     /// Since when no client is seen any more, while that may still be the beginning of the session's end.
     package var absentSince: BootInstant?
 
+    package init(id: SessionID, uuid: UUIDv7, desktop: Desktop, opened: BootInstant) {
+        self.id = id
+        self.uuid = uuid
+        self.desktop = desktop
+        self.opened = opened
+    }
+
     /// The name that `query session` shows: blank when disconnected, `services` excepted.
     package var name: String {
         guard desktop.state != .disconnected || desktop.stack == .services else { return "" }
@@ -104,7 +111,7 @@ package struct SessionTable: Sendable, Equatable {
         for desktop in fresh {
             guard let id = desktop.stack == .services ? .services : Self.lowestFree(taken) else { continue }
             taken.insert(id)
-            var session = Session(id: id, uuid: makeUUID(), desktop: desktop, opened: now, connected: nil, disconnected: nil)
+            var session = Session(id: id, uuid: makeUUID(), desktop: desktop, opened: now)
             session.note(from: nil, at: now)
             sessions.append(session)
             changes.append(.opened(session))

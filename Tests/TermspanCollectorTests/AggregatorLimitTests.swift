@@ -11,56 +11,6 @@ import Testing
 
 /// What a source can make of its aggregator, by a real lane and the real thread.
 @Suite struct AggregatorLimitTests {
-    /// A session with a lane that the test writes.
-    private final class Source {
-        let aggregator: Aggregator
-        let session = UUIDv7(at: .now())
-        private let memory: LaneMemory
-        private var writer: LaneWriter
-        private var thread: TermspanSystem.Thread?
-
-        init(limits: Limits, uid: UInt32 = 1001) throws {
-            let aggregator = try Aggregator(limits: limits) { _ in }
-            self.aggregator = aggregator
-            thread = try TermspanSystem.Thread(name: "aggregator") { aggregator.run() }
-            memory = try LaneMemory(lane: 1, generation: 7)
-            writer = try LaneWriter(
-                control: memory.controlForProducer(), events: memory.events.duplicate(), doorbell: memory.doorbell.duplicate())
-            aggregator.begin(
-                Aggregator.Subject(uuid: session, id: SessionID(rawValue: 1), uid: uid, userName: "eve", scopes: []), at: .now(),
-                burstGap: .seconds(30))
-            try aggregator.attach(memory, to: session)
-        }
-
-        func publish(_ event: Event, at moment: BootInstant) {
-            withUnsafeTemporaryAllocation(byteCount: EventCodec.maximumLength, alignment: 8) { buffer in
-                let (type, length) = EventCodec.encode(event, into: buffer)
-                writer.publish(type: type.rawValue, time: moment, payload: UnsafeRawBufferPointer(rebasing: buffer[..<length]))
-            }
-        }
-
-        func focus(_ window: UInt32, at moment: BootInstant) {
-            publish(.focusChanged(Focus(window: window, process: .none, windowClass: WindowClass())), at: moment)
-        }
-
-        func snapshot(at moment: BootInstant) {
-            publish(.snapshot(Snapshot(id: 0, focus: .none, inputOpen: false, lastInput: nil)), at: moment)
-        }
-
-        /// Has everything folded that was published, with `others` of other lanes, and takes it out as the store would.
-        func commit(others: UInt64 = 0) throws -> [FoldOutput] {
-            while aggregator.counters.delivered < writer.attempted + others { sched_yield() }
-            let pieces = aggregator.takePieces(at: .now(), isFinal: true)
-            aggregator.committed(pieces, checkpoint: 1)
-            return pieces.flatMap { $0.closed.map(\.output) }
-        }
-
-        func end() {
-            aggregator.stop()
-            thread.take()?.join()
-        }
-    }
-
     private func unknowns(_ outputs: [FoldOutput]) -> [UnknownReason] {
         outputs.compactMap { if case .unknown(let interval) = $0 { interval.reason } else { nil } }
     }
@@ -69,7 +19,7 @@ import Testing
         var limits = Limits()
         limits.rowsPerDay = 1000
         limits.focusChangesPerSecond = 20
-        let source = try Source(limits: limits)
+        let source = try AggregatorSource(limits: limits)
         source.snapshot(at: .now())
         var outputs: [FoldOutput] = try source.commit()
         for round in 0..<1500 as Range<UInt32> {
@@ -90,7 +40,7 @@ import Testing
     }
 
     @Test func rapidSwitchingIsToldOnceAndNotForEachChange() throws {
-        let source = try Source(limits: Limits())
+        let source = try AggregatorSource(limits: Limits())
         source.snapshot(at: .now())
         for round in 0..<900 as Range<UInt32> {
             source.focus(round + 1, at: .now())
@@ -105,7 +55,7 @@ import Testing
     @Test func aLimitThatIsLowerHoldsForSessionsThatBegin() throws {
         var limits = Limits()
         limits.focusChangesPerSecond = 1
-        let source = try Source(limits: limits)
+        let source = try AggregatorSource(limits: limits)
         source.snapshot(at: .now())
         for round in 0..<20 as Range<UInt32> { source.focus(round + 1, at: .now()) }
         let outputs = try source.commit()
@@ -117,7 +67,7 @@ import Testing
 
     /// A source that writes nothing but what makes notices can't make their list long.
     @Test func noticesAreSummedUp() throws {
-        let source = try Source(limits: Limits())
+        let source = try AggregatorSource(limits: Limits())
         source.snapshot(at: .now())
         for _ in 0..<900 { source.publish(.sourceGap(from: .now()), at: .now()) }
         _ = try source.commit()
@@ -128,7 +78,7 @@ import Testing
     @Test func otherUsersGoOn() throws {
         var limits = Limits()
         limits.rowsPerDay = 1000
-        let source = try Source(limits: limits)
+        let source = try AggregatorSource(limits: limits)
         let other = UUIDv7(at: .now())
         let memory = try LaneMemory(lane: 2, generation: 8)
         var writer = try LaneWriter(

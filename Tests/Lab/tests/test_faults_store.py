@@ -3,6 +3,7 @@
 TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
 """
 
+import json
 import sys
 import threading
 import time
@@ -232,6 +233,34 @@ class DiskTests(FaultTestCase):
                 self.work.stop()
         self.wait_recovered()
         self.assert_steps_are_held(begin, self.work.steps, "a disk that becomes read-only")
+
+    def test_5_a_session_that_ends_while_nothing_can_be_stored_is_whole_after_a_kill(self):
+        pid = self.before[0]
+        runtime = self.lab.root / "run/termspan/sessions.json"
+        self.lab.focus("user1", WINDOWS[-1])
+        begin = time.time()
+        self.work.start(0.1)
+        try:
+            self.work.wait_steps(5)
+            with self.disk.ill(FULL):
+                wait_until("the disk to be full", lambda: self.records("store-failed"), 20, progress=self.product.report)
+                self.work.wait_steps(10)
+                self.work.stop()
+                self.lab.logout("user1")
+                # Nothing but its lane knows of its end now.
+                def gone():
+                    return self.before[2]["uuid"] not in (session["uuid"] for session in json.loads(runtime.read_text())["table"]["sessions"])
+                wait_until("the session to be gone", gone, 20, progress=self.product.report)
+                self.product.kill(pid)
+        finally:
+            if self.lab.login_of("user1"):
+                self.work.stop()
+        self.product.wait_ready(other_than=pid)
+        wait_until("the session to be closed in the store", lambda: self.product.open_rows() == (0, 0), 20, progress=self.product.report)
+        self.assert_steps_are_held(begin, self.work.steps, "logged off on a full disk, then killed")
+        spans = [span for span in self.product.spans("user1") if moment(span["start"]) >= begin]
+        self.assertEqual([span["end"] for span in spans[:-1]], [span["start"] for span in spans[1:]])
+        self.unknown()
 
 
 class StoreFileTests(FaultTestCase):

@@ -1,0 +1,47 @@
+import Synchronization
+import TermspanAccounting
+import TermspanConfiguration
+import TermspanCore
+import TermspanEvents
+import TermspanSystem
+import Testing
+
+@testable import TermspanCollector
+
+/// Intervals that waited in their lane, as while the collector restarts, are old when their executables are asked for.
+@Suite struct AggregatorResolvingTests {
+    private final class Questions: Sendable {
+        let asked = Mutex<[ProcessResolver.Request]>([])
+    }
+
+    /// Two windows of one process, 20 s ago.
+    private func backlog(_ questions: Questions) throws -> AggregatorSource {
+        let begun = BootInstant.now().advanced(by: .seconds(-20))
+        let source = try AggregatorSource(limits: Limits(), since: begun) { request in questions.asked.withLock { $0.append(request) } }
+        source.snapshot(at: begun)
+        for window in 1...2 as ClosedRange<UInt32> {
+            source.focus(window, of: ProcessClaim(pid: 5, origin: .server), at: begun.advanced(by: .seconds(Int64(window))))
+        }
+        source.waitFolded()
+        return source
+    }
+
+    @Test func theAnswerIsWaitedForHoweverOldTheIntervalIs() throws {
+        let questions = Questions()
+        let source = try backlog(questions)
+        #expect(source.aggregator.takePieces(at: .now()).isEmpty)
+        let asked = questions.asked.withLock { $0 }
+        #expect(asked.count == 2)
+        for request in asked { source.aggregator.resolved(request, executable: "/usr/bin/work") }
+        let pieces = source.aggregator.takePieces(at: .now())
+        // That of no window before, and the first window's.
+        #expect(pieces.flatMap { $0.closed.map(\.executable) }.suffix(2) == [nil, "/usr/bin/work"])
+        source.end()
+    }
+
+    @Test func anAnswerThatDoesNotComeIsNotWaitedForWithoutEnd() throws {
+        let source = try backlog(Questions())
+        #expect(!source.aggregator.takePieces(at: .now().advanced(by: .seconds(3))).isEmpty)
+        source.end()
+    }
+}

@@ -112,6 +112,8 @@ class DiskTests(FaultTestCase):
 
     def setUp(self):
         super().setUp()
+        # What the test before has decided is stored.
+        wait_until("all to be written", lambda: self.product.status()["pending"] == 0, 10)
         self.before = (self.product.collector(), self.product.probes(), self.product.session("user1"))
         self.addCleanup(self.disk.be, "o")
 

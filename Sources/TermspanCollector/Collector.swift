@@ -503,8 +503,11 @@ package final class Collector {
                 session.subject, at: measuredSessions[session.uuid]?.start ?? session.opened, burstGap: configuration.burstGap,
                 reason: reason)
         }
-        // Tracked again, and the end came before that was recorded: paused until now.
-        if checkpoint.state.phase == .ended { append(.resumed, session, at: .now()) }
+        // Tracked again, and the end came before that was recorded: paused until it was decided, or until now where nobody can tell.
+        if checkpoint.state.phase == .ended {
+            let decided = policy.rows.first { $0.user == session.user }.flatMap { anchors.boot(at: $0.since) }
+            append(.resumed, session, at: min(.now(), max(checkpoint.state.latest, decided ?? .now())))
+        }
         aggregator.begin(session.subject, at: checkpoint.state.latest, burstGap: configuration.burstGap, saved: checkpoint.state)
     }
 

@@ -25,15 +25,25 @@ package final class CookieReader {
     }
 
     private final class Reading {
+        let uid: UInt32
         var source: EventSource?
         var timer: EventSource?
         var input: OwnedDescriptor?
         var bytes: [UInt8] = []
+        /// Nil once it has been answered that there is no cookie, while the reader still hangs.
         var completion: (@MainActor ([UInt8]?) -> Void)?
+
+        init(uid: UInt32) {
+            self.uid = uid
+        }
     }
 
     /// Reads the cookie for the server's display; `completion` gets its 16 bytes, or nil if there is none or it takes too long.
+    ///
+    /// A reader that waits for a file system that does not answer can't even be killed, and its user decides how long that lasts: there is
+    /// no other for that user until it has gone.
     package func read(for server: XServer, uid: UInt32, completion: @escaping @MainActor ([UInt8]?) -> Void) {
+        if readings.values.contains(where: { $0.uid == uid && $0.completion == nil }) { return completion(nil) }
         guard let pipe = try? Pipe() else { return completion(nil) }
         pipe.split { read(for: server, uid: uid, from: $0, to: $1, completion: completion) }
     }
@@ -44,14 +54,14 @@ package final class CookieReader {
     ) {
         count += 1
         let number = count
-        let reading = Reading()
+        let reading = Reading(uid: uid)
         let descriptor = input.raw
         reading.input = consume input
         reading.completion = completion
         readings[number] = reading
         do {
             reading.source = try loop.watch(descriptor) { [weak self] _ in self?.drain(number, from: descriptor) }
-            reading.timer = try loop.after(Self.timeout) { [weak self] in self?.finish(number, with: nil) }
+            reading.timer = try loop.after(Self.timeout) { [weak self] in self?.giveUp(number) }
         } catch {
             return finish(number, with: nil)
         }
@@ -83,6 +93,14 @@ package final class CookieReader {
                 return finish(number, with: reading.bytes.count == Self.cookieLength ? reading.bytes : nil)
             }
         }
+    }
+
+    /// Answers that there is no cookie. The pipe stays open: its other end tells when the reader has gone.
+    private func giveUp(_ number: Int) {
+        guard let reading = readings[number], let completion = reading.completion else { return }
+        reading.completion = nil
+        reading.timer = nil
+        completion(nil)
     }
 
     private func finish(_ number: Int, with cookie: [UInt8]?) {

@@ -365,7 +365,7 @@ package final class ProbeSupervisor {
             switch try owner.channel.receive() {
             case .nothing: return
             case .closed: perform(probe.life.ended("it ended", attempt: attempt, after: probe.ready.duration(to: .now())), on: probe)
-            case .message(.ready(let features), _):
+            case .message(.ready(let features), _) where probe.life.state == .starting:
                 // Both sides have mapped it: from here on nobody else can, for writing.
                 do { try probe.lane?.memory.sealEvents() } catch {
                     return perform(probe.life.ended("its lane could not be sealed: \(error)", attempt: attempt), on: probe)

@@ -42,6 +42,7 @@ package final class Collector {
     private var failureTimers: [UUIDv7: EventSource] = [:]
     /// Why each session's probe failed last: the same again is not told again.
     private var lastFailures: [UUIDv7: String] = [:]
+    private var losses = LossReports()
     private var clock: ClockWatch?
     /// Sessions that are being measured.
     private var measured: Set<UUIDv7> = []
@@ -233,6 +234,7 @@ package final class Collector {
             if measured.remove(session.uuid) != nil { aggregator.end(session.uuid, at: now) }
             supervisor?.remove(session)
             lastFailures[session.uuid] = nil
+            if let count = losses.finish(session.uuid) { Journal.eventsLost(session, count: count) }
             if measuredSessions.removeValue(forKey: session.uuid) != nil {
                 store.append { $0.ended.append(SessionEnd(session: session.uuid, at: now, reason: .logoff)) }
             }
@@ -527,7 +529,9 @@ package final class Collector {
             case .snapshotWanted(let uuid): supervisor?.requestSnapshot(of: uuid)
             case .active: monitor?.refreshClients()
             case .lost(let uuid, let count):
-                if let session = table.session(uuid: uuid) { Journal.eventsLost(session, count: count) }
+                if let session = table.session(uuid: uuid), let count = losses.add(count, of: uuid, at: .now()) {
+                    Journal.eventsLost(session, count: count)
+                }
             case .limited(let uuid, let limit):
                 if let session = table.session(uuid: uuid) { reached(limit, by: session.desktop.userName, session) }
             case .quarantined(let uuid, let violation):

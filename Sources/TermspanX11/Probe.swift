@@ -22,9 +22,10 @@ struct Probe: ~Copyable {
     /// Over the times that the X server may wake its probe.
     private var wakes = TokenBucket()
 
-    /// More than the fold records one by one, so that it sees when it is too much, and in half a minute still no more than a lane holds. A desktop stays far below. One that floods its probe, with focus changes or anything else, is then read every 40 ms: what has piled up
-    /// costs one look at the active window, so the latest focus is always told and no flood gets past the limit.
-    static let wakeRate = Rate(25, per: .seconds(1), burst: 250)
+    /// A desktop stays far below. One that floods its probe, with focus changes or anything else, is then read every 20 ms: what has piled up
+    /// costs one look at the active window, so the latest focus is always told. More than the fold takes, even if half of the looks find what
+    /// was there before: a flood shows there as one, and as the limit that it is at.
+    static let wakeRate = Rate(50, per: .seconds(1), burst: 250)
 
     private var namesProcesses: Bool { features.contains(.serverPIDs) }
 

@@ -1,4 +1,5 @@
 import TermspanCore
+import TermspanSystem
 import Testing
 
 @testable import TermspanCollector

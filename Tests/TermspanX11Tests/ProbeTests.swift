@@ -187,7 +187,7 @@ struct ProbeTests {
         let reads = probe.recorder.requests.filter { $0 == "GetProperty root _NET_ACTIVE_WINDOW 0..1" }.count
         #expect(round > 1000)
         #expect(reads > 250)
-        #expect(reads <= 250 + 25 * seconds + 10)
+        #expect(reads <= 250 + 50 * seconds + 10)
     }
 
     // MARK: Origins

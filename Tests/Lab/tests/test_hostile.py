@@ -1,0 +1,326 @@
+"""Nothing that a user can do reaches anyone else: each attack is made in the lab, by a user, while honest users work.
+
+For each: the collector's answer is the specified one, honest users' changes of focus become visible as fast as in the calm
+phases between (p99 at most doubled, or within the 5 ms that a calm server is to keep), memory and descriptors of the collector
+and its probes stay bounded, and what is not measured because of it is Unknown, limited or failed, and `termspan doctor` says why.
+"""
+
+import json
+import re
+import sys
+import time
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from lablib import wait_until  # noqa: E402
+from lablib.hostile import INSIDE, MOST_PAIRS, PAIRS, ROUNDS, UNNOTICED, Comparison, HostileTestCase  # noqa: E402
+
+
+class WindowTests(HostileTestCase):
+    """What a user's windows can be."""
+
+    desktops = 9
+
+    def test_windows_that_flood_and_lie(self):
+        victim = self.lab.enter(["pgrep", "--newest", "--exact", "--euid", "user1", "xterm"]).stdout.strip()
+        attacks = (("user4", "flap"), ("user5", "windows"), ("user6", "huge-class"), ("user7", "dirty-class"), ("user8", "foreign-pid", {"target": victim}), ("user9", "flicker"))
+        with self.attacks(*attacks) as running:
+            self.compare("with focus flapping, 10,000 windows and classes of 100 MB", running)
+            for user in self.user_names[:self.desktops]:
+                self.assertEqual(self.rows(user)[0]["coverage"], "measured", user)
+            with self.subTest("focus changes are limited"):
+                self.assert_limit("focus-changes", "user9")
+        self.assert_others_measured()
+        with self.subTest("intervals are 20 a second and 200 at once at most"):
+            for user in ("user4", "user9"):
+                self.assertLess(len(self.product.spans(user)), 20 * (time.time() - self.begin) + 300)
+        with self.subTest("a long class is cut"):
+            self.assertLessEqual(max(len((span["class"] or "").encode()) for span in self.product.spans("user6", open=True)), 512)
+        with self.subTest("classes are fit to print"):
+            for form in ("table", "csv", "json"):
+                self.assert_clean(self.product.command("spans", "--user", "user7", "--open", "--format", form).stdout)
+        with self.subTest("a claim is not believed"):
+            spans = [span for span in self.product.spans("user8", open=True) if span["class"] == "Liar"]
+            self.assertTrue(spans)
+            # The X server names the program that speaks to it, whatever the property claims.
+            self.assertNotIn("/usr/bin/xterm", {span["executable"] for span in spans})
+        self.assert_clean(self.lab.enter(["journalctl", "--no-pager", "--output", "cat", "--unit", "termspan*"]).stdout)
+
+
+class ServerTests(HostileTestCase):
+    """What a user's X server can be."""
+
+    def test_x_servers_that_are_none(self):
+        """Garbage, silence, a welcome without end, garbage later, silence later, 4 GB, events without end."""
+        attacks = [("user4", "x-garbage"), ("user5", "x-silent"), ("user6", "x-huge-setup"), ("user7", "x-garbage-later"), ("user8", "x-stall"),
+                   ("user9", "x-huge-reply"), ("user10", "x-events")]
+        with self.attacks(*attacks) as running:
+            for user in ("user4", "user5", "user6"):
+                self.wait_coverage(user, "failed", "limited")
+            for user in ("user7", "user8", "user9"):
+                wait_until(f"a failure of the probe of {user}", lambda: self.product.log(event="probe-failed", user=user), 40, progress=self.product.report)
+            self.compare("with seven hostile X servers", running)
+            for user in ("user4", "user5", "user6"):
+                self.wait_coverage(user, "failed", "limited", "starting")
+                # Nothing was ever known.
+                summary = self.product.summary(user)[-1]
+                self.assertAlmostEqual(summary["unknown"], summary["total"], delta=0.01, msg=user)
+            for user in ("user7", "user8", "user9"):
+                self.assertGreater(self.product.summary(user)[-1]["unknown"], 0, user)
+            # Events without end are read as the wakings allow, with the session measured.
+            self.wait_coverage("user10", "measured")
+            wait_until("doctor to say why", lambda: any(line["result"] != "ok" and re.search(r"user[4-9]", line["detail"]) for line in self.doctor()), 20)
+            reasons = {record["user"]: record["message"] for record in self.product.log(event="probe-failed")}
+            for user in ("user4", "user5", "user6", "user7", "user8", "user9"):
+                self.assertIn(user, reasons)
+            print(f"figure: reasons: {reasons}", file=sys.stderr, flush=True)
+        self.assert_others_measured()
+
+    def test_an_x_server_that_lies_about_processes(self):
+        victim = self.lab.enter(["pgrep", "--newest", "--exact", "--euid", "user1", "xterm"]).stdout.strip()
+        with self.attacks(("user4", "x-foreign-pid", {"target": victim}), ("user5", "x-foreign-pid", {"target": self.product.collector()})):
+            for user in ("user4", "user5"):
+                self.wait_coverage(user, "measured")
+                spans = wait_until("spans", lambda: (spans := self.product.spans(user, open=True)) and len(spans) > 5 and spans, 20)
+                self.assertEqual({span["executable"] for span in spans}, {None}, user)
+
+
+class CookieTests(HostileTestCase):
+    """What the file of a session's cookies can be."""
+
+    def test_files_of_cookies_that_are_traps(self):
+        kinds = {"user4": "auth-link", "user5": "auth-link", "user6": "auth-pipe", "user7": "auth-sparse", "user8": "auth-long", "user9": "auth-fuse"}
+        targets = {"user4": "/etc/shadow", "user5": "/home/user1/.Xauthority"}
+        secret = self.lab.enter(["sh", "-c", "xauth -f /home/user1/.Xauthority list | awk '{ print $3 }'"]).stdout.split()
+        # A cookie of their own elsewhere would be found after the trap, and hides nothing.
+        attacks = [(user, name, {"target": targets[user]} if user in targets else {}) for user, name in kinds.items()]
+        with self.attacks(*attacks) as running:
+            for user in kinds:
+                self.wait_coverage(user, "failed", "limited", timeout=40)
+            self.compare("with six traps for the reader of cookies", running)
+            for user in kinds:
+                self.wait_coverage(user, "failed", "limited", "starting")
+            # However long the file system stalls, not more than a few readers wait for it.
+            waiting = self.lab.enter(["sh", "-c", "ps -eo uid,stat,args | grep '[p]robe cookie' | wc -l"]).stdout
+            print(f"figure: readers of cookies that wait: {waiting.strip()}", file=sys.stderr, flush=True)
+            self.assertLessEqual(int(waiting), 4)
+            received = self.lab.enter(["sh", "-c", "cat /home/user?/received-* | xxd -p 2>/dev/null || cat /home/user?/received-* | od -An -tx1"]).stdout
+            self.assertEqual(received.strip(), "", "something was sent to a server whose cookie could not be read")
+            reason = [line for line in self.doctor() if "cookie" in line["detail"]]
+            self.assertTrue(reason, self.doctor())
+        self.assert_others_measured()
+        said = self.journal_of("termspan*")
+        self.assertTrue(secret)
+        for value in secret:
+            self.assertNotIn(value, said)
+        self.assertNotIn("root:", said)
+
+
+class SocketTests(HostileTestCase):
+    """What a user can lay into the folder of sockets, and how many."""
+
+    def test_sockets_that_are_no_x_servers(self):
+        attacks = [("user4", "sockets"), ("user5", "names"), ("user6", "links"), ("user7", "backlog", {}), ("user8", "squat")]
+        with self.attacks(*attacks[:2]) as running:
+            time.sleep(3)
+            self.compare("with 5,000 false sockets and 20,000 names", running)
+            with self.subTest("who logs in now is measured all the same"):
+                begin = time.monotonic()
+                self.addCleanup(self.lab.end, "user12")
+                self.lab.login("user12")
+                self.product.wait_measured("user12")
+                print(f"figure: login to measured with 5,000 false sockets: {(time.monotonic() - begin):.1f} s", file=sys.stderr, flush=True)
+            with self.subTest("the sockets' owner is at the limit"):
+                self.assert_limit("sockets", "user4")
+        with self.attacks(*attacks[2:]) as running:
+            time.sleep(1)
+            self.compare("with links, full backlogs and squatted numbers", running)
+            with self.subTest("a number that somebody sits on is nobody's session"):
+                self.addCleanup(self.lab.end, "user11")
+                self.lab.login("user11")
+                row, = self.product.wait_measured("user11")
+                self.assertGreater(int(self.lab.display("user11").lstrip(":")), 40)
+        self.assert_others_measured()
+
+    def test_a_dead_listeners_pid_is_nobody_elses(self):
+        """The pid of a listener that has exited is given to a process of another user's, and to the server of one."""
+        with self.attacks(("user4", "dead-listener")) as (attack,):
+            said = wait_until("the listener to have gone", lambda: self.lab.enter(["cat", f"/run/{attack.unit}"], check=False).stdout, 10)
+            pid = json.loads(said.splitlines()[0])["pid"]
+            uid = self.lab.container.account("user1")["uid"]
+            taken = self.lab.enter(["python3", f"{INSIDE}/take_pid.py", pid, uid], check=False)
+            self.addCleanup(self.lab.enter, ["kill", str(pid)], check=False)
+            self.assertEqual(taken.stdout.strip(), "taken", taken.stderr)
+            self.assertEqual(self.lab.enter(["stat", "-c", "%U", f"/proc/{pid}"]).stdout.strip(), "user1")
+            def identity(user):
+                return [[row[name] for name in ("id", "uuid", "display", "coverage")] for row in self.rows(user)]
+            before = identity("user1")
+            # The folder changes, so it is looked at again.
+            self.lab.enter(["sh", "-c", "touch /tmp/.X11-unix/look && rm /tmp/.X11-unix/look"])
+            time.sleep(1)
+            self.assertEqual(identity("user1"), before)
+            self.assertEqual(identity("user4"), [])
+        self.assert_others_measured()
+
+
+class DisplayTests(HostileTestCase):
+    """How many displays a user can have."""
+
+    desktops = 5
+    # Above the limit of displays and below that of logons.
+    SESSIONS = 24
+
+    def test_displays_by_the_hundred(self):
+        before = {user: self.rows(user) for user in ("user4", "user5")}
+        probes = len(self.product.probes())
+        with self.attacks(("user4", "displays"), ("user5", "nested")) as running:
+            wait_until("the servers", lambda: int(self.lab.enter(["pgrep", "--count", "--exact", "Xvfb"], check=False).stdout or 0) > 210, 120)
+            self.compare("with 220 nested X servers", running)
+            # A nested desktop is no session, and doesn't take the place of one.
+            for user in ("user4", "user5"):
+                self.assertEqual([(row["id"], row["uuid"], row["coverage"]) for row in self.rows(user)],
+                                 [(row["id"], row["uuid"], "measured") for row in before[user]])
+            self.assertEqual(len(self.product.probes()), probes)
+        self.assert_others_measured()
+
+    def test_sessions_by_the_dozen(self):
+        script = """
+            number=0
+            while [ $number -lt $1 ]; do
+                systemd-run --quiet --collect --unit=lab-many-$number --property=PAMName=xrdp-sesman --property=User=user6 \
+                    --setenv=XDG_SESSION_TYPE=x11 --setenv=XDG_SESSION_CLASS=user /usr/local/lib/lab-session :$((1500 + number))
+                number=$((number + 1))
+            done
+        """
+        def stop():
+            self.lab.enter(["sh", "-c", "systemctl stop 'lab-many-*'"], check=False)
+            self.lab.end("user6")
+        self.addCleanup(stop)
+        self.lab.enter(["sh", "-c", script, "sh", self.SESSIONS])
+        limit = 16
+        def settled():
+            rows = self.rows("user6")
+            kinds = [row["coverage"] for row in rows]
+            return len(rows) == self.SESSIONS and kinds.count("measured") == limit and kinds.count("limited") == self.SESSIONS - limit and rows
+        wait_until(f"{limit} measured and the others limited", settled, 60, progress=lambda: str([row["coverage"] for row in self.rows("user6")]))
+        with self.subTest("the time is Unknown"):
+            uuids = {row["id"] for row in self.rows("user6") if row["coverage"] == "limited"}
+            summaries = [summary for summary in self.product.summary("user6") if summary["session"] in uuids]
+            self.assertEqual(len(summaries), self.SESSIONS - limit)
+            for summary in summaries:
+                self.assertAlmostEqual(summary["unknown"], summary["total"], delta=0.01)
+        with self.subTest("doctor says so"):
+            self.assert_doctor_names("user6")
+        with self.subTest("the limit is told"):
+            self.assert_limit("displays", "user6")
+        self.assert_bounded(f"with {self.SESSIONS} sessions of one user")
+        self.assert_others_measured()
+
+
+class SessionTests(HostileTestCase):
+    """What a user can do with logind, with the probe's connection and with the journal."""
+
+    desktops = 6
+
+    def test_a_probe_whose_connection_is_closed_again_and_again(self):
+        with self.attacks(("user4", "kill-clients")) as running:
+            wait_until("a failure", lambda: self.product.log(event="probe-failed", user="user4"), 20, progress=self.product.report)
+            self.compare("with a probe whose connection is closed 50 times a second", running)
+            self.wait_coverage("user4", "failed", "limited")
+            self.assert_doctor_names("user4")
+            starts = len(self.product.log(event="probe-started", user="user4"))
+            print(f"figure: starts of that probe: {starts}", file=sys.stderr, flush=True)
+            self.assertLessEqual(starts, 12)
+            self.assertGreater(self.product.summary("user4")[0]["unknown"], 1)
+        self.assert_others_measured()
+
+    def test_locks_as_fast_as_logind_goes(self):
+        with self.attacks(("user5", "lock")) as running:
+            self.compare("with LockedHint changing as fast as logind goes", running)
+            with self.subTest("state changes are limited"):
+                self.assert_limit("state-changes", "user5")
+        records = [record for record in self.product.log(user="user5") if record["event"] in ("session-locked", "session-unlocked")]
+        changes = int(self.lab.enter(["sqlite3", "-readonly", "/var/lib/termspan/termspan.db", "SELECT count(*) FROM session_event"]).stdout)
+        print(f"figure: records of locks in {time.time() - self.begin:.0f} s: {len(records)}; rows of state changes: {changes}", file=sys.stderr, flush=True)
+        # Some a second, whatever logind took.
+        self.assertLess(len(records), 10 * (time.time() - self.begin) + 100)
+        self.assertLess(changes, 10 * (time.time() - self.begin) + 200)
+        self.assert_others_measured()
+
+    def test_logons_as_fast_as_they_come(self):
+        with self.attacks(("user6", "logons")) as running:
+            self.compare("with logons as fast as sshd takes them", running)
+            with self.subTest("logons are limited"):
+                self.assert_limit("logons", "user6", timeout=60)
+            with self.subTest("who logs in now is there and measured"):
+                self.addCleanup(self.lab.end, "user12")
+                self.lab.login("user12")
+                self.product.wait_measured("user12")
+        records = self.product.log(user="user6", event="session-opened")
+        print(f"figure: records of logons in {time.time() - self.begin:.0f} s: {len(records)}", file=sys.stderr, flush=True)
+        self.assert_others_measured()
+
+    def test_forged_records_of_the_journal_are_not_shown(self):
+        with self.attacks(("user8", "journal")):
+            wait_until("forged records", lambda: "FORGED" in self.lab.enter(["journalctl", "--no-pager", "--output", "cat", "_UID=2008", "--lines=5"]).stdout, 20)
+        for arguments in ((), ("--event", "session-closed"), ("--user", "root"), ("--session", "1")):
+            self.assertNotIn("FORGED", self.product.command("log", *arguments, "--format", "json").stdout)
+            self.assertNotIn("FORGED", self.product.command("log", *arguments).stdout)
+
+    def test_what_a_client_calls_itself_is_fit_to_print(self):
+        self.addCleanup(self.lab.end, "user9")
+        self.lab.login("user9", computer="\x1b]0;x\x07\x1b[31m\nA=1")
+        self.product.wait_measured("user9")
+        time.sleep(1)
+        for command in (("query", "session"), ("query", "user"), ("log",), ("status",)):
+            for form in ("table", "csv", "json"):
+                done = self.product.command(*command, "--format", form, check=False)
+                self.assert_clean(done.stdout)
+        print(f"figure: a client that calls itself so: {self.rows('user9')[0]['client_name']!r}", file=sys.stderr, flush=True)
+
+
+class BusTests(HostileTestCase):
+    """What a user can send over the bus."""
+
+    def test_calls_by_the_thousand(self):
+        with self.attacks(("user4", "bus-calls")) as running:
+            self.compare_beside_the_bus("with valid calls, 50,000 a second asked for", running)
+            with self.subTest("calls are limited"):
+                self.assert_limit("bus-calls", "user4")
+        self.assert_others_measured()
+
+    def test_calls_that_nobody_understands(self):
+        with self.attacks(("user4", "bus-rubbish")) as running:
+            self.compare_beside_the_bus("with rubbish calls, 50,000 a second asked for", running)
+        self.assert_others_measured()
+        self.assertFalse(self.product.policy()["new_users"] == "tracked")
+
+    def test_signals_that_look_like_logind_s(self):
+        before = self.product.query_sessions()
+        with self.attacks(("user4", "bus-signals")) as running:
+            self.compare_beside_the_bus("with forged signals, 50,000 a second asked for", running)
+            facts = ("id", "uuid", "user", "coverage", "state")
+            self.assertEqual([[row[fact] for fact in facts] for row in self.product.query_sessions()], [[row[fact] for fact in facts] for row in before])
+        self.assert_others_measured()
+
+    def compare_beside_the_bus(self, what, running):
+        """As `compare`, but what the bus itself takes longer in the attack is no property of the collector: a question passes it four times."""
+        comparison = Comparison()
+        def is_unnoticed():
+            own = max(0, comparison.bus_p99("attack") - comparison.bus_p99("calm"))
+            return comparison.p99("attack") <= max(2 * comparison.p99("calm"), UNNOTICED) + 2 * own
+        while len(comparison.phases["attack"]) < PAIRS or (len(comparison.phases["attack"]) < MOST_PAIRS and not is_unnoticed()):
+            for kind in ("calm", "attack"):
+                for attack in running:
+                    attack.freeze(kind == "calm")
+                comparison.add(kind, self.honest.work(ROUNDS))
+        print(f"figure: a change of focus to visible, {what}: {comparison}", file=sys.stderr, flush=True)
+        self.assertEqual(comparison.missed, 0, what)
+        self.assertTrue(is_unnoticed(), f"{what}: {comparison}")
+        self.assert_bounded(what)
+
+
+if __name__ == "__main__":
+    unittest.main()

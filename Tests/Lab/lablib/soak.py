@@ -4,12 +4,14 @@ Honest users run Tests/Lab/programs/honest.py in headless sessions, attackers ru
 done when goes to events.jsonl; at the end the store is copied, and soak_report.py compares each honest session with its script.
 """
 
+import itertools
 import json
 import os
 import random
 import shutil
 import threading
 import time
+from collections import namedtuple
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +25,7 @@ from .soak_faults import FAULTS, now
 
 PROGRAMS = Path(__file__).resolve().parent.parent / "programs"
 INSIDE = "/usr/local/lib/lab-soak"
+ENDED = "ended by timeout(1)"
 STATE = "/var/lib/termspan"
 GAP_SECONDS = 2
 SETTINGS = {"burst-gap": f"{GAP_SECONDS}s", "idle-threshold": "4s", "passive-limit": "4s"}
@@ -44,8 +47,12 @@ class Plan:
     logoff_pause: float = 30
     attack_seconds: tuple = (5, 30)
     faults: list = field(default_factory=lambda: list(FAULTS))
-    # None: all that there are.
+    # None: all that hostile.py has.
     attacks: list = None
+
+
+# As a fault, and whether it took place.
+Attack = namedtuple("Attack", "kind begin end user done")
 
 
 @dataclass
@@ -107,9 +114,11 @@ class Soak:
         headless.adjust(self.lab, 0)
         folder = self.lab.root / INSIDE.lstrip("/")
         folder.mkdir(parents=True, exist_ok=True)
-        for program in (PROGRAMS / "honest.py", PROGRAMS / "hostile.py", Path(__file__).with_name("witness.py")):
+        for program in (*PROGRAMS.glob("*.py"), Path(__file__).with_name("witness.py")):
             shutil.copy(program, folder)
             (folder / program.name).chmod(0o755)
+        # What a user's own file systems need, which every server has and the container does not.
+        self.lab.enter(["sh", "-c", "[ -e /dev/fuse ] || mknod -m 666 /dev/fuse c 10 229"])
         self.product.install(self.package)
         self._mount_disk()
         self.product.reset(SETTINGS)
@@ -164,11 +173,11 @@ class Soak:
     def logind_id(self, user):
         return next((record["id"] for record in self.lab.logins(user) if headless.is_headless(record) and record["state"] != "closing"), None)
 
-    def start_session(self, user, command, environment=None):
+    def start_session(self, user, command, environment=None, output=None):
         """A logind session of a user's that runs a command, as xrdp's service manager would begin it."""
         settings = {"XDG_SESSION_TYPE": "x11", "XDG_SESSION_CLASS": "user", **(environment or {})}
         self.lab.enter(["systemd-run", "--quiet", "--collect", "--property=PAMName=xrdp-sesman", f"--property=User={user}",
-                        *(f"--setenv={name}={value}" for name, value in settings.items()), *command])
+                        *([f"--property=StandardOutput=append:{output}"] if output else []), *(f"--setenv={name}={value}" for name, value in settings.items()), *command])
 
     def probe(self, session):
         """The unit and the pid, as seen from outside, of the probe of an honest session; None where there is none."""
@@ -237,33 +246,44 @@ class Soak:
     def _attack(self, user, number):
         """One attacker: one attack after the other, in a session of its own."""
         chance = self.chance(f"attacker {number}")
-        display = HOSTILE_DISPLAY + number * (DISPLAYS // self.plan.attackers)
+        displays = itertools.count(HOSTILE_DISPLAY + number * (DISPLAYS // self.plan.attackers))
         while self.known_attacks and self._pause(chance.expovariate(1 / 5)):
             attack, seconds = chance.choice(self.known_attacks), chance.uniform(*self.plan.attack_seconds)
-            seconds = min(seconds, max(5, self.plan.seconds / 4))
-            command = [f"{INSIDE}/hostile.py", attack["name"], "--seconds", f"{seconds:.1f}", "--display", f":{display}"]
-            begin, said = now(), ""
+            begin = now()
             try:
-                # An attacker's session may be gone, half gone or not logind's: what is left of it goes first.
-                if attack["where"] == "server" or not self.logind_id(user):
-                    self._end_hostile(user)
-                    display += 1
-                    command[-1] = f":{display}"
-                    self.start_session(user, command if attack["where"] == "server" else [headless.PROGRAM, f":{display}"])
-                    wait_until("an attacker's session", lambda: self.logind_id(user), 30)
-                    if attack["where"] != "server":
-                        wait_until("an attacker's display", lambda: self._has_display(user), 30)
-                if attack["where"] == "server":
-                    self._pause(seconds + 1)
-                    self._end_hostile(user)
-                else:
-                    done = self.lab.run(user, ["timeout", "--kill-after=5", f"{seconds + 15:.0f}", *command], wait=True, timeout=seconds + 60)
-                    said = (done.stdout + done.stderr).strip()[-2000:]
+                said = self._run_attack(user, attack, min(seconds, max(5, self.plan.seconds / 4)), displays)
+                # What had to be ended took place as well.
+                done = '{"attack"' in said or said == ENDED
             except LabError as error:
-                # What an attacker does to itself is its own affair.
-                said = f"not done: {str(error)[:500]}"
-            self.attacks.append(Fault(attack["name"], begin, now(), user))
-            self.note("attack", kind=attack["name"], begin=begin, user=user, said=said)
+                # What an attacker does to itself is its own affair, but it is no attack then.
+                said, done = str(error), False
+            self.attacks.append(Attack(attack["name"], begin, now(), user, done))
+            self.note("attack", kind=attack["name"], begin=begin, user=user, done=done, said=said[-1000:])
+
+    def _run_attack(self, user, attack, seconds, displays):
+        """Runs one attack to its end and returns what it says of itself, with a line of JSON if it took place, or ENDED."""
+        def command(display):
+            return ["/usr/bin/python3", f"{INSIDE}/hostile.py", attack["name"], "--seconds", f"{seconds:.1f}", "--display", f":{display}"]
+
+        if attack["where"] == "server":
+            # In the place of the X server, as the session's own program.
+            self._end_hostile(user)
+            output = f"/run/soak-{user}"
+            (self.lab.root / output.lstrip("/")).write_text("")
+            self.start_session(user, command(next(displays)), output=output)
+            self._pause(seconds + 3)
+            self._end_hostile(user)
+            return (self.lab.root / output.lstrip("/")).read_text().strip()
+        if not self.logind_id(user):
+            # What an attack left of its session goes first.
+            self._end_hostile(user)
+            self.start_session(user, [headless.PROGRAM, f":{next(displays)}"])
+            wait_until("an attacker's session", lambda: self.logind_id(user), 30)
+        wait_until("an attacker's display", lambda: self._has_display(user), 30)
+        # One that does not end by itself is ended inside: a signal to what is outside would not reach it.
+        ended = ["timeout", "--kill-after=5", f"{seconds + 15:.0f}"]
+        done = self.lab.run(user, [*ended, *command(next(displays))], wait=True, timeout=seconds + 60)
+        return ENDED if done.returncode in (124, 137) else (done.stdout + done.stderr).strip()
 
     def _has_display(self, user):
         try:

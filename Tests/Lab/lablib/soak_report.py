@@ -17,6 +17,8 @@ from .soak_faults import FAULTS, now
 REST = 600 * SECOND
 # How much of what the scripts did may be too uncertain in time to be compared.
 UNCERTAIN_SHARE = 0.01
+# Attacks are rude to their own sessions too, and some fail by that; but a soak without attacks shows nothing.
+ATTACKS_DONE = 2 / 3
 # A record may come a little later than what it tells of, and journald may have been busy.
 RECORD_DELAY = 5 * SECOND
 
@@ -78,6 +80,9 @@ def compare(soak):
     result.findings += soak_check.check_numbers(
         [(row["number"], f"{row['login']}'s {row['uuid'][:13]}", row["start"], row["end"]) for row in store.sessions], REST)
     result.findings += check_summaries(soak, store) + check_spans(soak, store) + check_records(soak)
+    done = sum(attack.done for attack in soak.attacks)
+    if done < ATTACKS_DONE * len(soak.attacks):
+        result.findings.append(Finding("attacks", 0, f"only {done} of {len(soak.attacks)} took place"))
     if lost:
         result.findings.append(Finding("honest sessions", 0, f"{lost} events lost"))
     compared = sum(len(values) for values in result.deviations.values())
@@ -167,8 +172,9 @@ def describe(soak, outcome):
         yield line(f"unknown, {reason}, by {explanation}", f"{length / SECOND:.3f} s")
     yield line("events lost in honest sessions", outcome.lost)
     yield line("focus intervals whose executable was not found", result.unresolved)
-    for what, done in (("faults", soak.faults), ("attacks", soak.attacks)):
-        yield line(what, f"{len(done)}: " + ", ".join(f"{kind} {count}" for kind, count in sorted(Counter(each.kind for each in done).items())))
+    yield line("faults", counted(soak.faults))
+    yield line("attacks", counted([attack for attack in soak.attacks if attack.done]))
+    yield line("attacks that did not take place", counted([attack for attack in soak.attacks if not attack.done]))
     yield line("logons and logoffs of honest users meanwhile", outcome.sessions - soak.plan.honest)
     yield from describe_samples(soak)
     yield line("verdict", f"FAILED, {len(result.findings)} findings" if result.findings else "passed")
@@ -179,6 +185,10 @@ def describe(soak, outcome):
                   for each in soak.faults + soak.attacks if finding.at and each.begin - 5 * SECOND < finding.at < each.end + 5 * SECOND]
         if around:
             yield f"      meanwhile: {', '.join(around)}"
+
+
+def counted(done):
+    return f"{len(done)}: " + ", ".join(f"{kind} {count}" for kind, count in sorted(Counter(each.kind for each in done).items()))
 
 
 def describe_samples(soak):

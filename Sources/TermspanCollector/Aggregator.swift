@@ -60,6 +60,8 @@ package final class Aggregator: Sendable {
         package var state: SessionFold.State
         /// Of the lane that is attached; nil without one.
         package var mark: LaneMark?
+        /// How far the lane's events are in `state`.
+        package var folded: UInt64
         package var isEnded: Bool
     }
 
@@ -331,7 +333,9 @@ package final class Aggregator: Sendable {
             let fold = saved.map { SessionFold($0, focusRate: rate) } ?? SessionFold(burstGap: burstGap, focusRate: rate)
             var measure = Measure(subject: subject, fold: fold)
             measure.fold.begin(at: moment, reason: reason)
-            measure.isDirty = true
+            // Where an earlier life stood is in the store, with the lane's position, which is not known here before the lane is attached:
+            // to store it again without would have the next life fold those events twice.
+            measure.isDirty = measure.fold.state != saved
             // The process behind an interval that was open before is asked for again.
             measure.resolve(with: resolver)
             let row = measures.pointee.rows.firstIndex { $0 == nil } ?? measures.pointee.rows.endIndex
@@ -549,10 +553,11 @@ package final class Aggregator: Sendable {
                 measure.executables = measure.executables.filter { $0.key == open }
                 measure.asked = measure.asked.filter { $0.key == open }
                 let mark = measure.lane.flatMap { key in core.poller.withLane(key) { $0.mark } }
+                let folded = measure.lane.flatMap { key in core.poller.withLane(key) { $0.folded } } ?? 0
                 pieces.append(
                     Piece(
                         session: measure.subject.uuid, closed: measure.inFlight, state: measure.fold.state, mark: mark,
-                        isEnded: measure.isEnded))
+                        folded: folded, isEnded: measure.isEnded))
                 core.measures.pointee.rows[row] = measure
             }
             // A session that is measured anew has two: the later checkpoint counts.

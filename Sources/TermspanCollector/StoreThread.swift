@@ -270,7 +270,7 @@ package final class StoreThread: Sendable {
             for closed in piece.closed { batch.append(closed.output, of: piece.session) { _ in closed.executable } }
             batch.checkpoints.append(
                 LaneCheckpoint(
-                    session: piece.session, generation: piece.mark?.generation ?? 0, attemptedAt: piece.mark?.attemptedAt ?? 0,
+                    session: piece.session, generation: piece.mark?.generation ?? 0, attemptedAt: piece.folded,
                     delivered: piece.mark?.delivered ?? 0, state: piece.state))
         }
         guard !batch.isEmpty else {

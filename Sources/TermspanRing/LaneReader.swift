@@ -273,6 +273,9 @@ package import TermspanSystem
             position: position)
     }
 
+    /// The attempted-at up to which events are folded: beyond that of the mark while those that were durable already are passed over.
+    package var folded: UInt64 { max(lastAttempted, durable) }
+
     /// Gives the slots up to a mark back to the producer, once what was in them is durable.
     ///
     /// A mark that is not beyond the last one acknowledged changes nothing.

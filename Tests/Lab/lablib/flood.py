@@ -9,33 +9,18 @@ Calm and flood take turns in one run, so that what else the machine does falls o
 floods: what it loses is what the bus itself takes from everybody.
 """
 
-import atexit
-import functools
 import json
 import shutil
 import subprocess
 import tempfile
 import time
-from pathlib import Path
 
 from .host import LabError
+from .programs import static
 
-PROGRAM = Path(__file__).resolve().parent.parent / "programs/bus_flood.c"
 # How long the bus goes on reading what a flood has left in its sockets.
 AFTERMATH = 0.8
 INSIDE = "/usr/local/lib/termspan-lab/bus-flood"
-
-
-@functools.cache
-def compiled():
-    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    if not compiler:
-        raise LabError("the flood needs a C compiler and the static C library: apt-get install gcc libc6-dev")
-    folder = tempfile.mkdtemp(prefix="termspan-flood-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    program = Path(folder) / "bus-flood"
-    subprocess.run([compiler, "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o", program, PROGRAM], check=True)
-    return program
 
 
 class Period:
@@ -94,7 +79,7 @@ class BusFloods:
         self.lab = lab
         program = lab.root / INSIDE.lstrip("/")
         program.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(compiled(), program)
+        shutil.copy(static("bus_flood.c"), program)
 
     def command(self, user, mode, **options):
         return self.lab.container.command([INSIDE, mode, *(str(word) for pair in options.items() for word in pair)], user=user)

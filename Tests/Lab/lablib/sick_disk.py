@@ -1,32 +1,12 @@
 """A disk that can be made ill: a folder of a lab behind a FUSE program that stalls, is full, is read-only or fails when it is told to."""
 
-import atexit
-import functools
 import os
-import shutil
-import subprocess
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 
-from .host import LabError, install_packages, run, start_detached, tail, update_packages, wait_until
+from .host import LabError, start_detached, tail, wait_until
+from .programs import compiled
 
-SOURCE = Path(__file__).resolve().parent.parent / "programs" / "sick_disk.c"
 WELL, STALLED, FULL, READ_ONLY, FAILING = "osfre"
-
-
-@functools.cache
-def program():
-    """The program, compiled here; what that needs and the machine lacks is installed by apt."""
-    if not all(map(shutil.which, ("gcc", "pkg-config"))) or run(["pkg-config", "--exists", "fuse3"], check=False).returncode != 0:
-        update_packages()
-        install_packages("gcc", "libc6-dev", "pkg-config", "libfuse3-dev")
-    folder = tempfile.mkdtemp(prefix="termspan-sick-disk-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    target = Path(folder) / "sick_disk"
-    flags = run(["pkg-config", "--cflags", "--libs", "fuse3"]).stdout.split()
-    subprocess.run(["gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-D_FILE_OFFSET_BITS=64", "-o", target, SOURCE, *flags], check=True)
-    return target
 
 
 class SickDisk:
@@ -41,7 +21,7 @@ class SickDisk:
         self._switch = self.lab.container.run_folder / "sick-disk"
         self._switch.write_text(WELL)
         log = self.lab.container.run_folder / "sick-disk.log"
-        self._process = start_detached([program(), self.lab.container.require_init().pid, self.folder, self._switch], log)
+        self._process = start_detached([compiled("sick_disk.c", "-D_FILE_OFFSET_BITS=64", library="fuse3"), self.lab.container.require_init().pid, self.folder, self._switch], log)
         wait_until("the disk to be mounted", self._is_mounted, 10, progress=lambda: tail(log))
 
     def unmount(self):

@@ -4,40 +4,25 @@ What the units' settings come to is tried, not read: by programs of the user, in
 Every attempt is also made where it must work, so that none fails for a reason of its own.
 """
 
-import atexit
 import functools
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
 import unittest
 from pathlib import Path
 
 LAB_FOLDER = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(LAB_FOLDER))
 
-from lablib import LabError, wait_until  # noqa: E402
+from lablib import wait_until  # noqa: E402
 from lablib.product import ProductTestCase  # noqa: E402
+from lablib.programs import static  # noqa: E402
 
 PROGRAMS = LAB_FOLDER / "programs"
 INSIDE = "/usr/local/lib/termspan-lab"
 REFUSED = {"EPERM", "EACCES"}
-
-
-@functools.cache
-def attacker():
-    """The attacker's program, compiled here: static, since a probe's root has no libraries."""
-    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    if not compiler:
-        raise LabError("the attacker needs a C compiler and the static C library: apt-get install gcc libc6-dev")
-    folder = tempfile.mkdtemp(prefix="termspan-attacker-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    program = Path(folder) / "attacker"
-    subprocess.run([compiler, "-static", "-no-pie", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, PROGRAMS / "attacker.c"], check=True)
-    return program
 
 
 class IsolationTestCase(ProductTestCase):
@@ -55,7 +40,7 @@ class IsolationTestCase(ProductTestCase):
         cls.product.wait_measured(*cls.user_names)
         folder = cls.lab.root / INSIDE.lstrip("/")
         folder.mkdir(exist_ok=True)
-        for program in (*PROGRAMS.iterdir(), attacker()):
+        for program in (*PROGRAMS.iterdir(), static("attacker.c")):
             shutil.copy(program, folder / program.name)
 
     @classmethod

@@ -4,21 +4,18 @@ The attacker's program (programs/rogue.c) lies over the probe of one display alo
 sandbox and hands it everything: the X server's socket, the lane, the doorbell, the control channel. Honest users work beside it.
 """
 
-import atexit
-import functools
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
 import time
 import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from lablib import LabError, wait_until  # noqa: E402
-from lablib.hostile import INSIDE, PROGRAMS, HostileTestCase, display_of  # noqa: E402
+from lablib import wait_until  # noqa: E402
+from lablib.programs import static  # noqa: E402
+from lablib.hostile import INSIDE, HostileTestCase, display_of  # noqa: E402
 
 DROP_INS = "run/systemd/system"
 # What each attack shall come to: the coverage of its session, and what doctor or the journal says of it.
@@ -38,19 +35,6 @@ OUTCOMES = {
     "memory": ("measured|failed", None),
     "spin": ("measured", None),
 }
-
-
-@functools.cache
-def rogue():
-    """The attacker's program, compiled here: static, since a probe's root has no libraries."""
-    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    if not compiler:
-        raise LabError("the attacker needs a C compiler and the static C library: apt-get install gcc libc6-dev")
-    folder = tempfile.mkdtemp(prefix="termspan-rogue-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    program = Path(folder) / "rogue"
-    subprocess.run([compiler, "-static", "-no-pie", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, PROGRAMS / "rogue.c"], check=True)
-    return program
 
 
 class Rogues:
@@ -78,7 +62,7 @@ class TakenOverTests(HostileTestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        shutil.copy(rogue(), cls.lab.root / INSIDE.lstrip("/") / "rogue")
+        shutil.copy(static("rogue.c"), cls.lab.root / INSIDE.lstrip("/") / "rogue")
         cls.attack_of = {f"user{number}": attack for number, attack in enumerate(OUTCOMES, 4)}
         cls.user_of = {attack: user for user, attack in cls.attack_of.items()}
         cls.folders = []

@@ -93,7 +93,9 @@ final class ManagerObject {
             Self.interface,
             methods: [
                 BusMethod("ListSessions", out: ["sessions": "aa{sv}"]) { [unowned self] in listSessions($0) },
-                BusMethod("EnumerateSessions", out: ["sessions": "a(usssssb)"]) { [unowned self] in enumerateSessions($0) },
+                BusMethod("EnumerateSessions", out: ["sessions": "a(usssssb)"]) { [unowned self] invocation throws(BusError) in
+                    try enumerateSessions(invocation)
+                },
                 BusMethod("GetSession", in: ["id": "u"], out: ["path": "o"]) { [unowned self] invocation throws(BusError) in
                     let id = SessionID(rawValue: try invocation.message.read(UInt32.self))
                     guard collector.table[id] != nil else { throw Self.noSuchSession(id) }
@@ -164,24 +166,25 @@ final class ManagerObject {
     }
 
     /// The table of `query session`: number, name, user, state, type, device, whether it is the caller's.
-    private func enumerateSessions(_ invocation: BusInvocation) {
+    ///
+    /// What is asked most is answered without a question to polkit: the device is shown to root and of the caller's own sessions alone.
+    private func enumerateSessions(_ invocation: BusInvocation) throws(BusError) {
         invocation.charge(objects: collector.table.sessions.count)
-        withRights(invocation) { [unowned self] credentials, isPrivileged in
-            let caller = credentials.processID.flatMap { UInt32(exactly: $0) }.flatMap { try? ProcessFacts(pid: $0) }
-            invocation.reply { writer in
-                writer.array(of: "(usssssb)") { writer in
-                    for session in self.collector.table.sessions {
-                        let desktop = session.desktop
-                        let isDetailed = isPrivileged || credentials.userID == desktop.uid
-                        writer.structure("usssssb") { writer in
-                            writer.append(session.id.rawValue)
-                            writer.append(session.name)
-                            writer.append(desktop.userName)
-                            writer.append(desktop.state.name)
-                            writer.append(desktop.stack.typeName)
-                            writer.append(isDetailed ? session.device : "")
-                            writer.append(caller.map { session.contains($0) } ?? false)
-                        }
+        let credentials = try invocation.credentials()
+        let caller = credentials.processID.flatMap { UInt32(exactly: $0) }.flatMap { try? ProcessFacts(pid: $0) }
+        invocation.reply { writer in
+            writer.array(of: "(usssssb)") { writer in
+                for session in self.collector.table.sessions {
+                    let desktop = session.desktop
+                    let isDetailed = credentials.isRoot || credentials.userID == desktop.uid
+                    writer.structure("usssssb") { writer in
+                        writer.append(session.id.rawValue)
+                        writer.append(session.name)
+                        writer.append(desktop.userName)
+                        writer.append(desktop.state.name)
+                        writer.append(desktop.stack.typeName)
+                        writer.append(isDetailed ? session.device : "")
+                        writer.append(caller.map { session.contains($0) } ?? false)
                     }
                 }
             }

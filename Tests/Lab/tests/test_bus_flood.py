@@ -30,8 +30,8 @@ class BusFloodTests(ProductTestCase):
         pid = self.product.collector()
         cpu, _, _ = self.floods.usage(pid)
         # The same number of messages for each call: nothing else is asked for an answer. What asks polkit takes about four times as many.
-        with self.floods.probe("user2", seconds=13, kind="status", pause=20) as calls, \
-                self.floods.probe("user2", seconds=13, kind="enumerate", pause=50) as asking, \
+        with self.floods.probe("user2", seconds=13, kind="enumerate", pause=20) as calls, \
+                self.floods.probe("user2", seconds=13, kind="status", pause=50) as asking, \
                 self.floods.probe("user2", seconds=13, to="org.freedesktop.hostname1", kind="ping", pause=20) as control:
             periods = self.floods.alternate("user1", rounds=3, kind="mix", connections=16)
         after, _, peak = self.floods.usage(pid)

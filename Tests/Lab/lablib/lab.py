@@ -292,7 +292,7 @@ class Lab:
             forwarded = [f"--setenv={name}" for name in ("DISPLAY", "XAUTHORITY") if name in environment]
             arguments = ["systemd-run", "--user", "--quiet", "--collect", *(["--pipe", "--wait"] if wait else []), *forwarded, "--", *arguments]
         else:
-            group = self._scope(user, record)
+            group = self.scope(user, record)
         options = {"user": user, "environment": environment, "group": group, "timeout": timeout}
         if wait or service:
             done = self.enter(arguments, check=not wait, **options)
@@ -340,14 +340,15 @@ class Lab:
             return False
         return "window id" in done.stdout
 
-    def _scope(self, user, record):
+    def scope(self, user, record):
+        """The control group of a session, below the container's root."""
         return f"user.slice/user-{self.container.account(user)['uid']}.slice/session-{record['id']}.scope"
 
     def _processes(self, user, record):
         """Pids, as seen from outside, and names of the processes in a session's scope."""
         found = []
         try:
-            pids = (self.container.cgroup / self._scope(user, record) / "cgroup.procs").read_text().split()
+            pids = (self.container.cgroup / self.scope(user, record) / "cgroup.procs").read_text().split()
         except FileNotFoundError:
             return found
         for pid in pids:

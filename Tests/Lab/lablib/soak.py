@@ -4,11 +4,13 @@ Honest users run Tests/Lab/programs/honest.py in headless sessions, attackers ru
 done when goes to events.jsonl; at the end the store is copied, and soak_report.py compares each honest session with its script.
 """
 
+import contextlib
 import itertools
 import json
 import os
 import random
 import shutil
+import signal
 import threading
 import time
 from collections import namedtuple
@@ -25,6 +27,10 @@ from .soak_faults import FAULTS, now
 
 PROGRAMS = Path(__file__).resolve().parent.parent / "programs"
 INSIDE = "/usr/local/lib/lab-soak"
+# Seconds that logind may take while attackers hold up the bus.
+PATIENCE = 120
+# Attacks by which the bus answers nobody, so that no logon succeeds on any server: none is tried meanwhile.
+SHUTS_BUS = {"bus-signals"}
 ENDED = "ended by timeout(1)"
 STATE = "/var/lib/termspan"
 GAP_SECONDS = 2
@@ -160,14 +166,18 @@ class Soak:
         environment = {"SOAK_SEED": f"{self.plan.seed}/{number}", "SOAK_GAP": GAP_SECONDS, "SOAK_LOG": f"/home/{user}/soak-{number}.jsonl"}
         self.sessions.append(session)
         self.start_session(user, [headless.PROGRAM, f":{session.display}", f"{INSIDE}/honest.py"], environment)
-        wait_until(f"a session of {user}", lambda: self.logind_id(user), 30)
+        wait_until(f"a session of {user}", lambda: self.logind_id(user), PATIENCE)
         self.note("logon", session=session.name, display=session.display)
 
     def log_off(self, session):
-        identity = wait_until(f"the session of {session.user}", lambda: self.logind_id(session.user), 10)
+        """Ends all processes of the session, as the end of its scope does, without the bus: an attacker may hold that up."""
+        identity = wait_until(f"the session of {session.user}", lambda: self.logind_id(session.user), PATIENCE)
+        scope = self.lab.container.cgroup / self.lab.scope(session.user, {"id": identity})
         session.logoff = now()
-        self.lab.enter(["loginctl", "terminate-session", identity])
-        wait_until(f"the end of the session of {session.user}", lambda: not self.lab.logins(session.user), 30)
+        for pid in (scope / "cgroup.procs").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGTERM)
+        wait_until(f"the end of the session of {session.user}", lambda: not self.lab.logins(session.user), PATIENCE)
         self.note("logoff", session=session.name, begin=session.logoff)
 
     def logind_id(self, user):
@@ -249,16 +259,20 @@ class Soak:
         displays = itertools.count(HOSTILE_DISPLAY + number * (DISPLAYS // self.plan.attackers))
         while self.known_attacks and self._pause(chance.expovariate(1 / 5)):
             attack, seconds = chance.choice(self.known_attacks), chance.uniform(*self.plan.attack_seconds)
-            begin = now()
-            try:
-                said = self._run_attack(user, attack, min(seconds, max(5, self.plan.seconds / 4)), displays)
-                # What had to be ended took place as well.
-                done = '{"attack"' in said or said == ENDED
-            except LabError as error:
-                # What an attacker does to itself is its own affair, but it is no attack then.
-                said, done = str(error), False
-            self.attacks.append(Attack(attack["name"], begin, now(), user, done))
-            self.note("attack", kind=attack["name"], begin=begin, user=user, done=done, said=said[-1000:])
+            with self.logons if attack["name"] in SHUTS_BUS else contextlib.nullcontext():
+                self._note_attack(user, attack, min(seconds, max(5, self.plan.seconds / 4)), displays)
+
+    def _note_attack(self, user, attack, seconds, displays):
+        begin = now()
+        try:
+            said = self._run_attack(user, attack, seconds, displays)
+            # What had to be ended took place as well.
+            done = '{"attack"' in said or said == ENDED
+        except LabError as error:
+            # What an attacker does to itself is its own affair, but it is no attack then.
+            said, done = str(error), False
+        self.attacks.append(Attack(attack["name"], begin, now(), user, done))
+        self.note("attack", kind=attack["name"], begin=begin, user=user, done=done, said=said[-1000:])
 
     def _run_attack(self, user, attack, seconds, displays):
         """Runs one attack to its end and returns what it says of itself, with a line of JSON if it took place, or ENDED."""
@@ -330,6 +344,11 @@ class Soak:
 
     # After
 
+    def save_journal(self):
+        """For whoever wants to know why, however the run ended."""
+        text = self.lab.enter(["journalctl", "--no-pager", "--boot", "--output=short-precise", "--unit=termspan*", "--unit=dbus*", "--unit=systemd-logind*"], check=False).stdout
+        (self.folder / "journal.txt").write_text(text)
+
     def clean(self):
         """Ends whatever sessions are left, so that nothing stays of a run that failed."""
         self.stopping.set()
@@ -346,7 +365,10 @@ class Soak:
         for user in self.hostile_users:
             self._end_hostile(user)
         for session in self.present():
-            self.log_off(session)
+            try:
+                self.log_off(session)
+            except LabError as error:
+                self.problem("logoff", error)
         wait_until("all sessions to be closed in the store", lambda: self.product.open_rows() == (0, 0), 60,
                    progress=lambda: f"{self.product.open_rows()} sessions and checkpoints left\n{self.product.report()}")
         self.records = self.product.log()

@@ -154,7 +154,7 @@ package final class LogindMonitor {
     }
 
     private func replace(with found: [LogindSession]) {
-        let sorted = found.sorted { ($0.timestamp, $0.id) < ($1.timestamp, $1.id) }
+        let sorted = found.map { $0.following(sessions) }.sorted { ($0.timestamp, $0.id) < ($1.timestamp, $1.id) }
         guard sorted != sessions else { return }
         sessions = sorted
         onChange()
@@ -189,6 +189,17 @@ package final class LogindMonitor {
 }
 
 extension LogindSession {
+    /// This session as it is after what was known of it: one that is closing stays so.
+    ///
+    /// An answer on the bus may be older than the file that told of the closing, and would make a session that has ended begin anew.
+    func following(_ known: [LogindSession]) -> LogindSession {
+        guard known.contains(where: { $0.id == id && $0.timestamp == timestamp && $0.state == "closing" }) else { return self }
+        var session = self
+        session.state = "closing"
+        session.isActive = false
+        return session
+    }
+
     /// Takes the properties of org.freedesktop.login1.Session; nil if the identifying ones are missing.
     package init?(properties: [String: BusValue]) {
         guard let id = properties["Id"]?.string, let user = properties["User"]?.elements, let uid = user.first?.unsigned else { return nil }

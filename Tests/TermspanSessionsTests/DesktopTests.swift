@@ -90,6 +90,20 @@ import Testing
         #expect(desktops.first?.isUserSession == false)
     }
 
+    @Test func whatIsClosingStaysSo() {
+        var closing = Self.xrdpLogin
+        closing.state = "closing"
+        closing.isActive = false
+        // An answer that is older than the file which told of the closing.
+        #expect(Self.xrdpLogin.following([closing]) == closing)
+        #expect(Self.xrdpLogin.following([]) == Self.xrdpLogin)
+        #expect(closing.following([Self.xrdpLogin]) == closing)
+        // Another session under the same ID, as after a restart of logind.
+        var other = Self.xrdpLogin
+        other.timestamp += 1
+        #expect(other.following([closing]) == other)
+    }
+
     @Test func closingEndsASessionUnlessItsXServerLives() {
         var closing = Self.xrdpLogin
         closing.state = "closing"

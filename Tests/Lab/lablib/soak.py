@@ -18,15 +18,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from . import headless
+from . import headless, hostile
 from .host import LabError, wait_until
 from .product import Product
 from .sick_disk import SickDisk
 from .soak_check import SECOND, Fault, Finding
 from .soak_faults import FAULTS, now
 
-PROGRAMS = Path(__file__).resolve().parent.parent / "programs"
-INSIDE = "/usr/local/lib/lab-soak"
 # Seconds that logind may take while attackers hold up the bus.
 PATIENCE = 120
 # Attacks by which the bus answers nobody, so that no logon succeeds on any server: none is tried meanwhile.
@@ -118,20 +116,14 @@ class Soak:
             if record.get("user"):
                 self.lab.end(record["user"])
         headless.adjust(self.lab, 0)
-        folder = self.lab.root / INSIDE.lstrip("/")
-        folder.mkdir(parents=True, exist_ok=True)
-        for program in (*PROGRAMS.glob("*.py"), Path(__file__).with_name("witness.py")):
-            shutil.copy(program, folder)
-            (folder / program.name).chmod(0o755)
-        # What a user's own file systems need, which every server has and the container does not.
-        self.lab.enter(["sh", "-c", "[ -e /dev/fuse ] || mknod -m 666 /dev/fuse c 10 229"])
+        hostile.prepare(self.lab)
         self.product.install(self.package)
         self._mount_disk()
         self.product.reset(SETTINGS)
         self.product.wait_ready()
         self.product.track(*everybody, reason="a soak")
         self.executable = str(Path(self.lab.enter(["readlink", "-f", "/usr/bin/python3"]).stdout.strip()))
-        listed = json.loads(self.lab.enter(["python3", f"{INSIDE}/hostile.py", "--list"]).stdout)
+        listed = json.loads(self.lab.enter(["python3", f"{hostile.INSIDE}/hostile.py", "--list"]).stdout)
         self.known_attacks = [each for each in listed if self.plan.attacks is None or each["name"] in self.plan.attacks]
         if unknown := set(self.plan.attacks or ()) - {each["name"] for each in listed}:
             raise LabError(f"no such attacks: {', '.join(sorted(unknown))}")
@@ -165,7 +157,7 @@ class Soak:
         session = Session(number, user, HONEST_DISPLAY + number % DISPLAYS, now())
         environment = {"SOAK_SEED": f"{self.plan.seed}/{number}", "SOAK_GAP": GAP_SECONDS, "SOAK_LOG": f"/home/{user}/soak-{number}.jsonl"}
         self.sessions.append(session)
-        self.start_session(user, [headless.PROGRAM, f":{session.display}", f"{INSIDE}/honest.py"], environment)
+        self.start_session(user, [headless.PROGRAM, f":{session.display}", f"{hostile.INSIDE}/honest.py"], environment)
         wait_until(f"a session of {user}", lambda: self.logind_id(user), PATIENCE)
         self.note("logon", session=session.name, display=session.display)
 
@@ -277,7 +269,7 @@ class Soak:
     def _run_attack(self, user, attack, seconds, displays):
         """Runs one attack to its end and returns what it says of itself, with a line of JSON if it took place, or ENDED."""
         def command(display):
-            return ["/usr/bin/python3", f"{INSIDE}/hostile.py", attack["name"], "--seconds", f"{seconds:.1f}", "--display", f":{display}"]
+            return ["/usr/bin/python3", f"{hostile.INSIDE}/hostile.py", attack["name"], "--seconds", f"{seconds:.1f}", "--display", f":{display}"]
 
         if attack["where"] == "server":
             # In the place of the X server, as the session's own program.

@@ -150,10 +150,11 @@ class BusTests(FaultTestCase):
 
 
 class DescriptorTests(FaultTestCase):
-    """Twenty sessions and a limit that is too small for all of them."""
+    """Forty sessions and a limit that is too small for all of them. Not smaller still: it also bounds what all of root's processes, those outside
+    of the lab included, have sent to each other and not yet received (ETOOMANYREFS)."""
 
-    users = 20
-    LIMIT = 160
+    users = 40
+    LIMIT = 320
 
     @classmethod
     def setUpClass(cls):
@@ -166,7 +167,7 @@ class DescriptorTests(FaultTestCase):
         cls.product.reset()
         cls.product.wait_ready()
         cls.product.track(*cls.user_names)
-        cls.lab.sessions(20)
+        cls.lab.sessions(40)
         cls.addClassCleanup(cls.lab.sessions, 0)
 
     @classmethod
@@ -179,18 +180,18 @@ class DescriptorTests(FaultTestCase):
         rows = [row for row in self.product.query_sessions() if row["user"]]
         return {kind: {row["user"] for row in rows if row["coverage"] == kind} for kind in {row["coverage"] for row in rows}}
 
-    def settled(self, count=20):
+    def settled(self, count=40):
         return wait_until(f"{count} sessions to be measured or refused",
                           lambda: set(found := self.coverage()) <= {"measured", "limited"} and sum(map(len, found.values())) == count and found,
-                          60, progress=self.product.report)
+                          90, progress=self.product.report)
 
     def free(self, pid):
         return self.LIMIT - len(self.lab.enter(["ls", f"/proc/{pid}/fd"]).stdout.split())
 
     def test_1_a_session_too_many_is_refused_and_the_others_have_a_reserve(self):
         found = self.settled()
-        self.assertGreaterEqual(len(found["measured"]), 8, found)
-        self.assertGreaterEqual(len(found["limited"]), 4, found)
+        self.assertGreaterEqual(len(found["measured"]), 24, found)
+        self.assertGreaterEqual(len(found["limited"]), 6, found)
         self.assertGreater(self.free(self.product.collector()), 40)
         self.assertEqual(len(self.events("descriptors-short")), 1)
         refused = next(iter(found["limited"]))
@@ -214,7 +215,7 @@ class DescriptorTests(FaultTestCase):
         # Their lanes are gone when all that they held is in the store.
         wait_until("others to be measured in their place", lambda: len(self.coverage().get("measured", set()) - found["measured"]) >= 2, 20,
                    progress=self.product.report)
-        self.assertEqual(len(self.settled(count=17)["limited"] & found["measured"]), 0)
+        self.assertEqual(len(self.settled(count=37)["limited"] & found["measured"]), 0)
 
     def test_3_without_a_single_descriptor_nothing_that_is_known_changes(self):
         """The soft limit is put to what is in use: not one file can be opened, and everything is looked at."""

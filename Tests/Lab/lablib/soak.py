@@ -289,7 +289,7 @@ class Soak:
         # One that does not end by itself is ended inside: a signal to what is outside would not reach it.
         ended = ["timeout", "--kill-after=5", f"{seconds + 15:.0f}"]
         done = self.lab.run(user, [*ended, *command(next(displays))], wait=True, timeout=seconds + 60)
-        return ENDED if done.returncode in (124, 137) else (done.stdout + done.stderr).strip()
+        return ENDED if done.returncode in (124, 137) else (done.stdout + done.stderr).strip() or f"exit code {done.returncode}"
 
     def _has_display(self, user):
         try:

@@ -158,7 +158,8 @@ class Soak:
         environment = {"SOAK_SEED": f"{self.plan.seed}/{number}", "SOAK_GAP": GAP_SECONDS, "SOAK_LOG": f"/home/{user}/soak-{number}.jsonl"}
         self.sessions.append(session)
         self.start_session(user, [headless.PROGRAM, f":{session.display}", f"{hostile.INSIDE}/honest.py"], environment)
-        wait_until(f"a session of {user}", lambda: self.logind_id(user), PATIENCE)
+        # Half a logon is lost for good if the bus or logind goes then, whoever measures it.
+        wait_until(f"a session of {user}", lambda: any(record.get("scope") and record["state"] == "active" for record in self.lab.logins(user)), PATIENCE)
         self.note("logon", session=session.name, display=session.display)
 
     def log_off(self, session):
@@ -338,8 +339,12 @@ class Soak:
 
     def save_journal(self):
         """For whoever wants to know why, however the run ended."""
-        text = self.lab.enter(["journalctl", "--no-pager", "--boot", "--output=short-precise", "--unit=termspan*", "--unit=dbus*", "--unit=systemd-logind*"], check=False).stdout
-        (self.folder / "journal.txt").write_text(text)
+        command = ["journalctl", "--no-pager", "--boot", "--output=short-precise", "--unit=termspan*", "--unit=dbus*", "--unit=systemd-logind*"]
+        try:
+            # Attackers have written into it too.
+            (self.folder / "journal.txt").write_text(self.lab.enter(command, check=False, timeout=300).stdout)
+        except LabError as error:
+            self.say(f"no journal: {error}")
 
     def clean(self):
         """Ends whatever sessions are left, so that nothing stays of a run that failed."""

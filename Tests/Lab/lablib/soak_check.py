@@ -205,8 +205,10 @@ def _pair(true, said, matches):
     return pairs, missing + true[one:], extra + said[other:]
 
 
-def _ended_unseen(session, row, faults):
-    """Whether the session's processes were gone before the collector could look at them."""
+def _out_of_sight(session, row, faults):
+    """Whether the session's processes were gone before the collector could look at them, or it could open nothing to look."""
+    if any(fault.kind == "no-descriptors" and fault.begin - SECOND < row.start < fault.end for fault in faults):
+        return True
     return row.start > session.logoff - SECOND or any(
         fault.begin - SECOND < row.start < fault.end and fault.end > session.logoff - SECOND for fault in faults if fault.user is None)
 
@@ -239,7 +241,7 @@ def _check_focus(session, period, faults, executable, result, find):
     for row in said:
         if row.what is not None and row.executable is None:
             result.unresolved += 1
-            if not _ended_unseen(session, row, faults):
+            if not _out_of_sight(session, row, faults):
                 find(row.start, f"the program of {row.what} was not found")
         elif row.what is not None and row.executable != executable:
             find(row.start, f"{row.what} is taken for {row.executable}")

@@ -109,12 +109,15 @@ class CheckTests(unittest.TestCase):
                           unknown=[SESSION.unknown[0], unknown(117, 121, "source-ended"), SESSION.unknown[2]])
         self.assertFinds("which no fault explains", earlier)
 
-    def test_a_program_may_be_not_found_only_if_it_ended_while_the_collector_was_held_up(self):
+    def test_a_program_may_be_not_found_only_if_it_ended_unseen_or_nothing_could_be_opened(self):
         nameless = self.changed("focus", 5, focus(130, 140.01, "Mail", None))
         stall = Fault("collector-stall", seconds(129.5), seconds(141))
         self.assertFinds("the program of Mail was not found", nameless)
         self.assertFinds("the program of Mail was not found", nameless, (KILL, stall._replace(end=seconds(135))))
         self.assertEqual(self.findings(nameless, (KILL, stall)), [])
+        short = Fault("no-descriptors", seconds(129.5), seconds(135))
+        self.assertEqual(self.findings(nameless, (KILL, short)), [])
+        self.assertFinds("the program of Mail was not found", nameless, (KILL, short._replace(end=seconds(129.9))))
 
     def test_a_logon_that_is_held_up_may_take_longer(self):
         late = replace(SESSION, start=seconds(80), unknown=[unknown(80, 82, "starting"), unknown(82, 100.5, "source-ended"), *SESSION.unknown[1:]])

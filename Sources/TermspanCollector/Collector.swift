@@ -279,10 +279,15 @@ package final class Collector {
         Journal.limitReached(limit, configuration.limits.text(limit), user: user, session: session, count: count)
     }
 
-    /// A user who need not have a session. The user database is not asked: it may take its time.
+    /// A user who need not have a session. The user database may take its time, so it is asked beside the loop.
     private func reached(_ limit: Limit, uid: UInt32, times: UInt64 = 1) {
-        let name = table.sessions.first { $0.desktop.uid == uid }?.desktop.userName
-        reached(limit, by: name ?? String(uid), times: times)
+        if let session = table.sessions.first(where: { $0.desktop.uid == uid }) {
+            return reached(limit, by: session.desktop.userName, times: times)
+        }
+        store.submit { [inbox] _ in
+            let name = UserDatabase.user(of: uid)?.login ?? String(uid)
+            inbox.post { [weak self] in self?.reached(limit, by: name, times: times) }
+        }
     }
 
     private func armTurn(_ moment: BootInstant?) {

@@ -209,8 +209,9 @@ def _out_of_sight(session, row, faults):
     """Whether the session's processes were gone before the collector could look at them, or it could open nothing to look."""
     if any(fault.kind == "no-descriptors" and fault.begin - SECOND < row.start < fault.end for fault in faults):
         return True
+    # What is open when the collector goes is asked for again when it is back.
     return row.start > session.logoff - SECOND or any(
-        fault.begin - SECOND < row.start < fault.end and fault.end > session.logoff - SECOND for fault in faults if fault.user is None)
+        fault.begin < row.end and fault.end > session.logoff - SECOND for fault in faults if fault.user is None)
 
 
 def _check_focus(session, period, faults, executable, result, find):

@@ -115,6 +115,7 @@ class CheckTests(unittest.TestCase):
         self.assertFinds("the program of Mail was not found", nameless)
         self.assertFinds("the program of Mail was not found", nameless, (KILL, stall._replace(end=seconds(135))))
         self.assertEqual(self.findings(nameless, (KILL, stall)), [])
+        self.assertEqual(self.findings(nameless, (KILL, stall._replace(begin=seconds(138)))), [])
         short = Fault("no-descriptors", seconds(129.5), seconds(135))
         self.assertEqual(self.findings(nameless, (KILL, short)), [])
         self.assertFinds("the program of Mail was not found", nameless, (KILL, short._replace(end=seconds(129.9))))

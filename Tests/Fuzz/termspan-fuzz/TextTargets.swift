@@ -100,7 +100,8 @@ extension FuzzTarget {
             require((.zero...(.seconds(86_400))).contains(configuration.passiveLimit ?? .zero), "the passive limit keeps its limits")
             require((.milliseconds(10)...(.seconds(10))).contains(configuration.commitInterval), "the commit interval keeps its limits")
             require((.seconds(1)...(.seconds(120))).contains(configuration.probeReadyTimeout), "the probe's time keeps its limits")
-            require((1...1000).contains(configuration.displaysPerUser), "the displays keep their limits")
+            require((1...1000).contains(configuration.limits.displaysPerUser), "the displays keep their limits")
+            require((1000...5_000_000).contains(configuration.limits.rowsPerDay), "the rows keep their limits")
             require(
                 configuration.responsible.count <= 200 && isFitToPrint(configuration.responsible), "whoever is responsible can be shown")
         }

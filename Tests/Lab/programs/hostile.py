@@ -903,6 +903,7 @@ def lock(options, clock):
     path = "/org/freedesktop/login1/session/" + "".join(c if c.isalnum() and not (i == 0 and c.isdigit()) else f"_{ord(c):02x}" for i, c in enumerate(own))
 
     bus = bus_connection()
+    bus.settimeout(30)
     counts = {"sent": 0, "answered": 0}
     fields = {1: path, 6: "org.freedesktop.login1", 2: "org.freedesktop.login1.Session", 3: "SetLockedHint"}
     # One after the other: what is queued at logind keeps others' questions waiting, and so hides the changes from them.

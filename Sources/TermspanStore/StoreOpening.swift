@@ -106,7 +106,7 @@ package struct StoreOpening {
         configuration.readonly = true
         configuration.busyMode = .timeout(5)
         guard let queue = try? DatabaseQueue(path: path, configuration: configuration) else { return nil }
-        defer { try? queue.close() }
+        defer { queue.closeAndKeep() }
         return try? queue.read { db in
             for table in ["user", "user_identifier", "tracking", "setting"] {
                 guard try String.fetchAll(db, sql: "PRAGMA integrity_check(\(table))") == ["ok"] else { return nil }

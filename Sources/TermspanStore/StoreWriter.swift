@@ -79,7 +79,7 @@ package final class StoreWriter {
         configuration.readonly = true
         configuration.busyMode = .timeout(5)
         let queue = try DatabaseQueue(path: path, configuration: configuration)
-        defer { try? queue.close() }
+        defer { queue.closeAndKeep() }
         try queue.read { db in
             let applicationID = try Int32.fetchOne(db, sql: "PRAGMA application_id") ?? 0
             let isEmpty = try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") == 0
@@ -94,7 +94,7 @@ package final class StoreWriter {
     }
 
     /// Closes the file; the writer is of no use afterwards.
-    func close() { try? queue.close() }
+    func close() { queue.closeAndKeep() }
 
     /// The bytes on the disk.
     package var size: UInt64 {
@@ -539,5 +539,16 @@ extension Policy {
         settings = try GRDB.Row.fetchAll(db, sql: "SELECT key, value, since, by, reason FROM setting ORDER BY key").map {
             Setting(key: $0[0], value: $0[1], since: WallInstant(nanoseconds: $0[2]), by: $0[3], reason: $0[4])
         }
+    }
+}
+
+extension DatabaseQueue {
+    /// Closes the file and lets the object live for ever.
+    ///
+    /// A dispatch queue that is let go of is taken apart on a worker thread, and libdispatch then wakes once a second for as long as the
+    /// process lives, to look after its workers. A few hundred bytes for each file that is opened beside the store are less.
+    func closeAndKeep() {
+        try? close()
+        _ = Unmanaged.passRetained(self)
     }
 }

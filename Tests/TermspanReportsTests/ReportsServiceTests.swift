@@ -146,7 +146,7 @@ import Testing
     @Test func aSlowReaderCostsOnlyItself() throws {
         let stage = try Stage({
             $0.answersPerUser = 3
-            $0.patience = .milliseconds(1500)
+            $0.patience = .seconds(5)
         })
         defer { stage.stop() }
         var batch = StoreBatch()

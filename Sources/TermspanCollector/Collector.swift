@@ -53,6 +53,8 @@ package final class Collector {
     private var isSaving = false
     /// How often users were at limits.
     package private(set) var limits = LimitWatch()
+    /// What users reached whose names are being looked up, by uid.
+    private var unnamed: [UInt32: [Limit: UInt64]] = [:]
     /// What each user has left of logons, by uid.
     private var logons: [UInt32: TokenBucket] = [:]
     /// Sessions whose logon came when nothing was left: they are listed, and all else waits for their turn.
@@ -284,9 +286,15 @@ package final class Collector {
         if let session = table.sessions.first(where: { $0.desktop.uid == uid }) {
             return reached(limit, by: session.desktop.userName, times: times)
         }
+        // Once at a time: what comes meanwhile is told with it.
+        let isAsked = unnamed[uid] != nil
+        unnamed[uid, default: [:]][limit, default: 0] &+= times
+        guard !isAsked else { return }
         store.submit { [inbox] _ in
             let name = UserDatabase.user(of: uid)?.login ?? String(uid)
-            inbox.post { [weak self] in self?.reached(limit, by: name, times: times) }
+            inbox.post { [weak self] in
+                for (limit, times) in self?.unnamed.removeValue(forKey: uid) ?? [:] { self?.reached(limit, by: name, times: times) }
+            }
         }
     }
 

@@ -108,26 +108,31 @@ let package = Package(
         .testTarget(name: "TermspanSystemTests", dependencies: ["TermspanCore", "TermspanSystem"], swiftSettings: strict),
         .testTarget(
             name: "TermspanRingTests",
-            dependencies: ["CTermspanLinux", "TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "ring-producer"],
+            dependencies: [
+                "CTermspanLinux", "TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "SeededRandom", "ring-producer",
+            ],
             swiftSettings: strict),
-        .target(name: "RingPattern", path: "Tests/Helpers/RingPattern", swiftSettings: strict),
+        .target(name: "RingPattern", dependencies: ["SeededRandom"], path: "Tests/Helpers/RingPattern", swiftSettings: strict),
+        .target(name: "SeededRandom", path: "Tests/Helpers/SeededRandom", swiftSettings: strict),
         .executableTarget(
-            name: "ring-producer", dependencies: ["TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern"],
+            name: "ring-producer", dependencies: ["TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "SeededRandom"],
             path: "Tests/Helpers/ring-producer", swiftSettings: strict),
         .target(name: "CBenchmark", path: "Tests/Benchmarks/CBenchmark"),
         .executableTarget(
-            name: "ring-benchmark", dependencies: ["CBenchmark", "TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern"],
+            name: "ring-benchmark",
+            dependencies: ["CBenchmark", "TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "SeededRandom"],
             path: "Tests/Benchmarks/ring-benchmark", swiftSettings: strict),
         .testTarget(name: "TermspanEventsTests", dependencies: ["TermspanEvents"], swiftSettings: strict),
         .testTarget(
             name: "TermspanCollectorTests",
             dependencies: [
                 "TermspanCollector", "TermspanConfiguration", "TermspanCore", "TermspanEvents", "TermspanAccounting", "TermspanRing",
-                "TermspanStore", "TermspanSystem", .product(name: "GRDB", package: "GRDB.swift"),
+                "TermspanSessions", "TermspanStore", "TermspanSystem", "SeededRandom", .product(name: "GRDB", package: "GRDB.swift"),
             ], swiftSettings: strict),
         .testTarget(name: "TermspanConfigurationTests", dependencies: ["TermspanConfiguration"], swiftSettings: strict),
         .testTarget(
-            name: "TermspanAccountingTests", dependencies: ["TermspanAccounting", "TermspanCore", "TermspanEvents"], swiftSettings: strict),
+            name: "TermspanAccountingTests", dependencies: ["TermspanAccounting", "TermspanCore", "TermspanEvents", "SeededRandom"],
+            swiftSettings: strict),
         .testTarget(
             name: "TermspanControlTests", dependencies: ["TermspanCore", "TermspanSystem", "TermspanControl"], swiftSettings: strict),
         .testTarget(
@@ -147,11 +152,12 @@ let package = Package(
         .testTarget(
             name: "TermspanReportsTests",
             dependencies: [
-                "TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanBus", "TermspanCore", "TermspanEvents",
+                "TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanBus", "TermspanCore", "TermspanEvents", "SeededRandom",
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "TermspanSessionsTests", dependencies: ["TermspanSessions", "TermspanBus", "TermspanCore"], swiftSettings: strict),
+            name: "TermspanSessionsTests", dependencies: ["TermspanSessions", "TermspanBus", "TermspanCore", "SeededRandom"],
+            swiftSettings: strict),
         .testTarget(
             name: "TermspanJournalTests", dependencies: ["TermspanJournal", "TermspanCore", "TermspanSystem"], swiftSettings: strict),
         .testTarget(

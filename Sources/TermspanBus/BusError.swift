@@ -50,17 +50,23 @@ package struct BusError: Error, Hashable, Sendable, CustomStringConvertible {
         BusError(name: "org.freedesktop.DBus.Error.Failed", message: message)
     }
 
-    /// Nobody offers the service: it is not running, or the bus isn't.
+    /// The service, or the bus, was asked and gave no answer in time.
+    package var isUnanswered: Bool {
+        switch name {
+        case "org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.Timeout", "org.freedesktop.DBus.Error.TimedOut": true
+        default: code == ETIMEDOUT
+        }
+    }
+
+    /// Nobody offers the service: it is not running, or the bus isn't; or nobody answers.
     package var isUnreachable: Bool {
         switch name {
         case "org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner",
-            "org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.Disconnected",
-            "org.freedesktop.DBus.Error.Spawn.ServiceNotFound", "org.freedesktop.DBus.Error.Timeout",
-            "org.freedesktop.DBus.Error.TimedOut":
+            "org.freedesktop.DBus.Error.Disconnected", "org.freedesktop.DBus.Error.Spawn.ServiceNotFound":
             return true
         default:
-            return name.hasPrefix("org.freedesktop.DBus.Error.Spawn.") || name.hasPrefix("org.freedesktop.systemd1.")
-                || [ECONNREFUSED, ENOTCONN, ECONNRESET, EPIPE, ETIMEDOUT, EHOSTUNREACH].contains(code)
+            return isUnanswered || name.hasPrefix("org.freedesktop.DBus.Error.Spawn.") || name.hasPrefix("org.freedesktop.systemd1.")
+                || [ECONNREFUSED, ENOTCONN, ECONNRESET, EPIPE, EHOSTUNREACH].contains(code)
                 // No socket where the bus should be.
                 || code == ENOENT && message.hasPrefix("connecting to")
         }

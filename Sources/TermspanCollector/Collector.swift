@@ -55,17 +55,9 @@ package final class Collector {
     package private(set) var limits = LimitWatch()
     /// What users reached whose names are being looked up, by uid.
     private var unnamed: [UInt32: [Limit: UInt64]] = [:]
-    /// What each user has left of logons, by uid.
-    private var logons: [UInt32: TokenBucket] = [:]
-    /// Sessions whose logon came when nothing was left: they are listed, and all else waits for their turn.
-    private var crowded: Set<UUIDv7> = []
-    /// What each session has left of changes of its state that are recorded.
-    private var stateChanges: [UUIDv7: TokenBucket] = [:]
-    /// Sessions that changed when nothing was left, as they were recorded last.
-    private var unrecorded: [UUIDv7: Session] = [:]
-    /// For the first turn of one of those.
+    /// Who waits because of the limits of logons and state changes; such a session is listed.
+    private var turns = SessionTurns()
     private var turnTimer: EventSource?
-    private var nextTurn: BootInstant?
     /// Users whose untracking is decided and not in the policy yet, with the number of such decisions.
     private var withdrawn: [String: Int] = [:]
 
@@ -221,18 +213,14 @@ package final class Collector {
         switch change {
         case .opened(let session):
             guard session.desktop.stack != .services else { return }
-            if logons[session.desktop.uid, default: TokenBucket()].take(configuration.limits.logons, at: now) {
-                open(session, at: now)
-            } else {
-                crowded.insert(session.uuid)
+            guard turns.opens(session.uuid, of: session.desktop.uid, configuration.limits, at: now) else {
                 reached(.logons, by: session.desktop.userName, session)
-                armTurn(logons[session.desktop.uid]?.next(configuration.limits.logons, at: now))
+                return armTurn(at: now)
             }
+            open(session, at: now)
         case .closed(let session):
-            // Of one that never had its turn nothing was recorded.
-            guard crowded.remove(session.uuid) == nil else { return }
-            if let before = unrecorded.removeValue(forKey: session.uuid) { notify(of: session, after: before, at: now) }
-            stateChanges[session.uuid] = nil
+            guard case .told(let before) = turns.close(session.uuid) else { return }
+            if let before { notify(of: session, after: before, at: now) }
             if measured.remove(session.uuid) != nil { aggregator.end(session.uuid, at: now) }
             supervisor?.remove(session)
             lastFailures[session.uuid] = nil
@@ -247,7 +235,7 @@ package final class Collector {
                 follow(other, at: now)
             }
         case .changed(let old, let new):
-            guard !crowded.contains(new.uuid) else { return }
+            guard !turns.isCrowded(new.uuid) else { return }
             record(new, after: old, at: now)
             follow(new, at: now)
         }
@@ -262,16 +250,15 @@ package final class Collector {
 
     /// Tells of a session's changed state, or keeps it for later where its user changes it without end.
     private func record(_ new: Session, after old: Session, at now: BootInstant) {
-        let before = unrecorded[new.uuid] ?? old
-        guard before.recordedState != new.recordedState else { return unrecorded[new.uuid] = nil }
-        let rate = configuration.limits.stateChanges
-        guard stateChanges[new.uuid, default: TokenBucket()].take(rate, at: now) else {
-            if unrecorded.updateValue(before, forKey: new.uuid) == nil { reached(.stateChanges, by: new.desktop.userName, new) }
-            return armTurn(stateChanges[new.uuid]?.next(rate, at: now))
+        switch turns.change(new, from: old, configuration.limits, at: now) {
+        case .nothing: break
+        case .later(let isFirst):
+            if isFirst { reached(.stateChanges, by: new.desktop.userName, new) }
+            armTurn(at: now)
+        case .now(let before):
+            notify(of: new, after: before, at: now)
+            if before.desktop.state != new.desktop.state { manager?.sessionChanged(new) }
         }
-        unrecorded[new.uuid] = nil
-        notify(of: new, after: before, at: now)
-        if before.desktop.state != new.desktop.state { manager?.sessionChanged(new) }
     }
 
     // MARK: Limits
@@ -298,28 +285,19 @@ package final class Collector {
         }
     }
 
-    private func armTurn(_ moment: BootInstant?) {
-        guard let moment, let turnTimer else { return }
-        if turnTimer.isArmed, let nextTurn, nextTurn <= moment { return }
-        nextTurn = moment
-        turnTimer.arm(at: moment)
+    private func armTurn(at now: BootInstant) {
+        if let next = turns.next(configuration.limits, at: now) { turnTimer?.arm(at: next) }
     }
 
     /// What waited goes on, as far as its users have something left again.
     private func takeTurns() {
         let now = BootInstant.now()
-        for session in table.sessions where crowded.contains(session.uuid) {
-            if logons[session.desktop.uid, default: TokenBucket()].take(configuration.limits.logons, at: now) {
-                crowded.remove(session.uuid)
-                open(session, at: now)
-            } else {
-                armTurn(logons[session.desktop.uid]?.next(configuration.limits.logons, at: now))
-            }
-        }
-        logons = logons.filter { !$0.value.isFull(at: now) }
-        for (uuid, before) in unrecorded {
+        let opened = turns.takeOpenings(configuration.limits, at: now)
+        for session in table.sessions where opened.contains(session.uuid) { open(session, at: now) }
+        for (uuid, before) in turns.waitingChanges {
             if let session = table.session(uuid: uuid) { record(session, after: before, at: now) }
         }
+        armTurn(at: now)
     }
 
     /// Records connects, disconnects, locks and unlocks.
@@ -393,7 +371,7 @@ package final class Collector {
 
     /// Brings the measuring of a session to what policy and its X server ask for now.
     private func follow(_ session: Session, at now: BootInstant) {
-        guard !crowded.contains(session.uuid) else { return }
+        guard !turns.isCrowded(session.uuid) else { return }
         let isTracked = isTracked(session)
         if isTracked, !measured.contains(session.uuid) {
             begin(session, at: now)
@@ -626,7 +604,7 @@ package final class Collector {
     }
 
     func coverage(of session: Session) -> Coverage {
-        if crowded.contains(session.uuid) { return .limited("the user is at the limit of logons") }
+        if turns.isCrowded(session.uuid) { return .limited("the user is at the limit of logons") }
         return supervisor?.coverage(of: session, isTracked: isTracked(session)) ?? .noXServer
     }
 
@@ -709,19 +687,6 @@ extension Session {
     }
 
     var user: UserIdentity { UserIdentity(login: desktop.userName, uid: desktop.uid) }
-
-    /// What is recorded of changes.
-    fileprivate var recordedState: RecordedState {
-        RecordedState(
-            state: desktop.state, lock: desktop.lock, isClientPresent: desktop.isClientPresent, client: desktop.client.address)
-    }
-
-    fileprivate struct RecordedState: Equatable {
-        var state: ConnectState
-        var lock: LockState
-        var isClientPresent: Bool
-        var client: String?
-    }
 
     /// The session as the aggregator has to know it.
     var subject: Aggregator.Subject {

@@ -83,16 +83,16 @@ struct Probe: ~Copyable {
 
     private mutating func watchEvents() throws(ProbeEnd) -> Never {
         while true {
-            let observed = BootInstant.now()
+            let clock = ServerClock.read()
             let news = takeEvents()
             if session.x.isBroken { throw .failed(.connectionLost) }
             if news.any {
-                try follow(news, observed: observed)
-                wakes.spend(Self.wakeRate, at: observed)
-                let later = wakes.next(Self.wakeRate, at: observed)
-                if later > observed {
+                try follow(news, clock)
+                wakes.spend(Self.wakeRate, at: clock.now)
+                let later = wakes.next(Self.wakeRate, at: clock.now)
+                if later > clock.now {
                     // The server floods: it stays unread for a moment, the collector doesn't.
-                    try session.sleep(milliseconds: observed.wholeMilliseconds(to: later), server: false)
+                    try session.sleep(milliseconds: clock.now.wholeMilliseconds(to: later), server: false)
                 }
             }
             let answered = try answerSnapshot()
@@ -103,10 +103,12 @@ struct Probe: ~Copyable {
 
     /// What the events of one waking come to.
     private struct News {
-        /// The alarm fired with the counter at this value.
-        var alarmIdle: Int64?
+        /// The alarm fired with the counter at this value, at this time of the server's.
+        var alarm: (idle: Int64, time: UInt32?)?
         /// Another window may have the focus.
         var focus = false
+        /// When the focus last changed, by the server's time, where it tells that.
+        var focusTime: UInt32?
         /// A window manager may have come or gone.
         var manager = false
         var added: [UInt32] = []
@@ -135,9 +137,12 @@ struct Probe: ~Copyable {
 
     private func note(_ event: XEvent, in news: inout News) {
         switch (event, watch) {
-        case (.property(atoms.activeWindow), .activeWindow), (.focus, .inputFocus), (.windowHidden, .inputFocus):
+        case (.property(atoms.activeWindow, let time), .activeWindow):
             news.focus = true
-        case (.property(atoms.supportingCheck), _), (.property(atoms.supported), _):
+            news.focusTime = time
+        case (.focus, .inputFocus), (.windowHidden, .inputFocus):
+            news.focus = true
+        case (.property(atoms.supportingCheck, _), _), (.property(atoms.supported, _), _):
             news.manager = true
         case (.windowAdded(let window, parent: session.x.root), .inputFocus):
             if news.added.count < WindowWatch.windowLimit { news.added.append(window) }
@@ -146,19 +151,32 @@ struct Probe: ~Copyable {
             if news.removed.count < WindowWatch.windowLimit { news.removed.append(window) }
             news.focus = true
         case (.other(code: alarmEvent, let bytes), _) where bytes.load(UInt32.self, at: 4) == alarm:
-            news.alarmIdle = max(bytes.loadSync64(at: 8) ?? 0, 0)
+            news.alarm = (max(bytes.loadSync64(at: 8) ?? 0, 0), bytes.load(UInt32.self, at: 24))
         default:
             break
         }
     }
 
-    /// - Parameter observed: when the events were read.
-    private mutating func follow(_ news: News, observed: BootInstant) throws(ProbeEnd) {
+    /// - Parameter clock: as it was just before the events were read.
+    private mutating func follow(_ news: News, _ clock: ServerClock) throws(ProbeEnd) {
         var looksAgain = news.manager
-        if let idle = news.alarmIdle {
+        var edge: InputMonitor.Edge?
+        let edgeTime = clock.moment(of: news.alarm?.time)
+        if let idle = news.alarm?.idle {
+            edge = monitor.alarmFired(idle: idle, now: edgeTime)
+            // First of all: what comes from now on must not be missed.
+            session.x.changeAlarm(alarm, monitor.arming)
             // A window manager that died left its mark on the root and no event. Somebody is there: a good moment to look.
-            if try followAlarm(idle: idle, observed: observed) { looksAgain = true }
+            if case .began = edge { looksAgain = true }
         }
+        let focusTime = clock.moment(of: news.focusTime)
+        let focusFirst = news.focus && focusTime < edgeTime
+        if !focusFirst, let edge { try tell(edge, idle: news.alarm?.idle ?? 0, at: edgeTime) }
+        try followFocus(news, looksAgain: looksAgain, at: focusTime)
+        if focusFirst, let edge { try tell(edge, idle: news.alarm?.idle ?? 0, at: edgeTime) }
+    }
+
+    private mutating func followFocus(_ news: News, looksAgain: Bool, at moment: BootInstant) throws(ProbeEnd) {
         if case .inputFocus(var watched) = watch {
             watched.removeAll(where: news.removed.contains)
             for window in news.added where watched.count < WindowWatch.windowLimit {
@@ -172,23 +190,15 @@ struct Probe: ~Copyable {
         let current = try session.readFocus(watch, atoms, namesProcesses: namesProcesses, known: focus)
         guard current.window != focus.window else { return }
         focus = current
-        lane.publish(.focusChanged(current), at: observed)
+        lane.publish(.focusChanged(current), at: moment)
     }
 
-    /// - Returns: Whether input began.
-    private mutating func followAlarm(idle: Int64, observed: BootInstant) throws(ProbeEnd) -> Bool {
-        let edge = monitor.alarmFired(idle: idle, now: observed)
-        // First of all: what comes from now on must not be missed.
-        session.x.changeAlarm(alarm, monitor.arming)
-        guard let edge else { return false }
-        let origin = try session.readOrigin(counters) { idle + observed.wholeMilliseconds(to: .now()) }
+    /// - Parameter idle: what the counter was at that moment.
+    private mutating func tell(_ edge: InputMonitor.Edge, idle: Int64, at moment: BootInstant) throws(ProbeEnd) {
+        let origin = try session.readOrigin(counters) { idle + moment.wholeMilliseconds(to: .now()) }
         switch edge {
-        case .began(let effective):
-            lane.publish(.inputBegan(InputEdge(effective: effective, origin: origin)), at: observed)
-            return true
-        case .ended(let effective):
-            lane.publish(.inputEnded(InputEdge(effective: effective, origin: origin)), at: observed)
-            return false
+        case .began(let effective): lane.publish(.inputBegan(InputEdge(effective: effective, origin: origin)), at: moment)
+        case .ended(let effective): lane.publish(.inputEnded(InputEdge(effective: effective, origin: origin)), at: moment)
         }
     }
 

@@ -2,8 +2,8 @@ import CXCB
 
 /// An event that the probe selects, read within the bounds of its 32 bytes.
 enum XEvent {
-    /// A property changed, on the root window since no other is watched for it.
-    case property(atom: UInt32)
+    /// A property changed, on the root window since no other is watched for it; the time is the server's.
+    case property(atom: UInt32, time: UInt32?)
     /// The keyboard focus went into or out of a window.
     case focus
     /// There is a new window, or one was moved to another parent.
@@ -23,7 +23,7 @@ enum XEvent {
         }
         switch Int32(code) {
         case XCB_PROPERTY_NOTIFY:
-            self = .property(atom: bytes.load(UInt32.self, at: 8) ?? 0)
+            self = .property(atom: bytes.load(UInt32.self, at: 8) ?? 0, time: bytes.load(UInt32.self, at: 12))
         case XCB_FOCUS_IN, XCB_FOCUS_OUT:
             // Keyboard grabs come and go with shortcuts and menus and don't move the focus.
             let mode = bytes.load(UInt8.self, at: 8) ?? 0

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import SeededRandom
 import TermspanAccounting
 import TermspanBus
 import TermspanCore
@@ -100,7 +101,7 @@ import Testing
     static func error(_ result: Result<Int32, BusError>) -> BusError? { if case .failure(let error) = result { error } else { nil } }
 
     @Test func answersFromStoreAndCollector() throws {
-        var random = SeededRandom(state: 1)
+        var random = SeededRandom(seed: 1)
         let half = F.random(F.session(1), until: 2000, durable: 1000, &random)
         let stage = try Stage(collector: half.rows)
         defer { stage.stop() }
@@ -176,7 +177,7 @@ import Testing
 
     /// As another user: one's own data needs no right, others' do; and there is no polkit here to give it.
     @Test(.enabled(if: getuid() == 0)) func othersDataNeedsTheRight() throws {
-        var random = SeededRandom(state: 1)
+        var random = SeededRandom(seed: 1)
         let half = F.random(F.session(1), until: 200, durable: 100, &random)
         let stage = try Stage(collector: half.rows)
         defer { stage.stop() }

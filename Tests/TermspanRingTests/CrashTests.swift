@@ -1,5 +1,6 @@
 import Glibc
 import RingPattern
+import SeededRandom
 import Synchronization
 import TermspanCore
 import TermspanSystem
@@ -20,7 +21,7 @@ import Testing
     }
 
     @Test func aProducerKilledAtAnyMomentLosesNothingThatItCommitted() throws {
-        var random = RandomNumbers(seed: 20)
+        var random = SeededRandom(seed: 20)
         let arena = try Arena(capacity: 1)
         var total: UInt64 = 0
         for round in 0..<60 as Range<UInt64> {
@@ -82,7 +83,7 @@ import Testing
     }
 
     @Test func aCollectorThatStartsAgainGoesOnWhereItAcknowledged() throws {
-        var random = RandomNumbers(seed: 4)
+        var random = SeededRandom(seed: 4)
         let arena = try Arena(capacity: 2)
         let memory = try LaneMemory(lane: 0, generation: 5)
         let count: UInt64 = 30_000

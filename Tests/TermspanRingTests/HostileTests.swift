@@ -1,6 +1,7 @@
 import CTermspanLinux
 import Glibc
 import RingPattern
+import SeededRandom
 import TermspanCore
 import TermspanSystem
 import Testing
@@ -109,7 +110,7 @@ import Testing
     }
 
     @Test(arguments: 0..<300 as Range<UInt64>) func garbageNeverTraps(seed: UInt64) throws {
-        var random = RandomNumbers(seed: seed)
+        var random = SeededRandom(seed: seed)
         let memory = try LaneMemory(lane: 0, generation: 1, firstSequence: seed % 3 == 0 ? 0xFFFF_FFF0 : 0)
         let raw = try Mapping(memory.events, length: LaneLayout.eventsSize, writable: true)
         var reader = try LaneReader(memory, in: Arena(capacity: 1))

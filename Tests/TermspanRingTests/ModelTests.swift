@@ -1,4 +1,5 @@
 import RingPattern
+import SeededRandom
 import TermspanCore
 import TermspanSystem
 import Testing
@@ -37,7 +38,7 @@ import Testing
 
     @Test(arguments: [0, 1, 1_000, 0xFFFF_FA00, 0xFFFF_FFFF, UInt64.max - 700] as [UInt64], 0..<6 as Range<UInt64>)
     func everySchedule(firstSequence: UInt64, seed: UInt64) throws {
-        var random = RandomNumbers(seed: seed &+ firstSequence)
+        var random = SeededRandom(seed: seed &+ firstSequence)
         let arena = try Arena(capacity: 4)
         let memory = try LaneMemory(lane: 3, generation: 77, firstSequence: firstSequence)
         var writer = try Lane.writer(memory)

@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 
 @testable import TermspanCore
@@ -93,7 +94,7 @@ import Testing
 
     /// Random logons, logoffs, reconnects, late X servers and restarts of the collector, against what must always hold.
     @Test(arguments: 0..<8) func numbersAreNeverDoubledAndNeverChange(seed: UInt64) throws {
-        var random = SplitMix(state: seed &* 0x9E37_79B9 &+ 1)
+        var random = SeededRandom(seed: seed &* 0x9E37_79B9 &+ 1)
         var table = SessionTable()
         var living: [Int: Desktop] = [:]
         var identities: [Int: (SessionID, UUIDv7)] = [:]
@@ -133,18 +134,5 @@ import Testing
                 identities[key] = (row.id, row.uuid)
             }
         }
-    }
-}
-
-/// A small repeatable generator for property tests (SplitMix64).
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

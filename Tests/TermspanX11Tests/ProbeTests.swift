@@ -76,6 +76,47 @@ struct ProbeTests {
         try expectAllowed(probe, during: ["always", "the server has X-Resource", Self.devices, Self.unmanaged, Self.managed])
     }
 
+    /// A probe that gets no processor for a while reads late; what it tells of is dated by when it was.
+    @Test func whatIsReadLateIsDatedByWhenItWas() throws {
+        let display = try TestDisplay()
+        let client = try TestClient(display)
+        client.becomeManager()
+        let windows = (client.window(class: "Before"), client.window(class: "After"))
+        client.set(client.atom("_NET_ACTIVE_WINDOW"), of: client.root, to: [windows.0])
+        client.sync()
+        let probe = try TestProbe(display, gap: 1500)
+        _ = try probe.ready()
+        #expect(try probe.wait { $0.ended != nil } != nil)
+
+        try probe.program.signal(SIGSTOP)
+        let change = BootInstant.now()
+        client.set(client.atom("_NET_ACTIVE_WINDOW"), of: client.root, to: [windows.1])
+        client.sync()
+        sleep(for: .milliseconds(100))
+        let input = BootInstant.now()
+        try display.run("xdotool", "key", "a")
+        let after = BootInstant.now()
+        sleep(for: .milliseconds(300))
+        try probe.program.signal(SIGCONT)
+
+        let focus = try #require(try probe.wait { $0.focus?.windowClass.text == "After" })
+        #expect(abs(change.duration(to: focus.time)) < .milliseconds(50))
+        if !probe.entries.contains(where: { $0.event.began != nil }) { #expect(try probe.wait { $0.began != nil } != nil) }
+        let began = try #require(probe.entries.last { $0.event.began != nil })
+        #expect(began.time >= focus.time)
+        let effective = try #require(began.event.began?.effective)
+        #expect(effective > input.advanced(by: .milliseconds(-5)) && effective < after.advanced(by: .milliseconds(5)))
+
+        let open = probe.entries.count
+        sleep(for: .milliseconds(1000))
+        try probe.program.signal(SIGSTOP)
+        sleep(for: .milliseconds(1000))
+        try probe.program.signal(SIGCONT)
+        let ended = try #require(try probe.wait { $0.ended != nil }?.event.ended)
+        #expect(probe.entries.count == open + 1)
+        #expect(ended.effective > input.advanced(by: .milliseconds(-5)) && ended.effective < after.advanced(by: .milliseconds(50)))
+    }
+
     @Test func withoutAWindowManagerItFollowsTheFocusAndLetsGoWhenOneStarts() throws {
         let display = try TestDisplay()
         let probe = try TestProbe(display, gap: 1500)

@@ -56,6 +56,10 @@ package struct CommandError: Error, Hashable, Sendable {
                 switch (service, error.message.hasPrefix("connecting to")) {
                 case (_, true):
                     self.init(.unreachable, "The system bus can't be reached: \(error.description).", remedy: "Is dbus.service running?")
+                case (.collector, _) where error.isUnanswered:
+                    self.init(
+                        .unreachable, "The collector did not answer in time.",
+                        remedy: "The server or its message bus may be overloaded: try again; `termspan doctor` tells more.")
                 case (.collector, _):
                     self.init(
                         .unreachable, "The collector is not running.",

@@ -1,6 +1,7 @@
 import CBenchmark
 import Glibc
 import RingPattern
+import SeededRandom
 import Synchronization
 import TermspanCore
 import TermspanRing
@@ -207,7 +208,7 @@ enum Measurements {
 
     /// Kills producers at random moments and checks that nothing committed is lost or torn.
     static func kills(_ count: Int) throws {
-        var random = RandomNumbers(seed: UInt64(count))
+        var random = SeededRandom(seed: UInt64(count))
         let arena = try Arena(capacity: 1)
         var delivered: UInt64 = 0
         var stalls = 0

@@ -2,6 +2,7 @@
 // which event it published last.
 import Glibc
 import RingPattern
+import SeededRandom
 import TermspanCore
 import TermspanRing
 import TermspanSystem
@@ -14,7 +15,7 @@ func produce(count: UInt64, pause: UInt64, seed: UInt64) throws {
     let witness = try Mapping(OwnedDescriptor(6), length: 4096, writable: true)
     let published = witness.base.assumingMemoryBound(to: UInt64.self)
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: LaneLayout.maximumPayload, alignment: 8)
-    var random = RandomNumbers(seed: seed)
+    var random = SeededRandom(seed: seed)
     var attempt: UInt64 = 0
     while count == 0 || attempt < count {
         attempt += 1

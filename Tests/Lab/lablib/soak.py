@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from collections import namedtuple
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from . import headless, hostile
 from .host import LabError, wait_until
-from .product import Product
+from .product import Product, moment
 from .sick_disk import SickDisk
 from .soak_check import SECOND, Fault, Finding
 from .soak_faults import FAULTS, now
@@ -83,6 +84,7 @@ class Soak:
         self.sessions = []
         self.faults, self.attacks, self.problems, self.samples = [], [], [], []
         self.stopping = threading.Event()
+        self._follower = None
         # Held by whoever logs an honest user on or off, and by what none of that may happen beside.
         self.logons = threading.RLock()
         self._writing = threading.Lock()
@@ -121,6 +123,7 @@ class Soak:
         self._mount_disk()
         self.product.reset(SETTINGS)
         self.product.wait_ready()
+        self._follow_journal()
         self.product.track(*everybody, reason="a soak")
         self.executable = str(Path(self.lab.enter(["readlink", "-f", "/usr/bin/python3"]).stdout.strip()))
         listed = json.loads(self.lab.enter(["python3", f"{hostile.INSIDE}/hostile.py", "--list"]).stdout)
@@ -143,6 +146,21 @@ class Soak:
         self.disk = SickDisk(self.lab, STATE)
         if any(name.startswith("disk-") for name in self.plan.faults):
             self.disk.mount()
+
+    def _follow_journal(self):
+        """Records are read as they come: who writes into the journal without end makes it forget what is old, and root can't prevent it."""
+        # It ends with its standard input, since a signal to what is outside would not reach it.
+        script = 'termspan log --follow --format json </dev/null & read -r line; kill $!'
+        with open(self.folder / "log.json", "w") as file:
+            self._follower = subprocess.Popen(self.lab.container.command(["sh", "-c", script]), stdin=subprocess.PIPE, stdout=file)
+
+    def _records(self):
+        self.lab.enter(["journalctl", "--sync"])
+        time.sleep(2)
+        self._follower.stdin.close()
+        self._follower.wait(30)
+        records = map(json.loads, (self.folder / "log.json").read_text().splitlines())
+        return [record for record in records if moment(record["time"]) >= self.product.begin]
 
     # Honest sessions
 
@@ -355,6 +373,9 @@ class Soak:
         self.lab.enter(["systemctl", "stop", "termspand.service", "termspan-reportd.service"])
         self.lab.enter(["umount", "--quiet", STATE], check=False)
         self.lab.enter(["systemctl", "start", "termspand.service"])
+        if self._follower:
+            self._follower.kill()
+            self._follower.wait(30)
         self._events.close()
 
     def finish(self):
@@ -368,8 +389,7 @@ class Soak:
                 self.problem("logoff", error)
         wait_until("all sessions to be closed in the store", lambda: self.product.open_rows() == (0, 0), 60,
                    progress=lambda: f"{self.product.open_rows()} sessions and checkpoints left\n{self.product.report()}")
-        self.records = self.product.log()
-        (self.folder / "log.json").write_text("".join(json.dumps(record) + "\n" for record in self.records))
+        self.records = self._records()
         inside = "/var/lib/termspan-soak.db"
         self.lab.enter(["rm", "-f", inside])
         self.lab.enter(["sqlite3", "-readonly", "/var/lib/termspan/termspan.db", f".backup {inside}"])

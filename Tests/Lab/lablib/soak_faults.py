@@ -4,6 +4,7 @@ None of them may cost a session any time but `probe-kill`, which costs its own s
 up logons may make the time before a session's first snapshot longer.
 """
 
+import json
 import os
 import re
 import shutil
@@ -175,7 +176,13 @@ def disk_read_only(soak, chance):
 def ill(soak, health, seconds):
     with soak.disk.ill(health):
         time.sleep(seconds)
-    wait_until("the store to be used again", lambda: soak.product.status()["store_problem"] is None, RECOVERY_SECONDS, progress=soak.product.report)
+    wait_until("the store to be used again", lambda: uses_store(soak), RECOVERY_SECONDS, progress=soak.product.report)
+
+
+def uses_store(soak):
+    # An attacker may have the bus answer nobody for a while.
+    done = soak.product.command("status", "--format", "json", check=False)
+    return done.returncode == 0 and json.loads(done.stdout)["store_problem"] is None
 
 
 def stall(soak, pid, seconds):
@@ -192,5 +199,7 @@ def stall(soak, pid, seconds):
 def wait_logind(soak):
     wait_until("logind to answer", lambda: soak.lab.enter(["loginctl", "list-sessions"], check=False).returncode == 0, RECOVERY_SECONDS)
     present = {session.user for session in soak.present()}
-    wait_until("all sessions to be listed again", lambda: present <= {row["user"] for row in soak.product.query_sessions()}, RECOVERY_SECONDS,
-               progress=soak.product.report)
+    def listed():
+        done = soak.product.command("query", "session", "--format", "json", check=False)
+        return done.returncode == 0 and present <= {row["user"] for row in json.loads(done.stdout)}
+    wait_until("all sessions to be listed again", listed, RECOVERY_SECONDS, progress=soak.product.report)

@@ -306,11 +306,15 @@ class BusTests(HostileTestCase):
         self.assert_others_measured()
 
     def compare_beside_the_bus(self, what, running):
-        """As `compare`, but what the bus itself takes longer in the attack is no property of the collector: a question passes it four times."""
+        """As `compare`, but what the bus itself takes longer in the attack is no property of the collector.
+
+        A change is as a rule seen by the second question, and each waits for the bus twice: when it is asked and when it is answered.
+        The ping that the bus answers itself waits once.
+        """
         comparison = Comparison()
         def is_unnoticed():
             own = max(0, comparison.bus_p99("attack") - comparison.bus_p99("calm"))
-            return comparison.p99("attack") <= max(2 * comparison.p99("calm"), UNNOTICED) + 2 * own
+            return comparison.p99("attack") <= max(2 * comparison.p99("calm"), UNNOTICED) + 4 * own
         while len(comparison.phases["attack"]) < PAIRS or (len(comparison.phases["attack"]) < MOST_PAIRS and not is_unnoticed()):
             for kind in ("calm", "attack"):
                 for attack in running:

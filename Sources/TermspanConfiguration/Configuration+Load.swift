@@ -85,7 +85,7 @@ private struct Setting: Sendable {
         "logons-per-minute": number(\.limits.logonsPerMinute, in: 1...1000),
         "state-changes-per-minute": number(\.limits.stateChangesPerMinute, in: 1...6000),
         "focus-changes-per-second": number(\.limits.focusChangesPerSecond, in: 1...20),
-        "rows-per-day": number(\.limits.rowsPerDay, in: 1000...5_000_000),
+        "rows-per-day": number(\.limits.rowsPerDay, in: 100...5_000_000),
         "probe-starts-per-minute": number(\.limits.probeStartsPerMinute, in: 1...1000),
         "bus-calls-per-second": number(\.limits.busCallsPerSecond, in: 10...100_000),
         "responsible": Setting(form: "at most 200 printable characters") { text, configuration in

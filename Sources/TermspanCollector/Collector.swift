@@ -214,7 +214,7 @@ package final class Collector {
         case .opened(let session):
             guard session.desktop.stack != .services else { return }
             guard turns.opens(session.uuid, of: session.desktop.uid, configuration.limits, at: now) else {
-                reached(.logons, by: session.desktop.userName, session)
+                reached(.logons, by: session.user, session)
                 return armTurn(at: now)
             }
             open(session, at: now)
@@ -253,7 +253,7 @@ package final class Collector {
         switch turns.change(new, from: old, configuration.limits, at: now) {
         case .nothing: break
         case .later(let isFirst):
-            if isFirst { reached(.stateChanges, by: new.desktop.userName, new) }
+            if isFirst { reached(.stateChanges, by: new.user, new) }
             armTurn(at: now)
         case .now(let before):
             notify(of: new, after: before, at: now)
@@ -263,24 +263,24 @@ package final class Collector {
 
     // MARK: Limits
 
-    private func reached(_ limit: Limit, by user: String, times: UInt64 = 1, _ session: Session? = nil) {
+    private func reached(_ limit: Limit, by user: UserIdentity, times: UInt64 = 1, _ session: Session? = nil) {
         guard let count = limits.reached(limit, by: user, times: times, at: .now()) else { return }
-        Journal.limitReached(limit, configuration.limits.text(limit), user: user, session: session, count: count)
+        Journal.limitReached(limit, configuration.limits.text(limit), user: user.login, session: session, count: count)
     }
 
     /// A user who need not have a session. The user database may take its time, so it is asked beside the loop.
     private func reached(_ limit: Limit, uid: UInt32, times: UInt64 = 1) {
         if let session = table.sessions.first(where: { $0.desktop.uid == uid }) {
-            return reached(limit, by: session.desktop.userName, times: times)
+            return reached(limit, by: session.user, times: times)
         }
         // Once at a time: what comes meanwhile is told with it.
         let isAsked = unnamed[uid] != nil
         unnamed[uid, default: [:]][limit, default: 0] &+= times
         guard !isAsked else { return }
         store.submit { [inbox] _ in
-            let name = UserDatabase.user(of: uid)?.login ?? String(uid)
+            let user = UserIdentity(login: UserDatabase.user(of: uid)?.login ?? String(uid), uid: uid)
             inbox.post { [weak self] in
-                for (limit, times) in self?.unnamed.removeValue(forKey: uid) ?? [:] { self?.reached(limit, by: name, times: times) }
+                for (limit, times) in self?.unnamed.removeValue(forKey: uid) ?? [:] { self?.reached(limit, by: user, times: times) }
             }
         }
     }
@@ -524,7 +524,7 @@ package final class Collector {
                     Journal.eventsLost(session, count: count)
                 }
             case .limited(let uuid, let limit):
-                if let session = table.session(uuid: uuid) { reached(limit, by: session.desktop.userName, session) }
+                if let session = table.session(uuid: uuid) { reached(limit, by: session.user, session) }
             case .quarantined(let uuid, let violation):
                 if let session = table.session(uuid: uuid) { Journal.laneQuarantined(session, violation: violation.description) }
                 supervisor?.quarantine(session: uuid)
@@ -538,7 +538,7 @@ package final class Collector {
         case .started(let session, _):
             lastFailures[session.uuid] = nil
             Journal.probeStarted(session)
-        case .limited(let session, let limit): reached(limit, by: session.desktop.userName, session)
+        case .limited(let session, let limit): reached(limit, by: session.user, session)
         case .descriptorsShort(let reason): Journal.descriptorsShort(reason)
         case .failed(let session, let reason):
             // At a logoff the X server goes a moment before the session does: that is no failure.

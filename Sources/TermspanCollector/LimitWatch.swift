@@ -1,5 +1,6 @@
 package import TermspanConfiguration
 package import TermspanCore
+package import TermspanStore
 
 /// What one user can take of the collector only so much of. The raw value is its name in `status` and in the journal.
 package enum Limit: String, CaseIterable, Sendable {
@@ -20,13 +21,13 @@ package struct LimitWatch: Sendable {
         /// How often somebody was at it.
         package var hits: UInt64 = 0
         /// Who was at it last, and when.
-        package var user: String?
+        package var user: UserIdentity?
         package var last: BootInstant?
     }
 
     private struct Key: Hashable {
         var limit: Limit
-        var user: String
+        var user: UserIdentity
     }
 
     private struct Told {
@@ -49,7 +50,7 @@ package struct LimitWatch: Sendable {
     /// A user was at a limit, so many times.
     ///
     /// - Returns: how often since it was told last, if it is to be told now.
-    package mutating func reached(_ limit: Limit, by user: String, times: UInt64 = 1, at now: BootInstant) -> UInt64? {
+    package mutating func reached(_ limit: Limit, by user: UserIdentity, times: UInt64 = 1, at now: BootInstant) -> UInt64? {
         var count = counts[limit] ?? Count()
         count.hits = count.hits.addingReportingOverflow(times).overflow ? .max : count.hits + times
         count.user = user

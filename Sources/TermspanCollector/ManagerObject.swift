@@ -240,7 +240,10 @@ final class ManagerObject {
             let policy = collector.policy
             var decisions = policy.rows.filter { isPrivileged || $0.user.uid == credentials.userID }
             // Nobody decided about this caller, who shall be told all the same what that means.
-            if !isPrivileged, decisions.isEmpty, let user = UserDatabase.user(of: credentials.userID) {
+            if !isPrivileged, decisions.isEmpty {
+                // The user database may take its time, and knows no more than a session of the caller's.
+                let session = collector.table.sessions.first { $0.desktop.uid == credentials.userID }
+                let user = session?.user ?? UserIdentity(login: String(credentials.userID), uid: credentials.userID)
                 decisions.append(
                     Policy.Row(
                         user: user, tracked: policy.newUsersAreTracked, level: policy.level(of: user), since: WallInstant(nanoseconds: 0),

@@ -31,10 +31,9 @@ struct Status {
         boot = collector.boot.description
         counters = collector.aggregator.counters
         health = collector.store.health
-        let caller = uid.flatMap { UserDatabase.user(of: $0)?.login }
         limits = Limit.allCases.map { limit in
             var count = collector.limits.counts[limit] ?? LimitWatch.Count()
-            if uid != nil, count.user != caller { count = LimitWatch.Count(hits: count.hits) }
+            if let uid, count.user?.uid != uid { count = LimitWatch.Count(hits: count.hits) }
             return (limit, collector.configuration.limits.text(limit), count, count.last.flatMap { collector.anchors.wall(at: $0) })
         }
         probes = collector.probeCount
@@ -88,7 +87,7 @@ struct Status {
                     limits.map { row in
                         .properties([
                             "name": .string(row.limit.rawValue), "limit": .string(row.text), "hits": .uint64(row.count.hits),
-                            "user": .string(row.count.user ?? ""), "last": .uint64(row.last?.microseconds ?? 0),
+                            "user": .string(row.count.user?.login ?? ""), "last": .uint64(row.last?.microseconds ?? 0),
                         ])
                     }))
             writer.property(

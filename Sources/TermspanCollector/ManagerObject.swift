@@ -480,8 +480,8 @@ extension Session {
 
     /// Whether a process lives in the session: in one of its scopes.
     func contains(_ process: ProcessFacts) -> Bool {
-        let parts = process.controlGroup.split(separator: "/")
-        return desktop.logindSessions.contains { login in !login.scope.isEmpty && parts.contains { $0 == login.scope } }
+        guard let unit = ControlGroup.unit(of: process.controlGroup) else { return false }
+        return desktop.logindSessions.contains { $0.scope == unit }
     }
 }
 

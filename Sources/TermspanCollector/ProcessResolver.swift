@@ -82,8 +82,8 @@ package final class ProcessResolver: Sendable {
     }
 
     private static func isOwn(_ controlGroup: String, _ request: Request) -> Bool {
-        let parts = controlGroup.split(separator: "/")
-        return parts.contains { part in part == "user@\(request.uid).service" || request.scopes.contains { $0 == part } }
+        guard let unit = ControlGroup.unit(of: controlGroup) else { return false }
+        return unit == "user@\(request.uid).service" || request.scopes.contains { $0 == unit }
     }
 }
 

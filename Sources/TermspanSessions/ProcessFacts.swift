@@ -9,7 +9,7 @@ package struct ProcessFacts: Equatable, Sendable {
     package var gid: UInt32
     /// Clock ticks since boot; with the pid it identifies the process within a boot.
     package var startTime: UInt64
-    /// The path in the unified hierarchy: `/user.slice/user-1000.slice/session-c3.scope`.
+    /// The path in the unified hierarchy, below the service manager's root: `/user.slice/user-1000.slice/session-c3.scope`.
     package var controlGroup: String
 
     /// Reads them; nil if there is no such process.
@@ -31,9 +31,8 @@ package struct ProcessFacts: Equatable, Sendable {
         self.uid = uid
         self.gid = gid
         startTime = start
-        let lines = String(decoding: groups, as: UTF8.self).split(separator: "\n")
-        guard let unified = lines.first(where: { $0.hasPrefix("0::") }) else { return nil }
-        controlGroup = String(unified.dropFirst(3))
+        guard let path = ControlGroup.path(in: groups) else { return nil }
+        controlGroup = ControlGroup.below(root: ControlGroup.root, path)
     }
 
     private static func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8]? {

@@ -19,8 +19,8 @@ package struct XServer: Hashable, Sendable, Codable {
         self.controlGroup = controlGroup
     }
 
-    /// Whether the process lives in the unit, `session-c3.scope`, wherever that is in the tree.
+    /// Whether the process lives in the unit, `session-c3.scope`.
     package func isIn(unit: String) -> Bool {
-        !unit.isEmpty && controlGroup.split(separator: "/").contains { $0 == unit }
+        ControlGroup.unit(of: controlGroup).map { $0 == unit } ?? false
     }
 }

@@ -69,6 +69,30 @@ import Testing
         #expect(seen.desktops().map(\.xServer?.display) == [10])
     }
 
+    /// Below the own service manager a user makes control groups of any name, and an X server there may be older than the other's.
+    @Test func aControlGroupThatIsNamedAsAnothersScopeIsNotThatScope() {
+        var login = Self.xrdpLogin
+        login.display = ""
+        for path in [
+            "/user.slice/user-1004.slice/user@1004.service/session-c1.scope",
+            "/user.slice/user-1004.slice/user@1004.service/user-1001.slice/session-c1.scope",
+        ] {
+            let imitation = XServer(display: 3, pid: 200, startTime: 1_000, uid: 1004, controlGroup: path)
+            let seen = Observations(logind: [login], xServers: [imitation, Self.xorg], xrdp: [:])
+            #expect(seen.desktops().map(\.xServer) == [Self.xorg])
+        }
+    }
+
+    @Test func theUnitIsWhatComesFirstBelowTheSlices() {
+        #expect(ControlGroup.unit(of: "/user.slice/user-1001.slice/session-c1.scope") == "session-c1.scope")
+        #expect(ControlGroup.unit(of: "/user.slice/user-1001.slice/user@1001.service/app.slice/session-c1.scope") == "user@1001.service")
+        #expect(ControlGroup.unit(of: "/system.slice/lightdm.service") == "lightdm.service")
+        for path in ["", "/", "/user.slice", "//user.slice/"] { #expect(ControlGroup.unit(of: path) == nil) }
+        #expect(ControlGroup.below(root: "/lxc/one", "/lxc/one/user.slice") == "/user.slice")
+        #expect(ControlGroup.below(root: "", "/user.slice") == "/user.slice")
+        #expect(ControlGroup.below(root: "/lxc/one", "/lxc/oneself/user.slice") == "/lxc/oneself/user.slice")
+    }
+
     @Test func forwardedXIsNoLocalDisplay() {
         let ssh = LogindSession(
             id: "7", timestamp: 9, uid: 1003, userName: "user3", service: "sshd", type: "tty", display: "localhost:10.0", isRemote: true,

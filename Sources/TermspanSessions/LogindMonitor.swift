@@ -31,6 +31,9 @@ package final class LogindMonitor {
     private static let session = "org.freedesktop.login1.Session"
     /// Sessions that are followed; more than any server bears.
     private static let maximumSessions = 8_192
+    /// Sessions that are asked for at a time: the bus lets a connection wait for 128 answers in all (dbus-daemon(1),
+    /// `max_replies_per_connection`), and refuses the rest.
+    private static let maximumQuestions = 32
     /// A session's user can make it change without end.
     private static let rereadRate = Rate(20, per: .seconds(1), burst: 20)
     private static let retryDelay: Duration = .seconds(1)
@@ -101,19 +104,24 @@ package final class LogindMonitor {
 
     private func read(_ paths: [String], completion: @escaping @MainActor ([LogindSession]?) -> Void) {
         guard !paths.isEmpty else { return completion([]) }
-        var waiting = paths.count
+        var rest = paths[...]
+        var underWay = 0
         var found: [LogindSession]? = []
-        for path in paths {
-            properties(of: path) { result in
-                switch result {
-                case .success(let session): if let session { found?.append(session) }
-                // A session can end between the list and the question; anything else says nothing of it.
-                case .failure(let error): if !error.meansNoSuchObject { found = nil }
+        func ask() {
+            while underWay < Self.maximumQuestions, let path = rest.popFirst() {
+                underWay += 1
+                properties(of: path) { result in
+                    switch result {
+                    case .success(let session): if let session { found?.append(session) }
+                    // A session can end between the list and the question; anything else says nothing of it.
+                    case .failure(let error): if !error.meansNoSuchObject { found = nil }
+                    }
+                    underWay -= 1
+                    if underWay == 0, rest.isEmpty { completion(found) } else { ask() }
                 }
-                waiting -= 1
-                if waiting == 0 { completion(found) }
             }
         }
+        ask()
     }
 
     /// Reads one session again, once at a time and at most so often: its user can make it change as fast as logind answers.
@@ -125,19 +133,26 @@ package final class LogindMonitor {
         }
         let now = loop.now
         guard readings[path, default: TokenBucket()].take(Self.rereadRate, at: now) else {
-            let next = readings[path]?.next(Self.rereadRate, at: now) ?? now
-            turns[path] = try? loop.timer(at: next) { [weak self] in
-                self?.turns[path] = nil
-                self?.reread(path)
-            }
-            return
+            return wait(for: path, until: readings[path]?.next(Self.rereadRate, at: now) ?? now)
         }
         if readings.count > 2 * Self.maximumSessions { readings = readings.filter { !$0.value.isFull(at: now) } }
         rereading[path] = false
         properties(of: path) { [weak self] result in
             guard let self else { return }
             if case .success(let session?) = result { replace(with: sessions.filter { $0.id != session.id } + [session]) }
-            if rereading.removeValue(forKey: path) == true { reread(path) }
+            let changedAgain = rereading.removeValue(forKey: path) == true
+            if case .failure(let error) = result, !error.meansNoSuchObject {
+                wait(for: path, until: loop.now.advanced(by: Self.retryDelay))
+            } else if changedAgain {
+                reread(path)
+            }
+        }
+    }
+
+    private func wait(for path: String, until moment: BootInstant) {
+        turns[path] = try? loop.timer(at: moment) { [weak self] in
+            self?.turns[path] = nil
+            self?.reread(path)
         }
     }
 

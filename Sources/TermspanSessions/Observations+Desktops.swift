@@ -3,25 +3,23 @@ import TermspanCore
 extension Observations {
     /// The desktops that these observations amount to: each login with the X server that is its, in the order of their beginning.
     ///
-    /// An X server belongs to a login when its process lives in the login's scope, or else when the login names the display and the
-    /// server's user is the login's, or root's where the login has a seat. Of several servers in one scope the oldest is the session's own; the others are nested desktops
+    /// An X server belongs to a login when its process lives in the login's scope, or else when the login names the display; in both cases
+    /// the server's user must be the login's, or root's where the login has a seat. Of several servers in one scope the oldest is the session's own; the others are nested desktops
     /// and no sessions. A login that is closing and owns no X server has ended.
     package func desktops(adapters: [any StackAdapter] = Stack.adapters) -> [Desktop] {
         var servers = xServers.sorted { ($0.startTime, $0.display) < ($1.startTime, $1.display) }
         let logins = logind.filter(\.isInteractive).sorted { ($0.timestamp, $0.id) < ($1.timestamp, $1.id) }
         var owned: [String: XServer] = [:]
         for login in logins {
-            guard let index = servers.firstIndex(where: { $0.isIn(unit: login.scope) }) else { continue }
+            let within = servers.filter { $0.isIn(unit: login.scope) && $0.mayServe(login) }
             // The display that xrdp itself asked for is the session's, whatever the user started beside it.
-            let named = servers.firstIndex { $0.isIn(unit: login.scope) && $0.display == login.displayNumber }
-            owned[login.id] = servers[named ?? index]
-            servers.removeAll { $0.isIn(unit: login.scope) }
+            guard let own = within.first(where: { $0.display == login.displayNumber }) ?? within.first else { continue }
+            owned[login.id] = own
+            servers.removeAll(where: within.contains)
         }
         for login in logins where owned[login.id] == nil {
             guard let display = login.displayNumber,
-                let index = servers.firstIndex(where: {
-                    $0.display == display && ($0.uid == login.uid || ($0.uid == 0 && !login.seat.isEmpty))
-                })
+                let index = servers.firstIndex(where: { $0.display == display && $0.mayServe(login) })
             else { continue }
             owned[login.id] = servers.remove(at: index)
         }
@@ -43,5 +41,12 @@ extension Observations {
             keys: keys, uid: login.uid, userName: login.userName, stack: adapter.stack, state: verdict.state,
             confidence: verdict.confidence, lock: login.lockedHint ? .locked : .unlocked, logindSessions: [login], xServer: xServer,
             client: verdict.client)
+    }
+}
+
+extension XServer {
+    /// Whether its user can be that of the login's X server.
+    fileprivate func mayServe(_ login: LogindSession) -> Bool {
+        uid == login.uid || (uid == 0 && !login.seat.isEmpty)
     }
 }

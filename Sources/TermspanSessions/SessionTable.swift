@@ -37,8 +37,8 @@ package enum SessionChange: Hashable, Sendable {
 
 /// The numbered sessions of one boot.
 ///
-/// Pure: it is shown the desktops that exist now and returns what changed. A row owns a set of keys; a desktop with any of them is
-/// that row. When one desktop unites the keys of two rows, the lower number stays. A number that was freed rests before it is given
+/// Pure: it is shown the desktops that exist now and returns what changed. A row owns a set of keys; a desktop of its user's with any of
+/// them is that row. When one desktop unites the keys of two rows, the lower number stays. A number that was freed rests before it is given
 /// to another session, so that a stale reference names nobody rather than somebody else.
 package struct SessionTable: Sendable, Equatable {
     /// How long a client must be absent before the session counts as disconnected: at a logoff it goes a moment before the session.
@@ -80,7 +80,8 @@ package struct SessionTable: Sendable, Equatable {
         var changes: [SessionChange] = []
         var fresh: [Desktop] = []
         for desktop in desktops {
-            let matches = Set(desktop.keys.compactMap { owner[$0] }).intersection(remaining).sorted()
+            let matches = Set(desktop.keys.compactMap { owner[$0] }).intersection(remaining)
+                .filter { sessions[$0].desktop.canBecome(desktop) }.sorted()
             guard let row = matches.first.map({ sessions[$0] }) else {
                 fresh.append(desktop)
                 continue
@@ -125,6 +126,13 @@ package struct SessionTable: Sendable, Equatable {
         var id = SessionID.firstUser
         while taken.contains(id) { id.rawValue += 1 }
         return id < .firstListener ? id : nil
+    }
+}
+
+extension Desktop {
+    /// Whether a row of this desktop can go on as the other one's: a session stays its user's, but a logon takes over its greeter's number.
+    fileprivate func canBecome(_ other: Desktop) -> Bool {
+        uid == other.uid || logindSessions.contains(where: \.isGreeter)
     }
 }
 

@@ -10,6 +10,8 @@ package enum SocketDiagnostics {
         package var peer: UInt32
         /// The path of the listening socket; empty for the connecting side and for unnamed ones.
         package var path: String
+        /// Who accepted it; 0 until it is accepted.
+        package var uid: UInt32
     }
 
     /// Every connected Unix stream socket that has a path: the accepted sides.
@@ -17,7 +19,7 @@ package enum SocketDiagnostics {
         var request = [UInt8](repeating: 0, count: 24)
         request[0] = UInt8(AF_UNIX)
         store(UInt32(1 << established), in: &request, at: 4)
-        store(UInt32(unixShowName | unixShowPeer), in: &request, at: 12)
+        store(UInt32(unixShowName | unixShowPeer | unixShowUser), in: &request, at: 12)
         var connections: [UnixConnection] = []
         try dump(request) { message in
             if let connection = unixConnection(message) { connections.append(connection) }
@@ -28,10 +30,11 @@ package enum SocketDiagnostics {
     /// The stream socket that has a path, if the answer is of one.
     static func unixConnection(_ message: UnsafeRawBufferPointer) -> UnixConnection? {
         guard message.count >= 16, message[1] == UInt8(SOCK_STREAM.rawValue) else { return nil }
-        var connection = UnixConnection(inode: load(message, at: 4), peer: 0, path: "")
+        var connection = UnixConnection(inode: load(message, at: 4), peer: 0, path: "", uid: 0)
         attributes(UnsafeRawBufferPointer(rebasing: message[16...])) { type, value in
             switch type {
             case unixAttributeName: connection.path = String(decoding: value.prefix { $0 != 0 }, as: UTF8.self)
+            case unixAttributeUser where value.count >= 4: connection.uid = load(value, at: 0)
             case unixAttributePeer where value.count >= 4: connection.peer = load(value, at: 0)
             default: break
             }
@@ -65,8 +68,10 @@ package enum SocketDiagnostics {
     private static let established = 1
     private static let unixShowName = 1
     private static let unixShowPeer = 4
+    private static let unixShowUser = 64
     private static let unixAttributeName: UInt16 = 0
     private static let unixAttributePeer: UInt16 = 2
+    private static let unixAttributeUser: UInt16 = 7
     private static let byFamily: UInt16 = 20
     private static let requestAndDump: UInt16 = 0x301
     private static let error: UInt16 = 2

@@ -1,16 +1,28 @@
 package import TermspanCore
 
+/// A display as one user's server has it. Its number alone says little, since a user can bind a socket of any number's name.
+package struct UserDisplay: Hashable, Sendable {
+    package var number: UInt16
+    package var uid: UInt32
+
+    package init(_ number: UInt16, of uid: UInt32) {
+        self.number = number
+        self.uid = uid
+    }
+}
+
 /// Everything that was observed at one moment and from which desktops are derived.
 package struct Observations: Sendable, Equatable {
     package var logind: [LogindSession]
     package var xServers: [XServer]
     /// xrdp's connections by display; nil while they could not be read.
-    package var xrdp: [UInt16: RemoteClient]?
+    package var xrdp: [UserDisplay: RemoteClient]?
     /// When this was observed.
     package var moment: WallInstant
 
     package init(
-        logind: [LogindSession] = [], xServers: [XServer] = [], xrdp: [UInt16: RemoteClient]? = nil, moment: WallInstant = .distantFuture
+        logind: [LogindSession] = [], xServers: [XServer] = [], xrdp: [UserDisplay: RemoteClient]? = nil,
+        moment: WallInstant = .distantFuture
     ) {
         self.moment = moment
         self.logind = logind
@@ -88,7 +100,7 @@ package struct XrdpStack: StackAdapter {
     package func verdict(_ session: LogindSession, xServer: XServer?, observations: Observations) -> StackVerdict {
         guard let display = xServer?.display ?? session.displayNumber else { return StackVerdict(.`init`) }
         guard let connections = observations.xrdp else { return StackVerdict(.active, confidence: .low) }
-        guard let client = connections[display] else {
+        guard let client = connections[UserDisplay(display, of: session.uid)] else {
             // The login comes first and the client a moment later; the table knows whether one has been there already.
             let isYoung = session.began.duration(to: observations.moment) < Self.connectTime
             return StackVerdict(isYoung ? .connectQuery : .disconnected)

@@ -1,5 +1,6 @@
 import Glibc
 package import TermspanBus
+import TermspanCore
 import TermspanSystem
 
 /// Tells which displays an xrdp client is connected to, and from where.
@@ -7,10 +8,13 @@ import TermspanSystem
 /// The truth is the kernel's list of sockets: `xrdp_display_N` has an established peer only while a client is there. It is read again
 /// when the socket folder changes (chansrv makes and removes sockets at connect and disconnect) and when a connection's own xrdp
 /// process ends, so that neither a user who kills chansrv nor one who makes sockets can hide a state for longer than that.
+///
+/// The list has the sockets of all users, so it is read beside the loop, by one thread at a time and with pauses in proportion to how long
+/// that takes: whoever opens sockets by the hundred thousand makes it late, and nothing else.
 @MainActor
 package final class XrdpMonitor {
     /// The connections by display; nil while they could not be read.
-    package private(set) var connections: [UInt16: RemoteClient]?
+    package private(set) var connections: [UserDisplay: RemoteClient]?
 
     private let loop: EventLoop
     private let directories: [String]
@@ -28,9 +32,16 @@ package final class XrdpMonitor {
     private var isReadingNames = false
     private var settle: EventSource?
     private var settleCount = 0
+    private var isLooking = false
+    /// The folder changed since the look that is under way began.
+    private var isLookWanted = false
+    /// Not before this is it looked again.
+    private var rested = BootInstant.zero
 
     /// When nothing could be seen for a shortage, it is looked again after this.
     private static let shortageDelay: Duration = .seconds(1)
+    /// The pause after a look, in lengths of it: at most a twentieth of a processor goes into looking.
+    private static let pause: Int = 20
     /// Names looked at in a folder: anybody may make some.
     private static let maximumNames = 16_384
 
@@ -50,7 +61,7 @@ package final class XrdpMonitor {
             monitors.append(try DirectoryMonitor(loop: loop, path: directory) { [unowned self] in changed() })
         }
         watchUsers()
-        connections = try? read()
+        connections = (try? Self.look(directories)).map { take($0) }
         if connections == nil { settle?.arm(after: Self.shortageDelay) }
     }
 
@@ -59,7 +70,8 @@ package final class XrdpMonitor {
         for directory in directories {
             for name in (try? namesInFolder(directory, limit: Self.maximumNames)) ?? [] {
                 let path = "\(directory)/\(name)"
-                guard let uid = UInt32(name), Self.isFolder(path, of: uid) else { continue }
+                // One folder a user, by the one name that xrdp gives it.
+                guard let uid = UInt32(name), String(uid) == name, Self.isFolder(path, of: uid) else { continue }
                 found[path] = userMonitors[path] ?? (try? DirectoryMonitor(loop: loop, path: path) { [unowned self] in changed() })
             }
         }
@@ -86,16 +98,37 @@ package final class XrdpMonitor {
     }
 
     private func settled() {
-        let found: [UInt16: RemoteClient]?
-        do throws(SystemError) {
-            found = try read()
-        } catch {
+        guard !isLooking else {
+            isLookWanted = true
+            return
+        }
+        let now = BootInstant.now()
+        guard rested <= now else { return settle?.arm(at: rested) ?? () }
+        let (inbox, directories) = (inbox, directories)
+        let thread = try? Thread(name: "xrdp") { [weak self] in
+            let begin = BootInstant.now()
+            let found = Result { () throws(SystemError) in try Self.look(directories) }
+            let end = BootInstant.now()
+            inbox.post { [weak self] in self?.looked(found, from: begin, to: end) }
+        }
+        guard thread != nil else { return settle?.arm(after: Self.shortageDelay) ?? () }
+        isLooking = true
+        isLookWanted = false
+    }
+
+    private func looked(_ look: Result<[Connection], SystemError>, from begin: BootInstant, to end: BootInstant) {
+        isLooking = false
+        rested = end.advanced(by: begin.duration(to: end) * Self.pause)
+        let found: [UserDisplay: RemoteClient]?
+        switch look {
+        case .success(let connections): found = take(connections)
+        case .failure(let error):
             // What can't be looked at has not changed.
             if error.isShortage { return settle?.arm(after: Self.shortageDelay) ?? () }
             found = nil
         }
         if settleCount < 8 {
-            settle?.arm(after: .milliseconds(8 << settleCount))
+            settle?.arm(at: max(rested, end.advanced(by: isLookWanted ? .zero : .milliseconds(8 << settleCount))))
             settleCount += 1
         }
         // One failure to look is no news; eight are.
@@ -104,29 +137,43 @@ package final class XrdpMonitor {
         onChange()
     }
 
+    /// One of xrdp's processes that has a display's socket.
+    private struct Connection: Sendable {
+        var display: UserDisplay
+        var pid: UInt32
+        var address: String?
+    }
+
+    /// Looks which displays' sockets xrdp has. Any thread.
+    ///
     /// - Throws: what keeps us from looking.
-    private func read() throws(SystemError) -> [UInt16: RemoteClient] {
-        let sockets = try SocketDiagnostics.unixConnections()
+    private nonisolated static func look(_ directories: [String]) throws(SystemError) -> [Connection] {
         // All of them: anybody may connect to a socket of such a name, which must not hide the one that counts.
-        let candidates = sockets.filter { $0.peer != 0 }.compactMap { socket in
-            Self.display(ofSocket: socket.path, in: directories).map { (display: $0, peer: socket.peer) }
+        let candidates = try SocketDiagnostics.unixConnections().compactMap { socket -> (display: UserDisplay, peer: UInt32)? in
+            guard socket.peer != 0, let number = display(ofSocket: socket.path, in: directories) else { return nil }
+            return (UserDisplay(number, of: socket.uid), socket.peer)
         }
-        guard !candidates.isEmpty else {
-            peers = [:]
-            return [:]
-        }
-        let holders = try Self.holders(of: Set(candidates.map(\.peer)))
+        guard !candidates.isEmpty else { return [] }
+        let holders = try holders(of: Set(candidates.map(\.peer)))
         let addresses = (try? SocketDiagnostics.tcpPeers()) ?? [:]
-        var result: [UInt16: RemoteClient] = [:]
-        for (display, peer) in candidates {
-            // xrdp's own unit is what makes it a client.
-            guard let holder = holders[peer] else { continue }
-            var client = clients[holder.pid] ?? RemoteClient()
-            client.address = holder.sockets.lazy.compactMap { addresses[$0] }.first ?? client.address
-            clients[holder.pid] = client
-            result[display] = client
+        // xrdp's own unit is what makes it a client.
+        return candidates.compactMap { display, peer in
+            holders[peer].map { holder in
+                Connection(display: display, pid: holder.pid, address: holder.sockets.lazy.compactMap { addresses[$0] }.first)
+            }
         }
-        let pids = Set(holders.values.map(\.pid))
+    }
+
+    /// Follows the processes that were found, and returns their clients.
+    private func take(_ found: [Connection]) -> [UserDisplay: RemoteClient] {
+        var result: [UserDisplay: RemoteClient] = [:]
+        for connection in found {
+            var client = clients[connection.pid] ?? RemoteClient()
+            client.address = connection.address ?? client.address
+            clients[connection.pid] = client
+            result[connection.display] = client
+        }
+        let pids = Set(found.map(\.pid))
         peers = peers.filter { pids.contains($0.key) && $0.value.isRunning }
         for pid in pids where peers[pid] == nil {
             peers[pid] = ProcessWatch(loop: loop, pid: pid) { [unowned self] in changed() }
@@ -184,7 +231,7 @@ package final class XrdpMonitor {
     /// The processes of xrdp's own unit that hold the sockets. Their descriptors are read as their user, never as root.
     ///
     /// - Throws: what keeps us from looking, which is not the same as finding nothing; a process that ended meanwhile holds nothing.
-    private static func holders(of inodes: Set<UInt32>) throws(SystemError) -> [UInt32: Holder] {
+    private nonisolated static func holders(of inodes: Set<UInt32>) throws(SystemError) -> [UInt32: Holder] {
         var holders: [UInt32: Holder] = [:]
         for pid in try processes(ofUnit: "xrdp.service") {
             guard let owner = try ProcessFacts(pid: pid) else { continue }
@@ -204,7 +251,7 @@ package final class XrdpMonitor {
         return holders
     }
 
-    private static func processes(ofUnit unit: String) throws(SystemError) -> [UInt32] {
+    private nonisolated static func processes(ofUnit unit: String) throws(SystemError) -> [UInt32] {
         let bytes: [UInt8]
         do throws(SystemError) {
             bytes = try readFile("/sys/fs/cgroup/system.slice/\(unit)/cgroup.procs", limit: 1 << 20)
@@ -215,7 +262,7 @@ package final class XrdpMonitor {
         return String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { UInt32($0) }
     }
 
-    private static func socketInodes(ofProcess pid: UInt32) throws(SystemError) -> [UInt32] {
+    private nonisolated static func socketInodes(ofProcess pid: UInt32) throws(SystemError) -> [UInt32] {
         try namesInFolder("/proc/\(pid)/fd", limit: 4_096).compactMap { name in
             guard let link = try? readLink("/proc/\(pid)/fd/\(name)") else { return nil }
             let target = String(decoding: link, as: UTF8.self)

@@ -13,12 +13,13 @@ import Testing
 
     @Test func anXrdpSessionIsActiveWhileAClientIsThere() throws {
         let client = RemoteClient(address: "192.0.2.7", name: "laptop")
-        var seen = Observations(logind: [Self.xrdpLogin], xServers: [Self.xorg], xrdp: [10: client])
+        var seen = Observations(logind: [Self.xrdpLogin], xServers: [Self.xorg], xrdp: [UserDisplay(10, of: 1001): client])
         var desktop = try #require(seen.desktops().first)
         #expect(desktop.stack == .xrdp && desktop.state == .active && desktop.confidence == .high)
         #expect(desktop.client == client && desktop.xServer == Self.xorg)
         #expect(desktop.keys.count == 2)
-        seen.xrdp = [:]
+        // Another user's socket of that name.
+        seen.xrdp = [UserDisplay(10, of: 1004): client]
         desktop = try #require(seen.desktops().first)
         #expect(desktop.state == .disconnected && desktop.client == RemoteClient())
         seen.xrdp = nil
@@ -46,7 +47,7 @@ import Testing
         #expect(observations(after: 31).desktops().first?.state == .disconnected)
         var table = SessionTable()
         var connected = observations(after: 1)
-        connected.xrdp = [10: RemoteClient()]
+        connected.xrdp = [UserDisplay(10, of: 1001): RemoteClient()]
         for (seconds, seen) in [(1, observations(after: 1)), (2, connected), (3, observations(after: 3)), (4, observations(after: 4))] {
             _ = table.reconcile(
                 seen.desktops(), at: BootInstant(nanoseconds: UInt64(seconds) * 1_000_000_000), makeUUID: SessionTableTests.makeUUID)

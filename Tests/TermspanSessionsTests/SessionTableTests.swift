@@ -92,6 +92,31 @@ import Testing
         #expect(changes.count == 2)
     }
 
+    /// However a user comes by a key of another's row: neither goes on as the other's session.
+    @Test func aRowStaysItsUsers() throws {
+        var table = SessionTable()
+        let server = SessionKey.xServer(pid: 10, startTime: 100)
+        let (first, second) = (SessionKey.logind(id: "1", timestamp: 1), SessionKey.logind(id: "2", timestamp: 2))
+        _ = table.reconcile(
+            [Self.desktop(first, server), Self.desktop(second, uid: 1002)], at: Self.seconds(1), makeUUID: Self.makeUUID)
+        let before = table.sessions
+        let changes = table.reconcile([Self.desktop(second, server, uid: 1002)], at: Self.seconds(2), makeUUID: Self.makeUUID)
+        #expect(table.sessions.map(\.uuid) == [before[1].uuid])
+        #expect(table.sessions.map(\.id) == [before[1].id])
+        guard case .closed(before[0]) = try #require(changes.first) else { return #expect(Bool(false), "\(changes)") }
+    }
+
+    @Test func aLogonTakesOverItsGreetersNumber() {
+        var table = SessionTable()
+        let server = SessionKey.xServer(pid: 10, startTime: 100)
+        var greeter = Self.desktop(.logind(id: "c1", timestamp: 1), server, uid: 1110, state: .connected)
+        greeter.logindSessions = [LogindSession(id: "c1", timestamp: 1, uid: 1110, userName: "lightdm", sessionClass: "greeter")]
+        _ = table.reconcile([greeter], at: Self.seconds(1), makeUUID: Self.makeUUID)
+        _ = table.reconcile([Self.desktop(.logind(id: "2", timestamp: 2), server)], at: Self.seconds(2), makeUUID: Self.makeUUID)
+        #expect(table.sessions.map(\.id.rawValue) == [1])
+        #expect(table.sessions.map(\.desktop.uid) == [1001])
+    }
+
     /// Random logons, logoffs, reconnects, late X servers and restarts of the collector, against what must always hold.
     @Test(arguments: 0..<8) func numbersAreNeverDoubledAndNeverChange(seed: UInt64) throws {
         var random = SeededRandom(seed: seed &* 0x9E37_79B9 &+ 1)

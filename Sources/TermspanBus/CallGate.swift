@@ -26,9 +26,10 @@ package final class CallGate {
     package var onLimit: (@MainActor (_ userID: UInt32, _ refusedCount: UInt64) -> Void)?
 
     /// How many calls one connection may have made before it is known, and all of them. The latter are two users' with all the
-    /// connections that the bus gives to one, 256.
+    /// connections that the bus gives to one, 256; once that many wait there is one left for each of 16 more users' connections.
     private static let heldPerCaller = 16
-    private static let heldInAll = 8192
+    private static let heldInAll = 12_288
+    private static let heldFreely = 8192
     /// Refusals are about 150 bytes: together these are less than what the bus takes at once.
     private static let refusalsAtOnce = 12
     private static let refusalPause: Duration = .milliseconds(10)
@@ -115,7 +116,8 @@ package final class CallGate {
 
     private func hold(_ message: OpaquePointer, of name: String) {
         let count = held[name]?.count ?? 0
-        guard count < Self.heldPerCaller, heldCount < Self.heldInAll else {
+        let share = heldCount < Self.heldFreely ? Self.heldPerCaller : 1
+        guard count < share, heldCount < Self.heldInAll else {
             limits.refuseUnknown()
             return refuse(message, .max)
         }

@@ -664,6 +664,8 @@ extension Aggregator.Measure {
     }
 
     mutating func sourceEnded(at moment: BootInstant, reason: UnknownReason) {
+        // Why it goes on to be unknown, whatever becomes of the source meanwhile.
+        let reason = barredUntil.map { $0 > moment } == true ? .limited : reason
         var fold = fold
         fold.sourceEnded(at: moment, reason: reason) { fresh.append($0) }
         self.fold = fold

@@ -485,6 +485,18 @@ package final class Collector {
         }
         // A session that was measured and whose probe is gone: unknown since the last event.
         for uuid in measured where !adopted.contains(uuid) { aggregator.detach(uuid, at: now) }
+        for session in open { catchUp(session, at: now) }
+    }
+
+    /// Has a change of a session's state stored that an earlier life knew of and was killed before it could store.
+    private func catchUp(_ stored: OpenSession, at now: BootInstant) {
+        guard let session = table.session(uuid: stored.record.uuid) else { return }
+        let isConnected = session.desktop.state == .active
+        if isConnected != stored.isConnected {
+            append(isConnected ? .connected : .disconnected, session, at: isConnected ? now : session.disconnected ?? now)
+        }
+        let isLocked = session.desktop.lock == .locked
+        if isLocked != stored.isLocked { append(isLocked ? .locked : .unlocked, session, at: now) }
     }
 
     /// Goes on measuring a session of an earlier life; one that ended within a second of its beginning may not even be in the store.

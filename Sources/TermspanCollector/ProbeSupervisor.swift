@@ -128,12 +128,14 @@ package final class ProbeSupervisor {
 
     private static let tooManyDisplays = Coverage.limited("the user is at the limit of displays")
     private static let tooManyStarts = Coverage.limited("the user is at the limit of starts of probes")
+    private static let tooManyLanes = Coverage.limited("what earlier probes told is not stored yet")
+    /// How long an attempt waits for lanes to be stored before it is made again.
+    private static let lanesDelay: Duration = .seconds(5)
 
     /// Whether a probe that is not there yet may be: if not, its session is refused until another lane is gone.
     private func hasDescriptors(for probe: Probe) -> Bool {
         guard probe.life.state == .idle else { return true }
-        let lanes = probes.values.count { $0.life.state != .idle } + endedRecords.count
-        guard let reason = descriptors.refusal(lanes: lanes, sessions: sessionCount) else {
+        guard let reason = descriptors.refusal(lanes: laneCount, sessions: sessionCount) else {
             refused.removeAll { $0 == probe.session.uuid }
             return true
         }
@@ -141,6 +143,15 @@ package final class ProbeSupervisor {
         if refused.isEmpty { report(.descriptorsShort(reason)) }
         if !refused.contains(probe.session.uuid) { refused.append(probe.session.uuid) }
         return false
+    }
+
+    /// How many lanes there are or may be at any moment.
+    private var laneCount: Int { probes.values.count { $0.life.state != .idle } + endedRecords.count }
+
+    /// Whether an attempt may take a lane. While nothing can be stored every probe that ends leaves one behind: a user has a share of those.
+    private func hasLane(for probe: Probe) -> Bool {
+        let left = endedRecords.count { $0.xServer.uid == probe.session.desktop.xServer?.uid }
+        return left < configuration.limits.displaysPerUser && descriptors.refusal(lanes: laneCount - 1, sessions: sessionCount) == nil
     }
 
     /// Descriptors have come free: whoever waits for them longest gets them.
@@ -264,12 +275,17 @@ package final class ProbeSupervisor {
     private func begin(_ attempt: Int, _ probe: Probe) {
         guard probe.life.isStarting, probe.life.attempt == attempt else { return }
         let (uid, rate, now) = (probe.session.desktop.uid, configuration.limits.probeStarts, loop.now)
+        guard hasLane(for: probe) else { return hold(attempt, probe, Self.tooManyLanes, until: now.advanced(by: Self.lanesDelay)) }
         if starts[uid, default: TokenBucket()].take(rate, at: now) { return startQueue.add(probe.session.uuid, attempt: attempt, of: uid) }
         starts = starts.filter { !$0.value.isFull(at: now) }
         if probe.life.coverage != Self.tooManyStarts { report(.limited(probe.session, .probeStarts)) }
-        probe.life.held(Self.tooManyStarts, attempt: attempt)
-        let next = starts[uid]?.next(rate, at: now) ?? now
-        probe.timer = try? loop.timer(at: next, accuracy: .milliseconds(50)) { [weak self, weak probe] in
+        hold(attempt, probe, Self.tooManyStarts, until: starts[uid]?.next(rate, at: now) ?? now)
+    }
+
+    /// Lets an attempt wait, and its session say why.
+    private func hold(_ attempt: Int, _ probe: Probe, _ why: Coverage, until moment: BootInstant) {
+        probe.life.held(why, attempt: attempt)
+        probe.timer = try? loop.timer(at: moment, accuracy: .milliseconds(50)) { [weak self, weak probe] in
             guard let self, let probe else { return }
             begin(attempt, probe)
             startNext()

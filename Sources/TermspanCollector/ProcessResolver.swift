@@ -23,13 +23,17 @@ package final class ProcessResolver: Sendable {
 
     private struct Queue {
         var requests: [Request] = []
+        /// How many of each user's are waiting, by uid.
+        var waiting: [UInt32: Int] = [:]
         var isStopped = false
     }
 
     private let queue = Mutex(Queue())
     private let bell: EventCounter
     private let answer: @Sendable (Request, _ executable: String?) -> Void
-    /// More questions than all sessions can ask in a second; beyond it the answer is 'not known', at once.
+    /// Questions that may wait: of one user, and of all. Beyond it the answer is 'not known', at once, so that a source that asks without
+    /// end costs other users some milliseconds. A desktop asks 20 times a second, and 200 times at once.
+    static let share = 256
     private static let capacity = 16_384
 
     package init(answer: @escaping @Sendable (Request, _ executable: String?) -> Void) throws {
@@ -45,7 +49,13 @@ package final class ProcessResolver: Sendable {
                 return (queue.requests, queue.isStopped)
             }
             if isStopped { return }
-            for request in requests { answer(request, Self.executable(of: request)) }
+            for request in requests {
+                answer(request, Self.executable(of: request))
+                queue.withLock { queue in
+                    let left = (queue.waiting[request.uid] ?? 0) - 1
+                    queue.waiting[request.uid] = left > 0 ? left : nil
+                }
+            }
             guard requests.isEmpty else { continue }
             _ = try? poll(bell.descriptor, for: .readable, timeout: nil)
             _ = bell.drain()
@@ -55,8 +65,10 @@ package final class ProcessResolver: Sendable {
     /// Asks; what does not fit is answered with nothing.
     package func ask(_ request: Request) {
         let isTaken = queue.withLock { queue in
-            guard queue.requests.count < Self.capacity else { return false }
+            let waiting = queue.waiting[request.uid, default: 0]
+            guard waiting < Self.share, queue.requests.count < Self.capacity else { return false }
             queue.requests.append(request)
+            queue.waiting[request.uid] = waiting + 1
             return true
         }
         guard isTaken else { return answer(request, nil) }

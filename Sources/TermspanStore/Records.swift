@@ -227,4 +227,7 @@ package struct OpenSession: Equatable, Sendable {
     /// The latest moment of which the store holds anything about it.
     package var lastDurable: BootInstant
     package var checkpoint: LaneCheckpoint?
+    /// Whether a client was there, and whether it was locked, by the last change of each that the store holds.
+    package var isConnected = true
+    package var isLocked = false
 }

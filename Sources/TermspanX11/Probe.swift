@@ -19,6 +19,9 @@ struct Probe: ~Copyable {
     private var monitor: InputMonitor
     private var watch: WindowWatch
     private var focus: Focus
+    /// A change that was seen and is told once it is known when it was: an event that was on its way while the window was asked for may be
+    /// the one that it came with.
+    private var untold: (focus: Focus, time: BootInstant)?
     /// Over the times that the X server may wake its probe.
     private var wakes = TokenBucket()
 
@@ -74,6 +77,7 @@ struct Probe: ~Copyable {
         } catch {
             if case .failed(.connectionLost) = error {
                 // Everything that the server sent has been read: what was, is known up to its end.
+                tellFocus()
                 let now = BootInstant.now()
                 lane.publish(.sourceGap(from: now), at: now)
             }
@@ -86,11 +90,13 @@ struct Probe: ~Copyable {
             let clock = ServerClock.read()
             let news = takeEvents()
             if session.x.isBroken { throw .failed(.connectionLost) }
+            if !news.any { tellFocus() }
             if news.any {
                 try follow(news, clock)
                 wakes.spend(Self.wakeRate, at: clock.now)
                 let later = wakes.next(Self.wakeRate, at: clock.now)
                 if later > clock.now {
+                    tellFocus()
                     // The server floods: it stays unread for a moment, the collector doesn't.
                     try session.sleep(milliseconds: clock.now.wholeMilliseconds(to: later), server: false)
                 }
@@ -173,7 +179,10 @@ struct Probe: ~Copyable {
         let focusFirst = news.focus && focusTime < edgeTime
         if !focusFirst, let edge { try tell(edge, idle: news.alarm?.idle ?? 0, at: edgeTime) }
         try followFocus(news, looksAgain: looksAgain, at: focusTime)
-        if focusFirst, let edge { try tell(edge, idle: news.alarm?.idle ?? 0, at: edgeTime) }
+        if focusFirst, let edge {
+            tellFocus()
+            try tell(edge, idle: news.alarm?.idle ?? 0, at: edgeTime)
+        }
     }
 
     private mutating func followFocus(_ news: News, looksAgain: Bool, at moment: BootInstant) throws(ProbeEnd) {
@@ -186,11 +195,20 @@ struct Probe: ~Copyable {
             watch = .inputFocus(watched: watched)
         }
         if looksAgain { watch = try session.beginWatching(atoms, before: watch) }
-        guard news.focus || looksAgain else { return }
+        guard news.focus || looksAgain else { return tellFocus() }
         let current = try session.readFocus(watch, atoms, namesProcesses: namesProcesses, known: focus)
+        // What was seen before came with this event if it holds still, and else with the one before.
+        if current.window == focus.window, news.focus, let untold { self.untold = (untold.focus, max(untold.time, moment)) }
+        tellFocus()
         guard current.window != focus.window else { return }
         focus = current
-        lane.publish(.focusChanged(current), at: moment)
+        untold = (current, moment)
+    }
+
+    private mutating func tellFocus() {
+        guard let (focus, time) = untold else { return }
+        untold = nil
+        lane.publish(.focusChanged(focus), at: time)
     }
 
     /// - Parameter idle: what the counter was at that moment.
@@ -205,6 +223,7 @@ struct Probe: ~Copyable {
     /// - Returns: Whether a snapshot was asked for.
     private mutating func answerSnapshot() throws(ProbeEnd) -> Bool {
         guard let id = session.collector.snapshot else { return false }
+        tellFocus()
         session.collector.snapshot = nil
         guard let (idle, origin) = try session.readIdle(counters) else { throw .failed(.connectionLost) }
         focus = try session.readFocus(watch, atoms, namesProcesses: namesProcesses, known: nil)

@@ -36,6 +36,9 @@ import Testing
         let open = source.aggregator.activity(at: .now()) { _ in true }.first?.open
         #expect(open?.unknown?.reason == .limited)
         #expect(open?.focus == nil)
+        // Nor does another source change why.
+        source.aggregator.detach(source.session, at: .now())
+        #expect(source.aggregator.activity(at: .now()) { _ in true }.first?.open.unknown?.reason == .limited)
         source.end()
     }
 

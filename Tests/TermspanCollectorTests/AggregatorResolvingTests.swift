@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 import TermspanAccounting
 import TermspanConfiguration
@@ -43,5 +44,32 @@ import Testing
         let source = try backlog(Questions())
         #expect(!source.aggregator.takePieces(at: .now().advanced(by: .seconds(3))).isEmpty)
         source.end()
+    }
+}
+
+/// Who asks without end must not take the answers from others.
+@Suite struct ProcessResolverTests {
+    private func request(of uid: UInt32, _ serial: UInt64) -> ProcessResolver.Request {
+        ProcessResolver.Request(
+            session: UUIDv7(at: .now()), serial: serial, claim: ProcessClaim(pid: UInt32(getpid()), origin: .server), observed: .now(),
+            uid: uid,
+            scopes: [])
+    }
+
+    @Test func oneUsersQuestionsLeaveRoomForOthers() throws {
+        let answered = Mutex<[ProcessResolver.Request]>([])
+        let resolver = try ProcessResolver { request, _ in answered.withLock { $0.append(request) } }
+        for serial in 0..<UInt64(2 * ProcessResolver.share) { resolver.ask(request(of: 1001, serial)) }
+        // Those beyond are answered at once, before anybody has looked.
+        #expect(answered.withLock { $0.map(\.serial) } == Array(UInt64(ProcessResolver.share)..<UInt64(2 * ProcessResolver.share)))
+        resolver.ask(request(of: 1002, 0))
+        #expect(answered.withLock { $0.count } == ProcessResolver.share)
+        let thread = try TermspanSystem.Thread(name: "resolver") { resolver.run() }
+        while answered.withLock({ $0.count }) < 2 * ProcessResolver.share + 1 { sched_yield() }
+        // There is room again once they are answered.
+        resolver.ask(request(of: 1001, 0))
+        while answered.withLock({ $0.count }) < 2 * ProcessResolver.share + 2 { sched_yield() }
+        resolver.stop()
+        thread.join()
     }
 }

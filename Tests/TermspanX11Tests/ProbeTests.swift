@@ -117,6 +117,33 @@ struct ProbeTests {
         #expect(ended.effective > input.advanced(by: .milliseconds(-5)) && ended.effective < after.advanced(by: .milliseconds(50)))
     }
 
+    /// The window is asked for after the event was read: what changes in between must not be told as of that event.
+    @Test func aChangeWhileTheWindowIsAskedForIsNotDatedBack() throws {
+        let display = try TestDisplay()
+        let client = try TestClient(display)
+        client.becomeManager()
+        let names = ["One", "Two", "Three"]
+        let windows = names.map { client.window(class: $0) }
+        let probe = try TestProbe(display)
+        _ = try probe.ready()
+        for round in 0..<30 {
+            let (second, third) = (windows[(round + 1) % 3], windows[(round + 2) % 3])
+            try probe.program.signal(SIGSTOP)
+            client.set(client.atom("_NET_ACTIVE_WINDOW"), of: client.root, to: [second])
+            client.sync()
+            sleep(for: .milliseconds(60))
+            try probe.program.signal(SIGCONT)
+            sleep(for: .microseconds(40 * Int64(round)))
+            let change = BootInstant.now()
+            client.set(client.atom("_NET_ACTIVE_WINDOW"), of: client.root, to: [third])
+            client.sync()
+            let told = try #require(try probe.wait { $0.focus?.windowClass.text == names[(round + 2) % 3] })
+            // The server counts milliseconds.
+            #expect(told.time > change.advanced(by: .milliseconds(-3)), "round \(round)")
+            #expect(abs(change.duration(to: told.time)) < .milliseconds(50))
+        }
+    }
+
     @Test func withoutAWindowManagerItFollowsTheFocusAndLetsGoWhenOneStarts() throws {
         let display = try TestDisplay()
         let probe = try TestProbe(display, gap: 1500)

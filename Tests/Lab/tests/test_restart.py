@@ -137,6 +137,58 @@ class WorkGoesOnTests(ProductTestCase):
         wait_until(f"the session of {user} to be active", lambda: self.product.session(user)["state"] == "active", 20, progress=self.product.report)
 
 
+class UnstoredStateTests(ProductTestCase):
+    """What a session's state was is stored some time after it is known; a collector that is killed in between loses none of it."""
+
+    users = 1
+    tracked = ["user1"]
+    # As a slow disk has it.
+    settings = {"commit-interval": "10s"}
+
+    def kill(self):
+        old = self.product.collector()
+        self.product.kill(old)
+        self.product.wait_ready(other_than=old)
+
+    def kinds(self):
+        query = "SELECT kind FROM session_event ORDER BY at, id"
+        names = {1: "connected", 2: "disconnected", 3: "locked", 4: "unlocked"}
+        done = self.lab.enter(["sqlite3", "-readonly", "/var/lib/termspan/termspan.db", query])
+        return [names[int(kind)] for kind in done.stdout.split()]
+
+    def wait_session(self, **facts):
+        return wait_until(f"{facts}", lambda: all((self.product.session("user1") or {}).get(key) == value for key, value in facts.items()), 10,
+                          progress=self.product.report)
+
+    def wait_stored(self, kinds):
+        wait_until(f"{kinds} in the store", lambda: self.kinds() == kinds, 20, progress=lambda: f"{self.kinds()}\n{self.product.report()}")
+
+    def test_a_lock_and_a_disconnect_right_before_a_kill_are_held(self):
+        self.lab.login("user1")
+        self.product.wait_measured("user1")
+        self.wait_stored(["connected"])
+        set_locked = ["busctl", "call", "org.freedesktop.login1", "/org/freedesktop/login1/session/auto", "org.freedesktop.login1.Session",
+                      "SetLockedHint", "b"]
+        self.lab.run("user1", [*set_locked, "yes"], wait=True)
+        self.wait_session(locked="locked")
+        self.kill()
+        self.wait_stored(["connected", "locked"])
+        self.lab.run("user1", [*set_locked, "no"], wait=True)
+        self.wait_session(locked="unlocked")
+        gone = time.time()
+        self.lab.disconnect("user1")
+        self.wait_session(state="disconnected")
+        self.kill()
+        self.wait_stored(["connected", "locked", "unlocked", "disconnected"])
+        # From when it was, not from when the next life found it missing.
+        summary, = self.product.summary("user1")
+        self.assertAlmostEqual(summary["disconnected"], time.time() - gone, delta=1.5)
+        # What is held already is not held twice.
+        self.kill()
+        time.sleep(11)
+        self.assertEqual(self.kinds(), ["connected", "locked", "unlocked", "disconnected"])
+
+
 class KilledProbeTests(ProductTestCase):
     users = 1
     tracked = ["user1"]

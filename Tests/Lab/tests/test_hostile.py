@@ -259,7 +259,14 @@ class SessionTests(HostileTestCase):
                 self.lab.login("user12")
                 self.product.wait_measured("user12")
         records = self.product.log(user="user6", event="session-opened")
-        print(f"figure: records of logons in {time.time() - self.begin:.0f} s: {len(records)}", file=sys.stderr, flush=True)
+        uid = self.lab.container.account("user6")["uid"]
+        query = f"SELECT count(*) FROM session JOIN user_identifier ON user_identifier.user = session.user WHERE kind = 'uid' AND value = '{uid}'"
+        stored = int(self.lab.enter(["sqlite3", "-readonly", "/var/lib/termspan/termspan.db", query]).stdout)
+        seconds = time.time() - self.begin
+        print(f"figure: records of logons in {seconds:.0f} s: {len(records)}, sessions in the store: {stored}", file=sys.stderr, flush=True)
+        # 30 at once and 10 a minute; another test's session of that user may be among them.
+        for count in (len(records), stored):
+            self.assertLessEqual(count, 30 + 10 * seconds / 60 + 2)
         self.assert_others_measured()
 
     def test_forged_records_of_the_journal_are_not_shown(self):

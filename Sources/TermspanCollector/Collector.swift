@@ -134,7 +134,7 @@ package final class Collector {
         ]
         for session in open {
             measuredSessions[session.record.uuid] = MeasuredSession(
-                stack: Stack(rawValue: session.record.stack) ?? .generic, start: session.record.start)
+                stack: Stack(rawValue: session.record.stack), start: session.record.start)
         }
         sources.append(try inbox.attach(to: loop))
         sources.append(try loop.watch(aggregator.noticeBell.descriptor.raw) { [unowned self] _ in takeNotices() })
@@ -681,7 +681,7 @@ extension Session {
     /// One that is over, as the store knows it.
     fileprivate init(_ record: SessionRecord) {
         let desktop = Desktop(
-            keys: [], uid: record.user.uid, userName: record.user.login, stack: Stack(rawValue: record.stack) ?? .generic,
+            keys: [], uid: record.user.uid, userName: record.user.login, stack: Stack(rawValue: record.stack),
             state: .disconnected)
         self.init(id: record.id, uuid: record.uuid, desktop: desktop, opened: record.start)
     }

@@ -1,0 +1,31 @@
+import TermspanCore
+
+extension Stack {
+    package static let xrdp = Stack(rawValue: "xrdp")
+}
+
+/// xrdp with its own X server: connected while xrdp holds the display's socket.
+package struct XrdpStack: StackAdapter {
+    package init() {}
+    package var stack: Stack { .xrdp }
+    package var typeName: String { "rdp" }
+    /// How long the first client may take from its login to its connection.
+    package static let connectTime: Duration = .seconds(30)
+
+    package func sessionName(_ id: String, seat: String) -> String { "rdp-tcp#\(id)" }
+
+    package func claims(_ session: LogindSession, xServer: XServer?) -> Bool {
+        session.service == "xrdp-sesman"
+    }
+
+    package func verdict(_ session: LogindSession, xServer: XServer?, observations: Observations) -> StackVerdict {
+        guard let display = xServer?.display ?? session.displayNumber else { return StackVerdict(.`init`) }
+        guard let connections = observations.xrdp else { return StackVerdict(.active, confidence: .low) }
+        guard let client = connections[display] else {
+            // The login comes first and the client a moment later; the table knows whether one has been there already.
+            let isYoung = session.began.duration(to: observations.moment) < Self.connectTime
+            return StackVerdict(isYoung ? .connectQuery : .disconnected)
+        }
+        return StackVerdict(.active, client: client)
+    }
+}

@@ -12,7 +12,9 @@ package struct Stack: RawRepresentable, Hashable, Sendable, Codable {
     package static let services = Stack(rawValue: "services")
 
     /// The adapters, asked in this order; the last one takes whatever is left.
-    package static let adapters: [any StackAdapter] = [XrdpStack(), SSHStack(), LocalStack(), GenericStack()]
+    package static let adapters: [any StackAdapter] = [
+        XrdpStack(), X2GoStack(), VNCStack(), SSHStack(), XDMCPStack(), LocalStack(), GenericStack(),
+    ]
 
     /// Nil for the services, and for a stack of another version.
     var adapter: (any StackAdapter)? { Self.adapters.first { $0.stack == self } }

@@ -4,7 +4,8 @@ import TermspanSystem
 
 /// Tells which displays an xrdp client is connected to, and from where.
 ///
-/// The truth is the kernel's list of sockets: `xrdp_display_N` has an established peer only while a client is there. It is read again
+/// The truth is the kernel's list of sockets: `xrdp_display_N`, or for Xvnc the port 5900+N of this machine, has an established peer that
+/// is xrdp's only while a client is there. It is read again
 /// when the socket folder changes (chansrv makes and removes sockets at connect and disconnect) and when a connection's own xrdp
 /// process ends, so that neither a user who kills chansrv nor one who makes sockets can hide a state for longer than that.
 @MainActor
@@ -111,14 +112,21 @@ package final class XrdpMonitor {
         let candidates = sockets.filter { $0.peer != 0 }.compactMap { socket in
             Self.display(ofSocket: socket.path, in: directories).map { (display: $0, peer: socket.peer) }
         }
-        guard !candidates.isEmpty else {
+        let tcp = try SocketDiagnostics.tcpSockets()
+        let toXvnc = tcp.compactMap { socket in
+            Self.display(ofConnection: socket).map { (display: $0, peer: socket.inode) }
+        }
+        guard !candidates.isEmpty || !toXvnc.isEmpty else {
             peers = [:]
             return [:]
         }
-        let holders = try Self.holders(of: Set(candidates.map(\.peer)))
-        let addresses = (try? SocketDiagnostics.tcpPeers()) ?? [:]
+        let holders = try Self.holders(of: Set((candidates + toXvnc).map(\.peer)))
+        // xrdp's client is who came to a port on which somebody listens; what xrdp itself connected to is none.
+        let ports = Set(tcp.filter(\.isListening).map(\.localPort))
+        let accepted = tcp.filter { !$0.isListening && ports.contains($0.localPort) }
+        let addresses = Dictionary(accepted.map { ($0.inode, $0.remoteAddress) }) { first, _ in first }
         var result: [UInt16: RemoteClient] = [:]
-        for (display, peer) in candidates {
+        for (display, peer) in candidates + toXvnc {
             // xrdp's own unit is what makes it a client.
             guard let holder = holders[peer] else { continue }
             var client = clients[holder.pid] ?? RemoteClient()
@@ -175,6 +183,14 @@ package final class XrdpMonitor {
         guard let name = parts.last, parts.count <= 2, name.hasPrefix("xrdp_display_") else { return nil }
         return UInt16(canonical: name.dropFirst("xrdp_display_".count))
     }
+
+    /// The display of Xvnc's to which a connection of this machine's leads.
+    nonisolated static func display(ofConnection socket: TCPSocket) -> UInt16? {
+        guard !socket.isListening, socket.isLocal, (firstXvncPort..<6_000).contains(socket.remotePort) else { return nil }
+        return socket.remotePort - firstXvncPort
+    }
+
+    private nonisolated static let firstXvncPort: UInt16 = 5_900
 
     private struct Holder {
         var pid: UInt32

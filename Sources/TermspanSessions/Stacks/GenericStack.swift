@@ -13,9 +13,9 @@ package struct GenericStack: StackAdapter {
 
     package func sessionName(_ id: String, seat: String) -> String { "session#\(id)" }
 
-    package func claims(_ session: LogindSession, xServer: XServer?) -> Bool { true }
+    package func claims(_ session: LogindSession, xServer: XServer?, observations: Observations) -> Bool { true }
 
-    package func verdict(_ session: LogindSession, xServer: XServer?, observations: Observations) -> StackVerdict {
+    package func verdict(_ sessions: [LogindSession], xServer: XServer?, observations: Observations) -> StackVerdict {
         StackVerdict(.active, confidence: .low)
     }
 }

@@ -14,11 +14,11 @@ package struct LocalStack: StackAdapter {
         seat.isEmpty || seat == "seat0" ? "console" : "\(seat)#\(id)"
     }
 
-    package func claims(_ session: LogindSession, xServer: XServer?) -> Bool {
+    package func claims(_ session: LogindSession, xServer: XServer?, observations: Observations) -> Bool {
         !session.seat.isEmpty
     }
 
-    package func verdict(_ session: LogindSession, xServer: XServer?, observations: Observations) -> StackVerdict {
-        StackVerdict(session.isActive ? .active : .disconnected)
+    package func verdict(_ sessions: [LogindSession], xServer: XServer?, observations: Observations) -> StackVerdict {
+        StackVerdict(sessions.contains(where: \.isActive) ? .active : .disconnected)
     }
 }

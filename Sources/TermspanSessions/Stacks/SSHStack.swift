@@ -12,11 +12,11 @@ package struct SSHStack: StackAdapter {
 
     package func sessionName(_ id: String, seat: String) -> String { "ssh#\(id)" }
 
-    package func claims(_ session: LogindSession, xServer: XServer?) -> Bool {
+    package func claims(_ session: LogindSession, xServer: XServer?, observations: Observations) -> Bool {
         session.service == "sshd" && xServer == nil
     }
 
-    package func verdict(_ session: LogindSession, xServer: XServer?, observations: Observations) -> StackVerdict {
-        StackVerdict(.active, client: RemoteClient(address: session.remoteHost.isEmpty ? nil : session.remoteHost))
+    package func verdict(_ sessions: [LogindSession], xServer: XServer?, observations: Observations) -> StackVerdict {
+        StackVerdict(.active, client: RemoteClient(address: sessions.first { !$0.remoteHost.isEmpty }?.remoteHost))
     }
 }

@@ -4,7 +4,7 @@ extension Stack {
     package static let xrdp = Stack(rawValue: "xrdp")
 }
 
-/// xrdp with its own X server: connected while xrdp holds the display's socket.
+/// xrdp with an X server of its own, Xorg with xorgxrdp or Xvnc: connected while a process of xrdp's is connected to it.
 package struct XrdpStack: StackAdapter {
     package init() {}
     package var stack: Stack { .xrdp }
@@ -14,16 +14,18 @@ package struct XrdpStack: StackAdapter {
 
     package func sessionName(_ id: String, seat: String) -> String { "rdp-tcp#\(id)" }
 
-    package func claims(_ session: LogindSession, xServer: XServer?) -> Bool {
+    package var asksForFirstClientOnly: Bool { true }
+
+    package func claims(_ session: LogindSession, xServer: XServer?, observations: Observations) -> Bool {
         session.service == "xrdp-sesman"
     }
 
-    package func verdict(_ session: LogindSession, xServer: XServer?, observations: Observations) -> StackVerdict {
-        guard let display = xServer?.display ?? session.displayNumber else { return StackVerdict(.`init`) }
+    package func verdict(_ sessions: [LogindSession], xServer: XServer?, observations: Observations) -> StackVerdict {
+        guard let display = xServer?.display ?? sessions.first?.displayNumber else { return StackVerdict(.`init`) }
         guard let connections = observations.xrdp else { return StackVerdict(.active, confidence: .low) }
         guard let client = connections[display] else {
             // The login comes first and the client a moment later; the table knows whether one has been there already.
-            let isYoung = session.began.duration(to: observations.moment) < Self.connectTime
+            let isYoung = sessions.contains { $0.began.duration(to: observations.moment) < Self.connectTime }
             return StackVerdict(isYoung ? .connectQuery : .disconnected)
         }
         return StackVerdict(.active, client: client)

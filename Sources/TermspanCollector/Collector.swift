@@ -309,7 +309,8 @@ package final class Collector {
             Journal.sessionDisconnected(old)
             append(.disconnected, new, at: new.disconnected ?? now)
         case (false, true):
-            Journal.sessionConnected(new)
+            // A client that asked for the session while it was there already has only now got it.
+            if !old.isClientKnown { Journal.sessionConnected(new) }
             append(.connected, new, at: now)
         case (true, true) where isNewClient:
             Journal.sessionConnected(new)
@@ -684,6 +685,12 @@ extension Session {
             keys: [], uid: record.user.uid, userName: record.user.login, stack: Stack(rawValue: record.stack),
             state: .disconnected)
         self.init(id: record.id, uuid: record.uuid, desktop: desktop, opened: record.start)
+    }
+
+    /// Whether a client that is connecting has been told of before and has not gone since.
+    fileprivate var isClientKnown: Bool {
+        guard desktop.state == .connectQuery, let connected else { return false }
+        return disconnected.map { $0 < connected } ?? true
     }
 
     var user: UserIdentity { UserIdentity(login: desktop.userName, uid: desktop.uid) }

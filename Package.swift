@@ -156,7 +156,8 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "TermspanSessionsTests", dependencies: ["TermspanSessions", "TermspanBus", "TermspanCore", "SeededRandom"],
+            name: "TermspanSessionsTests",
+            dependencies: ["TermspanSessions", "TermspanBus", "TermspanCore", "TermspanSystem", "SeededRandom"], exclude: ["Recordings"],
             swiftSettings: strict),
         .testTarget(
             name: "TermspanJournalTests", dependencies: ["TermspanJournal", "TermspanCore", "TermspanSystem"], swiftSettings: strict),

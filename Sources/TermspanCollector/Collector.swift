@@ -134,7 +134,7 @@ package final class Collector {
         ]
         for session in open {
             measuredSessions[session.record.uuid] = MeasuredSession(
-                stack: Stack(rawValue: session.record.stack) ?? .generic, start: session.record.start)
+                stack: Stack(rawValue: session.record.stack), start: session.record.start)
         }
         sources.append(try inbox.attach(to: loop))
         sources.append(try loop.watch(aggregator.noticeBell.descriptor.raw) { [unowned self] _ in takeNotices() })
@@ -309,7 +309,8 @@ package final class Collector {
             Journal.sessionDisconnected(old)
             append(.disconnected, new, at: new.disconnected ?? now)
         case (false, true):
-            Journal.sessionConnected(new)
+            // A client that asked for the session while it was there already has only now got it.
+            if !old.isClientKnown { Journal.sessionConnected(new) }
             append(.connected, new, at: now)
         case (true, true) where isNewClient:
             Journal.sessionConnected(new)
@@ -693,9 +694,15 @@ extension Session {
     /// One that is over, as the store knows it.
     fileprivate init(_ record: SessionRecord) {
         let desktop = Desktop(
-            keys: [], uid: record.user.uid, userName: record.user.login, stack: Stack(rawValue: record.stack) ?? .generic,
+            keys: [], uid: record.user.uid, userName: record.user.login, stack: Stack(rawValue: record.stack),
             state: .disconnected)
         self.init(id: record.id, uuid: record.uuid, desktop: desktop, opened: record.start)
+    }
+
+    /// Whether a client that is connecting has been told of before and has not gone since.
+    fileprivate var isClientKnown: Bool {
+        guard desktop.state == .connectQuery, let connected else { return false }
+        return disconnected.map { $0 < connected } ?? true
     }
 
     var user: UserIdentity { UserIdentity(login: desktop.userName, uid: desktop.uid) }

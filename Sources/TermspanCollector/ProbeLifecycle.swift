@@ -4,6 +4,8 @@ package enum Coverage: Equatable, Sendable {
     case untracked
     /// No X server belongs to the session.
     case noXServer
+    /// A Wayland compositor draws the session: there is no source for these.
+    case wayland
     /// There is an X server, and it is not the user's own.
     case notTrusted
     /// The user is at a limit, in words.
@@ -23,6 +25,7 @@ package enum Coverage: Equatable, Sendable {
         switch self {
         case .untracked: "untracked"
         case .noXServer: "no-x-server"
+        case .wayland: "wayland"
         case .notTrusted: "not-trusted"
         case .limited, .noDescriptors: "limited"
         case .starting: "starting"
@@ -38,6 +41,7 @@ package enum Coverage: Equatable, Sendable {
         case .measured: ""
         case .untracked: "the user is not tracked"
         case .noXServer: "no X server belongs to the session"
+        case .wayland: "not measured: Wayland"
         case .notTrusted: "the X server is not the user's own"
         case .starting: "the probe is starting"
         case .limited(let reason), .failed(let reason), .noDescriptors(let reason): reason

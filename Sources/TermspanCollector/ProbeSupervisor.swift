@@ -114,6 +114,7 @@ package final class ProbeSupervisor {
         probes[session.uuid] = probe
         guard isTracked else { return perform(probe.life.unwant(.untracked), on: probe) }
         guard session.desktop.isUserSession else { return perform(probe.life.unwant(.noXServer), on: probe) }
+        guard !session.desktop.isWayland else { return perform(probe.life.unwant(.wayland), on: probe) }
         guard let server = session.desktop.xServer else { return perform(probe.life.serverGone(), on: probe) }
         guard isTrusted(server, of: session) else { return perform(probe.life.unwant(.notTrusted), on: probe) }
         let others = probes.values.count { $0.session.desktop.uid == session.desktop.uid && $0 !== probe && $0.life.state != .idle }

@@ -37,7 +37,7 @@ struct SessionRow {
         writer.property("tracked", isTracked)
         writer.property("coverage", coverageName)
         writer.property("coverage-reason", desktop.stack == .services ? "" : coverage.reason)
-        if let lastInput, isTracked {
+        if let lastInput = isTracked ? lastInput ?? terminalInput : terminalInput {
             writer.property("idle", UInt64(max(0, lastInput.duration(to: now).wholeNanoseconds)) / 1000)
             writer.property("last-input", microseconds(lastInput))
         }
@@ -53,6 +53,12 @@ struct SessionRow {
     }
 
     private var coverageName: String { session.desktop.stack == .services ? "" : coverage.name }
+
+    /// When its terminal was last typed at, for a session without a desktop.
+    private var terminalInput: BootInstant? {
+        guard session.desktop.xServer == nil, let tty = session.desktop.logindSessions.first?.tty else { return nil }
+        return Terminal.lastInput(tty, uid: session.desktop.uid).flatMap { anchors.boot(at: $0) }
+    }
 
     private func microseconds(_ instant: BootInstant?) -> UInt64 {
         guard let instant else { return 0 }

@@ -4,7 +4,6 @@ package import TermspanCore
 package enum SessionKey: Hashable, Sendable, Codable {
     case logind(id: String, timestamp: UInt64)
     case xServer(pid: UInt32, startTime: UInt64)
-    case x2go(name: String)
     /// The machine's services.
     case services
 }
@@ -55,6 +54,12 @@ package struct Desktop: Hashable, Sendable, Codable {
     package var isUserSession: Bool {
         stack != .services && !logindSessions.contains(where: \.isGreeter)
     }
+
+    /// Where it is in front of somebody, and a logon takes over from a logon screen.
+    var place: String? { logindSessions.first?.place }
+
+    /// Whether it is drawn by a Wayland compositor, which tells nobody what happens on it.
+    package var isWayland: Bool { logindSessions.first?.isWayland ?? false }
 
     package var isClientPresent: Bool { state == .active || state == .connected || state == .shadow }
 }

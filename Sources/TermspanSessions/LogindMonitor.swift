@@ -24,6 +24,10 @@ package final class LogindMonitor {
     private var readings: [String: TokenBucket] = [:]
     private var turns: [String: EventSource] = [:]
     private var retry: EventSource?
+    /// Logins over ssh that have no terminal yet, by ID, and how often they were looked at again: logind learns of it a moment later and
+    /// tells nobody.
+    private var terminals: [String: Int] = [:]
+    private var terminalTimer: EventSource?
 
     private static let destination = "org.freedesktop.login1"
     private static let path = "/org/freedesktop/login1"
@@ -37,6 +41,7 @@ package final class LogindMonitor {
     /// A session's user can make it change without end.
     private static let rereadRate = Rate(20, per: .seconds(1), burst: 20)
     private static let retryDelay: Duration = .seconds(1)
+    private static let terminalDelays: [Duration] = [.milliseconds(250), .seconds(1), .seconds(4)]
 
     /// Reads all sessions, waiting for logind, and follows them from then on.
     package init(loop: EventLoop, connection: BusConnection, onChange: @escaping @MainActor () -> Void) throws {
@@ -64,6 +69,7 @@ package final class LogindMonitor {
             monitorSource?.limit(25, per: .milliseconds(500))
         }
         retry = try loop.timer { [unowned self] in refresh() }
+        terminalTimer = try loop.timer(accuracy: .milliseconds(50)) { [unowned self] in lookForTerminals() }
         let list = try connection.callAndWait(Self.destination, path: Self.path, interface: Self.manager, member: "ListSessions")
         for path in try Self.paths(list) {
             let reply = try? connection.callAndWait(
@@ -172,7 +178,32 @@ package final class LogindMonitor {
         let sorted = found.map { $0.following(sessions) }.sorted { ($0.timestamp, $0.id) < ($1.timestamp, $1.id) }
         guard sorted != sessions else { return }
         sessions = sorted
+        awaitTerminals()
         onChange()
+    }
+
+    private func awaitTerminals() {
+        let without = sessions.filter { $0.service == "sshd" && $0.tty.isEmpty && $0.state != "closing" }.map(\.id)
+        terminals = Dictionary(without.map { ($0, terminals[$0] ?? 0) }) { first, _ in first }
+        armTerminals()
+    }
+
+    private func armTerminals() {
+        let next = terminals.values.filter { $0 < Self.terminalDelays.count }.min()
+        guard let next, terminalTimer?.isArmed == false else { return }
+        terminalTimer?.arm(after: Self.terminalDelays[next])
+    }
+
+    private func lookForTerminals() {
+        for (id, count) in terminals where count < Self.terminalDelays.count {
+            terminals[id] = count + 1
+            connection.call(
+                Self.destination, path: Self.path, interface: Self.manager, member: "GetSession", arguments: { $0.append(id) }
+            ) { [weak self] result in
+                if let path = try? result.get().readObjectPath() { self?.reread(path) }
+            }
+        }
+        armTerminals()
     }
 
     private func lookForClosing() {

@@ -67,6 +67,21 @@ package struct LogindSession: Hashable, Sendable, Codable {
         return UInt16(canonical: display.dropFirst().prefix { $0 != "." })
     }
 
+    /// The other machine whose X server the session names: `192.0.2.9:0`; nil for `:0` and for X that ssh forwards.
+    package var displayHost: String? {
+        guard let colon = display.lastIndex(of: ":") else { return nil }
+        let host = display[..<colon].drop { $0 == "[" }.prefix { $0 != "]" }
+        return host.isEmpty || host == "localhost" || host == "unix" ? nil : String(host)
+    }
+
+    /// Where a desktop is in front of somebody, and a logon takes over from a logon screen: its seat, or the X terminal.
+    package var place: String? {
+        guard type != "tty", service != "sshd" else { return nil }
+        return seat.isEmpty ? displayHost.map { _ in display } : seat
+    }
+
+    package var isWayland: Bool { type == "wayland" }
+
     /// Whether the login is one of a person, rather than of a service manager or a background job.
     package var isInteractive: Bool {
         !sessionClass.hasPrefix("manager") && !sessionClass.hasPrefix("background")

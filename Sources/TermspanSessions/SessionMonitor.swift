@@ -9,6 +9,7 @@ package final class SessionMonitor {
     private let onChange: @MainActor () -> Void
     private var logind: LogindMonitor?
     private var xServers: XServerMonitor?
+    private var sockets: ServerSocketMonitor?
     private var xrdp: XrdpMonitor?
     private var isNoticed = false
 
@@ -23,19 +24,27 @@ package final class SessionMonitor {
     ) throws {
         self.loop = loop
         self.onChange = onChange
-        logind = try LogindMonitor(loop: loop, connection: connection) { [unowned self] in notice() }
+        logind = try LogindMonitor(loop: loop, connection: connection) { [unowned self] in
+            sockets?.refresh()
+            notice()
+        }
+        sockets = try ServerSocketMonitor(loop: loop) { [unowned self] in notice() }
         xServers = try XServerMonitor(
             loop: loop, socketsPerUser: socketsPerUser,
             onChange: { [unowned self] in
+                sockets?.follow(xServers?.servers ?? [])
                 xrdp?.refresh()
                 notice()
             }, onLimit: onLimit)
+        sockets?.follow(xServers?.servers ?? [])
         xrdp = try XrdpMonitor(loop: loop, inbox: inbox) { [unowned self] in notice() }
     }
 
     /// What is known now.
     package var observations: Observations {
-        Observations(logind: logind?.sessions ?? [], xServers: xServers?.servers ?? [], xrdp: xrdp?.connections, moment: .now())
+        Observations(
+            logind: logind?.sessions ?? [], xServers: xServers?.servers ?? [], processes: sockets?.processes ?? [:],
+            xrdp: xrdp?.connections, moment: .now())
     }
 
     package func setSocketsPerUser(_ count: Int) {
@@ -45,6 +54,7 @@ package final class SessionMonitor {
     /// Looks again whether clients are there, as when a session without one shows activity.
     package func refreshClients() {
         xrdp?.refresh()
+        sockets?.refresh()
     }
 
     private func notice() {

@@ -38,8 +38,9 @@ package enum SessionChange: Hashable, Sendable {
 /// The numbered sessions of one boot.
 ///
 /// Pure: it is shown the desktops that exist now and returns what changed. A row owns a set of keys; a desktop of its user's with any of
-/// them is that row. When one desktop unites the keys of two rows, the lower number stays. A number that was freed rests before it is given
-/// to another session, so that a stale reference names nobody rather than somebody else.
+/// them is that row. When one desktop unites the keys of two rows, the lower number stays. A number that was freed rests before it is
+/// given to another session, so that a stale reference names nobody rather than somebody else. Only a logon screen's goes to the session
+/// that begins in its place, as in Windows; with an identity of its own.
 package struct SessionTable: Sendable, Equatable {
     /// How long a client must be absent before the session counts as disconnected: at a logoff it goes a moment before the session.
     package static let absence: Duration = .milliseconds(200)
@@ -52,10 +53,13 @@ package struct SessionTable: Sendable, Equatable {
     package private(set) var sessions: [Session]
     /// Freed numbers and when each may be given again.
     private var resting: [SessionID: BootInstant]
+    /// Numbers of logon screens that are gone, by their places: whoever logs on there has them next.
+    private var vacated: [String: SessionID]
 
     package init() {
         sessions = []
         resting = [:]
+        vacated = [:]
     }
 
     package subscript(id: SessionID) -> Session? { sessions.first { $0.id == id } }
@@ -71,6 +75,8 @@ package struct SessionTable: Sendable, Equatable {
     /// - Returns: what changed: what closed first, then what changed, then what opened, each in order of the numbers.
     package mutating func reconcile(_ desktops: [Desktop], at now: BootInstant, makeUUID: () -> UUIDv7) -> [SessionChange] {
         resting = resting.filter { $0.value > now }
+        vacated = vacated.filter { resting[$0.value] != nil }
+        let present = Set(desktops.flatMap(\.keys))
         var owner: [SessionKey: Int] = [:]
         for (index, session) in sessions.enumerated() {
             for key in session.desktop.keys { owner[key] = index }
@@ -81,7 +87,7 @@ package struct SessionTable: Sendable, Equatable {
         var fresh: [Desktop] = []
         for desktop in desktops {
             let matches = Set(desktop.keys.compactMap { owner[$0] }).intersection(remaining)
-                .filter { sessions[$0].desktop.canBecome(desktop) }.sorted()
+                .filter { sessions[$0].desktop.uid == desktop.uid }.sorted()
             guard let row = matches.first.map({ sessions[$0] }) else {
                 fresh.append(desktop)
                 continue
@@ -91,9 +97,12 @@ package struct SessionTable: Sendable, Equatable {
             changes.append(contentsOf: matches.dropFirst().map { .closed(sessions[$0]) })
             var updated = row
             updated.desktop = desktop
-            if desktop.state == .connectQuery, row.connected != nil { updated.desktop.state = .disconnected }
+            if desktop.state == .connectQuery, row.connected != nil, desktop.stack.adapter?.asksForFirstClientOnly == true {
+                updated.desktop.state = .disconnected
+            }
             for match in matches {
-                let keys = updated.desktop.keys.union(sessions[match].desktop.keys)
+                // What is another's by now is no longer of this one.
+                let keys = updated.desktop.keys.union(sessions[match].desktop.keys.subtracting(present))
                 // Each new X server adds a key: a user who starts them without end must not make the row grow.
                 if keys.count <= Self.maximumKeys { updated.desktop.keys = keys }
             }
@@ -106,11 +115,14 @@ package struct SessionTable: Sendable, Equatable {
         changes.append(contentsOf: remaining.map { .closed(sessions[$0]) })
         for case .closed(let session) in changes where session.id != .services {
             resting[session.id] = now.advanced(by: Self.rest)
+            if !session.desktop.isUserSession, let place = session.desktop.place { vacated[place] = session.id }
         }
         sessions = kept
         var taken = Set(sessions.map(\.id)).union(resting.keys)
         for desktop in fresh {
-            guard let id = desktop.stack == .services ? .services : Self.lowestFree(taken) else { continue }
+            let inherited = desktop.place.flatMap { vacated.removeValue(forKey: $0) }
+            if let inherited { resting[inherited] = nil }
+            guard let id = desktop.stack == .services ? .services : inherited ?? Self.lowestFree(taken) else { continue }
             taken.insert(id)
             var session = Session(id: id, uuid: makeUUID(), desktop: desktop, opened: now)
             session.note(from: nil, at: now)
@@ -129,17 +141,12 @@ package struct SessionTable: Sendable, Equatable {
     }
 }
 
-extension Desktop {
-    /// Whether a row of this desktop can go on as the other one's: a session stays its user's, but a logon takes over its greeter's number.
-    fileprivate func canBecome(_ other: Desktop) -> Bool {
-        uid == other.uid || logindSessions.contains(where: \.isGreeter)
-    }
-}
-
 extension SessionTable: Codable {
     private struct Stored: Codable {
         var sessions: [Session]
         var resting: [UInt32: UInt64]
+        /// Nil in what earlier versions stored.
+        var vacated: [String: UInt32]?
     }
 
     package init(from decoder: any Decoder) throws {
@@ -147,12 +154,13 @@ extension SessionTable: Codable {
         sessions = stored.sessions.sorted { $0.id < $1.id }
         resting = [:]
         for (id, until) in stored.resting { resting[SessionID(rawValue: id)] = BootInstant(nanoseconds: until) }
+        vacated = (stored.vacated ?? [:]).mapValues { SessionID(rawValue: $0) }
     }
 
     package func encode(to encoder: any Encoder) throws {
         var resting: [UInt32: UInt64] = [:]
         for (id, until) in self.resting { resting[id.rawValue] = until.nanoseconds }
-        try Stored(sessions: sessions, resting: resting).encode(to: encoder)
+        try Stored(sessions: sessions, resting: resting, vacated: vacated.mapValues(\.rawValue)).encode(to: encoder)
     }
 }
 

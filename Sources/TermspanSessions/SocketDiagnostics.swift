@@ -42,30 +42,42 @@ package enum SocketDiagnostics {
         return connection.path.isEmpty ? nil : connection
     }
 
-    /// The remote address of every established TCP connection, by the inode of its socket: `192.0.2.7`, `2001:db8::7`.
-    package static func tcpPeers() throws(SystemError) -> [UInt32: String] {
-        var peers: [UInt32: String] = [:]
+    /// Every TCP socket that listens or is connected.
+    package static func tcpSockets() throws(SystemError) -> [TCPSocket] {
+        var sockets: [TCPSocket] = []
         for family in [AF_INET, AF_INET6] {
             var request = [UInt8](repeating: 0, count: 56)
             request[0] = UInt8(family)
             request[1] = UInt8(IPPROTO_TCP)
-            store(UInt32(1 << established), in: &request, at: 4)
+            store(UInt32(1 << established | 1 << listening), in: &request, at: 4)
             try dump(request) { message in
-                if let (inode, address) = tcpPeer(message) { peers[inode] = address }
+                if let socket = tcpSocket(message) { sockets.append(socket) }
             }
         }
-        return peers
+        return sockets
     }
 
-    /// The inode of a TCP socket and the address at its other end.
-    static func tcpPeer(_ message: UnsafeRawBufferPointer) -> (inode: UInt32, address: String?)? {
+    /// What a message tells of a TCP socket: struct inet_diag_msg (linux/inet_diag.h) and what follows it.
+    static func tcpSocket(_ message: UnsafeRawBufferPointer) -> TCPSocket? {
         guard message.count >= 72 else { return nil }
-        return (load(message, at: 68), address(UnsafeRawBufferPointer(rebasing: message[24..<40]), family: message[0]))
+        func address(at offset: Int) -> String {
+            self.address(UnsafeRawBufferPointer(rebasing: message[offset..<(offset + 16)]), family: message[0]) ?? ""
+        }
+        var socket = TCPSocket(
+            isListening: message[1] == UInt8(listening), localAddress: address(at: 8),
+            localPort: UInt16(bigEndian: load(message, at: 4)), remoteAddress: address(at: 24),
+            remotePort: UInt16(bigEndian: load(message, at: 6)), uid: load(message, at: 64), inode: load(message, at: 68))
+        attributes(UnsafeRawBufferPointer(rebasing: message[72...])) { type, value in
+            if type == tcpAttributeControlGroup, value.count >= 8 { socket.controlGroup = load(value, at: 0) }
+        }
+        return socket
     }
 
     /// NETLINK_SOCK_DIAG (linux/netlink.h).
-    private static let sockDiag: Int32 = 4
+    static let sockDiag: Int32 = 4
     private static let established = 1
+    private static let listening = 10
+    private static let tcpAttributeControlGroup: UInt16 = 21
     private static let unixShowName = 1
     private static let unixShowPeer = 4
     private static let unixShowUser = 64

@@ -1,38 +1,29 @@
-/// What brings a user's desktop or terminal to the machine.
-package enum Stack: String, Hashable, Sendable, Codable, CaseIterable {
+/// What brings a user's desktop or terminal to the machine, by the name that the bus, the journal and the store have for it.
+///
+/// All else about a stack is in its adapter's file, one of those in the folder Stacks.
+package struct Stack: RawRepresentable, Hashable, Sendable, Codable {
+    package var rawValue: String
+
+    package init(rawValue: String) {
+        self.rawValue = rawValue
+    }
+
     /// The machine's own services: session 0.
-    case services
-    /// A seat of the machine itself.
-    case local
-    case xrdp
-    case ssh
-    case vnc
-    case x2go
-    /// None of the known ones.
-    case generic
+    package static let services = Stack(rawValue: "services")
+
+    /// The adapters, asked in this order; the last one takes whatever is left.
+    package static let adapters: [any StackAdapter] = [
+        XrdpStack(), X2GoStack(), VNCStack(), SSHStack(), XDMCPStack(), LocalStack(), GenericStack(),
+    ]
+
+    /// Nil for the services, and for a stack of another version.
+    var adapter: (any StackAdapter)? { Self.adapters.first { $0.stack == self } }
 
     /// The name of a session of this stack, `rdp-tcp#3`; empty when it is disconnected, as in Windows.
     package func sessionName(_ id: String, seat: String) -> String {
-        switch self {
-        case .services: "services"
-        case .local: seat.isEmpty || seat == "seat0" ? "console" : "\(seat)#\(id)"
-        case .xrdp: "rdp-tcp#\(id)"
-        case .ssh: "ssh#\(id)"
-        case .vnc: "vnc-tcp#\(id)"
-        case .x2go: "x2go#\(id)"
-        case .generic: "session#\(id)"
-        }
+        self == .services ? "services" : (adapter ?? GenericStack()).sessionName(id, seat: seat)
     }
 
     /// What the TYPE column shows.
-    package var typeName: String {
-        switch self {
-        case .services, .generic: ""
-        case .local: "console"
-        case .xrdp: "rdp"
-        case .ssh: "ssh"
-        case .vnc: "vnc"
-        case .x2go: "x2go"
-        }
-    }
+    package var typeName: String { adapter?.typeName ?? "" }
 }

@@ -5,7 +5,8 @@ import TermspanSystem
 
 /// Tells which displays an xrdp client is connected to, and from where.
 ///
-/// The truth is the kernel's list of sockets: `xrdp_display_N` has an established peer only while a client is there. It is read again
+/// The truth is the kernel's list of sockets: `xrdp_display_N`, or for Xvnc the port 5900+N of this machine, has an established peer that
+/// is xrdp's only while a client is there. It is read again
 /// when the socket folder changes (chansrv makes and removes sockets at connect and disconnect) and when a connection's own xrdp
 /// process ends, so that neither a user who kills chansrv nor one who makes sockets can hide a state for longer than that.
 ///
@@ -149,15 +150,27 @@ package final class XrdpMonitor {
     /// - Throws: what keeps us from looking.
     private nonisolated static func look(_ directories: [String]) throws(SystemError) -> [Connection] {
         // All of them: anybody may connect to a socket of such a name, which must not hide the one that counts.
-        let candidates = try SocketDiagnostics.unixConnections().compactMap { socket -> (display: UserDisplay, peer: UInt32)? in
+        let toDisplays = try SocketDiagnostics.unixConnections().compactMap { socket -> (display: UserDisplay, peer: UInt32)? in
             guard socket.peer != 0, let number = display(ofSocket: socket.path, in: directories) else { return nil }
             return (UserDisplay(number, of: socket.uid), socket.peer)
         }
-        guard !candidates.isEmpty else { return [] }
-        let holders = try holders(of: Set(candidates.map(\.peer)))
-        let addresses = (try? SocketDiagnostics.tcpPeers()) ?? [:]
+        let tcp = try SocketDiagnostics.tcpSockets()
+        let toXvnc = tcp.filter { display(ofConnection: $0) != nil }
+        guard !toDisplays.isEmpty || !toXvnc.isEmpty else { return [] }
+        let holders = try holders(of: Set(toDisplays.map(\.peer) + toXvnc.map(\.inode)))
+        // The server's end of a connection of xrdp's tells whose the server is.
+        let ofXvnc = toXvnc.compactMap { socket -> (display: UserDisplay, peer: UInt32)? in
+            guard holders[socket.inode] != nil, let number = display(ofConnection: socket),
+                let server = tcp.first(where: { $0.isOtherEnd(of: socket) })
+            else { return nil }
+            return (UserDisplay(number, of: server.uid), socket.inode)
+        }
+        // xrdp's client is who came to a port on which somebody listens; what xrdp itself connected to is none.
+        let ports = Set(tcp.filter(\.isListening).map(\.localPort))
+        let accepted = tcp.filter { !$0.isListening && ports.contains($0.localPort) }
+        let addresses = Dictionary(accepted.map { ($0.inode, $0.remoteAddress) }) { first, _ in first }
         // xrdp's own unit is what makes it a client.
-        return candidates.compactMap { display, peer in
+        return (toDisplays + ofXvnc).compactMap { display, peer in
             holders[peer].map { holder in
                 Connection(display: display, pid: holder.pid, address: holder.sockets.lazy.compactMap { addresses[$0] }.first)
             }
@@ -222,6 +235,14 @@ package final class XrdpMonitor {
         guard let name = parts.last, parts.count <= 2, name.hasPrefix("xrdp_display_") else { return nil }
         return UInt16(canonical: name.dropFirst("xrdp_display_".count))
     }
+
+    /// The display of Xvnc's to which a connection of this machine's leads.
+    nonisolated static func display(ofConnection socket: TCPSocket) -> UInt16? {
+        guard !socket.isListening, socket.isLocal, (firstXvncPort..<6_000).contains(socket.remotePort) else { return nil }
+        return socket.remotePort - firstXvncPort
+    }
+
+    private nonisolated static let firstXvncPort: UInt16 = 5_900
 
     private struct Holder {
         var pid: UInt32

@@ -171,4 +171,15 @@ import Testing
     func displaysAreTakenFromSocketPaths(path: String, display: UInt16?) {
         #expect(XrdpMonitor.display(ofSocket: path, in: ["/run/xrdp/sockdir"]) == display)
     }
+
+    @Test(
+        arguments: [
+            ("127.0.0.1", 5910, false, 10), ("::1", 5911, false, 11), ("127.0.0.1", 5999, false, 99), ("127.0.0.1", 5899, false, nil),
+            ("127.0.0.1", 6010, false, nil), ("192.0.2.7", 5910, false, nil), ("127.0.0.1", 5910, true, nil),
+        ] as [(String, UInt16, Bool, UInt16?)])
+    func displaysOfXvncAreTakenFromConnectionsToThisMachine(remote: String, port: UInt16, listens: Bool, display: UInt16?) {
+        let socket = TCPSocket(
+            isListening: listens, localAddress: "127.0.0.2", localPort: 40_000, remoteAddress: remote, remotePort: port)
+        #expect(XrdpMonitor.display(ofConnection: socket) == display)
+    }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import SeededRandom
 import Testing
 
@@ -106,15 +107,68 @@ import Testing
         guard case .closed(before[0]) = try #require(changes.first) else { return #expect(Bool(false), "\(changes)") }
     }
 
-    @Test func aLogonTakesOverItsGreetersNumber() {
+    static func seated(_ id: String, _ began: UInt64, uid: UInt32, greeter: Bool = false, seat: String = "seat0") -> Desktop {
+        let login = LogindSession(
+            id: id, timestamp: began, uid: uid, userName: "user\(uid)", type: "x11", sessionClass: greeter ? "greeter" : "user", seat: seat)
+        return Desktop(
+            keys: [.logind(id: id, timestamp: began), .xServer(pid: 9, startTime: 9)], uid: uid, userName: "user\(uid)", stack: .local,
+            state: greeter ? .connected : .active, logindSessions: [login])
+    }
+
+    @Test func aLogonHasTheNumberOfTheLogonScreenThatItReplacesAndAnIdentityOfItsOwn() throws {
+        for gap in [false, true] {
+            var table = SessionTable()
+            _ = table.reconcile([Self.seated("c1", 1, uid: 110, greeter: true)], at: Self.seconds(1), makeUUID: Self.makeUUID)
+            let screen = try #require(table.sessions.first)
+            if gap { _ = table.reconcile([], at: Self.seconds(2), makeUUID: Self.makeUUID) }
+            // Over a restart of the collector as well.
+            table = try JSONDecoder().decode(SessionTable.self, from: JSONEncoder().encode(table))
+            let elsewhere = Self.desktop(.logind(id: "7", timestamp: 7))
+            let changes = table.reconcile(
+                [elsewhere, Self.seated("2", 2, uid: 1001)], at: Self.seconds(3), makeUUID: Self.makeUUID)
+            #expect(
+                changes.contains {
+                    if case .opened(let session) = $0 { session.id == screen.id && session.uuid != screen.uuid } else { false }
+                })
+            #expect(changes.contains { if case .closed = $0 { true } else { false } } == !gap)
+            #expect(table.sessions.map(\.desktop.uid) == [1001, 1001] && table.sessions.map(\.id.rawValue) == [1, 2])
+            #expect(table.sessions[0].desktop.stack == .local)
+        }
+    }
+
+    @Test func aNumberOfALogonScreenThatHasRestedIsAnybodys() {
         var table = SessionTable()
-        let server = SessionKey.xServer(pid: 10, startTime: 100)
-        var greeter = Self.desktop(.logind(id: "c1", timestamp: 1), server, uid: 1110, state: .connected)
-        greeter.logindSessions = [LogindSession(id: "c1", timestamp: 1, uid: 1110, userName: "lightdm", sessionClass: "greeter")]
-        _ = table.reconcile([greeter], at: Self.seconds(1), makeUUID: Self.makeUUID)
-        _ = table.reconcile([Self.desktop(.logind(id: "2", timestamp: 2), server)], at: Self.seconds(2), makeUUID: Self.makeUUID)
-        #expect(table.sessions.map(\.id.rawValue) == [1])
-        #expect(table.sessions.map(\.desktop.uid) == [1001])
+        _ = table.reconcile([Self.seated("c1", 1, uid: 110, greeter: true)], at: Self.seconds(1), makeUUID: Self.makeUUID)
+        _ = table.reconcile([], at: Self.seconds(2), makeUUID: Self.makeUUID)
+        let desktop = Self.desktop(.logind(id: "7", timestamp: 7))
+        _ = table.reconcile([desktop], at: Self.seconds(700), makeUUID: Self.makeUUID)
+        _ = table.reconcile([desktop, Self.seated("2", 2, uid: 1002)], at: Self.seconds(701), makeUUID: Self.makeUUID)
+        #expect(table.sessions.map(\.id.rawValue) == [1, 2] && table.sessions[1].desktop.uid == 1002)
+    }
+
+    @Test func aRowNeverPassesToAnotherUser() {
+        var table = SessionTable()
+        let key = SessionKey.xServer(pid: 9, startTime: 9)
+        _ = table.reconcile([Self.desktop(key)], at: Self.seconds(1), makeUUID: Self.makeUUID)
+        let first = table.sessions[0].uuid
+        _ = table.reconcile([Self.desktop(key, uid: 1002)], at: Self.seconds(2), makeUUID: Self.makeUUID)
+        #expect(table.sessions.map(\.id.rawValue) == [2] && table.sessions[0].uuid != first)
+    }
+
+    @Test func aLoginThatIsNoLongerPartOfARowIsOneOfItsOwnAndStaysSo() {
+        var table = SessionTable()
+        let agent = SessionKey.logind(id: "3", timestamp: 3)
+        let login = SessionKey.logind(id: "4", timestamp: 4)
+        // The row with the login has the higher number, so that the login's own gets a lower one.
+        let before = Self.desktop(.logind(id: "1", timestamp: 1), uid: 1009)
+        _ = table.reconcile([before], at: Self.seconds(1), makeUUID: Self.makeUUID)
+        _ = table.reconcile([before, Self.desktop(agent, login)], at: Self.seconds(2), makeUUID: Self.makeUUID)
+        _ = table.reconcile([Self.desktop(agent, login)], at: Self.seconds(3), makeUUID: Self.makeUUID)
+        let parted = [Self.desktop(agent), Self.desktop(login)]
+        #expect(table.reconcile(parted, at: Self.seconds(700), makeUUID: Self.makeUUID).count == 2)
+        #expect(table.sessions.map(\.id.rawValue) == [1, 2])
+        #expect(table.reconcile(parted, at: Self.seconds(701), makeUUID: Self.makeUUID).isEmpty)
+        #expect(table.reconcile(parted.reversed(), at: Self.seconds(702), makeUUID: Self.makeUUID).isEmpty)
     }
 
     /// Random logons, logoffs, reconnects, late X servers and restarts of the collector, against what must always hold.

@@ -47,7 +47,9 @@ extension FuzzTarget {
                 if let connection = SocketDiagnostics.unixConnection(message) {
                     require(!connection.path.isEmpty, "a connection has a path")
                 }
-                if let (_, address) = SocketDiagnostics.tcpPeer(message) { require(isFitToPrint(address ?? ""), "an address is text") }
+                if let socket = SocketDiagnostics.tcpSocket(message) {
+                    require(isFitToPrint(socket.localAddress + socket.remoteAddress), "an address is text")
+                }
             }
         }
     }

@@ -1,0 +1,35 @@
+import TermspanCore
+
+extension Stack {
+    package static let vnc = Stack(rawValue: "vnc")
+}
+
+/// An X server that serves VNC's clients itself, as TigerVNC's does: connected while one of its clients is, from where the client's
+/// connection comes.
+///
+/// Whoever reaches the port counts as a client from the beginning of the connection, before the password. What logind has for the
+/// host is no address: TigerVNC's unit always says 203.0.113.20.
+package struct VNCStack: StackAdapter {
+    package init() {}
+    package var stack: Stack { .vnc }
+    package var typeName: String { "vnc" }
+
+    package func sessionName(_ id: String, seat: String) -> String { "vnc-tcp#\(id)" }
+
+    /// TigerVNC's unit, and servers that users start themselves. A server of a seat is the seat's, whoever looks on.
+    package func claims(_ session: LogindSession, xServer: XServer?, observations: Observations) -> Bool {
+        if session.service == "tigervnc" { return true }
+        guard session.seat.isEmpty, let xServer, let process = observations.process(of: xServer) else { return false }
+        return !process.listeningPorts(besides: xServer).isEmpty
+    }
+
+    package func verdict(_ sessions: [LogindSession], xServer: XServer?, observations: Observations) -> StackVerdict {
+        guard let xServer, let process = observations.process(of: xServer) else { return StackVerdict(.`init`) }
+        let ports = process.listeningPorts(besides: xServer)
+        // It may listen on a Unix socket alone.
+        guard !ports.isEmpty else { return StackVerdict(.active, confidence: .low) }
+        let clients = process.sockets.filter { !$0.isListening && ports.contains($0.localPort) }
+        guard let client = clients.max(by: { $0.inode < $1.inode }) else { return StackVerdict(.disconnected) }
+        return StackVerdict(.active, client: RemoteClient(address: observations.origin(of: client)))
+    }
+}

@@ -1,0 +1,49 @@
+import TermspanCore
+
+extension Stack {
+    package static let x2go = Stack(rawValue: "x2go")
+}
+
+/// X2Go: nxagent, and the logins over ssh that its client starts it with, comes back with and tunnels through.
+///
+/// What the agent does with its proxy's connection is told by the kernel: while it has one the client is there, while it listens for
+/// one the client is coming, and else nobody is. X2Go's own files in /tmp say the same and are the user's to write, so they are not asked.
+package struct X2GoStack: StackAdapter {
+    package init() {}
+    package var stack: Stack { .x2go }
+    package var typeName: String { "x2go" }
+
+    /// The agent's program; `x2goagent` is a link to it.
+    static let programs: Set<String> = ["nxagent", "x2goagent"]
+
+    package func sessionName(_ id: String, seat: String) -> String { "x2go#\(id)" }
+
+    package func claims(_ session: LogindSession, xServer: XServer?, observations: Observations) -> Bool {
+        session.service == "sshd" && agent(xServer, observations) != nil
+    }
+
+    /// The client's other logins: the one that the agent's connection comes through, and those without a terminal or with nothing but
+    /// processes left, since the desktop's programs may be in any of them.
+    package func share(of login: LogindSession, in session: LogindSession, xServer: XServer, observations: Observations) -> Share {
+        guard login.service == "sshd", let agent = agent(xServer, observations) else { return .none }
+        if agent.sockets.contains(where: { !$0.peerScope.isEmpty && $0.peerScope == login.scope }) { return .certain }
+        return login.tty.isEmpty || login.state == "closing" ? .likely : .none
+    }
+
+    package func verdict(_ sessions: [LogindSession], xServer: XServer?, observations: Observations) -> StackVerdict {
+        guard let xServer, let agent = agent(xServer, observations) else { return StackVerdict(.`init`) }
+        let connections = agent.sockets.filter { !$0.isListening }
+        guard !connections.isEmpty else {
+            return StackVerdict(agent.listeningPorts(besides: xServer).isEmpty ? .disconnected : .connectQuery)
+        }
+        let scopes = Set(connections.map(\.peerScope))
+        let living = sessions.filter { $0.state != "closing" && !$0.remoteHost.isEmpty }
+        let login = living.last { scopes.contains($0.scope) } ?? living.last
+        return StackVerdict(.active, client: RemoteClient(address: login?.remoteHost))
+    }
+
+    private func agent(_ xServer: XServer?, _ observations: Observations) -> XServerProcess? {
+        guard let process = observations.process(of: xServer), Self.programs.contains(process.program) else { return nil }
+        return process
+    }
+}

@@ -1,0 +1,116 @@
+import Glibc
+import TermspanBus
+import TermspanSystem
+import Testing
+
+@testable import TermspanCore
+@testable import TermspanSessions
+
+/// The process of the tests is the X server: what counts is what it has open.
+@MainActor @Suite struct ServerSocketMonitorTests {
+    /// A socket of this process.
+    private final class Socket {
+        let raw = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        deinit { close() }
+
+        private var isOpen = true
+
+        func close() {
+            if isOpen { _ = Glibc.close(raw) }
+            isOpen = false
+        }
+
+        private func with(_ address: sockaddr_in, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
+            withUnsafePointer(to: address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+            }
+        }
+
+        /// Listens on a port of the kernel's choice, and returns it.
+        func listen() -> UInt16 {
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+            #expect(with(address) { bind(raw, $0, $1) } == 0 && Glibc.listen(raw, 4) == 0)
+            var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+            let got = withUnsafeMutablePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(raw, $0, &length) }
+            }
+            #expect(got == 0)
+            return UInt16(bigEndian: address.sin_port)
+        }
+
+        func connect(to port: UInt16) {
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+            address.sin_port = port.bigEndian
+            #expect(with(address) { Glibc.connect(raw, $0, $1) } == 0)
+        }
+    }
+
+    private func server() throws -> XServer {
+        let pid = UInt32(getpid())
+        let facts = try #require(try ProcessFacts(pid: pid))
+        return XServer(display: 77, pid: pid, startTime: facts.startTime, uid: facts.uid, controlGroup: facts.controlGroup)
+    }
+
+    /// Runs the loop until the condition holds, and returns how long that took.
+    private func run(_ loop: EventLoop, limit: Duration = .seconds(10), until condition: @MainActor () -> Bool) throws -> Duration {
+        let begin = ContinuousClock.now
+        while !condition(), ContinuousClock.now - begin < limit { _ = try loop.runOnce(timeout: .milliseconds(20)) }
+        #expect(condition())
+        return ContinuousClock.now - begin
+    }
+
+    @Test func aServersConnectionsAreSeenWhenTheyComeAndAtOnceWhenTheyGo() throws {
+        let loop = try EventLoop()
+        var changes = 0
+        let monitor = try ServerSocketMonitor(loop: loop) { changes += 1 }
+        let listener = Socket()
+        let port = listener.listen()
+        try withExtendedLifetime((monitor, listener)) {
+            monitor.follow([try server()])
+            // Other tests of this process may have sockets, too.
+            @MainActor func connections() -> [TCPSocket] {
+                monitor.processes[77]?.sockets.filter { !$0.isListening && $0.localPort == port } ?? []
+            }
+            #expect(monitor.processes[77]?.listeningPorts(besides: try server()).contains(port) == true)
+            #expect(connections().isEmpty && changes > 0)
+            let client = Socket()
+            client.connect(to: port)
+            let accepted = accept(listener.raw, nil, nil)
+            #expect(accepted >= 0)
+            _ = try run(loop) { !connections().isEmpty }
+            #expect(connections().first?.remoteAddress == "127.0.0.1")
+            // The server's end goes first here; either way the kernel tells.
+            client.close()
+            _ = close(accepted)
+            let took = try run(loop) { connections().isEmpty }
+            #expect(took < .milliseconds(900))
+        }
+    }
+
+    @Test func aProcessThatIsAnotherByNowTellsNothing() throws {
+        let loop = try EventLoop()
+        let monitor = try ServerSocketMonitor(loop: loop) {}
+        let listener = Socket()
+        _ = listener.listen()
+        try withExtendedLifetime((monitor, listener)) {
+            var stranger = try server()
+            stranger.startTime += 1
+            monitor.follow([stranger])
+            _ = try run(loop) { monitor.processes[77] != nil }
+            #expect(monitor.processes[77]?.sockets.isEmpty == true)
+            monitor.follow([])
+            #expect(monitor.processes.isEmpty)
+        }
+    }
+
+    @Test(
+        arguments: [("socket:[4711]", 4711), ("socket:[]", nil), ("/tmp/socket:[1]", nil), ("socket:[99999999999]", nil)]
+            as [(String, UInt32?)])
+    func inodesAreTakenFromLinks(link: String, inode: UInt32?) {
+        #expect(ServerSocketMonitor.socketInode(link) == inode)
+    }
+}

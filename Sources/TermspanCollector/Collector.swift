@@ -307,7 +307,7 @@ package final class Collector {
         switch (before.isClientPresent, after.isClientPresent) {
         case (true, false) where after.state == .disconnected:
             Journal.sessionDisconnected(old)
-            append(.disconnected, new, at: new.disconnected ?? now)
+            append(.disconnected, old, at: new.disconnected ?? now)
         case (false, true):
             Journal.sessionConnected(new)
             append(.connected, new, at: now)

@@ -118,6 +118,29 @@ import Testing
         #expect(try server.run("summary").output.split(separator: "\n").last?.hasPrefix("user1           1   1:00:00   0:33:20") == true)
     }
 
+    @Test func historyAndItsEvents() throws {
+        let server = try Server()
+        defer { server.stop() }
+        #expect(
+            try server.run("session", "history").output == """
+                USER           ID  LOGON                      LOGOFF                     REASON    CONNECTS     TOTAL    ACTIVE  FROM
+                user1           1  2026-05-14T10:24:00+02:00  2026-05-14T11:24:00+02:00  logoff           2   1:00:00   0:33:20  192.0.2.7 192.0.2.8
+
+                """)
+        #expect(
+            try server.run("session", "history", "--events").output == """
+                USER           ID  TIME                       EVENT         FROM                              REASON
+                user1           1  2026-05-14T10:24:00+02:00  connect       192.0.2.7 (\u{FFFD}]0;x)
+                user1           1  2026-05-14T11:24:00+02:00  logoff                                          logoff
+
+                """)
+        let csv = try server.run("session", "history", "--format", "csv").output.split(separator: "\r\n")
+        #expect(csv.first?.hasPrefix("user,uid,session,session_uuid,stack,logon,start,end,open,end_reason,connects,") == true)
+        #expect(csv.last?.contains(",logoff,2,1,0,0,192.0.2.7 192.0.2.8,3600,") == true)
+        #expect(try server.run("session", "history", "--events", "--format", "json").output.contains("\"event\":\"connect\""))
+        #expect(try server.run("session", "history", "--since", "today", "--until", "yesterday").code == 2)
+    }
+
     @Test func statusAndPolicy() throws {
         let server = try Server()
         defer { server.stop() }

@@ -137,6 +137,24 @@ let reports = BusInterface(
                         + #","total":3600,"suspended":0,"paused":0,"unknown":0,"disconnected":600,"locked":0,"active":2000,"passive":500,"inactive":500}"#
                 ])
         },
+        BusMethod("History", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call throws(BusError) in
+            if try call.message.readProperties()["events"]?.bool == true {
+                return answer(
+                    call,
+                    [
+                        "{\(frame)"
+                            + #","stack":"xrdp","time":"2026-05-14T08:24:00.000000Z","event":"connect","client_address":"192.0.2.7","client_name":"\u001b]0;x","reason":null}"#,
+                        "{\(frame)"
+                            + #","stack":"xrdp","time":"2026-05-14T09:24:00.000000Z","event":"logoff","client_address":null,"client_name":null,"reason":"logoff"}"#,
+                    ])
+            }
+            answer(
+                call,
+                [
+                    "{\(frame)"
+                        + #","stack":"xrdp","logon":"2026-05-14T08:24:00.000000Z","start":"2026-05-14T08:24:00.000000Z","end":"2026-05-14T09:24:00.000000Z","open":false,"end_reason":"logoff","connects":2,"disconnects":1,"locks":0,"unlocks":0,"client_addresses":["192.0.2.7","192.0.2.8"],"total":3600,"suspended":0,"paused":0,"unknown":0,"disconnected":600,"locked":0,"active":2000,"passive":500,"inactive":500}"#
+                ])
+        },
     ])
 
 let loop = try EventLoop()

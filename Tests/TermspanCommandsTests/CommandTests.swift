@@ -141,6 +141,43 @@ import Testing
         #expect(try server.run("session", "history", "--since", "today", "--until", "yesterday").code == 2)
     }
 
+    /// The notifications come in order; the command ends when nobody reads what it prints.
+    @Test func notificationsAreShown() throws {
+        let server = try Server()
+        defer { server.stop() }
+        func watch(_ arguments: String..., lines count: Int) throws -> [String] {
+            var output: [Int32] = [0, 0]
+            try #require(pipe(&output) == 0)
+            _ = fcntl(output[0], F_SETFD, FD_CLOEXEC)
+            let child = try Child(
+                [Self.folder + "/termspan", "session", "watch"] + arguments, output: output[1],
+                environment: ["DBUS_SYSTEM_BUS_ADDRESS=" + server.bus.address, "TZ=Europe/Vienna"])
+            close(output[1])
+            var bytes: [UInt8] = []
+            var byte: UInt8 = 0
+            while bytes.count(where: { $0 == UInt8(ascii: "\n") }) < count, read(output[0], &byte, 1) == 1 { bytes.append(byte) }
+            close(output[0])
+            child.stop()
+            return String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
+        }
+        #expect(
+            try watch(lines: 5) == [
+                "2026-05-28T22:26:40+02:00  Session 1 of user user1: logon.",
+                "2026-05-28T22:26:40+02:00  Session 1 of user user1: connect from 192.0.2.7 (\u{FFFD}]0;x).",
+                "2026-05-28T22:26:40+02:00  Session 2 of user user2: connect.",
+                "2026-05-28T22:26:40+02:00  Session 1 of user user1: lock.",
+                "2026-05-28T22:26:40+02:00  Session 1 of user user1: logoff.",
+            ])
+        let json = try watch("--user", "user2", "--format", "json", lines: 1)
+        #expect(
+            json == [
+                #"{"time":"2026-05-28T20:26:40.000002Z","event":"connect","session":2,"session_uuid":"0190b2f4-0000-7000-8000-000000000002","#
+                    + #""user":"user2","uid":1002,"name":"rdp-tcp#2","stack":"xrdp","client_address":null,"client_name":"\u001b]0;x"}"#
+            ])
+        #expect(try watch("--session", "1", "--event", "logoff", "--format", "csv", lines: 2).last?.contains(",logoff,1,") == true)
+        #expect(try server.run("session", "watch", "--event", "shutdown").code == 2)
+    }
+
     @Test func statusAndPolicy() throws {
         let server = try Server()
         defer { server.stop() }

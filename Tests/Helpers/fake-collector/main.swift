@@ -94,6 +94,20 @@ let manager = BusInterface(
             }
         },
         BusMethod("SetPolicy", in: ["key": "s", "value": "v"]) { call in call.reply() },
+        BusMethod("Subscribe") { call in
+            call.reply()
+            for (id, event) in [(UInt32(1), "logon"), (1, "connect"), (2, "connect"), (1, "lock"), (1, "logoff"), (1, "something-new")] {
+                try? bus.emit(
+                    path: "/org/termspan1", interface: "org.termspan1.Manager", member: "SessionNotification", to: call.message.sender
+                ) { writer in
+                    writer.properties([
+                        "event": .string(event), "time": .uint64(boot + UInt64(id)), "id": .uint32(id), "uuid": rows[Int(id)]["uuid"] ?? "",
+                        "name": .string("rdp-tcp#\(id)"), "user": .string("user\(id)"), "uid": .uint32(1000 + id), "stack": "xrdp",
+                        "client-address": id == 1 && event == "connect" ? "192.0.2.7" : "", "client-name": "\u{1B}]0;x",
+                    ])
+                }
+            }
+        },
     ],
     signals: [BusSignal("SessionNew", ["id": "u", "path": "o"])])
 

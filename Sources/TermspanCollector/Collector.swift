@@ -609,6 +609,24 @@ package final class Collector {
         }
     }
 
+    /// Ends the client's connection; the session goes on without it.
+    func endConnection(of session: Session) throws(BusError) {
+        guard session.desktop.isClientPresent else {
+            throw BusError(name: "org.termspan1.Error.NotConnected", message: "No client is connected to session \(session.id).")
+        }
+        let isEnded: Bool
+        do throws(SystemError) {
+            isEnded = try monitor?.endConnection(of: session.desktop) ?? false
+        } catch {
+            throw .failed("The connection could not be ended: \(error)")
+        }
+        guard isEnded else {
+            throw BusError(
+                name: "org.termspan1.Error.NotSupported",
+                message: "There is no way to disconnect a session of the stack \(session.desktop.stack.rawValue).")
+        }
+    }
+
     func coverage(of session: Session) -> Coverage {
         if turns.isCrowded(session.uuid) { return .limited("the user is at the limit of logons") }
         return supervisor?.coverage(of: session, isTracked: isTracked(session)) ?? .noXServer

@@ -27,6 +27,20 @@ enum Journal {
         record(event, session, what).send()
     }
 
+    /// - Parameter failure: why it could not be done; nil if it was.
+    static func sessionActedOn(_ session: Session, _ action: SessionAction, by actor: String, failure: String?) {
+        let (event, done, tried): (JournalEvent, String, String) =
+            switch action {
+            case .lock: (.sessionLockRequested, "was asked to lock", "could not be asked to lock")
+            case .disconnect: (.sessionDisconnectRequested, "is disconnected", "could not be disconnected")
+            case .logoff: (.sessionLogoffRequested, "is logged off", "could not be logged off")
+            }
+        var record = record(event, session, failure.map { "\(tried) for \(actor): \($0)" } ?? "\(done) by \(actor)")
+        record.add(.actor, actor)
+        record.add(.reason, failure)
+        record.send()
+    }
+
     /// A session of an earlier boot, of which the store knew no end.
     static func sessionEndedByReboot(_ session: OpenSession) {
         let (id, user) = (session.record.id, session.record.user.login)

@@ -14,6 +14,7 @@ import TermspanSystem
 final class ManagerObject {
     private unowned let collector: Collector
     private let objects: SessionObjects
+    private let actions: SessionActions
     private var slots: [BusSlot] = []
     private var subscriptions = Subscriptions()
     /// Tell when a subscriber goes, by its unique name.
@@ -40,7 +41,8 @@ final class ManagerObject {
         self.collector = collector
         gate = try collector.connection.limitCalls(
             Self.limits(collector.configuration, reportsUserID: reportsUserID), loop: collector.loop)
-        objects = try SessionObjects(collector: collector)
+        actions = SessionActions(collector: collector)
+        objects = try SessionObjects(collector: collector, actions: actions)
         slots.append(try collector.connection.export(path: Self.path, managerInterface))
     }
 
@@ -104,6 +106,13 @@ final class ManagerObject {
                     writer.property("client-name", desktop.client.name ?? "")
                 }
             }
+        }
+    }
+
+    private func act(_ name: String, _ action: SessionAction) -> BusMethod {
+        BusMethod(name, in: ["id": "u"]) { [unowned self] invocation throws(BusError) in
+            let id = SessionID(rawValue: try invocation.message.read(UInt32.self))
+            try actions.perform(action, on: collector.table[id], id: id, invocation)
         }
     }
 
@@ -172,6 +181,7 @@ final class ManagerObject {
                     }
                     invocation.reply { $0.append(objectPath: SessionObjects.path(ofUser: uid)) }
                 },
+                act("LockSession", .lock), act("DisconnectSession", .disconnect), act("TerminateSession", .logoff),
                 BusMethod("Subscribe") { [unowned self] in subscribe($0) },
                 BusMethod("Unsubscribe") { [unowned self] invocation in
                     if let name = invocation.message.sender { unsubscribe(name) }
@@ -467,7 +477,7 @@ final class ManagerObject {
         BusError(name: "org.termspan1.Error.StoreFailed", message: message)
     }
 
-    private static func noSuchSession(_ id: SessionID) -> BusError {
+    static func noSuchSession(_ id: SessionID) -> BusError {
         BusError(name: "org.termspan1.Error.NoSuchSession", message: "There is no session \(id).")
     }
 

@@ -11,6 +11,7 @@ import TermspanSessions
 @MainActor
 final class SessionObjects {
     private unowned let collector: Collector
+    private let actions: SessionActions
     private var slots: [BusSlot] = []
     /// Users whose objects were told of.
     private var users: [UInt32: String] = [:]
@@ -22,8 +23,9 @@ final class SessionObjects {
     private static let sessionFolder = ManagerObject.path + "/session"
     private static let userFolder = ManagerObject.path + "/user"
 
-    init(collector: Collector) throws {
+    init(collector: Collector, actions: SessionActions) throws {
         self.collector = collector
+        self.actions = actions
         users = Self.users(of: collector.table.sessions)
         let connection = collector.connection
         slots.append(
@@ -127,8 +129,15 @@ final class SessionObjects {
                 writer.append(isAllowed ? session.map(get) ?? Value.busZero : Value.busZero)
             }
         }
+        func act(_ name: String, _ action: SessionAction) -> BusMethod {
+            BusMethod(name) { [unowned self] invocation throws(BusError) in
+                guard let session = session(at: invocation.path) else { throw BusError.failed("The session has ended.") }
+                try actions.perform(action, on: session, id: session.id, invocation)
+            }
+        }
         return BusInterface(
             Self.sessionInterface,
+            methods: [act("Lock", .lock), act("Disconnect", .disconnect), act("Terminate", .logoff)],
             properties: [
                 property("Id", "u", emits: .constant) { $1.append($0.id.rawValue) },
                 property("UUID", "s", emits: .constant) { $1.append($0.uuid.description) },

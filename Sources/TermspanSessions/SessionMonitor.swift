@@ -1,6 +1,6 @@
 package import TermspanBus
 import TermspanCore
-import TermspanSystem
+package import TermspanSystem
 
 /// Everything that is observed of sessions, from all monitors, told once for any number of changes that come together.
 @MainActor
@@ -45,6 +45,14 @@ package final class SessionMonitor {
     /// Looks again whether clients are there, as when a session without one shows activity.
     package func refreshClients() {
         xrdp?.refresh()
+    }
+
+    /// Ends the connection of a desktop's client; false where its stack has no way to do that.
+    package func endConnection(of desktop: Desktop) throws(SystemError) -> Bool {
+        guard desktop.stack == .xrdp, let display = desktop.xServer?.display ?? desktop.logindSessions.first?.displayNumber else {
+            return false
+        }
+        return try xrdp?.endConnection(of: display) ?? false
     }
 
     private func notice() {

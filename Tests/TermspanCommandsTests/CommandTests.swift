@@ -178,6 +178,18 @@ import Testing
         #expect(try server.run("session", "watch", "--event", "shutdown").code == 2)
     }
 
+    @Test func sessionsAreActedOn() throws {
+        let server = try Server()
+        defer { server.stop() }
+        #expect(try server.run("session", "lock", "1").output == "Session 1 of user user1 was asked to lock.\n")
+        #expect(try server.run("session", "logoff", "user1").output == "Session 1 of user user1 is being logged off.\n")
+        let denied = try server.run("session", "logoff", "2")
+        #expect(denied.code == 4 && denied.output.isEmpty && denied.errors.contains("org.termspan1.manage-sessions: use sudo"))
+        let absent = try server.run("session", "disconnect", "2")
+        #expect(absent.code == 1 && absent.errors == "termspan: No client is connected to session 2.\n")
+        #expect(try server.run("session", "logoff", "99").code == 3)
+    }
+
     @Test func statusAndPolicy() throws {
         let server = try Server()
         defer { server.stop() }

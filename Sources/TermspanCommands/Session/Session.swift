@@ -4,7 +4,9 @@ import ArgumentParser
 struct Session: ParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            commandName: "session", abstract: "Look at sessions, those of the past too.",
-            subcommands: [SessionShow.self, SessionHistory.self, SessionWatch.self])
+            commandName: "session", abstract: "Look at sessions, those of the past too, and lock, disconnect or end them.",
+            subcommands: [
+                SessionShow.self, SessionHistory.self, SessionWatch.self, SessionLock.self, SessionDisconnect.self, SessionLogoff.self,
+            ])
     }
 }

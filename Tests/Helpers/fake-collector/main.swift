@@ -94,6 +94,14 @@ let manager = BusInterface(
             }
         },
         BusMethod("SetPolicy", in: ["key": "s", "value": "v"]) { call in call.reply() },
+        BusMethod("LockSession", in: ["id": "u"]) { call in call.reply() },
+        BusMethod("DisconnectSession", in: ["id": "u"]) { call throws(BusError) in
+            throw BusError(name: "org.termspan1.Error.NotConnected", message: "No client is connected to session 2.")
+        },
+        BusMethod("TerminateSession", in: ["id": "u"]) { call throws(BusError) in
+            if try call.message.read(UInt32.self) == 2 { throw .accessDenied("The right org.termspan1.manage-sessions is missing.") }
+            call.reply()
+        },
         BusMethod("Subscribe") { call in
             call.reply()
             for (id, event) in [(UInt32(1), "logon"), (1, "connect"), (2, "connect"), (1, "lock"), (1, "logoff"), (1, "something-new")] {

@@ -174,15 +174,16 @@ package final class BusConnection {
 
     // MARK: Signals
 
-    /// Sends a signal to whom it may concern.
+    /// Sends a signal to whom it may concern, or to one connection alone.
     package func emit(
-        path: String, interface: String, member: String,
+        path: String, interface: String, member: String, to destination: String? = nil,
         arguments: @MainActor (inout BusMessageWriter) throws(BusError) -> Void = { _ in }
     ) throws(BusError) {
         var pointer: OpaquePointer?
         try check(sd_bus_message_new_signal(bus, &pointer, path, interface, member), "making the signal \(interface).\(member)")
         guard let pointer else { throw BusError(code: ENOMEM, operation: "making a signal") }
         let message = BusMessage(owning: pointer)
+        if let destination { try check(sd_bus_message_set_destination(pointer, destination), "addressing a signal") }
         var writer = BusMessageWriter(pointer)
         try arguments(&writer)
         if let failure = writer.failure { throw failure }

@@ -228,7 +228,7 @@ package final class Collector {
             if measuredSessions.removeValue(forKey: session.uuid) != nil {
                 store.append { $0.ended.append(SessionEnd(session: session.uuid, at: now, reason: .logoff)) }
             }
-            Journal.sessionClosed(session)
+            tell(.logoff, session)
             manager?.sessionClosed(session)
             // Its user may have room for another display now.
             for other in table.sessions where other.desktop.uid == session.desktop.uid && other.desktop.stack != .services {
@@ -242,10 +242,16 @@ package final class Collector {
     }
 
     private func open(_ session: Session, at now: BootInstant) {
-        Journal.sessionOpened(session)
         manager?.sessionOpened(session)
+        tell(.logon, session)
         follow(session, at: now)
-        if session.desktop.isClientPresent { Journal.sessionConnected(session) }
+        if session.desktop.isClientPresent { tell(.connect, session) }
+    }
+
+    /// Tells the journal and those who watch.
+    private func tell(_ notification: SessionNotification, _ session: Session) {
+        Journal.session(session, notification)
+        manager?.notify(notification, session)
     }
 
     /// Tells of a session's changed state, or keeps it for later where its user changes it without end.
@@ -306,23 +312,23 @@ package final class Collector {
         let isNewClient = before.client.address != nil && after.client.address != nil && before.client.address != after.client.address
         switch (before.isClientPresent, after.isClientPresent) {
         case (true, false) where after.state == .disconnected:
-            Journal.sessionDisconnected(old)
-            append(.disconnected, new, at: new.disconnected ?? now)
+            tell(.disconnect, old)
+            append(.disconnected, old, at: new.disconnected ?? now)
         case (false, true):
             // A client that asked for the session while it was there already has only now got it.
-            if !old.isClientKnown { Journal.sessionConnected(new) }
+            if !old.isClientKnown { tell(.connect, new) }
             append(.connected, new, at: now)
         case (true, true) where isNewClient:
-            Journal.sessionConnected(new)
+            tell(.connect, new)
             append(.connected, new, at: now)
         default: break
         }
         switch (before.lock, after.lock) {
         case (.locked, .unlocked):
-            Journal.sessionUnlocked(new)
+            tell(.unlock, new)
             append(.unlocked, new, at: now)
         case (.unlocked, .locked), (.unknown, .locked):
-            Journal.sessionLocked(new)
+            tell(.lock, new)
             append(.locked, new, at: now)
         default: break
         }
@@ -613,6 +619,24 @@ package final class Collector {
                 body()
                 self?.apply(policy)
             }
+        }
+    }
+
+    /// Ends the client's connection; the session goes on without it.
+    func endConnection(of session: Session) throws(BusError) {
+        guard session.desktop.isClientPresent else {
+            throw BusError(name: "org.termspan1.Error.NotConnected", message: "No client is connected to session \(session.id).")
+        }
+        let isEnded: Bool
+        do throws(SystemError) {
+            isEnded = try monitor?.endConnection(of: session.desktop) ?? false
+        } catch {
+            throw .failed("The connection could not be ended: \(error)")
+        }
+        guard isEnded else {
+            throw BusError(
+                name: "org.termspan1.Error.NotSupported",
+                message: "There is no way to disconnect a session of the stack \(session.desktop.stack.rawValue).")
         }
     }
 

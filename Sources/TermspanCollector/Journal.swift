@@ -14,12 +14,31 @@ enum Journal {
         JournalRecord(.collectorStopped, "The collector stopped.").send()
     }
 
-    static func sessionOpened(_ session: Session) {
-        record(.sessionOpened, session, "opened").send()
+    static func session(_ session: Session, _ notification: SessionNotification) {
+        let (event, what): (JournalEvent, String) =
+            switch notification {
+            case .logon: (.sessionOpened, "opened")
+            case .logoff: (.sessionClosed, "closed")
+            case .connect: (.sessionConnected, session.desktop.client.address.map { "connected from \($0)" } ?? "connected")
+            case .disconnect: (.sessionDisconnected, "disconnected")
+            case .lock: (.sessionLocked, "was locked")
+            case .unlock: (.sessionUnlocked, "was unlocked")
+            }
+        record(event, session, what).send()
     }
 
-    static func sessionClosed(_ session: Session) {
-        record(.sessionClosed, session, "closed").send()
+    /// - Parameter failure: why it could not be done; nil if it was.
+    static func sessionActedOn(_ session: Session, _ action: SessionAction, by actor: String, failure: String?) {
+        let (event, done, tried): (JournalEvent, String, String) =
+            switch action {
+            case .lock: (.sessionLockRequested, "was asked to lock", "could not be asked to lock")
+            case .disconnect: (.sessionDisconnectRequested, "is disconnected", "could not be disconnected")
+            case .logoff: (.sessionLogoffRequested, "is logged off", "could not be logged off")
+            }
+        var record = record(event, session, failure.map { "\(tried) for \(actor): \($0)" } ?? "\(done) by \(actor)")
+        record.add(.actor, actor)
+        record.add(.reason, failure)
+        record.send()
     }
 
     /// A session of an earlier boot, of which the store knew no end.
@@ -29,22 +48,6 @@ enum Journal {
         record.add(session: id, uuid: session.record.uuid, user: user, stack: session.record.stack)
         record.add(.reason, EndReason.reboot.name)
         record.send()
-    }
-
-    static func sessionConnected(_ session: Session) {
-        record(.sessionConnected, session, session.desktop.client.address.map { "connected from \($0)" } ?? "connected").send()
-    }
-
-    static func sessionDisconnected(_ session: Session) {
-        record(.sessionDisconnected, session, "disconnected").send()
-    }
-
-    static func sessionLocked(_ session: Session) {
-        record(.sessionLocked, session, "was locked").send()
-    }
-
-    static func sessionUnlocked(_ session: Session) {
-        record(.sessionUnlocked, session, "was unlocked").send()
     }
 
     static func probeStarted(_ session: Session) {

@@ -13,7 +13,12 @@ import TermspanSystem
 @MainActor
 final class ManagerObject {
     private unowned let collector: Collector
+    private let objects: SessionObjects
+    private let actions: SessionActions
     private var slots: [BusSlot] = []
+    private var subscriptions = Subscriptions()
+    /// Tell when a subscriber goes, by its unique name.
+    private var watches: [String: BusSlot] = [:]
     /// Calls that the store's thread works on, with what ends the wait for it.
     private var parked: [Int: (invocation: BusInvocation, timer: EventSource?)] = [:]
     private var lastCall = 0
@@ -25,7 +30,6 @@ final class ManagerObject {
     static let name = "org.termspan1"
     static let path = "/org/termspan1"
     private static let interface = "org.termspan1.Manager"
-    private static let sessionInterface = "org.termspan1.Session"
     private static let viewOthers = "org.termspan1.view-others"
     private static let manageTracking = "org.termspan1.manage-tracking"
     /// The report service's user, who asks on behalf of callers that it has checked itself.
@@ -37,12 +41,9 @@ final class ManagerObject {
         self.collector = collector
         gate = try collector.connection.limitCalls(
             Self.limits(collector.configuration, reportsUserID: reportsUserID), loop: collector.loop)
+        actions = SessionActions(collector: collector)
+        objects = try SessionObjects(collector: collector, actions: actions)
         slots.append(try collector.connection.export(path: Self.path, managerInterface))
-        slots.append(
-            try collector.connection.export(
-                below: Self.path + "/session", sessionInterface, find: { [unowned self] in session(at: $0) != nil },
-                children: { [unowned self] in self.collector.table.sessions.map { Self.path(of: $0.id) } }))
-        slots.append(try collector.connection.exportObjectManager(at: Self.path))
     }
 
     /// Applies another configuration.
@@ -58,32 +59,89 @@ final class ManagerObject {
 
     // MARK: Signals
 
-    func sessionOpened(_ session: Session) { emit("SessionNew", session) }
+    func sessionOpened(_ session: Session) {
+        objects.opened(session)
+        emit("SessionNew", session)
+    }
 
-    func sessionClosed(_ session: Session) { emit("SessionRemoved", session) }
+    func sessionClosed(_ session: Session) {
+        emit("SessionRemoved", session)
+        objects.closed(session)
+    }
 
     func sessionChanged(_ session: Session) {
         try? collector.connection.emit(path: Self.path, interface: Self.interface, member: "SessionChanged") { writer in
             writer.append(session.id.rawValue)
             writer.append(session.desktop.state.name)
         }
-        try? collector.connection.emitPropertiesChanged(
-            path: Self.path(of: session.id), interface: Self.sessionInterface, ["State", "Name"])
+        objects.changed(session)
     }
 
     private func emit(_ member: String, _ session: Session) {
         try? collector.connection.emit(path: Self.path, interface: Self.interface, member: member) { writer in
             writer.append(session.id.rawValue)
-            writer.append(objectPath: Self.path(of: session.id))
+            writer.append(objectPath: SessionObjects.path(of: session.id))
         }
     }
 
-    private static func path(of id: SessionID) -> String { "\(path)/session/_\(id)" }
+    /// Tells the subscribers what happened in a session, each what they may see.
+    func notify(_ notification: SessionNotification, _ session: Session) {
+        let now = WallInstant.now()
+        for recipient in subscriptions.recipients(of: notification, in: session.desktop.uid) {
+            try? collector.connection.emit(
+                path: Self.path, interface: Self.interface, member: "SessionNotification", to: recipient.name
+            ) { writer in
+                let desktop = session.desktop
+                writer.properties { writer in
+                    writer.property("event", notification.rawValue)
+                    writer.property("time", now.microseconds)
+                    writer.property("id", session.id.rawValue)
+                    writer.property("uuid", session.uuid.description)
+                    writer.property("name", session.name)
+                    writer.property("user", desktop.userName)
+                    writer.property("uid", desktop.uid)
+                    writer.property("stack", desktop.stack.rawValue)
+                    guard recipient.seesDetails else { return }
+                    writer.property("client-address", desktop.client.address ?? "")
+                    writer.property("client-name", desktop.client.name ?? "")
+                }
+            }
+        }
+    }
 
-    private func session(at path: String) -> Session? {
-        let prefix = Self.path + "/session/_"
-        guard path.hasPrefix(prefix), let number = UInt32(path.dropFirst(prefix.count)) else { return nil }
-        return collector.table[SessionID(rawValue: number)]
+    private func act(_ name: String, _ action: SessionAction) -> BusMethod {
+        BusMethod(name, in: ["id": "u"]) { [unowned self] invocation throws(BusError) in
+            let id = SessionID(rawValue: try invocation.message.read(UInt32.self))
+            try actions.perform(action, on: collector.table[id], id: id, invocation)
+        }
+    }
+
+    private func subscribe(_ invocation: BusInvocation) {
+        guard let name = invocation.message.sender else { return }
+        withRights(invocation) { [unowned self] credentials, isPrivileged in
+            let subscriber = Subscriptions.Subscriber(userID: credentials.userID, seesAll: isPrivileged)
+            guard subscriptions.add(subscriber, name: name) else {
+                return invocation.fail(
+                    BusError(name: "org.freedesktop.DBus.Error.LimitsExceeded", message: "There are too many subscriptions already."))
+            }
+            do throws(BusError) {
+                if watches[name] == nil {
+                    watches[name] = try collector.connection.watchName(name) { [unowned self] owner in
+                        if owner == nil { unsubscribe(name) }
+                    }
+                }
+                invocation.reply()
+            } catch {
+                unsubscribe(name)
+                invocation.fail(error)
+            }
+        }
+    }
+
+    private func unsubscribe(_ name: String) {
+        subscriptions.remove(name)
+        // Not from within what the slot calls.
+        if let watch = watches.removeValue(forKey: name) { collector.loop.deferred { withExtendedLifetime(watch) {} } }
     }
 
     // MARK: The manager
@@ -99,7 +157,35 @@ final class ManagerObject {
                 BusMethod("GetSession", in: ["id": "u"], out: ["path": "o"]) { [unowned self] invocation throws(BusError) in
                     let id = SessionID(rawValue: try invocation.message.read(UInt32.self))
                     guard collector.table[id] != nil else { throw Self.noSuchSession(id) }
-                    invocation.reply { $0.append(objectPath: Self.path(of: id)) }
+                    invocation.reply { $0.append(objectPath: SessionObjects.path(of: id)) }
+                },
+                BusMethod("ListUsers", out: ["users": "a(uso)"]) { [unowned self] invocation in
+                    let users = objects.allUsers
+                    invocation.charge(objects: users.count)
+                    invocation.reply { writer in
+                        writer.array(of: "(uso)") { writer in
+                            for user in users {
+                                writer.structure("uso") { writer in
+                                    writer.append(user.uid)
+                                    writer.append(user.name)
+                                    writer.append(objectPath: SessionObjects.path(ofUser: user.uid))
+                                }
+                            }
+                        }
+                    }
+                },
+                BusMethod("GetUser", in: ["uid": "u"], out: ["path": "o"]) { [unowned self] invocation throws(BusError) in
+                    let uid = try invocation.message.read(UInt32.self)
+                    guard objects.allUsers.contains(where: { $0.uid == uid }) else {
+                        throw BusError(name: "org.termspan1.Error.NoSuchUser", message: "No user of uid \(uid) is logged on.")
+                    }
+                    invocation.reply { $0.append(objectPath: SessionObjects.path(ofUser: uid)) }
+                },
+                act("LockSession", .lock), act("DisconnectSession", .disconnect), act("TerminateSession", .logoff),
+                BusMethod("Subscribe") { [unowned self] in subscribe($0) },
+                BusMethod("Unsubscribe") { [unowned self] invocation in
+                    if let name = invocation.message.sender { unsubscribe(name) }
+                    invocation.reply()
                 },
                 BusMethod("Status", out: ["status": "a{sv}"]) { [unowned self] invocation in
                     invocation.charge(objects: collector.table.sessions.count)
@@ -125,7 +211,7 @@ final class ManagerObject {
             ],
             signals: [
                 BusSignal("SessionNew", ["id": "u", "path": "o"]), BusSignal("SessionRemoved", ["id": "u", "path": "o"]),
-                BusSignal("SessionChanged", ["id": "u", "state": "s"]),
+                BusSignal("SessionChanged", ["id": "u", "state": "s"]), BusSignal("SessionNotification", ["notification": "a{sv}"]),
             ])
     }
 
@@ -189,48 +275,6 @@ final class ManagerObject {
                 }
             }
         }
-    }
-
-    // MARK: Session objects
-
-    private var sessionInterface: BusInterface {
-        func property(
-            _ name: String, _ type: String, emits: BusProperty.Emits = .nothing,
-            _ get: @escaping @MainActor (Session, inout BusMessageWriter) -> Void
-        ) -> BusProperty {
-            BusProperty(name, type, emits: emits) { [unowned self] path, writer throws(BusError) in
-                guard let session = session(at: path) else { throw BusError.failed("The session has ended.") }
-                get(session, &writer)
-            }
-        }
-        func sensitive(_ name: String, _ get: @escaping @MainActor (Session) -> String) -> BusProperty {
-            BusProperty(sensitive: name, "s") { [unowned self] path, caller, writer throws(BusError) in
-                let credentials = try caller?.credentials()
-                let session = session(at: path)
-                let isAllowed = credentials.map { $0.isRoot || $0.userID == session?.desktop.uid } ?? false
-                writer.append(isAllowed ? session.map(get) ?? "" : "")
-            }
-        }
-        return BusInterface(
-            Self.sessionInterface,
-            properties: [
-                property("Id", "u", emits: .constant) { $1.append($0.id.rawValue) },
-                property("UUID", "s", emits: .constant) { $1.append($0.uuid.description) },
-                property("Name", "s", emits: .change) { $1.append($0.name) },
-                property("User", "(us)", emits: .constant) { session, writer in
-                    writer.structure("us") {
-                        $0.append(session.desktop.uid)
-                        $0.append(session.desktop.userName)
-                    }
-                },
-                property("State", "s", emits: .change) { $1.append($0.desktop.state.name) },
-                property("Stack", "s", emits: .constant) { $1.append($0.desktop.stack.rawValue) },
-                sensitive("Coverage") { [unowned self] in collector.coverage(of: $0).name },
-                sensitive("ClientAddress") { $0.desktop.client.address ?? "" },
-                sensitive("ClientName") { $0.desktop.client.name ?? "" },
-                sensitive("Locked") { $0.desktop.lock.rawValue },
-                sensitive("Display") { $0.desktop.xServer.map { ":\($0.display)" } ?? "" },
-            ])
     }
 
     // MARK: Policy
@@ -436,7 +480,7 @@ final class ManagerObject {
         BusError(name: "org.termspan1.Error.StoreFailed", message: message)
     }
 
-    private static func noSuchSession(_ id: SessionID) -> BusError {
+    static func noSuchSession(_ id: SessionID) -> BusError {
         BusError(name: "org.termspan1.Error.NoSuchSession", message: "There is no session \(id).")
     }
 

@@ -32,6 +32,9 @@ package struct UUIDv7: Hashable, Comparable, Sendable, CustomStringConvertible {
         low = id.low
     }
 
+    /// When it was made, to the millisecond.
+    package var created: WallInstant { WallInstant(nanoseconds: Int64(high >> 16) * 1_000_000) }
+
     /// The 16 bytes in network order.
     package var bytes: [UInt8] { ID128(high: high, low: low).bytes }
 

@@ -10,6 +10,9 @@ package enum JournalEvent: String, CaseIterable, Sendable {
     case sessionDisconnected = "session-disconnected"
     case sessionLocked = "session-locked"
     case sessionUnlocked = "session-unlocked"
+    case sessionLockRequested = "session-lock-requested"
+    case sessionDisconnectRequested = "session-disconnect-requested"
+    case sessionLogoffRequested = "session-logoff-requested"
     case probeStarted = "probe-started"
     case probeFailed = "probe-failed"
     case collectorStarted = "collector-started"
@@ -57,6 +60,9 @@ package enum JournalEvent: String, CaseIterable, Sendable {
             case .clockStepped: 0x11
             case .machineSlept: 0x12
             case .descriptorsShort: 0x13
+            case .sessionLockRequested: 0x30
+            case .sessionDisconnectRequested: 0x31
+            case .sessionLogoffRequested: 0x32
             }
         return ID128(high: 0x6A1F_0C52_B8D9_4C0E, low: 0x9F0E_5B7D_3C1A_7E00 | last)
     }
@@ -67,7 +73,8 @@ package enum JournalEvent: String, CaseIterable, Sendable {
         case .sessionOpened, .sessionClosed, .sessionConnected, .sessionDisconnected, .sessionLocked, .sessionUnlocked, .probeStarted,
             .collectorStarted, .collectorStopped, .machineSlept:
             .info
-        case .policyChanged, .clockStepped, .storeRecovered: .notice
+        case .policyChanged, .clockStepped, .storeRecovered, .sessionLockRequested, .sessionDisconnectRequested, .sessionLogoffRequested:
+            .notice
         case .eventsLost, .probeFailed, .laneQuarantined, .limitReached, .recordsLost, .busLost, .descriptorsShort: .warning
         case .configurationError, .storeFailed, .storeReplaced, .storeRefused: .error
         }

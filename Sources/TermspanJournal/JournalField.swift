@@ -37,7 +37,7 @@ package struct JournalField: Hashable, Sendable {
     package static let clientAddress = JournalField("TERMSPAN_CLIENT_ADDRESS")
     package static let clientName = JournalField("TERMSPAN_CLIENT_NAME")
     package static let reason = JournalField("TERMSPAN_REASON")
-    /// Who changed the policy.
+    /// Who changed the policy or acted on a session.
     package static let actor = JournalField("TERMSPAN_ACTOR")
     /// The limit that was reached.
     package static let limit = JournalField("TERMSPAN_LIMIT")

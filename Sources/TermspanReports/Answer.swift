@@ -33,6 +33,23 @@ package struct Answer {
             }
         case .users:
             try users(line)
+        case .history:
+            try forEachSession { session in
+                var totals = CategoryTimes()
+                try forEachChunk(of: session, in: session.life) { totals += $0.evaluation.totals }
+                try line(history(session, totals))
+            }
+        case .events:
+            try forEachSession { session in
+                let range = range(of: session)
+                for event in SessionHistory(session, events: try events(of: session)).events {
+                    // What happens at its very end happens in the range that ends with it.
+                    guard range.start <= event.at, event.at < range.end || (event.at == range.end && event.at == session.end) else {
+                        continue
+                    }
+                    try line(self.line(event, of: session))
+                }
+            }
         }
     }
 
@@ -133,19 +150,21 @@ package struct Answer {
         }
     }
 
-    private func changes(of session: ReportedSession) throws -> [StateChange] {
-        var changes: [StateChange] = []
+    private func changes(of session: ReportedSession) throws -> [StateChange] { try events(of: session).map(\.change) }
+
+    private func events(of session: ReportedSession) throws -> [SessionEvent] {
+        var events: [SessionEvent] = []
         if let reader, let stored = session.stored {
             var row: Int64 = 0
             while true {
                 let page = try reader.events(of: stored, after: row, limit: 2000)
-                changes += page.map(\.event.change)
+                events += page.map(\.event)
                 row = page.last?.row ?? row
                 if page.count < 2000 { break }
             }
         }
-        for change in session.live?.changes ?? [] where !changes.contains(change) { changes.append(change) }
-        return changes
+        for event in session.live?.events ?? [] where !events.contains(where: { $0.change == event.change }) { events.append(event) }
+        return events
     }
 
     private func bursts(of session: ReportedSession, in span: TimeSpan) throws -> [TimeSpan] {
@@ -220,6 +239,38 @@ package struct Answer {
         json.add("end", isOpen ? nil : session.anchors.wall(at: range.end))
         json.add("open", isOpen)
         Self.add(totals, to: &json)
+        return json.finished()
+    }
+
+    private func history(_ session: ReportedSession, _ totals: CategoryTimes) throws -> [UInt8] {
+        let history = SessionHistory(session, events: try events(of: session))
+        var json = JSONLine()
+        frame(&json, session)
+        json.add("stack", session.record.stack)
+        json.add("logon", session.record.uuid.created)
+        json.add("start", session.anchors.wall(at: session.record.start))
+        json.add("end", session.isOpen ? nil : session.anchors.wall(at: session.end))
+        json.add("open", session.isOpen)
+        json.add("end_reason", session.isOpen ? nil : session.endReason?.name)
+        json.add("connects", history.count(.connect))
+        json.add("disconnects", history.count(.disconnect))
+        json.add("locks", history.count(.lock))
+        json.add("unlocks", history.count(.unlock))
+        json.add("client_addresses", history.addresses)
+        Self.add(totals, to: &json)
+        return json.finished()
+    }
+
+    private func line(_ event: SessionHistory.Event, of session: ReportedSession) -> [UInt8] {
+        var json = JSONLine()
+        frame(&json, session)
+        json.add("stack", session.record.stack)
+        json.add("time", session.anchors.wall(at: event.at))
+        json.add("event", event.kind.name)
+        json.add("client_address", event.clientAddress.isEmpty ? nil : event.clientAddress)
+        json.add("client_name", event.clientName.isEmpty ? nil : event.clientName)
+        let reason = event.kind == .logoff ? session.endReason?.name : nil
+        json.add("reason", reason)
         return json.finished()
     }
 

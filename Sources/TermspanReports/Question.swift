@@ -11,6 +11,10 @@ package struct Question: Sendable {
         case sessions
         /// One line a user and boot: the user's own time over concurrent sessions.
         case users
+        /// One line a session: its whole life in figures.
+        case history
+        /// One line an event of a session's life.
+        case events
     }
 
     package var kind: Kind
@@ -39,6 +43,8 @@ struct ReportedSession {
     /// Its end, or the moment up to which it is known while open.
     var end: BootInstant
     var isOpen: Bool
+    /// Why it ended; nil while it is open, or where the collector alone knows that it is over and not why.
+    var endReason: EndReason?
 
     var life: TimeSpan { TimeSpan(start: record.start, end: max(record.start, end)) }
 
@@ -49,9 +55,11 @@ struct ReportedSession {
         anchors = live.map { ClockAnchors(stored.anchors.anchors + [$0.anchor]) } ?? stored.anchors
         if let end = stored.end {
             self.end = end.at
+            endReason = end.reason
             isOpen = false
         } else if let live {
             end = live.end ?? live.now
+            endReason = live.endReason
             isOpen = live.end == nil
         } else {
             // The collector does not know it any more, or does not answer: known as far as it is durable.
@@ -66,6 +74,7 @@ struct ReportedSession {
         self.live = live
         anchors = ClockAnchors([live.anchor])
         end = live.end ?? live.now
+        endReason = live.endReason
         isOpen = live.end == nil
     }
 
@@ -86,11 +95,12 @@ struct LiveSession {
     var anchor: ClockAnchor
     var now: BootInstant
     var end: BootInstant?
+    var endReason: EndReason?
     /// In order, one a start: the closed one where an open one began at the same moment.
     var focus: [(record: FocusRecord, isOpen: Bool)] = []
     var bursts: [TimeSpan] = []
     var unknowns: [TimeSpan] = []
-    var changes: [StateChange] = []
+    var events: [SessionEvent] = []
 
     /// Sorts the rows by session.
     static func sessions(_ rows: [ActivityRow]) -> [UUIDv7: LiveSession] {
@@ -100,9 +110,10 @@ struct LiveSession {
             var session = sessions[row.session] ?? LiveSession(uuid: row.session, user: row.user, anchor: row.anchor, now: row.now)
             let span = TimeSpan(start: row.start, end: max(row.start, row.end ?? row.now))
             switch row.content {
-            case .session(let id, let stack):
+            case .session(let id, let stack, let reason):
                 session.record = SessionRecord(uuid: row.session, id: id, user: row.user, stack: stack, start: row.start)
                 session.end = row.end
+                session.endReason = reason
             case .focus(let application, let switches):
                 guard !session.focus.contains(where: { $0.record.span.start == row.start }) else { break }
                 let record = FocusRecord(session: row.session, span: span, application: application, switches: switches)
@@ -111,8 +122,10 @@ struct LiveSession {
                 if !session.bursts.contains(where: { $0.start == row.start }) { session.bursts.append(span) }
             case .unknown:
                 if !session.unknowns.contains(where: { $0.start == row.start }) { session.unknowns.append(span) }
-            case .state(let kind):
-                session.changes.append(StateChange(kind, at: row.start))
+            case .state(let kind, let address, let name):
+                session.events.append(
+                    SessionEvent(
+                        session: row.session, change: StateChange(kind, at: row.start), clientAddress: address, clientName: name))
             }
             sessions[row.session] = session
         }

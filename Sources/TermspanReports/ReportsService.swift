@@ -62,10 +62,13 @@ package final class ReportsService {
             Self.name,
             methods: [
                 BusMethod("Spans", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
-                    try answer(call, summary: false)
+                    try answer(call, .spans)
                 },
                 BusMethod("Summary", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
-                    try answer(call, summary: true)
+                    try answer(call, .sessions)
+                },
+                BusMethod("History", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, .history)
                 },
             ])
         slots.append(try bus.export(path: Self.path, interface))
@@ -133,9 +136,9 @@ package final class ReportsService {
 
     // MARK: Answering
 
-    private func answer(_ call: BusInvocation, summary: Bool) throws(BusError) {
+    private func answer(_ call: BusInvocation, _ kind: Question.Kind) throws(BusError) {
         let credentials = try call.credentials()
-        let request = try Request(call.message.readProperties(), summary: summary)
+        let request = try Request(call.message.readProperties(), kind)
         let uid = credentials.userID
         try claim(uid)
         do throws(BusError) {
@@ -291,8 +294,8 @@ struct Request {
     var thresholds: Thresholds?
 
     /// Throws `InvalidArgs` for a key that is not known, so that a misspelt one does not widen the answer.
-    init(_ values: [String: BusValue], summary: Bool) throws(BusError) {
-        kind = summary ? .sessions : .spans
+    init(_ values: [String: BusValue], _ kind: Question.Kind) throws(BusError) {
+        self.kind = kind
         for (key, value) in values {
             func invalid() -> BusError { .invalidArguments("'\(key)' has a value of the wrong type or size.") }
             func wall() throws(BusError) -> WallInstant {
@@ -327,12 +330,15 @@ struct Request {
                 everybody = flag
             case "idle-threshold": idle = try duration()
             case "passive-limit": passiveLimit = .some(try duration())
-            case "by" where summary:
+            case "by" where kind == .sessions:
                 switch value.string {
-                case "session": kind = .sessions
-                case "user": kind = .users
+                case "session": self.kind = .sessions
+                case "user": self.kind = .users
                 default: throw invalid()
                 }
+            case "events" where kind == .history:
+                guard let flag = value.bool else { throw invalid() }
+                if flag { self.kind = .events }
             default:
                 throw .invalidArguments("There is no filter '\(key)'.")
             }

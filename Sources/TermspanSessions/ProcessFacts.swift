@@ -7,6 +7,8 @@ package struct ProcessFacts: Equatable, Sendable {
     package var uid: UInt32
     /// The effective group.
     package var gid: UInt32
+    /// The process that started it, or that adopted it.
+    package var parent: UInt32
     /// Clock ticks since boot; with the pid it identifies the process within a boot.
     package var startTime: UInt64
     /// The path in the unified hierarchy, below the service manager's root: `/user.slice/user-1000.slice/session-c3.scope`.
@@ -27,9 +29,12 @@ package struct ProcessFacts: Equatable, Sendable {
         // The name, field 2, is in parentheses and may hold any byte; field 22 counts from behind its end.
         guard let nameEnd = status.lastIndex(of: UInt8(ascii: ")")) else { return nil }
         let fields = status[(nameEnd + 1)...].split(separator: UInt8(ascii: " "))
-        guard fields.count > 19, let start = UInt64(String(decoding: fields[19], as: UTF8.self)) else { return nil }
+        guard fields.count > 19, let start = UInt64(String(decoding: fields[19], as: UTF8.self)),
+            let parent = UInt32(String(decoding: fields[1], as: UTF8.self))
+        else { return nil }
         self.uid = uid
         self.gid = gid
+        self.parent = parent
         startTime = start
         guard let path = ControlGroup.path(in: groups) else { return nil }
         controlGroup = ControlGroup.below(root: ControlGroup.root, path)

@@ -18,6 +18,8 @@ package final class ServerSocketMonitor {
     private var watches: [XServer: Watch] = [:]
     private var timer: EventSource?
     private var ends: ConnectionEnds?
+    /// Not before this is it looked again.
+    private var rested = BootInstant.zero
 
     /// A server whose process is looked at.
     private struct Watch {
@@ -59,7 +61,8 @@ package final class ServerSocketMonitor {
         look()
     }
 
-    /// The pause after a look, in lengths of it.
+    /// The pause after a look, in lengths of it. The list has the sockets of all users: whoever opens them by the hundred thousand makes the
+    /// next look late, and nothing else.
     private static let pause = 20
 
     /// Looks again, as when a login came that may be a client's.
@@ -69,7 +72,11 @@ package final class ServerSocketMonitor {
 
     private func look() {
         let begin = BootInstant.now()
-        defer { arm(after: begin.duration(to: .now())) }
+        guard rested <= begin else { return timer?.arm(at: rested) ?? () }
+        defer {
+            rested = BootInstant.now().advanced(by: begin.duration(to: .now()) * Self.pause)
+            arm()
+        }
         let candidates = watches.filter { $0.value.isRemote || !$0.value.isSettled }
         // What can't be looked at has not changed.
         guard !candidates.isEmpty, let sockets = try? SocketDiagnostics.tcpSockets() else { return publish() }
@@ -105,9 +112,7 @@ package final class ServerSocketMonitor {
         onChange()
     }
 
-    /// - Parameter time: how long the last look took. The list has the sockets of all users: whoever opens sockets by the hundred thousand
-    ///   makes the next look late, and nothing else.
-    private func arm(after time: Duration = .zero) {
+    private func arm() {
         let areRemote = watches.values.contains(where: \.isRemote)
         if !areRemote {
             ends = nil
@@ -117,7 +122,7 @@ package final class ServerSocketMonitor {
         ends?.ports = Set(watches.values.flatMap { $0.sockets.map(\.localPort) })
         let settling = watches.values.filter { !$0.isSettled }.map { Duration.milliseconds(16 << $0.attempts) }
         if let delay = (settling + (areRemote ? [Self.interval] : [])).min() {
-            timer?.arm(after: max(delay, time * Self.pause))
+            timer?.arm(at: max(rested, BootInstant.now().advanced(by: delay)))
         } else {
             timer?.disarm()
         }

@@ -1,6 +1,6 @@
 package import TermspanBus
 import TermspanCore
-import TermspanSystem
+package import TermspanSystem
 
 /// Everything that is observed of sessions, from all monitors, told once for any number of changes that come together.
 @MainActor
@@ -55,6 +55,14 @@ package final class SessionMonitor {
     package func refreshClients() {
         xrdp?.refresh()
         sockets?.refresh()
+    }
+
+    /// Ends the connection of a desktop's client; false where its stack has no way to do that.
+    package func endConnection(of desktop: Desktop) throws(SystemError) -> Bool {
+        guard desktop.stack == .xrdp, let display = desktop.xServer?.display ?? desktop.logindSessions.first?.displayNumber else {
+            return false
+        }
+        return try xrdp?.endConnection(of: UserDisplay(display, of: desktop.uid)) ?? false
     }
 
     private func notice() {

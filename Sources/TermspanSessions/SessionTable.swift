@@ -62,7 +62,15 @@ package struct SessionTable: Sendable, Equatable {
         vacated = [:]
     }
 
-    package subscript(id: SessionID) -> Session? { sessions.first { $0.id == id } }
+    /// They are in order, so that answers about all of them need not look at each for each.
+    package subscript(id: SessionID) -> Session? {
+        var (low, high) = (0, sessions.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if sessions[middle].id < id { low = middle + 1 } else { high = middle }
+        }
+        return low < sessions.count && sessions[low].id == id ? sessions[low] : nil
+    }
 
     package func session(uuid: UUIDv7) -> Session? { sessions.first { $0.uuid == uuid } }
 

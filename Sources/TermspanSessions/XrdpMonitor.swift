@@ -1,7 +1,7 @@
 import Glibc
 package import TermspanBus
 import TermspanCore
-import TermspanSystem
+package import TermspanSystem
 
 /// Tells which displays an xrdp client is connected to, and from where.
 ///
@@ -24,6 +24,8 @@ package final class XrdpMonitor {
     /// Since 0.10 each user has a folder of sockets below the folder, named by the uid.
     private var userMonitors: [String: DirectoryMonitor] = [:]
     private var peers: [UInt32: ProcessWatch] = [:]
+    /// The processes that serve each display's clients.
+    private var servers: [UserDisplay: Set<UInt32>] = [:]
     /// What is known of the clients by the process that serves them, one client for its whole life: the kernel forgets the address before
     /// the process lets go of the display, and the name is looked up once.
     private var clients: [UInt32: RemoteClient] = [:]
@@ -180,7 +182,9 @@ package final class XrdpMonitor {
     /// Follows the processes that were found, and returns their clients.
     private func take(_ found: [Connection]) -> [UserDisplay: RemoteClient] {
         var result: [UserDisplay: RemoteClient] = [:]
+        servers = [:]
         for connection in found {
+            servers[connection.display, default: []].insert(connection.pid)
             var client = clients[connection.pid] ?? RemoteClient()
             client.address = connection.address ?? client.address
             clients[connection.pid] = client
@@ -228,6 +232,26 @@ package final class XrdpMonitor {
         readNames()
     }
 
+    /// Ends the connection's own process, as its user, whom alone the kernel lets signal it; false if there is none.
+    ///
+    /// Where xrdp serves all connections from one process (`fork=false`), that one is the service itself and is left alone.
+    package func endConnection(of display: UserDisplay) throws(SystemError) -> Bool {
+        var isEnded = false
+        for pid in servers[display] ?? [] {
+            guard let number = Int32(exactly: pid) else { continue }
+            let handle = try ProcessHandle(pid: number)
+            // Who it is now that it can't become another.
+            guard let process = try ProcessFacts(pid: pid), ControlGroup.unit(of: process.controlGroup).map({ $0 == Self.unit }) == true,
+                let parent = try ProcessFacts(pid: process.parent), parent.controlGroup == process.controlGroup
+            else { continue }
+            try actingAs(uid: process.uid, gid: process.gid) { () throws(SystemError) in try handle.signal(SIGTERM) }
+            isEnded = true
+        }
+        return isEnded
+    }
+
+    private nonisolated static let unit = "xrdp.service"
+
     /// The display of a path like `/run/xrdp/sockdir/xrdp_display_10` or, since 0.10, `/run/xrdp/sockdir/1001/xrdp_display_10`.
     nonisolated static func display(ofSocket path: String, in directories: [String]) -> UInt16? {
         guard let directory = directories.first(where: { path.hasPrefix($0 + "/") }) else { return nil }
@@ -254,7 +278,7 @@ package final class XrdpMonitor {
     /// - Throws: what keeps us from looking, which is not the same as finding nothing; a process that ended meanwhile holds nothing.
     private nonisolated static func holders(of inodes: Set<UInt32>) throws(SystemError) -> [UInt32: Holder] {
         var holders: [UInt32: Holder] = [:]
-        for pid in try processes(ofUnit: "xrdp.service") {
+        for pid in try processes(ofUnit: unit) {
             guard let owner = try ProcessFacts(pid: pid) else { continue }
             let sockets: [UInt32]
             do {

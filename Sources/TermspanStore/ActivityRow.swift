@@ -8,12 +8,12 @@ package import TermspanEvents
 package struct ActivityRow: Equatable, Sendable {
     package enum Content: Equatable, Sendable {
         /// The session itself: one row a session, whether anything is open in it or not. The span is the session's life.
-        case session(SessionID, stack: String)
+        case session(SessionID, stack: String, ended: EndReason? = nil)
         case focus(Application?, switches: UInt32)
         case burst(InputOrigin)
         case unknown(UnknownReason, lost: UInt64)
-        /// A state change at the span's start.
-        case state(StateChange.Kind)
+        /// A state change at the span's start, with what is known of the client; "" where not known.
+        case state(StateChange.Kind, clientAddress: String = "", clientName: String = "")
     }
 
     package var session: UUIDv7
@@ -52,8 +52,8 @@ package struct ActivityRow: Equatable, Sendable {
     }
 
     /// session-uuid s, user s, uid u, kind s, start t, end t (0: open), now t, anchor-boot t, anchor-wall x, and by kind:
-    /// "session": session u, stack s; "focus": executable s, class s ("" not known), window u (0: none had the focus), switches u;
-    /// "burst": origin s; "unknown": reason s, lost t; "state": state s.
+    /// "session": session u, stack s, end-reason s ("" while it is open); "focus": executable s, class s ("" not known), window u (0: none had the focus), switches u;
+    /// "burst": origin s; "unknown": reason s, lost t; "state": state s, client-address s, client-name s.
     package var fields: [String: Field] {
         var fields: [String: Field] = [
             "session-uuid": .string(session.description), "user": .string(user.login), "uid": .uint32(user.uid),
@@ -61,8 +61,9 @@ package struct ActivityRow: Equatable, Sendable {
             "anchor-boot": .uint64(anchor.boot.nanoseconds), "anchor-wall": .int64(anchor.wall.nanoseconds),
         ]
         switch content {
-        case .session(let id, let stack):
+        case .session(let id, let stack, let reason):
             fields["kind"] = .string("session")
+            fields["end-reason"] = .string(reason?.name ?? "")
             fields["session"] = .uint32(id.rawValue)
             fields["stack"] = .string(stack)
         case .focus(let application, let switches):
@@ -78,9 +79,11 @@ package struct ActivityRow: Equatable, Sendable {
             fields["kind"] = .string("unknown")
             fields["reason"] = .string(reason.name)
             fields["lost"] = .uint64(lost)
-        case .state(let kind):
+        case .state(let kind, let address, let name):
             fields["kind"] = .string("state")
             fields["state"] = .string(kind.name)
+            fields["client-address"] = .string(address)
+            fields["client-name"] = .string(name)
         }
         return fields
     }
@@ -96,8 +99,8 @@ package struct ActivityRow: Equatable, Sendable {
         else { return nil }
         switch string("kind") {
         case "session":
-            guard let id = uint32("session"), let stack = string("stack") else { return nil }
-            content = .session(SessionID(rawValue: id), stack: stack)
+            guard let id = uint32("session"), let stack = string("stack"), let reason = string("end-reason") else { return nil }
+            content = .session(SessionID(rawValue: id), stack: stack, ended: EndReason.allCases.first { $0.name == reason })
         case "focus":
             guard let executable = string("executable"), let windowClass = string("class"), let window = uint32("window"),
                 let switches = uint32("switches")
@@ -115,8 +118,10 @@ package struct ActivityRow: Equatable, Sendable {
             else { return nil }
             content = .unknown(reason, lost: lost)
         case "state":
-            guard let name = string("state"), let kind = StateChange.Kind.allCases.first(where: { $0.name == name }) else { return nil }
-            content = .state(kind)
+            guard let state = string("state"), let kind = StateChange.Kind.allCases.first(where: { $0.name == state }),
+                let address = string("client-address"), let name = string("client-name")
+            else { return nil }
+            content = .state(kind, clientAddress: address, clientName: name)
         default:
             return nil
         }
@@ -158,10 +163,13 @@ extension ActivityRow {
             rows.append(ActivityRow(session: session, user: user, content: content, start: start, end: end, now: now, anchor: anchor))
         }
         for session in batch.sessions {
-            let end = batch.ended.first { $0.session == session.uuid }?.at
-            add(session.uuid, .session(session.id, stack: session.stack), session.start, end)
+            let end = batch.ended.first { $0.session == session.uuid }
+            add(session.uuid, .session(session.id, stack: session.stack, ended: end?.reason), session.start, end?.at)
         }
-        for event in batch.events { add(event.session, .state(event.change.kind), event.change.at, event.change.at) }
+        for event in batch.events {
+            let (kind, at) = (event.change.kind, event.change.at)
+            add(event.session, .state(kind, clientAddress: event.clientAddress, clientName: event.clientName), at, at)
+        }
         for focus in batch.focus {
             add(focus.session, .focus(focus.application, switches: focus.switches), focus.span.start, focus.span.end)
         }

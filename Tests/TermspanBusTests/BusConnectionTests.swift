@@ -274,6 +274,24 @@ import Testing
         let shown = try output(
             pair.loop, "busctl", "--address=\(pair.bus.address)", "introspect", Pair.name, "/test/session/_1", "org.termspan1.Session")
         for word in [".Who", ".Path", ".Gone", "/test/session/_1"] { #expect(shown.contains(word)) }
+        // Whoever listens learns of new objects and of those that go, with their interfaces.
+        var signals: [String] = []
+        let manager = "org.freedesktop.DBus.ObjectManager"
+        let matches = try ["InterfacesAdded", "InterfacesRemoved"].map { (member: String) in
+            try pair.client.match(BusMatch(sender: Pair.name, path: "/test", interface: manager, member: member)) { message in
+                let path = (try? message.readObjectPath()) ?? ""
+                let interfaces = String(describing: try? message.readValue())
+                signals.append("\(member) \(path) \(interfaces.contains("org.termspan1.Session"))")
+            }
+        }
+        // A call between: the matches are in force.
+        _ = try pair.call("Who", path: "/test/session/_2", interface: "org.termspan1.Session").get()
+        objects.paths.insert("/test/session/_7")
+        try pair.server.emitObjectAdded(path: "/test/session/_7")
+        try pair.server.emitObjectRemoved(path: "/test/session/_2")
+        try turn(pair.loop) { signals.count == 2 }
+        #expect(signals == ["InterfacesAdded /test/session/_7 true", "InterfacesRemoved /test/session/_2 true"])
+        withExtendedLifetime(matches) {}
         objects.paths.remove("/test/session/_2")
         #expect(throws: BusError.self) { try pair.call("Who", path: "/test/session/_2", interface: "org.termspan1.Session").get() }
     }

@@ -118,6 +118,78 @@ import Testing
         #expect(try server.run("summary").output.split(separator: "\n").last?.hasPrefix("user1           1   1:00:00   0:33:20") == true)
     }
 
+    @Test func historyAndItsEvents() throws {
+        let server = try Server()
+        defer { server.stop() }
+        #expect(
+            try server.run("session", "history").output == """
+                USER           ID  LOGON                      LOGOFF                     REASON    CONNECTS     TOTAL    ACTIVE  FROM
+                user1           1  2026-05-14T10:24:00+02:00  2026-05-14T11:24:00+02:00  logoff           2   1:00:00   0:33:20  192.0.2.7 192.0.2.8
+
+                """)
+        #expect(
+            try server.run("session", "history", "--events").output == """
+                USER           ID  TIME                       EVENT         FROM                              REASON
+                user1           1  2026-05-14T10:24:00+02:00  connect       192.0.2.7 (\u{FFFD}]0;x)
+                user1           1  2026-05-14T11:24:00+02:00  logoff                                          logoff
+
+                """)
+        let csv = try server.run("session", "history", "--format", "csv").output.split(separator: "\r\n")
+        #expect(csv.first?.hasPrefix("user,uid,session,session_uuid,stack,logon,start,end,open,end_reason,connects,") == true)
+        #expect(csv.last?.contains(",logoff,2,1,0,0,192.0.2.7 192.0.2.8,3600,") == true)
+        #expect(try server.run("session", "history", "--events", "--format", "json").output.contains("\"event\":\"connect\""))
+        #expect(try server.run("session", "history", "--since", "today", "--until", "yesterday").code == 2)
+    }
+
+    /// The notifications come in order; the command ends when nobody reads what it prints.
+    @Test func notificationsAreShown() throws {
+        let server = try Server()
+        defer { server.stop() }
+        func watch(_ arguments: String..., lines count: Int) throws -> [String] {
+            var output: [Int32] = [0, 0]
+            try #require(pipe(&output) == 0)
+            _ = fcntl(output[0], F_SETFD, FD_CLOEXEC)
+            let child = try Child(
+                [Self.folder + "/termspan", "session", "watch"] + arguments, output: output[1],
+                environment: ["DBUS_SYSTEM_BUS_ADDRESS=" + server.bus.address, "TZ=Europe/Vienna"])
+            close(output[1])
+            var bytes: [UInt8] = []
+            var byte: UInt8 = 0
+            while bytes.count(where: { $0 == UInt8(ascii: "\n") }) < count, read(output[0], &byte, 1) == 1 { bytes.append(byte) }
+            close(output[0])
+            child.stop()
+            return String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
+        }
+        #expect(
+            try watch(lines: 5) == [
+                "2026-05-28T22:26:40+02:00  Session 1 of user user1: logon.",
+                "2026-05-28T22:26:40+02:00  Session 1 of user user1: connect from 192.0.2.7 (\u{FFFD}]0;x).",
+                "2026-05-28T22:26:40+02:00  Session 2 of user user2: connect.",
+                "2026-05-28T22:26:40+02:00  Session 1 of user user1: lock.",
+                "2026-05-28T22:26:40+02:00  Session 1 of user user1: logoff.",
+            ])
+        let json = try watch("--user", "user2", "--format", "json", lines: 1)
+        #expect(
+            json == [
+                #"{"time":"2026-05-28T20:26:40.000002Z","event":"connect","session":2,"session_uuid":"0190b2f4-0000-7000-8000-000000000002","#
+                    + #""user":"user2","uid":1002,"name":"rdp-tcp#2","stack":"xrdp","client_address":null,"client_name":"\u001b]0;x"}"#
+            ])
+        #expect(try watch("--session", "1", "--event", "logoff", "--format", "csv", lines: 2).last?.contains(",logoff,1,") == true)
+        #expect(try server.run("session", "watch", "--event", "shutdown").code == 2)
+    }
+
+    @Test func sessionsAreActedOn() throws {
+        let server = try Server()
+        defer { server.stop() }
+        #expect(try server.run("session", "lock", "1").output == "Session 1 of user user1 was asked to lock.\n")
+        #expect(try server.run("session", "logoff", "user1").output == "Session 1 of user user1 is being logged off.\n")
+        let denied = try server.run("session", "logoff", "2")
+        #expect(denied.code == 4 && denied.output.isEmpty && denied.errors.contains("org.termspan1.manage-sessions: use sudo"))
+        let absent = try server.run("session", "disconnect", "2")
+        #expect(absent.code == 1 && absent.errors == "termspan: No client is connected to session 2.\n")
+        #expect(try server.run("session", "logoff", "99").code == 3)
+    }
+
     @Test func statusAndPolicy() throws {
         let server = try Server()
         defer { server.stop() }

@@ -114,6 +114,10 @@ import Testing
         #expect(summary.count == 1 && (summary[0]["total"] as? NSNumber)?.doubleValue == 1990)
         #expect(stage.asked.last?["uid"] == .uint32(1001))
         #expect(try stage.read(try stage.ask("Spans", ["user": "nobody-of-that-name"]).get()).isEmpty)
+        #expect(try stage.read(try stage.ask("History").get()).count == 1)
+        let events = try stage.read(try stage.ask("History", ["events": true]).get())
+        #expect(events.first?["event"] as? String == "recorded")
+        #expect(Self.error(try stage.ask("Spans", ["events": true]))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
         let users = try stage.read(try stage.ask("Summary", ["by": "user"]).get())
         #expect((users.first?["total"] as? NSNumber)?.doubleValue == 1990)
     }
@@ -194,6 +198,7 @@ import Testing
         #expect(stage.asked.last?["uid"] == .uint32(65534))
         #expect(try busctl("Summary", "a{sv}", "1", "user", "s", "nobody").hasPrefix("h "))
         #expect(try busctl("Spans", "a{sv}", "1", "uid", "u", "1001").contains("ccess"))
+        #expect(try busctl("History", "a{sv}", "1", "uid", "u", "1001").contains("ccess"))
         #expect(try busctl("Spans", "a{sv}", "1", "user", "s", "anna").contains("ccess"))
         #expect(try busctl("Spans", "a{sv}", "1", "all", "b", "true").contains("ccess"))
         #expect(try busctl("Spans", "a{sv}", "2", "user", "s", "nobody", "uid", "u", "0").contains("ccess"))

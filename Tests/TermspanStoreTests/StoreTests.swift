@@ -457,6 +457,8 @@ import Testing
             .focus(Application(executable: "/usr/bin/a", windowClass: nil), switches: 3),
             .focus(Application(executable: nil, windowClass: nil), switches: 0),
             .burst(.synthetic), .unknown(.collectorDown, lost: 9), .state(.disconnected),
+            .session(SessionID(rawValue: 4), stack: "xrdp", ended: .logoff),
+            .state(.connected, clientAddress: "192.0.2.7", clientName: "desk"),
         ]
         for content in contents {
             for end in [nil, F.at(9)] {

@@ -97,7 +97,7 @@ package struct Client {
         }
     }
 
-    /// Asks the reports service and gives its lines one by one: `Spans` or `Summary`.
+    /// Asks the reports service and gives its lines one by one: `Spans`, `Summary` or `History`.
     package func reports(
         _ member: String, _ filter: [String: BusValue], _ body: (JSONValue) throws(CommandError) -> Void
     ) throws(CommandError) {

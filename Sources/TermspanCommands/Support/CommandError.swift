@@ -45,9 +45,9 @@ package struct CommandError: Error, Hashable, Sendable {
                 remedy: "It is probably older than this command: sudo systemctl restart termspand.service")
         default:
             if error.isAccessDenied {
-                let right = ["org.termspan1.view-others", "org.termspan1.manage-tracking", "org.termspan1.view-own"].first {
-                    error.message.contains($0)
-                }
+                let right = [
+                    "org.termspan1.view-others", "org.termspan1.manage-tracking", "org.termspan1.manage-sessions", "org.termspan1.view-own",
+                ].first { error.message.contains($0) }
                 let rights = right.map { "It needs the right \($0)" } ?? "It needs a right that you don't have"
                 self.init(
                     .notPermitted, error.description.isEmpty ? "Not permitted." : error.description,

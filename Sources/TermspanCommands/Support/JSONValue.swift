@@ -84,6 +84,7 @@ extension JSONValue {
 
     package var string: String? { if case .string(let value) = self { value } else { nil } }
     package var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+    package var array: [JSONValue]? { if case .array(let values) = self { values } else { nil } }
     package var double: Double? {
         switch self {
         case .integer(let value): Double(value)

@@ -20,7 +20,9 @@ extension FuzzInput {
                 bool() ? Application(executable: text(atMost: 40), windowClass: text(atMost: 20)) : nil, switches: UInt32(byte()))
         case 3: content = .burst(.device)
         case 4: content = .unknown(.eventsLost, lost: integer())
-        default: content = .state(StateChange.Kind(rawValue: byte() % 9) ?? .locked)
+        default:
+            content = .state(
+                StateChange.Kind(rawValue: byte() % 9) ?? .locked, clientAddress: bool() ? text(atMost: 20) : "", clientName: "")
         }
         let start = moment(around: now)
         let end: BootInstant? = bool() ? moment(around: now) : nil
@@ -40,7 +42,7 @@ extension FuzzTarget {
             seeds: [[0] + session + focus + focus, [1] + session + [1] + focus, [2] + focus + session]
         ) { bytes in
             var input = FuzzInput(bytes)
-            let kind: Question.Kind = [.spans, .sessions, .users][input.number(below: 3)]
+            let kind: Question.Kind = [.spans, .sessions, .users, .history, .events][input.number(below: 5)]
             var rows: [ActivityRow] = []
             while !input.isEmpty, rows.count < 40 { if let row = input.row() { rows.append(row) } }
             let table = SpanTable()

@@ -94,6 +94,28 @@ let manager = BusInterface(
             }
         },
         BusMethod("SetPolicy", in: ["key": "s", "value": "v"]) { call in call.reply() },
+        BusMethod("LockSession", in: ["id": "u"]) { call in call.reply() },
+        BusMethod("DisconnectSession", in: ["id": "u"]) { call throws(BusError) in
+            throw BusError(name: "org.termspan1.Error.NotConnected", message: "No client is connected to session 2.")
+        },
+        BusMethod("TerminateSession", in: ["id": "u"]) { call throws(BusError) in
+            if try call.message.read(UInt32.self) == 2 { throw .accessDenied("The right org.termspan1.manage-sessions is missing.") }
+            call.reply()
+        },
+        BusMethod("Subscribe") { call in
+            call.reply()
+            for (id, event) in [(UInt32(1), "logon"), (1, "connect"), (2, "connect"), (1, "lock"), (1, "logoff"), (1, "something-new")] {
+                try? bus.emit(
+                    path: "/org/termspan1", interface: "org.termspan1.Manager", member: "SessionNotification", to: call.message.sender
+                ) { writer in
+                    writer.properties([
+                        "event": .string(event), "time": .uint64(boot + UInt64(id)), "id": .uint32(id), "uuid": rows[Int(id)]["uuid"] ?? "",
+                        "name": .string("rdp-tcp#\(id)"), "user": .string("user\(id)"), "uid": .uint32(1000 + id), "stack": "xrdp",
+                        "client-address": id == 1 && event == "connect" ? "192.0.2.7" : "", "client-name": "\u{1B}]0;x",
+                    ])
+                }
+            }
+        },
     ],
     signals: [BusSignal("SessionNew", ["id": "u", "path": "o"])])
 
@@ -135,6 +157,24 @@ let reports = BusInterface(
                 [
                     "{\(frame)"
                         + #","total":3600,"suspended":0,"paused":0,"unknown":0,"disconnected":600,"locked":0,"active":2000,"passive":500,"inactive":500}"#
+                ])
+        },
+        BusMethod("History", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call throws(BusError) in
+            if try call.message.readProperties()["events"]?.bool == true {
+                return answer(
+                    call,
+                    [
+                        "{\(frame)"
+                            + #","stack":"xrdp","time":"2026-05-14T08:24:00.000000Z","event":"connect","client_address":"192.0.2.7","client_name":"\u001b]0;x","reason":null}"#,
+                        "{\(frame)"
+                            + #","stack":"xrdp","time":"2026-05-14T09:24:00.000000Z","event":"logoff","client_address":null,"client_name":null,"reason":"logoff"}"#,
+                    ])
+            }
+            answer(
+                call,
+                [
+                    "{\(frame)"
+                        + #","stack":"xrdp","logon":"2026-05-14T08:24:00.000000Z","start":"2026-05-14T08:24:00.000000Z","end":"2026-05-14T09:24:00.000000Z","open":false,"end_reason":"logoff","connects":2,"disconnects":1,"locks":0,"unlocks":0,"client_addresses":["192.0.2.7","192.0.2.8"],"total":3600,"suspended":0,"paused":0,"unknown":0,"disconnected":600,"locked":0,"active":2000,"passive":500,"inactive":500}"#
                 ])
         },
     ])

@@ -1,0 +1,215 @@
+"""What the commands of sessions tell and do: history, notifications, objects on the bus, locking, disconnecting, logging off.
+
+TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+import unittest
+from pathlib import Path
+
+LAB_FOLDER = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(LAB_FOLDER))
+
+from lablib import wait_until  # noqa: E402
+from lablib.product import CATEGORIES, ProductTestCase, moment  # noqa: E402
+
+# Exit codes of the command (termspan(1)).
+FAILURE, NOT_FOUND, NOT_PERMITTED = 1, 3, 4
+MANAGER = ("org.termspan1", "/org/termspan1", "org.termspan1.Manager")
+
+
+class Watcher:
+    """Something inside that prints a line for each thing that happens, as root or as a user; `lines` grows by (moment, line)."""
+
+    def __init__(self, lab, *command, user=None):
+        self.lines = []
+        # It ends with its standard input, since a signal to what is outside would not reach it.
+        script = '"$@" </dev/null & read -r line; kill $!'
+        inner = ["sh", "-c", script, "sh", *command]
+        if user:
+            inner = ["runuser", "-u", user, "--", *inner]
+        self._process = subprocess.Popen(lab.container.command(inner), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            self.lines.append((time.time(), line.rstrip("\n")))
+
+    def stop(self):
+        self._process.stdin.close()
+        self._process.wait(timeout=10)
+        self._thread.join(timeout=10)
+        self._process.stdout.close()
+
+    def events(self):
+        """Notifications that were printed as JSON, in order."""
+        return [json.loads(line) for _, line in self.lines if line.startswith("{")]
+
+
+class SessionCommandTests(ProductTestCase):
+    """user1's session from logon to logoff, watched by root, by user1 and by user2. The cases build on each other, in the order of their names."""
+
+    users = 2
+    tracked = ["user1"]
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.lab.login("user2")
+        wait_until("user2's session", lambda: cls.product.session("user2"), 20)
+        cls.watchers = {}
+        for user in (None, "user1", "user2"):
+            cls.watchers[user] = Watcher(cls.lab, "termspan", "session", "watch", "--user", "user1", "--format", "json", user=user)
+            cls.addClassCleanup(cls.watchers[user].stop)
+        cls.signals = Watcher(cls.lab, "gdbus", "monitor", "--system", "--dest", "org.termspan1")
+        cls.addClassCleanup(cls.signals.stop)
+        # A watcher that printed nothing yet may not be one yet: the connections to the bus show that they are.
+        wait_until("the watchers to subscribe", lambda: cls.lab.enter(["busctl", "list", "--no-pager"]).stdout.count(" termspan ") >= 3, 20)
+        time.sleep(0.5)
+        cls.lab.login("user1", address="198.51.100.11")
+        cls.row, = cls.product.wait_measured("user1")
+
+    def lock(self, locked):
+        """As a session's own locker does it."""
+        self.lab.run("user1", ["busctl", "call", "org.freedesktop.login1", "/org/freedesktop/login1/session/auto", "org.freedesktop.login1.Session",
+                               "SetLockedHint", "b", "yes" if locked else "no"], wait=True)
+        word = "locked" if locked else "unlocked"
+        wait_until(f"the session to be {word}", lambda: self.product.session("user1")["locked"] == word, 10)
+
+    def wait_state(self, state):
+        return wait_until(f"user1 to be {state}", lambda: (row := self.product.session("user1")) and row["state"] == state and row, 20,
+                          progress=self.product.report)
+
+    def property(self, name, user=None, path=None, interface="org.termspan1.Session"):
+        path = path or f"/org/termspan1/session/_{self.row['id']}"
+        done = self.lab.enter(["busctl", "--json=short", "get-property", "org.termspan1", path, interface, name], user=user, check=False)
+        return json.loads(done.stdout)["data"] if done.returncode == 0 else None
+
+    def test_1_objects_are_there_as_logind_has_them(self):
+        path = f"/org/termspan1/session/_{self.row['id']}"
+        tree = self.lab.enter(["busctl", "tree", "--list", "org.termspan1"]).stdout.split()
+        for wanted in (path, "/org/termspan1/user/_2001", "/org/termspan1/user/_2002", "/org/termspan1/session/_0"):
+            self.assertIn(wanted, tree)
+        self.assertNotIn("/org/termspan1/user/_0", tree)
+        self.assertEqual(self.property("Sessions", path="/org/termspan1/user/_2001", interface="org.termspan1.User"), [[self.row["id"], path]])
+        self.assertEqual((self.property("UUID"), self.property("State"), self.property("User")), (self.row["uuid"], "active", [2001, "user1"]))
+        for user, seen in ((None, ("198.51.100.11", "unlocked")), ("user1", ("198.51.100.11", "unlocked")), ("user2", ("", ""))):
+            self.assertEqual((self.property("ClientAddress", user), self.property("Locked", user)), seen, user)
+        users = json.loads(self.lab.enter(["busctl", "--json=short", "call", *MANAGER, "ListUsers"]).stdout)["data"][0]
+        self.assertEqual([user[:2] for user in users], [[2001, "user1"], [2002, "user2"]])
+        shown = self.lab.enter(["gdbus", "introspect", "--system", "--dest", "org.termspan1", "--object-path", path]).stdout
+        for word in ("interface org.termspan1.Session", "Terminate()", "readonly s ClientAddress = '198.51.100.11'"):
+            self.assertIn(word, shown)
+
+    def test_2_a_life_of_locks_and_clients(self):
+        self.lock(True)
+        self.lock(False)
+        self.lab.disconnect("user1")
+        self.wait_state("disconnected")
+        self.lab.reconnect("user1", address="198.51.100.77")
+        self.assertEqual(self.wait_state("active")["client_address"], "198.51.100.77")
+
+    def test_3_others_sessions_need_the_right(self):
+        number = str(self.row["id"])
+        for action in ("lock", "disconnect", "logoff"):
+            done = self.product.command("session", action, number, user="user2", check=False)
+            self.assertEqual((done.returncode, done.stdout), (NOT_PERMITTED, ""), action)
+            self.assertIn("org.termspan1.manage-sessions", done.stderr)
+        self.assertEqual(self.product.session("user1")["state"], "active")
+        for target in ("99", "0"):
+            self.assertEqual(self.product.command("session", "logoff", target, check=False).returncode, NOT_FOUND)
+
+    def test_4_a_disconnect_ends_one_connection_alone(self):
+        begin = time.time()
+        self.assertEqual(self.product.command("session", "disconnect", "user1").stdout, f"Session {self.row['id']} of user user1 is being disconnected.\n")
+        row = self.wait_state("disconnected")
+        self.assertLess(moment(row["disconnected"]) - begin, 2)
+        self.assertEqual((row["id"], row["uuid"]), (self.row["id"], self.row["uuid"]))
+        self.assertEqual(self.product.session("user2")["state"], "active")
+        again = self.product.command("session", "disconnect", "user1", check=False)
+        self.assertEqual(again.returncode, FAILURE)
+        self.assertIn("No client is connected", again.stderr)
+        # xrdp serves others, and this session's user as before.
+        self.lab.client("user1").process.wait(20)
+        self.lab.reconnect("user1", address="198.51.100.78")
+        self.wait_state("active")
+
+    def test_5_a_lock_is_asked_for_by_its_user(self):
+        requests = Watcher(self.lab, "busctl", "--json=short", "monitor", "--match", "type='signal',interface='org.freedesktop.login1.Session',member='Lock'")
+        self.addCleanup(requests.stop)
+        asked = lambda: any('"member":"Lock"' in line for _, line in requests.lines)  # noqa: E731
+        # Whoever monitors says when it does, or not; so it is asked until it shows.
+        wait_until("logind to ask for the lock", lambda: self.product.command("session", "lock", "user1", user="user1") and asked(), 20)
+
+    def test_6_a_logoff_ends_the_session(self):
+        self.product.command("session", "logoff", str(self.row["id"]))
+        wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)
+        self.assertEqual(self.product.session("user2")["state"], "active")
+
+    def test_7_a_watcher_sees_what_it_may(self):
+        life = ["logon", "connect", "lock", "unlock", "disconnect", "connect", "disconnect", "connect", "logoff"]
+        addresses = ["198.51.100.11", "198.51.100.77", "198.51.100.78"]
+        for user, secret in ((None, True), ("user1", True), ("user2", False)):
+            watcher = self.watchers[user]
+            wait_until("the logoff to be told", lambda: [event for event in watcher.events() if event["event"] == "logoff"], 10)
+            events = watcher.events()
+            self.assertEqual([event["event"] for event in events], [name for name in life if secret or "lock" not in name], user)
+            self.assertEqual({event["session_uuid"] for event in events}, {self.row["uuid"]})
+            seen = [event["client_address"] for event in events if event["event"] == "connect"]
+            self.assertEqual(seen, addresses if secret else [None] * 3, user)
+            times = [moment(event["time"]) for event in events]
+            self.assertEqual(times, sorted(times))
+            # By the signal, not by looking again and again.
+            late = [at - moment(json.loads(line)["time"]) for at, line in watcher.lines if line.startswith("{")]
+            self.assertLess(max(late), 1, user)
+        self.assertFalse([line for _, line in self.signals.lines if "SessionNotification" in line])
+
+    def test_7_the_object_manager_tells_of_what_comes_and_goes(self):
+        path = f"/org/termspan1/session/_{self.row['id']}"
+        text = [line for _, line in self.signals.lines]
+        added = [line for line in text if "InterfacesAdded" in line and path in line]
+        self.assertEqual(len(added), 1, text)
+        self.assertIn("'org.termspan1.Session'", added[0])
+        self.assertNotIn("198.51.100.11", "\n".join(text))
+        self.assertTrue([line for line in text if "InterfacesAdded" in line and "/user/_2001" in line])
+        removed = [line for line in text if "InterfacesRemoved" in line]
+        self.assertTrue([line for line in removed if path in line and "org.termspan1.Session" in line], removed)
+        self.assertTrue([line for line in removed if "/user/_2001" in line], removed)
+        self.assertFalse([line for line in removed if "_2002" in line])
+
+    def test_8_history_agrees_with_what_was_watched(self):
+        wait_until("the store to have all", lambda: self.product.open_rows() == (0, 0) and self.product.status()["pending"] == 0, 10)
+        row, = [row for row in self.product.listing("session", "history", "--user", "user1") if row["session_uuid"] == self.row["uuid"]]
+        self.assertEqual([row[key] for key in ("session", "stack", "open", "end_reason", "connects", "disconnects", "locks", "unlocks")],
+                         [self.row["id"], "xrdp", False, "logoff", 3, 2, 1, 1])
+        self.assertEqual(row["client_addresses"], ["198.51.100.11", "198.51.100.77", "198.51.100.78"])
+        self.assertAlmostEqual(sum(row[name] for name in CATEGORIES), row["total"], places=6)
+        events = self.product.listing("session", "history", "--session", self.row["uuid"], "--events")
+        watched = self.watchers[None].events()
+        self.assertEqual([event["event"] for event in events], [event["event"] for event in watched])
+        for event, notice in zip(events, watched):
+            self.assertLess(abs(moment(event["time"]) - moment(notice["time"])), 1, (event, notice))
+        # The same in a range, for its user, and not for another.
+        self.assertEqual(self.product.listing("session", "history", user="user1"), [row])
+        self.assertEqual(self.product.listing("session", "history", user="user2"), [])
+        self.assertEqual(self.product.command("session", "history", "--user", "user1", user="user2", check=False).returncode, NOT_PERMITTED)
+        self.assertEqual(self.product.listing("session", "history", "--all", "--until", row["start"]), [])
+        # Of who is not tracked there is nothing.
+        self.assertEqual({row["user"] for row in self.product.listing("session", "history", "--all")}, {"user1"})
+
+    def test_9_the_journal_says_who_did_it(self):
+        records = [(record["event"], record["actor"]) for record in self.product.log(session=self.row["id"]) if record["event"].endswith("-requested")]
+        self.assertEqual([record for record in records if record[0] != "session-lock-requested"],
+                         [("session-disconnect-requested", "root"), ("session-disconnect-requested", "root"), ("session-logoff-requested", "root")])
+        self.assertEqual({record for record in records if record[0] == "session-lock-requested"}, {("session-lock-requested", "user1")})
+        text = self.lab.enter(["journalctl", "-x", "--no-pager", "-u", "termspand.service", "TERMSPAN_EVENT=session-logoff-requested"]).stdout
+        self.assertIn("root had the session ended with all its programs.", text)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -58,6 +58,8 @@ package final class ServerSocketMonitor {
     package func follow(_ servers: [XServer]) {
         let known = watches
         watches = Dictionary(servers.map { ($0, known[$0] ?? Watch()) }) { first, _ in first }
+        // Of those that are gone at once, whenever the next look may be.
+        publish()
         look()
     }
 

@@ -147,6 +147,14 @@ class SessionCommandTests(ProductTestCase):
         self.assertLess(moment(row["disconnected"]) - begin, 2)
         self.assertEqual((row["id"], row["uuid"]), (self.row["id"], self.row["uuid"]))
         self.assertEqual(self.product.session("user2")["state"], "active")
+        stale, = self.product.listing("session", "history", "--stale", "0s")
+        self.assertEqual((stale["user"], stale["session_uuid"], stale["disconnected"]), ("user1", self.row["uuid"], row["disconnected"]))
+        self.assertGreater(stale["processes"], 1)
+        self.assertGreater(stale["cpu"], 0)
+        # Others see that it is there, and not what its scope holds.
+        stale, = self.product.listing("session", "history", "--stale", "0s", user="user2")
+        self.assertEqual((stale["user"], stale["cpu"], stale["processes"]), ("user1", None, None))
+        self.assertEqual(self.product.listing("session", "history", "--stale", "1h"), [])
         again = self.product.command("session", "disconnect", "user1", check=False)
         self.assertEqual(again.returncode, FAILURE)
         self.assertIn("No client is connected", again.stderr)
@@ -226,6 +234,26 @@ class SessionCommandTests(ProductTestCase):
         self.assertEqual({record for record in records if record[0] == "session-lock-requested"}, {("session-lock-requested", "user1")})
         text = self.lab.enter(["journalctl", "-x", "--no-pager", "-u", "termspand.service", "TERMSPAN_EVENT=session-logoff-requested"]).stdout
         self.assertIn("root had the session ended with all its programs.", text)
+
+    def test_99_the_log_knows_the_sessions_that_had_a_number(self):
+        # Numbers are kept in this file alone: without it the next session gets the number of one that has ended.
+        self.lab.enter(["sh", "-c", "systemctl stop termspand; rm /run/termspan/sessions.json; systemctl start termspand"])
+        self.lab.login("user1", address="198.51.100.11")
+        row, = self.product.wait_measured("user1")
+        self.assertEqual(row["id"], self.row["id"])
+        self.lab.enter(["journalctl", "--sync"])
+
+        def log(*arguments):
+            return [json.loads(line) for line in self.product.command("log", "--since", "today", *arguments, "--format", "json").stdout.splitlines()]
+
+        logons = log("--session", str(row["id"]), "--event", "logon", "--user", "user1")
+        self.assertEqual([record["session_uuid"] for record in logons][-2:], [self.row["uuid"], row["uuid"]])
+        self.assertEqual([record["event"] for record in log("--session", self.row["uuid"], "--event", "disconnect")], ["session-disconnected"] * 2)
+        self.assertEqual(log("--session", row["uuid"], "--event", "disconnect"), [])
+        # In the history they are two as well.
+        history = self.product.listing("session", "history", "--session", str(row["id"]))
+        self.assertEqual([(session["session_uuid"], session["open"]) for session in history if session["user"] == "user1"],
+                         [(self.row["uuid"], False), (row["uuid"], True)])
 
 
 if __name__ == "__main__":

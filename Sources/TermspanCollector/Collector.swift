@@ -32,6 +32,7 @@ package final class Collector {
     /// Why the store can't be used just now, as the journal was told.
     private var storeTrouble: String?
     private var monitor: SessionMonitor?
+    private var listenerMonitor: ListenerMonitor?
     private var supervisor: ProbeSupervisor?
     private var manager: ManagerObject?
     private var sources: [EventSource] = []
@@ -158,6 +159,7 @@ package final class Collector {
             loop: loop, connection: connection, inbox: inbox, socketsPerUser: configuration.limits.socketsPerUser,
             onChange: { [unowned self] in observe() }, onLimit: { [unowned self] uid in reached(.sockets, uid: uid) })
         if let replacement = opening.replacement { Journal.storeReplaced(replacement) }
+        listenerMonitor = try ListenerMonitor(connection: connection)
         adopt(state, open: open, reason: opening.replacement == nil ? .starting : .storeDamaged)
         observe()
         // What has not changed since an earlier life is looked at as well.
@@ -644,6 +646,9 @@ package final class Collector {
         if turns.isCrowded(session.uuid) { return .limited("the user is at the limit of logons") }
         return supervisor?.coverage(of: session, isTracked: isTracked(session)) ?? .noXServer
     }
+
+    /// What waits for remote clients.
+    var listeners: [Listener] { listenerMonitor?.listeners ?? [] }
 
     var probeCount: Int { supervisor?.runningCount ?? 0 }
 

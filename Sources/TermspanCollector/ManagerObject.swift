@@ -246,6 +246,7 @@ final class ManagerObject {
                             isCallers: caller.map { session.contains($0) } ?? false)
                         writer.properties { row.write(to: &$0) }
                     }
+                    for listener in self.collector.listeners { writer.properties { SessionRow.write(listener, to: &$0) } }
                 }
             }
         }
@@ -271,6 +272,13 @@ final class ManagerObject {
                         writer.append(desktop.stack.typeName)
                         writer.append(isDetailed ? session.device : "")
                         writer.append(caller.map { session.contains($0) } ?? false)
+                    }
+                }
+                for listener in self.collector.listeners {
+                    writer.structure("usssssb") { writer in
+                        writer.append(listener.id.rawValue)
+                        for text in [listener.name, "", ConnectState.listen.name, "", ""] { writer.append(text) }
+                        writer.append(false)
                     }
                 }
             }

@@ -32,6 +32,7 @@ struct SessionRow {
         writer.property("logon", login?.timestamp ?? 0)
         writer.property("connected", microseconds(session.connected))
         writer.property("disconnected", microseconds(session.disconnected))
+        writer.property("now", microseconds(now))
         writer.property("mine", isCallers)
         guard isDetailed else { return }
         writer.property("tracked", isTracked)
@@ -50,6 +51,16 @@ struct SessionRow {
         writer.property("logind-sessions", desktop.logindSessions.map(\.id))
         writer.property("scope", login?.scope ?? "")
         writer.property("leader", login?.leader ?? 0)
+    }
+
+    /// A row of which only name and number are known.
+    @MainActor
+    static func write(_ listener: Listener, to writer: inout BusMessageWriter) {
+        writer.property("id", listener.id.rawValue)
+        writer.property("name", listener.name)
+        writer.property("state", ConnectState.listen.name)
+        writer.property("confidence", Confidence.high.rawValue)
+        writer.property("stack", listener.stack.rawValue)
     }
 
     private var coverageName: String { session.desktop.stack == .services ? "" : coverage.name }

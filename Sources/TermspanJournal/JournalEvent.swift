@@ -32,6 +32,12 @@ package enum JournalEvent: String, CaseIterable, Sendable {
     case machineSlept = "machine-slept"
     case descriptorsShort = "descriptors-short"
 
+    /// What happens in a session, by the names that notifications on the bus have.
+    package static let notifications: [String: JournalEvent] = [
+        "logon": .sessionOpened, "logoff": .sessionClosed, "connect": .sessionConnected, "disconnect": .sessionDisconnected,
+        "lock": .sessionLocked, "unlock": .sessionUnlocked,
+    ]
+
     /// MESSAGE_ID=, as Units/termspan.catalog has it.
     package var messageID: ID128 {
         let last: UInt64 =

@@ -17,14 +17,30 @@ package struct JournalError: Error, Hashable, Sendable, CustomStringConvertible 
 
 /// Which of the collector's records are wanted; nil takes all.
 package struct JournalFilter: Hashable, Sendable {
-    package var session: SessionID?
+    /// A number, which sessions had one after the other, or what only one ever has.
+    package enum Session: Hashable, Sendable {
+        case id(SessionID)
+        case uuid(UUIDv7)
+
+        package init?(_ text: String) {
+            if let number = UInt32(text) {
+                self = .id(SessionID(rawValue: number))
+            } else if let uuid = UUIDv7(text) {
+                self = .uuid(uuid)
+            } else {
+                return nil
+            }
+        }
+    }
+
+    package var session: Session?
     package var user: String?
     package var event: JournalEvent?
     package var since: WallInstant?
     package var until: WallInstant?
 
     package init(
-        session: SessionID? = nil, user: String? = nil, event: JournalEvent? = nil, since: WallInstant? = nil, until: WallInstant? = nil
+        session: Session? = nil, user: String? = nil, event: JournalEvent? = nil, since: WallInstant? = nil, until: WallInstant? = nil
     ) {
         self.session = session
         self.user = user
@@ -39,7 +55,11 @@ package struct JournalFilter: Hashable, Sendable {
     var matches: [String] {
         var matches = ["_UID=0", "_SYSTEMD_UNIT=termspand.service"]
         // A name is a whole match of its own, so nothing in it can widen the filter.
-        if let session { matches.append("TERMSPAN_SESSION=\(session)") }
+        switch session {
+        case .id(let id): matches.append("TERMSPAN_SESSION=\(id)")
+        case .uuid(let uuid): matches.append("TERMSPAN_SESSION_UUID=\(uuid)")
+        case nil: break
+        }
         if let user { matches.append("USER_ID=\(user)") }
         let events = event.map { [$0] } ?? JournalEvent.allCases
         matches += events.map { "MESSAGE_ID=\($0.messageID)" }

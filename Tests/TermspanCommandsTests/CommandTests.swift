@@ -233,6 +233,20 @@ import Testing
         #expect(try Self.run(["top"], address: bus.address).code == 1)
     }
 
+    /// What the shells ask for at each press of the key.
+    @Test func completionOffersWhoIsThere() throws {
+        let server = try Server()
+        defer { server.stop() }
+        for (command, word, wanted) in [
+            (["query", "session"], "positional@0", ["0", "1", "2", "rdp-tcp#1", "services", "user1", "user2"]),
+            (["session", "lock"], "positional@0", ["0", "1", "2", "rdp-tcp#1", "services", "user1", "user2"]),
+            (["session", "watch"], "--user", ["user1", "user2"]), (["track"], "positional@0", ["user1", "user2"]),
+        ] {
+            let outcome = try Self.run(["---completion"] + command + ["--", word, "0", "0", "termspan"], address: server.bus.address)
+            #expect(outcome.output.split(separator: "\n").map(String.init).filter { !$0.isEmpty } == wanted, "\(command) \(outcome)")
+        }
+    }
+
     @Test(arguments: ["bash", "zsh", "fish"]) func completionsAreMade(shell: String) throws {
         let outcome = try Self.run(["--generate-completion-script", shell], address: "unix:path=/nonexistent/bus")
         #expect(outcome.code == 0 && outcome.output.contains("termspan"))

@@ -1,3 +1,4 @@
+import Glibc
 import TermspanBus
 import TermspanCore
 import TermspanJournal
@@ -43,6 +44,66 @@ import Testing
         #expect(lines[0] == " USERNAME              SESSIONNAME        ID  STATE   IDLE TIME  LOGON TIME")
         #expect(lines[1].hasPrefix(">srvadmin              rdp-tcp#2           3  Active          .  2022-05-14 "))
         #expect(lines[2] == " gone                                      5  Disc         none")
+    }
+
+    @Test func sessionsDisconnectedForLongAreStale() throws {
+        let now = WallInstant(nanoseconds: 1_800_000_000_000_000_000)
+        func row(_ id: UInt32, _ days: UInt64?, _ state: ConnectState = .disconnected) -> SessionRow {
+            let ago = days.map { ["disconnected": BusValue.uint64(1_800_000_000_000_000 - $0 * 86_400_000_000)] }
+            return Self.row(id, "", id == 0 ? "" : "user\(id)", state, more: ago ?? [:])
+        }
+        let rows = [
+            row(0, 30), row(1, 6), row(2, 7), row(3, 30, .active), row(4, nil), row(5, 9), row(6, 7, .connected),
+        ]
+        let stale = StaleRow.rows(of: rows, longerThan: 7 * 86400, now: now) { row in
+            row.id == 2 ? SessionUsage(memory: 1_500_000_000, cpuMicroseconds: 3_600_500_000, processes: 9) : nil
+        }
+        #expect(stale.map(\.session.id) == [5, 2])
+        let lines = StaleRow.lines(stale)
+        #expect(lines[0] == " USER           ID  DISCONNECTED                    FOR    MEMORY       CPU  PROCESSES".dropFirst())
+        #expect(lines[1].hasSuffix("     9d 0h") && lines[2].hasSuffix("    7d 0h    1.5 GB   1:00:01          9"))
+        #expect(
+            stale[1].json.text.hasSuffix(
+                "\"duration\":604800,\"memory\":1500000000,\"cpu\":3600.5,\"processes\":9}"))
+        #expect(stale[0].json.text.hasSuffix("\"memory\":null,\"cpu\":null,\"processes\":null}"))
+        #expect(TimeText.length("7d") == 604_800 && TimeText.length("90min") == 5400 && TimeText.length("soon") == nil)
+    }
+
+    /// Only what a scope's name says is read, whatever the collector tells.
+    @Test func usageIsReadFromTheSessionsScopesAlone() throws {
+        var folder = Array("/tmp/termspan-usage-XXXXXX".utf8CString)
+        try #require(mkdtemp(&folder) != nil)
+        let root = String(decoding: folder.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        func make(_ path: String, _ files: [String: String]) {
+            var parent = root
+            for part in path.split(separator: "/") {
+                parent += "/" + part
+                mkdir(parent, 0o755)
+            }
+            for (name, text) in files {
+                let descriptor = open(parent + "/" + name, O_CREAT | O_WRONLY, 0o644)
+                _ = text.withCString { write(descriptor, $0, strlen($0)) }
+                close(descriptor)
+            }
+        }
+        func scope(_ memory: String, _ cpu: String) -> [String: String] {
+            ["memory.current": memory + "\n", "cpu.stat": "usage_usec \(cpu)\nuser_usec 1\n", "cgroup.procs": "12\n13\n"]
+        }
+        make("user.slice/user-1003.slice/session-3.scope", scope("1000", "50"))
+        make("user.slice/user-1003.slice/session-4.scope", scope("24", "7"))
+        make("user.slice/user-1003.slice/session-4.scope/inner", ["cgroup.procs": "14\n"])
+        make("user.slice/user-1003.slice/other.scope", scope("junk", "-3"))
+        make("secret", scope("9", "9"))
+        func usage(_ scope: String, _ logins: [String]) -> SessionUsage? {
+            SessionUsage(
+                of: Self.row(
+                    3, "", "user3", .disconnected,
+                    more: ["uid": .uint32(1003), "scope": .string(scope), "logind-sessions": .strings(logins)]),
+                root: root)
+        }
+        #expect(usage("session-3.scope", ["3", "4"]) == SessionUsage(memory: 1024, cpuMicroseconds: 57, processes: 5))
+        #expect(usage("other.scope", []) == SessionUsage(memory: nil, cpuMicroseconds: nil, processes: 2))
+        #expect(usage("../../secret", []) == nil && usage("", ["99"]) == nil)
     }
 
     @Test func processesLookLikeTheirNamesakes() {
@@ -151,7 +212,7 @@ import Testing
                 == #"{"id":3,"uuid":null,"name":"rdp-tcp#3","user":"eve","uid":1003,"state":"active","confidence":null,"stack":null,"type":null,"#
                 + #""device":null,"display":null,"seat":null,"tty":null,"logon":"2022-05-14T08:24:00.000001Z","connected":null,"disconnected":null,"#
                 + #""last_input":null,"idle":1.5,"locked":null,"tracked":null,"coverage":null,"coverage_reason":null,"client_address":null,"#
-                + #""client_name":null,"logind_sessions":["c1"],"scope":null,"leader":null,"own":false}"#)
+                + #""client_name":null,"logind_sessions":["c1"],"scope":null,"leader":null,"own":false,"current_time":null}"#)
         #expect(Records.text([row.json], keys: ["id", "user"], .csv) == "id,user\r\n3,eve\r\n")
         #expect(Records.text([], keys: ["id"], .json) == "[]\n")
         #expect(Records.text([.object([.init("id", .unsigned(1))]), .null], keys: ["id"], .json) == "[\n{\"id\":1},\nnull\n]\n")

@@ -25,12 +25,9 @@ package struct ProcessRow: Hashable, Sendable {
 /// Reads which processes are in a session's scope (cgroups(7)). Processes that the user's manager started are in none.
 enum SessionProcesses {
     static func rows(of session: SessionRow, root: String = "/sys/fs/cgroup", proc: String = "/proc") -> [ProcessRow] {
-        guard let userID = session.userID else { return [] }
-        var scopes = session.logindSessions.map { "session-\($0).scope" }
-        if !session.scope.isEmpty, !scopes.contains(session.scope) { scopes.append(session.scope) }
         var rows: [ProcessRow] = []
-        for scope in scopes where isUnitName(scope) {
-            for number in processes(in: "\(root)/user.slice/user-\(userID).slice/\(scope)", depth: 0) {
+        for scope in scopes(of: session, root: root) {
+            for number in processes(in: scope, depth: 0) {
                 let image = Files.text("\(proc)/\(number)/comm", limit: 64) ?? ""
                 rows.append(
                     ProcessRow(
@@ -41,11 +38,19 @@ enum SessionProcesses {
         return rows.sorted { $0.processID < $1.processID }
     }
 
+    /// The folders of the session's scopes.
+    static func scopes(of session: SessionRow, root: String) -> [String] {
+        guard let userID = session.userID else { return [] }
+        var scopes = session.logindSessions.map { "session-\($0).scope" }
+        if !session.scope.isEmpty, !scopes.contains(session.scope) { scopes.append(session.scope) }
+        return scopes.filter(isUnitName).map { "\(root)/user.slice/user-\(userID).slice/\($0)" }
+    }
+
     private static func isUnitName(_ name: String) -> Bool {
         name.hasSuffix(".scope") && !name.utf8.contains(UInt8(ascii: "/")) && !name.hasPrefix(".")
     }
 
-    private static func processes(in folder: String, depth: Int) -> [UInt32] {
+    static func processes(in folder: String, depth: Int) -> [UInt32] {
         let text = Files.text(folder + "/cgroup.procs", limit: 1 << 20) ?? ""
         var numbers = text.split(separator: "\n").compactMap { UInt32($0) }
         guard depth < 8 else { return numbers }

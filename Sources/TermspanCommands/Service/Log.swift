@@ -7,19 +7,30 @@ struct Log: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: "log", abstract: "Show the journal's records of sessions, users and the collector.",
-            discussion: "Only records that the collector itself wrote are shown; anybody could write others that look alike.")
+            discussion: """
+                Only records that the collector itself wrote are shown; anybody could write others that look alike. An ID is given to another
+                session ten minutes after its session ended; a UUID never is.
+                """)
     }
 
-    @Option(help: "Only the session of this ID.", completion: Completions.sessions)
-    var session: UInt32?
+    @Option(
+        help: "Only sessions of this ID, those that have ended too, or the one of this UUID.", completion: Completions.sessions,
+        transform: { text in
+            guard let session = JournalFilter.Session(text) else {
+                throw ValidationError("'\(text)' is neither an ID nor a UUID of a session.")
+            }
+            return session
+        })
+    var session: JournalFilter.Session?
 
     @Option(help: "Only this user.", completion: Completions.users)
     var user: String?
 
     @Option(
-        help: "Only this kind of event, as in session-opened.", completion: .list(JournalEvent.allCases.map(\.rawValue)),
+        help: "Only this kind of event, as in session-opened, or logon, logoff, connect, disconnect, lock, unlock.",
+        completion: .list(JournalEvent.allCases.map(\.rawValue) + JournalEvent.notifications.keys.sorted()),
         transform: { text in
-            guard let event = JournalEvent(rawValue: text) else {
+            guard let event = JournalEvent(rawValue: text) ?? JournalEvent.notifications[text] else {
                 throw ValidationError("There is no event '\(text)': \(JournalEvent.allCases.map(\.rawValue).joined(separator: ", ")).")
             }
             return event
@@ -44,7 +55,7 @@ struct Log: MainCommand {
     func execute() throws {
         do throws(JournalError) {
             let filter = JournalFilter(
-                session: session.map { SessionID(rawValue: $0) }, user: user, event: event, since: since?.instant, until: until?.instant)
+                session: session, user: user, event: event, since: since?.instant, until: until?.instant)
             let reader = try JournalReader(filter)
             var count = 0
             if follow, since == nil { try reader.seekTail(10) }

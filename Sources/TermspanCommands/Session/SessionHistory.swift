@@ -18,10 +18,20 @@ struct SessionHistory: MainCommand {
     @Flag(help: "List what happened one by one: logon, connects, disconnects, locks, unlocks, logoff.")
     var events = false
 
+    @Option(help: "Instead the sessions that have been disconnected for so long, as 7d, and the memory and processor time that they hold.")
+    var stale: TimeLength?
+
     @OptionGroup var output: FormatOptions
+
+    func validate() throws {
+        if stale != nil, events || activity.since != nil || activity.until != nil {
+            throw ValidationError("--stale is about what is there now: it goes with --user and --session alone.")
+        }
+    }
 
     func execute() throws {
         let client = try Client.connect()
+        if let stale { return try list(stale, client) }
         var filter = activity.filter()
         if events { filter["events"] = .bool(true) }
         let table: any HistoryRows = events ? EventTable() : HistoryTable()
@@ -39,6 +49,19 @@ struct SessionHistory: MainCommand {
             try client.reports("History", filter) { row throws(CommandError) in writer.write(row) }
             writer.finish()
         }
+    }
+}
+
+extension SessionHistory {
+    /// From the live sessions alone; nothing of it is recorded.
+    @MainActor
+    private func list(_ stale: TimeLength, _ client: Client) throws {
+        let sessions = try client.sessions().filter { row in
+            (activity.user == nil || activity.user == row.user)
+                && (activity.session == nil || activity.session == String(row.id) || activity.session?.lowercased() == row.uuid)
+        }
+        let rows = StaleRow.rows(of: sessions, longerThan: stale.seconds, now: .present) { SessionUsage(of: $0) }
+        Output.listing(output.format, keys: StaleRow.keys, rows: rows.map(\.json), table: StaleRow.lines(rows))
     }
 }
 

@@ -21,6 +21,8 @@ package struct SessionRow: Hashable, Sendable {
     package var logon: WallInstant?
     package var connected: WallInstant?
     package var disconnected: WallInstant?
+    /// When the collector answered.
+    package var now: WallInstant?
     package var lastInput: WallInstant?
     package var idleMicroseconds: UInt64?
     package var locked: String?
@@ -75,6 +77,7 @@ package struct SessionRow: Hashable, Sendable {
         case "logon": logon = moment()
         case "connected": connected = moment()
         case "disconnected": disconnected = moment()
+        case "now": now = moment()
         case "last-input": lastInput = moment()
         case "idle": idleMicroseconds = value.unsigned
         case "locked": locked = value.string
@@ -120,7 +123,7 @@ extension SessionRow {
     package static let keys = [
         "id", "uuid", "name", "user", "uid", "state", "confidence", "stack", "type", "device", "display", "seat", "tty", "logon",
         "connected", "disconnected", "last_input", "idle", "locked", "tracked", "coverage", "coverage_reason", "client_address",
-        "client_name", "logind_sessions", "scope", "leader", "own",
+        "client_name", "logind_sessions", "scope", "leader", "own", "current_time",
     ]
 
     package var json: JSONValue {
@@ -133,7 +136,7 @@ extension SessionRow {
             locked == "unknown" ? .null : .optional(locked), isTracked.map { .bool($0) } ?? .null, text(coverage), text(coverageReason),
             text(clientAddress),
             text(clientName), .array(logindSessions.map { .string($0) }), text(scope), leader.map { .unsigned(UInt64($0)) } ?? .null,
-            .bool(isOwn),
+            .bool(isOwn), moment(now),
         ]
         return .object(zip(Self.keys, values).map { JSONValue.Member($0, $1) })
     }

@@ -37,6 +37,7 @@ package enum SessionText {
             ("Disconnected", row.disconnected.map { TimeText.local($0) } ?? ""),
             ("Last input", row.lastInput.map { TimeText.local($0) } ?? ""),
             ("Idle", row.idleMicroseconds.map { TimeText.idle(microseconds: $0) } ?? ""),
+            ("Current time", row.now.map { TimeText.local($0) } ?? ""),
             ("Tracked", row.isTracked.map { $0 ? "yes" : "no" } ?? ""),
             ("Coverage", row.coverageReason.isEmpty ? row.coverage : "\(row.coverage): \(row.coverageReason)"),
             ("logind sessions", row.logindSessions.joined(separator: " ")), ("Scope", row.scope),

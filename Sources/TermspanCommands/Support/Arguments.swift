@@ -37,7 +37,7 @@ enum Completions {
 
     private static func rows(_ words: @Sendable ([SessionRow]) -> [String]) -> [String] {
         MainActor.assumeIsolated {
-            guard let client = try? Client.connect(), let rows = try? client.sessions() else { return [] }
+            guard let client = try? Client.connect(), let rows = try? client.enumeratedSessions() else { return [] }
             return Set(words(rows)).sorted()
         }
     }

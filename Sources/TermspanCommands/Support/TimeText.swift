@@ -113,7 +113,7 @@ extension TimeText {
         case "yesterday": return midnight(-1)
         default: break
         }
-        if let seconds = relative(text) { return now.advanced(by: .seconds(-seconds)) }
+        if let seconds = length(text) { return now.advanced(by: .seconds(-seconds)) }
         var rest = Substring(text)
         var day = today
         if let date = numbers(&rest, separator: "-", digits: [4, 2, 2]) {
@@ -189,7 +189,8 @@ extension TimeText {
         return sign == "-" ? -seconds : seconds
     }
 
-    private static func relative(_ text: String) -> Int64? {
+    /// Reads a length of time in seconds: `90s`, `30min`, `2h`, `7d`, `2w`.
+    package static func length(_ text: String) -> Int64? {
         var rest = Substring(text)
         if rest.first == "-" { rest = rest.dropFirst() }
         if rest.hasSuffix(" ago") { rest = rest.dropLast(4) }

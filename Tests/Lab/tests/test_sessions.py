@@ -20,6 +20,9 @@ from lablib.product import CATEGORIES, ProductTestCase, StateWatch, figure, mome
 # Exit codes of the command (termspan(1)).
 NOT_FOUND, NOT_PERMITTED = 3, 4
 
+# The lab's services that wait for remote clients.
+LISTENERS = {65536: ("rdp-tcp", "", "Listen"), 65537: ("ssh", "", "Listen")}
+
 
 class LifeOfASessionTests(ProductTestCase):
     """user1's session from logon to logoff, with user2's beside it. The cases build on each other, in the order of their names."""
@@ -64,12 +67,13 @@ class LifeOfASessionTests(ProductTestCase):
         rows = {}
         for line in lines[1:]:
             name = line[place["SESSIONNAME"]:place["USERNAME"]].strip()
-            user, session = (line[place["USERNAME"]:place["STATE"]].split() + [None])[:2] if name != "services" else ("", line[place["USERNAME"]:place["STATE"]].strip())
-            rows[int(session)] = (name, user, line[place["STATE"]:place["TYPE"]].strip())
+            *user, session = line[place["USERNAME"]:place["STATE"]].split()
+            rows[int(session)] = (name, "".join(user), line[place["STATE"]:place["TYPE"]].strip())
         return rows
 
     def test_01_two_users_are_sessions_1_and_2(self):
-        self.assertEqual(self.table(), {0: ("services", "", "Disc"), 1: ("rdp-tcp#1", "user1", "Active"), 2: ("rdp-tcp#2", "user2", "Active")})
+        self.assertEqual(self.table(), {0: ("services", "", "Disc"), 1: ("rdp-tcp#1", "user1", "Active"), 2: ("rdp-tcp#2", "user2", "Active"),
+                                        **LISTENERS})
         for number, user in ((1, "user1"), (2, "user2")):
             row = self.product.session(user)
             wanted = {"id": number, "name": f"rdp-tcp#{number}", "state": "active", "confidence": "high", "stack": "xrdp", "locked": "unlocked",
@@ -129,7 +133,7 @@ class LifeOfASessionTests(ProductTestCase):
         self.assertEqual(len(self.product.spans("user1", open=True)), len(self.product.spans("user1")) + 1)
         self.lab.logout("user1")
         wait_until("the session to be gone", lambda: not self.product.session("user1"), 10, progress=self.product.report)
-        self.assertEqual(sorted(self.table()), [0, 2])
+        self.assertEqual(sorted(self.table()), [0, 2, *LISTENERS])
         wait_until("the store to hold nothing that lasts", lambda: self.product.open_rows() == (0, 0), 10, progress=lambda: str(self.product.open_rows()))
         wait_until("the probe to end", lambda: not self.product.probes(), 10)
         self.assertTrue(probes)

@@ -1,0 +1,82 @@
+package import TermspanBus
+package import TermspanCore
+
+/// What waits for remote clients of one stack: a row `Listen`, numbered from 65536 as in Windows Terminal Services.
+package struct Listener: Hashable, Sendable {
+    package var id: SessionID
+    package var stack: Stack
+
+    /// `rdp-tcp`: the name of the stack's sessions without their number.
+    package var name: String { String(stack.sessionName("", seat: "").prefix { $0 != "#" }) }
+
+    /// Each stack that has a service of the machine's own, with the units that are it. Every VNC server listens for one session alone, which is
+    /// a row of its own.
+    static let units: [(stack: Stack, units: [String])] = [
+        (.xrdp, ["xrdp.service"]), (.ssh, ["ssh.service", "ssh.socket", "sshd.service", "sshd.socket"]),
+    ]
+
+    /// The listeners there are while these units are active. A stack's number is always the same. Pure.
+    package static func listeners(active: Set<String>) -> [Listener] {
+        units.enumerated().compactMap { index, entry in
+            guard entry.units.contains(where: active.contains) else { return nil }
+            return Listener(id: SessionID(rawValue: SessionID.firstListener.rawValue + UInt32(index)), stack: entry.stack)
+        }
+    }
+}
+
+/// Tells which stacks wait for clients: those whose units are active, by systemd's signals.
+@MainActor
+package final class ListenerMonitor {
+    private var active: Set<String> = []
+    private var slots: [BusSlot] = []
+
+    private static let destination = "org.freedesktop.systemd1"
+    private nonisolated static let path = "/org/freedesktop/systemd1"
+    private static let unit = "org.freedesktop.systemd1.Unit"
+    private static let properties = "org.freedesktop.DBus.Properties"
+
+    /// Watches the units; what is active now is known as soon as systemd has answered.
+    package init(connection: BusConnection) throws(BusError) {
+        for unit in Listener.units.flatMap(\.units) {
+            let path = Self.path(of: unit)
+            let changes = BusMatch(sender: Self.destination, path: path, interface: Self.properties, member: "PropertiesChanged")
+            slots.append(
+                try connection.match(changes) { [unowned self] message in
+                    guard (try? message.read(String.self)) == Self.unit, let values = try? message.readProperties() else { return }
+                    if let state = values["ActiveState"]?.string { note(unit, state) }
+                })
+            // After the match: what changes meanwhile is told behind the answer.
+            connection.call(
+                Self.destination, path: path, interface: Self.properties, member: "Get",
+                arguments: {
+                    $0.append(Self.unit)
+                    $0.append("ActiveState")
+                },
+                reply: { [weak self] result in
+                    if let state = try? result.get().readValue().string { self?.note(unit, state) }
+                })
+        }
+        // Without a subscriber systemd tells nobody of units' changes.
+        connection.call(Self.destination, path: Self.path, interface: "org.freedesktop.systemd1.Manager", member: "Subscribe") { _ in }
+    }
+
+    package var listeners: [Listener] { Listener.listeners(active: active) }
+
+    private func note(_ unit: String, _ state: String) {
+        if state == "active" || state == "reloading" { active.insert(unit) } else { active.remove(unit) }
+    }
+
+    /// As systemd escapes names in paths: all but letters and digits, and a digit at the beginning.
+    nonisolated static func path(of unit: String) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        var bytes: [UInt8] = []
+        for (index, byte) in unit.utf8.enumerated() {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): bytes.append(byte)
+            case UInt8(ascii: "0")...UInt8(ascii: "9") where index > 0: bytes.append(byte)
+            default: bytes += [UInt8(ascii: "_"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+            }
+        }
+        return path + "/unit/" + String(decoding: bytes, as: UTF8.self)
+    }
+}

@@ -204,7 +204,7 @@ package final class Collector {
         let changes = table.reconcile([Self.services] + desktops, at: now) { UUIDv7(at: .now()) }
         supervisor?.sessionCount = table.sessions.count
         if desktops.contains(where: { $0.state == .connectQuery }) { connectTimer?.arm(after: XrdpStack.connectTime) }
-        if let first = table.sessions.compactMap(\.absentSince).min() { absenceTimer?.arm(at: first.advanced(by: SessionTable.absence)) }
+        if let next = table.nextMoment { absenceTimer?.arm(at: next) }
         for change in changes { take(change, at: now) }
         if !changes.isEmpty { saveSoon() }
     }

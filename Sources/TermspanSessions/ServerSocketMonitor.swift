@@ -30,6 +30,7 @@ package final class ServerSocketMonitor {
         /// Those of them that it has open.
         var held: Set<UInt32> = []
         var sockets: [TCPSocket] = []
+        /// Whether it has listened or been connected, for others than X clients.
         var listens = false
 
         /// Whether clients may come and go.
@@ -84,7 +85,7 @@ package final class ServerSocketMonitor {
                 }
             }
             watch.sockets = withOrigins(own.filter { watch.held.contains($0.inode) }, among: sockets)
-            if watch.sockets.contains(where: { $0.isListening && $0.localPort != server.port }) { watch.listens = true }
+            if watch.sockets.contains(where: { $0.localPort != server.port }) { watch.listens = true }
             if !watch.isSettled { watch.attempts += 1 }
             watches[server] = watch
         }
@@ -93,7 +94,7 @@ package final class ServerSocketMonitor {
 
     private func publish() {
         let settled = watches.filter(\.value.isSettled).map { server, watch in
-            (server.display, XServerProcess(program: watch.program ?? "", sockets: watch.sockets))
+            (server.display, XServerProcess(program: watch.program ?? "", sockets: watch.sockets, hasListened: watch.listens))
         }
         let result = Dictionary(settled) { first, _ in first }
         guard result != processes else { return }

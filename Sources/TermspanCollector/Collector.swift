@@ -687,12 +687,6 @@ extension Session {
         self.init(id: record.id, uuid: record.uuid, desktop: desktop, opened: record.start)
     }
 
-    /// Whether a client that is connecting has been told of before and has not gone since.
-    fileprivate var isClientKnown: Bool {
-        guard desktop.state == .connectQuery, let connected else { return false }
-        return disconnected.map { $0 < connected } ?? true
-    }
-
     var user: UserIdentity { UserIdentity(login: desktop.userName, uid: desktop.uid) }
 
     /// The session as the aggregator has to know it.

@@ -15,6 +15,8 @@ package final class ServerSocketMonitor {
 
     private let loop: EventLoop
     private let onChange: @MainActor () -> Void
+    /// Where control groups are.
+    private let controlGroups: String
     private var watches: [XServer: Watch] = [:]
     private var timer: EventSource?
     private var ends: ConnectionEnds?
@@ -47,8 +49,9 @@ package final class ServerSocketMonitor {
     /// Descriptors of one user's processes that are looked at in one go; the rest has its turn in the next.
     private static let maximumDescriptorsOfUser = 4_096
 
-    package init(loop: EventLoop, onChange: @escaping @MainActor () -> Void) throws {
+    package init(loop: EventLoop, controlGroups: String = "/sys/fs/cgroup", onChange: @escaping @MainActor () -> Void) throws {
         self.loop = loop
+        self.controlGroups = controlGroups
         self.onChange = onChange
         timer = try loop.timer(accuracy: .milliseconds(20)) { [unowned self] in look() }
     }
@@ -123,7 +126,7 @@ package final class ServerSocketMonitor {
         own.sorted { $0.inode < $1.inode }.map { socket in
             guard !socket.isListening, socket.isLocal, let peer = sockets.first(where: { $0.isOtherEnd(of: socket) }) else { return socket }
             var result = socket
-            result.peerScope = Self.scope(peer.controlGroup, of: peer.uid)
+            result.peerScope = scope(peer.controlGroup, of: peer.uid)
             return result
         }
     }
@@ -165,12 +168,12 @@ package final class ServerSocketMonitor {
     }
 
     /// The scope of a user's session that has this number as a control group; empty if none has.
-    private static func scope(_ controlGroup: UInt64, of uid: UInt32) -> String {
-        let folder = "/sys/fs/cgroup/user.slice/user-\(uid).slice"
-        let names = (try? namesInFolder(folder, limit: maximumDescriptors)) ?? []
+    private func scope(_ controlGroup: UInt64, of uid: UInt32) -> String {
+        let folder = "\(controlGroups)/user.slice/user-\(uid).slice"
+        let names = (try? namesInFolder(folder, limit: Self.maximumDescriptors)) ?? []
         return names.first { name in
             var status = stat()
-            return name.hasSuffix(".scope") && lstat("\(folder)/\(name)", &status) == 0 && UInt64(status.st_ino) == controlGroup
+            return name.hasSuffix(".scope") && stat("\(folder)/\(name)", &status) == 0 && UInt64(status.st_ino) == controlGroup
         } ?? ""
     }
 }

@@ -27,6 +27,14 @@ package struct Session: Hashable, Sendable, Codable {
     }
 }
 
+extension Session {
+    /// Whether the client that asks for the session has been connected to it, and has not gone since.
+    package var isClientKnown: Bool {
+        guard desktop.state == .connectQuery, let connected else { return false }
+        return disconnected.map { $0 < connected } ?? true
+    }
+}
+
 /// What a reconciliation changed.
 package enum SessionChange: Hashable, Sendable {
     case opened(Session)

@@ -112,7 +112,7 @@ package final class XrdpMonitor {
         let candidates = sockets.filter { $0.peer != 0 }.compactMap { socket in
             Self.display(ofSocket: socket.path, in: directories).map { (display: $0, peer: socket.peer) }
         }
-        let tcp = try SocketDiagnostics.tcpSockets()
+        let tcp = try Self.tcpSockets()
         let toXvnc = tcp.compactMap { socket in
             Self.display(ofConnection: socket).map { (display: $0, peer: socket.inode) }
         }
@@ -182,6 +182,16 @@ package final class XrdpMonitor {
         let parts = path.dropFirst(directory.count + 1).split(separator: "/")
         guard let name = parts.last, parts.count <= 2, name.hasPrefix("xrdp_display_") else { return nil }
         return UInt16(canonical: name.dropFirst("xrdp_display_".count))
+    }
+
+    /// - Throws: a shortage; where TCP can't be looked at at all, Xorg's clients are seen all the same.
+    private static func tcpSockets() throws(SystemError) -> [TCPSocket] {
+        do throws(SystemError) {
+            return try SocketDiagnostics.tcpSockets()
+        } catch {
+            if error.isShortage { throw error }
+            return []
+        }
     }
 
     /// The display of Xvnc's to which a connection of this machine's leads.

@@ -18,6 +18,9 @@ package final class ServerSocketMonitor {
     /// Where control groups are.
     private let controlGroups: String
     private var watches: [XServer: Watch] = [:]
+    /// What each user has left of readings.
+    private var readings: [UInt32: TokenBucket] = [:]
+    private var latest = BootInstant.zero
     private var timer: EventSource?
     private var ends: ConnectionEnds?
 
@@ -29,6 +32,8 @@ package final class ServerSocketMonitor {
         var attempts = 0
         /// Its user's sockets when its descriptors were last read, by inode.
         var seen: Set<UInt32>?
+        /// When that was.
+        var read = BootInstant.zero
         /// Those of them that it has open.
         var held: Set<UInt32> = []
         var sockets: [TCPSocket] = []
@@ -46,8 +51,10 @@ package final class ServerSocketMonitor {
     private static let interval: Duration = .milliseconds(900)
     /// Descriptors of one process that are looked at.
     private static let maximumDescriptors = 1_024
-    /// Descriptors of one user's processes that are looked at in one go; the rest has its turn in the next.
-    private static let maximumDescriptorsOfUser = 4_096
+    /// How often descriptors of one user's processes are read; what is beyond it has its turn later.
+    private static let readingRate = Rate(16, per: .seconds(1), burst: 64)
+    /// Between two looks for what users can make happen as often as they like.
+    private static let pause: Duration = .milliseconds(100)
 
     package init(loop: EventLoop, controlGroups: String = "/sys/fs/cgroup", onChange: @escaping @MainActor () -> Void) throws {
         self.loop = loop
@@ -60,28 +67,38 @@ package final class ServerSocketMonitor {
     package func follow(_ servers: [XServer]) {
         let known = watches
         watches = Dictionary(servers.map { ($0, known[$0] ?? Watch()) }) { first, _ in first }
-        look()
+        publish()
+        lookSoon()
     }
 
     /// Looks again, as when a login came that may be a client's.
     package func refresh() {
-        if watches.values.contains(where: { $0.isRemote || !$0.isSettled }) { look() }
+        if watches.values.contains(where: { $0.isRemote || !$0.isSettled }) { lookSoon() }
+    }
+
+    private func lookSoon() {
+        let due = latest.advanced(by: Self.pause)
+        if due <= loop.now { look() } else { timer?.arm(at: due) }
     }
 
     private func look() {
         defer { arm() }
+        let now = loop.now
+        latest = now
+        readings = readings.filter { !$0.value.isFull(at: now) }
         let candidates = watches.filter { $0.value.isRemote || !$0.value.isSettled }
         // What can't be looked at has not changed.
         guard !candidates.isEmpty, let sockets = try? SocketDiagnostics.tcpSockets() else { return publish() }
         let owners = Dictionary(grouping: sockets, by: \.uid)
-        var left: [UInt32: Int] = [:]
-        for (server, old) in candidates.sorted(by: { $0.key.display < $1.key.display }) {
+        // Whose turn was longest ago comes first.
+        for (server, old) in candidates.sorted(by: { ($0.value.read, $0.key.display) < ($1.value.read, $1.key.display) }) {
             var watch = old
             let own = owners[server.uid] ?? []
             let inodes = Set(own.map(\.inode))
-            if inodes != watch.seen, left[server.uid, default: Self.maximumDescriptorsOfUser] > 0 {
+            if inodes != watch.seen {
+                guard readings[server.uid, default: TokenBucket()].take(Self.readingRate, at: now) else { continue }
+                watch.read = now
                 if let facts = Self.facts(of: server, program: watch.program) {
-                    left[server.uid, default: Self.maximumDescriptorsOfUser] -= facts.count
                     watch.program = facts.program
                     watch.seen = inodes
                     watch.held = facts.sockets
@@ -110,7 +127,7 @@ package final class ServerSocketMonitor {
         if !areRemote {
             ends = nil
         } else if ends == nil {
-            ends = try? ConnectionEnds(loop: loop) { [unowned self] in look() }
+            ends = try? ConnectionEnds(loop: loop) { [unowned self] in lookSoon() }
         }
         ends?.ports = Set(watches.values.flatMap { $0.sockets.map(\.localPort) })
         let settling = watches.values.filter { !$0.isSettled }.map { Duration.milliseconds(16 << $0.attempts) }
@@ -134,7 +151,6 @@ package final class ServerSocketMonitor {
     private struct Facts {
         var program: String
         var sockets: Set<UInt32>
-        var count: Int
     }
 
     /// What the process has open; read as its user, never as root. Nil if it is gone or can't be looked at now.
@@ -153,7 +169,7 @@ package final class ServerSocketMonitor {
                 guard let link = try? readLink("/proc/\(server.pid)/fd/\(name)") else { return nil }
                 return socketInode(String(decoding: link, as: UTF8.self))
             }
-            return Facts(program: program ?? self.program(of: server.pid), sockets: Set(sockets), count: names.count)
+            return Facts(program: program ?? self.program(of: server.pid), sockets: Set(sockets))
         }
     }
 

@@ -128,6 +128,23 @@ import Testing
         }
     }
 
+    @Test func moreServersOfAUserThanAreLookedAtAtOnceHaveTheirTurn() throws {
+        let loop = try EventLoop()
+        let monitor = try ServerSocketMonitor(loop: loop) {}
+        let listener = Socket()
+        let port = listener.listen()
+        try withExtendedLifetime((monitor, listener)) {
+            let one = try server()
+            monitor.follow(
+                (1...80).map { display in
+                    XServer(display: display, pid: one.pid, startTime: one.startTime, uid: one.uid, controlGroup: one.controlGroup)
+                })
+            #expect(monitor.processes.count < 80)
+            _ = try run(loop, limit: .seconds(60)) { monitor.processes.count == 80 }
+            #expect(monitor.processes.values.allSatisfy { $0.sockets.contains { $0.isListening && $0.localPort == port } })
+        }
+    }
+
     @Test func aProcessThatIsAnotherByNowTellsNothing() throws {
         let loop = try EventLoop()
         let monitor = try ServerSocketMonitor(loop: loop) {}

@@ -206,7 +206,7 @@ package final class Collector {
         let changes = table.reconcile([Self.services] + desktops, at: now) { UUIDv7(at: .now()) }
         supervisor?.sessionCount = table.sessions.count
         if desktops.contains(where: { $0.state == .connectQuery }) { connectTimer?.arm(after: XrdpStack.connectTime) }
-        if let first = table.sessions.compactMap(\.absentSince).min() { absenceTimer?.arm(at: first.advanced(by: SessionTable.absence)) }
+        if let next = table.nextMoment { absenceTimer?.arm(at: next) }
         for change in changes { take(change, at: now) }
         if !changes.isEmpty { saveSoon() }
     }
@@ -726,12 +726,6 @@ extension Session {
             keys: [], uid: record.user.uid, userName: record.user.login, stack: Stack(rawValue: record.stack),
             state: .disconnected)
         self.init(id: record.id, uuid: record.uuid, desktop: desktop, opened: record.start)
-    }
-
-    /// Whether a client that is connecting has been told of before and has not gone since.
-    fileprivate var isClientKnown: Bool {
-        guard desktop.state == .connectQuery, let connected else { return false }
-        return disconnected.map { $0 < connected } ?? true
     }
 
     var user: UserIdentity { UserIdentity(login: desktop.userName, uid: desktop.uid) }

@@ -31,7 +31,7 @@ final class ConnectionEnds {
         guard bound == 0 else { throw SystemError(code: errno, operation: "bind", subject: "ends of connections") }
         source = try loop.watch(raw) { [unowned self] _ in drain() }
         // All connections of the machine are told of, also those of a busy server beside us.
-        source?.limit(25, per: .milliseconds(500))
+        source?.limit(10, per: .milliseconds(500))
     }
 
     private func drain() {

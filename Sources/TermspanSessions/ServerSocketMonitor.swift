@@ -15,7 +15,12 @@ package final class ServerSocketMonitor {
 
     private let loop: EventLoop
     private let onChange: @MainActor () -> Void
+    /// Where control groups are.
+    private let controlGroups: String
     private var watches: [XServer: Watch] = [:]
+    /// What each user has left of readings.
+    private var readings: [UInt32: TokenBucket] = [:]
+    private var latest = BootInstant.zero
     private var timer: EventSource?
     private var ends: ConnectionEnds?
     /// Not before this is it looked again.
@@ -29,9 +34,12 @@ package final class ServerSocketMonitor {
         var attempts = 0
         /// Its user's sockets when its descriptors were last read, by inode.
         var seen: Set<UInt32>?
+        /// When that was.
+        var read = BootInstant.zero
         /// Those of them that it has open.
         var held: Set<UInt32> = []
         var sockets: [TCPSocket] = []
+        /// Whether it has listened or been connected, for others than X clients.
         var listens = false
 
         /// Whether clients may come and go.
@@ -45,11 +53,17 @@ package final class ServerSocketMonitor {
     private static let interval: Duration = .milliseconds(900)
     /// Descriptors of one process that are looked at.
     private static let maximumDescriptors = 1_024
-    /// Descriptors of one user's processes that are looked at in one go; the rest has its turn in the next.
-    private static let maximumDescriptorsOfUser = 4_096
+    /// How often descriptors of one user's processes are read; what is beyond it has its turn later.
+    private static let readingRate = Rate(16, per: .seconds(1), burst: 64)
+    /// Between two looks for what users can make happen as often as they like.
+    private static let pause: Duration = .milliseconds(100)
+    /// The rest after any look, in lengths of it. The list has the sockets of all users: whoever opens them by the hundred thousand makes the
+    /// next look late, and nothing else.
+    private static let rest = 20
 
-    package init(loop: EventLoop, onChange: @escaping @MainActor () -> Void) throws {
+    package init(loop: EventLoop, controlGroups: String = "/sys/fs/cgroup", onChange: @escaping @MainActor () -> Void) throws {
         self.loop = loop
+        self.controlGroups = controlGroups
         self.onChange = onChange
         timer = try loop.timer(accuracy: .milliseconds(20)) { [unowned self] in look() }
     }
@@ -60,44 +74,48 @@ package final class ServerSocketMonitor {
         watches = Dictionary(servers.map { ($0, known[$0] ?? Watch()) }) { first, _ in first }
         // Of those that are gone at once, whenever the next look may be.
         publish()
-        look()
+        lookSoon()
     }
-
-    /// The pause after a look, in lengths of it. The list has the sockets of all users: whoever opens them by the hundred thousand makes the
-    /// next look late, and nothing else.
-    private static let pause = 20
 
     /// Looks again, as when a login came that may be a client's.
     package func refresh() {
-        if watches.values.contains(where: { $0.isRemote || !$0.isSettled }) { look() }
+        if watches.values.contains(where: { $0.isRemote || !$0.isSettled }) { lookSoon() }
+    }
+
+    private func lookSoon() {
+        let due = max(rested, latest.advanced(by: Self.pause))
+        if due <= loop.now { look() } else { timer?.arm(at: due) }
     }
 
     private func look() {
-        let begin = BootInstant.now()
-        guard rested <= begin else { return timer?.arm(at: rested) ?? () }
+        let now = BootInstant.now()
         defer {
-            rested = BootInstant.now().advanced(by: begin.duration(to: .now()) * Self.pause)
+            let end = BootInstant.now()
+            rested = end.advanced(by: now.duration(to: end) * Self.rest)
             arm()
         }
+        latest = now
+        readings = readings.filter { !$0.value.isFull(at: now) }
         let candidates = watches.filter { $0.value.isRemote || !$0.value.isSettled }
         // What can't be looked at has not changed.
         guard !candidates.isEmpty, let sockets = try? SocketDiagnostics.tcpSockets() else { return publish() }
         let owners = Dictionary(grouping: sockets, by: \.uid)
-        var left: [UInt32: Int] = [:]
-        for (server, old) in candidates.sorted(by: { $0.key.display < $1.key.display }) {
+        // Whose turn was longest ago comes first.
+        for (server, old) in candidates.sorted(by: { ($0.value.read, $0.key.display) < ($1.value.read, $1.key.display) }) {
             var watch = old
             let own = owners[server.uid] ?? []
             let inodes = Set(own.map(\.inode))
-            if inodes != watch.seen, left[server.uid, default: Self.maximumDescriptorsOfUser] > 0 {
+            if inodes != watch.seen {
+                guard readings[server.uid, default: TokenBucket()].take(Self.readingRate, at: now) else { continue }
+                watch.read = now
                 if let facts = Self.facts(of: server, program: watch.program) {
-                    left[server.uid, default: Self.maximumDescriptorsOfUser] -= facts.count
                     watch.program = facts.program
                     watch.seen = inodes
                     watch.held = facts.sockets
                 }
             }
             watch.sockets = withOrigins(own.filter { watch.held.contains($0.inode) }, among: sockets)
-            if watch.sockets.contains(where: { $0.isListening && $0.localPort != server.port }) { watch.listens = true }
+            if watch.sockets.contains(where: { $0.localPort != server.port }) { watch.listens = true }
             if !watch.isSettled { watch.attempts += 1 }
             watches[server] = watch
         }
@@ -106,7 +124,7 @@ package final class ServerSocketMonitor {
 
     private func publish() {
         let settled = watches.filter(\.value.isSettled).map { server, watch in
-            (server.display, XServerProcess(program: watch.program ?? "", sockets: watch.sockets))
+            (server.display, XServerProcess(program: watch.program ?? "", sockets: watch.sockets, hasListened: watch.listens))
         }
         let result = Dictionary(settled) { first, _ in first }
         guard result != processes else { return }
@@ -119,7 +137,7 @@ package final class ServerSocketMonitor {
         if !areRemote {
             ends = nil
         } else if ends == nil {
-            ends = try? ConnectionEnds(loop: loop) { [unowned self] in look() }
+            ends = try? ConnectionEnds(loop: loop) { [unowned self] in lookSoon() }
         }
         ends?.ports = Set(watches.values.flatMap { $0.sockets.map(\.localPort) })
         let settling = watches.values.filter { !$0.isSettled }.map { Duration.milliseconds(16 << $0.attempts) }
@@ -135,7 +153,7 @@ package final class ServerSocketMonitor {
         own.sorted { $0.inode < $1.inode }.map { socket in
             guard !socket.isListening, socket.isLocal, let peer = sockets.first(where: { $0.isOtherEnd(of: socket) }) else { return socket }
             var result = socket
-            result.peerScope = Self.scope(peer.controlGroup, of: peer.uid)
+            result.peerScope = scope(peer.controlGroup, of: peer.uid)
             return result
         }
     }
@@ -143,7 +161,6 @@ package final class ServerSocketMonitor {
     private struct Facts {
         var program: String
         var sockets: Set<UInt32>
-        var count: Int
     }
 
     /// What the process has open; read as its user, never as root. Nil if it is gone or can't be looked at now.
@@ -162,7 +179,7 @@ package final class ServerSocketMonitor {
                 guard let link = try? readLink("/proc/\(server.pid)/fd/\(name)") else { return nil }
                 return socketInode(String(decoding: link, as: UTF8.self))
             }
-            return Facts(program: program ?? self.program(of: server.pid), sockets: Set(sockets), count: names.count)
+            return Facts(program: program ?? self.program(of: server.pid), sockets: Set(sockets))
         }
     }
 
@@ -177,12 +194,12 @@ package final class ServerSocketMonitor {
     }
 
     /// The scope of a user's session that has this number as a control group; empty if none has.
-    private static func scope(_ controlGroup: UInt64, of uid: UInt32) -> String {
-        let folder = "/sys/fs/cgroup/user.slice/user-\(uid).slice"
-        let names = (try? namesInFolder(folder, limit: maximumDescriptors)) ?? []
+    private func scope(_ controlGroup: UInt64, of uid: UInt32) -> String {
+        let folder = "\(controlGroups)/user.slice/user-\(uid).slice"
+        let names = (try? namesInFolder(folder, limit: Self.maximumDescriptors)) ?? []
         return names.first { name in
             var status = stat()
-            return name.hasSuffix(".scope") && lstat("\(folder)/\(name)", &status) == 0 && UInt64(status.st_ino) == controlGroup
+            return name.hasSuffix(".scope") && stat("\(folder)/\(name)", &status) == 0 && UInt64(status.st_ino) == controlGroup
         } ?? ""
     }
 }

@@ -27,6 +27,14 @@ package struct Session: Hashable, Sendable, Codable {
     }
 }
 
+extension Session {
+    /// Whether the client that asks for the session has been connected to it, and has not gone since.
+    package var isClientKnown: Bool {
+        guard desktop.state == .connectQuery, let connected else { return false }
+        return disconnected.map { $0 < connected } ?? true
+    }
+}
+
 /// What a reconciliation changed.
 package enum SessionChange: Hashable, Sendable {
     case opened(Session)
@@ -47,6 +55,9 @@ package struct SessionTable: Sendable, Equatable {
     /// How long a freed number rests.
     package static let rest: Duration = .seconds(600)
 
+    /// How long a client's logins may outlast the session that they were part of.
+    package static let lingerTime: Duration = .seconds(5)
+
     /// Keys that a row keeps of what it was; beyond it, it keeps those of what is there now.
     package static let maximumKeys = 32
 
@@ -55,6 +66,8 @@ package struct SessionTable: Sendable, Equatable {
     private var resting: [SessionID: BootInstant]
     /// Numbers of logon screens that are gone, by their places: whoever logs on there has them next.
     private var vacated: [String: SessionID]
+    /// Logins that were part of a session that has ended, and until when they are not taken for sessions of their own.
+    private var lingering: [SessionKey: BootInstant] = [:]
 
     package init() {
         sessions = []
@@ -72,6 +85,12 @@ package struct SessionTable: Sendable, Equatable {
         return low < sessions.count && sessions[low].id == id ? sessions[low] : nil
     }
 
+    /// When the table must be brought up to date even if nothing is observed.
+    package var nextMoment: BootInstant? {
+        let absences = sessions.compactMap { $0.absentSince?.advanced(by: Self.absence) }
+        return (absences + lingering.values).min()
+    }
+
     package func session(uuid: UUIDv7) -> Session? { sessions.first { $0.uuid == uuid } }
 
     /// Brings the table to the desktops that exist now.
@@ -84,6 +103,7 @@ package struct SessionTable: Sendable, Equatable {
     package mutating func reconcile(_ desktops: [Desktop], at now: BootInstant, makeUUID: () -> UUIDv7) -> [SessionChange] {
         resting = resting.filter { $0.value > now }
         vacated = vacated.filter { resting[$0.value] != nil }
+        lingering = lingering.filter { $0.value > now }
         let present = Set(desktops.flatMap(\.keys))
         var owner: [SessionKey: Int] = [:]
         for (index, session) in sessions.enumerated() {
@@ -95,7 +115,7 @@ package struct SessionTable: Sendable, Equatable {
         var fresh: [Desktop] = []
         for desktop in desktops {
             let matches = Set(desktop.keys.compactMap { owner[$0] }).intersection(remaining)
-                .filter { sessions[$0].desktop.uid == desktop.uid }.sorted()
+                .filter { sessions[$0].desktop.uid == desktop.uid && !sessions[$0].isOutlived(by: desktop) }.sorted()
             guard let row = matches.first.map({ sessions[$0] }) else {
                 fresh.append(desktop)
                 continue
@@ -123,11 +143,14 @@ package struct SessionTable: Sendable, Equatable {
         changes.append(contentsOf: remaining.map { .closed(sessions[$0]) })
         for case .closed(let session) in changes where session.id != .services {
             resting[session.id] = now.advanced(by: Self.rest)
+            for login in session.desktop.logindSessions.dropFirst() {
+                lingering[.logind(id: login.id, timestamp: login.timestamp)] = now.advanced(by: Self.lingerTime)
+            }
             if !session.desktop.isUserSession, let place = session.desktop.place { vacated[place] = session.id }
         }
         sessions = kept
         var taken = Set(sessions.map(\.id)).union(resting.keys)
-        for desktop in fresh {
+        for desktop in fresh where !desktop.keys.allSatisfy({ lingering[$0] != nil }) {
             let inherited = desktop.place.flatMap { vacated.removeValue(forKey: $0) }
             if let inherited { resting[inherited] = nil }
             guard let id = desktop.stack == .services ? .services : inherited ?? Self.lowestFree(taken) else { continue }
@@ -173,6 +196,13 @@ extension SessionTable: Codable {
 }
 
 extension Session {
+    /// Whether the desktop is only what is left of this one: logins that were part of it, without the X server and the login that owned it.
+    fileprivate func isOutlived(by other: Desktop) -> Bool {
+        guard desktop.xServer != nil, other.xServer == nil, desktop.logindSessions.count > 1, let owner = desktop.logindSessions.first
+        else { return false }
+        return !other.logindSessions.contains { $0.id == owner.id && $0.timestamp == owner.timestamp }
+    }
+
     /// Leaves a session connected until its client has been absent for long enough.
     fileprivate mutating func holdAbsence(after row: Session, at now: BootInstant) {
         guard row.desktop.isClientPresent, desktop.state == .disconnected else {

@@ -5,9 +5,13 @@ package struct XServerProcess: Hashable, Sendable {
     /// The TCP sockets that the process holds, those that listen and those that are connected.
     package var sockets: [TCPSocket]
 
-    package init(program: String = "", sockets: [TCPSocket] = []) {
+    /// Whether it has listened for others than X clients, or been connected with them, at any time; at its end it lets go of them first.
+    package var hasListened: Bool
+
+    package init(program: String = "", sockets: [TCPSocket] = [], hasListened: Bool = false) {
         self.program = program
         self.sockets = sockets
+        self.hasListened = hasListened
     }
 
     /// The ports on which it listens for others than X clients.

@@ -156,7 +156,7 @@ package final class XrdpMonitor {
             guard socket.peer != 0, let number = display(ofSocket: socket.path, in: directories) else { return nil }
             return (UserDisplay(number, of: socket.uid), socket.peer)
         }
-        let tcp = try SocketDiagnostics.tcpSockets()
+        let tcp = try tcpSockets()
         let toXvnc = tcp.filter { display(ofConnection: $0) != nil }
         guard !toDisplays.isEmpty || !toXvnc.isEmpty else { return [] }
         let holders = try holders(of: Set(toDisplays.map(\.peer) + toXvnc.map(\.inode)))
@@ -258,6 +258,16 @@ package final class XrdpMonitor {
         let parts = path.dropFirst(directory.count + 1).split(separator: "/")
         guard let name = parts.last, parts.count <= 2, name.hasPrefix("xrdp_display_") else { return nil }
         return UInt16(canonical: name.dropFirst("xrdp_display_".count))
+    }
+
+    /// - Throws: a shortage; where TCP can't be looked at at all, Xorg's clients are seen all the same.
+    private nonisolated static func tcpSockets() throws(SystemError) -> [TCPSocket] {
+        do throws(SystemError) {
+            return try SocketDiagnostics.tcpSockets()
+        } catch {
+            if error.isShortage { throw error }
+            return []
+        }
     }
 
     /// The display of Xvnc's to which a connection of this machine's leads.

@@ -15,6 +15,15 @@ import Testing
         #expect(life.want().isEmpty)
     }
 
+    @Test func aSessionThatTurnsOutToBeWaylandsIsLeftAloneAndSaysWhy() {
+        var life = ProbeLifecycle()
+        _ = life.want()
+        _ = life.cookieRead(Self.cookie, attempt: 1)
+        #expect(life.unwant(.wayland) == [.tearDown])
+        #expect((life.coverage.name, life.coverage.reason) == ("wayland", "not measured: Wayland"))
+        #expect(life.ready(attempt: 1).isEmpty && life.unwant(.wayland).isEmpty)
+    }
+
     @Test func failuresLeadToAttemptsWithGrowingDelay() {
         var life = ProbeLifecycle()
         _ = life.want()

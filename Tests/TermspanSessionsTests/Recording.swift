@@ -63,6 +63,7 @@ struct Recording: Decodable, Sendable, CustomTestStringConvertible {
     struct Process: Decodable {
         var program: String
         var sockets: [Socket]?
+        var hasListened: Bool?
     }
 
     /// A socket that listens on a port, or is connected from `local` to `remote`.
@@ -163,7 +164,9 @@ extension Recording.Server {
 
 extension Recording.Process {
     var value: XServerProcess {
-        XServerProcess(program: program, sockets: (sockets ?? []).enumerated().map { $1.value(inode: UInt32($0 + 1)) })
+        XServerProcess(
+            program: program, sockets: (sockets ?? []).enumerated().map { $1.value(inode: UInt32($0 + 1)) },
+            hasListened: hasListened ?? false)
     }
 }
 

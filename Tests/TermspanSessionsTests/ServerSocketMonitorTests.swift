@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import TermspanBus
 import TermspanSystem
@@ -88,6 +89,59 @@ import Testing
             _ = close(accepted)
             let took = try run(loop) { connections().isEmpty }
             #expect(took < .milliseconds(900))
+        }
+    }
+
+    /// Where this process is among the control groups, if the machine has the unified hierarchy.
+    nonisolated private static let ownControlGroup: String? = {
+        func lines(_ path: String) -> [String] {
+            String(decoding: (try? readFile(path, limit: 1 << 20, options: .anyKind)) ?? [], as: UTF8.self).split(separator: "\n").map(
+                String.init)
+        }
+        let mount = lines("/proc/self/mounts").map { $0.split(separator: " ") }.first { $0.count > 2 && $0[2] == "cgroup2" }?[1]
+        let own = lines("/proc/self/cgroup").first { $0.hasPrefix("0::") }?.dropFirst(3)
+        guard let mount, let own else { return nil }
+        return String(mount) + own
+    }()
+
+    @Test(.enabled(if: ownControlGroup != nil)) func aConnectionFromThisMachineIsKnownByTheScopeThatItComesFrom() throws {
+        let base = NSTemporaryDirectory() + "/termspan-\(UUID().uuidString)"
+        let slice = base + "/user.slice/user-\(geteuid()).slice"
+        try FileManager.default.createDirectory(atPath: slice + "/session-4.scope", withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: base) }
+        // The folder that stands for a session's scope is the one in which this process is.
+        try FileManager.default.createSymbolicLink(
+            atPath: slice + "/session-7.scope", withDestinationPath: try #require(Self.ownControlGroup))
+        let loop = try EventLoop()
+        let monitor = try ServerSocketMonitor(loop: loop, controlGroups: base) {}
+        let listener = Socket()
+        let port = listener.listen()
+        let client = Socket()
+        client.connect(to: port)
+        let accepted = accept(listener.raw, nil, nil)
+        defer { close(accepted) }
+        try withExtendedLifetime((monitor, listener, client)) {
+            monitor.follow([try server()])
+            let sockets = monitor.processes[77]?.sockets ?? []
+            #expect(sockets.filter { !$0.isListening && $0.localPort == port }.map(\.peerScope) == ["session-7.scope"])
+            #expect(sockets.filter(\.isListening).allSatisfy { $0.peerScope.isEmpty })
+        }
+    }
+
+    @Test func moreServersOfAUserThanAreLookedAtAtOnceHaveTheirTurn() throws {
+        let loop = try EventLoop()
+        let monitor = try ServerSocketMonitor(loop: loop) {}
+        let listener = Socket()
+        let port = listener.listen()
+        try withExtendedLifetime((monitor, listener)) {
+            let one = try server()
+            monitor.follow(
+                (1...80).map { display in
+                    XServer(display: display, pid: one.pid, startTime: one.startTime, uid: one.uid, controlGroup: one.controlGroup)
+                })
+            #expect(monitor.processes.count < 80)
+            _ = try run(loop, limit: .seconds(60)) { monitor.processes.count == 80 }
+            #expect(monitor.processes.values.allSatisfy { $0.sockets.contains { $0.isListening && $0.localPort == port } })
         }
     }
 

@@ -146,6 +146,26 @@ import Testing
         #expect(table.sessions.map(\.id.rawValue) == [1, 2] && table.sessions[1].desktop.uid == 1002)
     }
 
+    @Test func aClientThatAsksIsKnownOnlyWhileItHasNotGone() throws {
+        var table = SessionTable()
+        let key = SessionKey.logind(id: "3", timestamp: 3)
+        func become(_ state: ConnectState, at seconds: UInt64) throws -> Session {
+            var desktop = Self.desktop(key, state: state)
+            desktop.stack = .x2go
+            // Once more when the absence has lasted.
+            for moment in [Self.seconds(seconds), Self.seconds(seconds).advanced(by: SessionTable.absence)] {
+                _ = table.reconcile([desktop], at: moment, makeUUID: Self.makeUUID)
+            }
+            return try #require(table.sessions.first)
+        }
+        #expect(try !become(.connectQuery, at: 1).isClientKnown)
+        #expect(try !become(.active, at: 2).isClientKnown)
+        #expect(try become(.connectQuery, at: 3).isClientKnown)
+        #expect(try become(.disconnected, at: 4).desktop.state == .disconnected)
+        let asking = try become(.connectQuery, at: 5)
+        #expect(asking.desktop.state == .connectQuery && !asking.isClientKnown)
+    }
+
     @Test func aRowNeverPassesToAnotherUser() {
         var table = SessionTable()
         let key = SessionKey.xServer(pid: 9, startTime: 9)

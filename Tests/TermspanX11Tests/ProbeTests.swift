@@ -182,7 +182,7 @@ struct ProbeTests {
         let window = client.window(class: "Snap")
         client.set(client.atom("_NET_ACTIVE_WINDOW"), of: client.root, to: [window])
         client.sync()
-        let probe = try TestProbe(display, gap: 1500)
+        let probe = try TestProbe(display, gap: 5000)
         #expect(try probe.ready().contains(.activeWindow))
         let first = try #require(try probe.wait { $0.snapshot != nil }?.event.snapshot)
         #expect(first.id == 0)

@@ -4,7 +4,7 @@ extension Stack {
     package static let ssh = Stack(rawValue: "ssh")
 }
 
-/// A terminal over ssh, with or without forwarded X: connected as long as it lives.
+/// A terminal over ssh, with or without forwarded X: connected as long as it lives. What a user leaves running, such as Xvfb, has no client.
 package struct SSHStack: StackAdapter {
     package init() {}
     package var stack: Stack { .ssh }
@@ -13,10 +13,11 @@ package struct SSHStack: StackAdapter {
     package func sessionName(_ id: String, seat: String) -> String { "ssh#\(id)" }
 
     package func claims(_ session: LogindSession, xServer: XServer?, observations: Observations) -> Bool {
-        session.service == "sshd" && xServer == nil
+        session.service == "sshd"
     }
 
     package func verdict(_ sessions: [LogindSession], xServer: XServer?, observations: Observations) -> StackVerdict {
-        StackVerdict(.active, client: RemoteClient(address: sessions.first { !$0.remoteHost.isEmpty }?.remoteHost))
+        guard sessions.first?.state != "closing" else { return StackVerdict(.disconnected) }
+        return StackVerdict(.active, client: RemoteClient(address: sessions.first { !$0.remoteHost.isEmpty }?.remoteHost))
     }
 }

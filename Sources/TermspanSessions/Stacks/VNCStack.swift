@@ -20,14 +20,14 @@ package struct VNCStack: StackAdapter {
     package func claims(_ session: LogindSession, xServer: XServer?, observations: Observations) -> Bool {
         if session.service == "tigervnc" { return true }
         guard session.seat.isEmpty, let xServer, let process = observations.process(of: xServer) else { return false }
-        return !process.listeningPorts(besides: xServer).isEmpty
+        return process.hasListened || !process.listeningPorts(besides: xServer).isEmpty
     }
 
     package func verdict(_ sessions: [LogindSession], xServer: XServer?, observations: Observations) -> StackVerdict {
         guard let xServer, let process = observations.process(of: xServer) else { return StackVerdict(.`init`) }
         let ports = process.listeningPorts(besides: xServer)
         // It may listen on a Unix socket alone.
-        guard !ports.isEmpty else { return StackVerdict(.active, confidence: .low) }
+        guard process.hasListened || !ports.isEmpty else { return StackVerdict(.active, confidence: .low) }
         let clients = process.sockets.filter { !$0.isListening && ports.contains($0.localPort) }
         guard let client = clients.max(by: { $0.inode < $1.inode }) else { return StackVerdict(.disconnected) }
         return StackVerdict(.active, client: RemoteClient(address: observations.origin(of: client)))

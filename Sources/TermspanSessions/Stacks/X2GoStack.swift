@@ -16,6 +16,9 @@ package struct X2GoStack: StackAdapter {
     /// The agent's program; `x2goagent` is a link to it.
     static let programs: Set<String> = ["nxagent", "x2goagent"]
 
+    /// How long an agent may take from its login until it listens.
+    static let startTime: Duration = .seconds(30)
+
     package func sessionName(_ id: String, seat: String) -> String { "x2go#\(id)" }
 
     package func claims(_ session: LogindSession, xServer: XServer?, observations: Observations) -> Bool {
@@ -34,7 +37,9 @@ package struct X2GoStack: StackAdapter {
         guard let xServer, let agent = agent(xServer, observations) else { return StackVerdict(.`init`) }
         let connections = agent.sockets.filter { !$0.isListening }
         guard !connections.isEmpty else {
-            return StackVerdict(agent.listeningPorts(besides: xServer).isEmpty ? .disconnected : .connectQuery)
+            // A new one is about to listen.
+            let isStarting = !agent.hasListened && sessions.contains { $0.began.duration(to: observations.moment) < Self.startTime }
+            return StackVerdict(isStarting || !agent.listeningPorts(besides: xServer).isEmpty ? .connectQuery : .disconnected)
         }
         let scopes = Set(connections.map(\.peerScope))
         let living = sessions.filter { $0.state != "closing" && !$0.remoteHost.isEmpty }

@@ -1,4 +1,4 @@
-"""An RDP client: a machine of its own (a network namespace with its own address) with its own screen, keyboard and mouse."""
+"""A client: a machine of its own (a network namespace with its own address) with its own screen, keyboard and mouse, and on it an RDP client or another."""
 
 import ipaddress
 import os
@@ -57,6 +57,14 @@ class Client:
         """Starts the RDP client from `address`; whoever calls waits for what should come of it."""
         if self.process:
             raise LabError(f"client {self.name} is connected already")
+        computer = computer or f"pc-{self.name}"
+        self.switch_on(user, address, size=size)
+        rdp = self.start([find_command("xfreerdp"), f"/v:{SERVER}", f"/u:{user}", f"/p:{password}", "/cert:ignore", f"/size:{size}", "/kbd:0x409",
+                          f"/client-hostname:{computer}"], self.log, HOME="/root")
+        write_json(self.state_file, self.state | {"computer": computer, "rdp": rdp.save()})
+
+    def switch_on(self, user, address, *, size="800x600"):
+        """Gives the machine its screen and its network, with this address."""
         try:
             usable = not ipaddress.IPv4Address(address).is_loopback and address != SERVER
         except ValueError:
@@ -71,12 +79,16 @@ class Client:
             state |= {"screen": screen.save(), "display": display, "size": size}
         if state.get("address") != address or state.get("init") != self.container.state.get("init"):
             self._make_network(address)
-        computer = computer or f"pc-{self.name}"
-        arguments = ["ip", "netns", "exec", self.namespace, "env", f"DISPLAY={state['display']}", "HOME=/root", find_command("xfreerdp"),
-                     f"/v:{SERVER}", f"/u:{user}", f"/p:{password}", "/cert:ignore", f"/size:{size}", "/kbd:0x409", f"/client-hostname:{computer}"]
-        rdp = start_detached(arguments, self.log)
-        write_json(self.state_file, state | {"user": user, "address": address, "computer": computer, "rdp": rdp.save(),
-                                             "init": self.container.state.get("init")})
+        write_json(self.state_file, state | {"user": user, "address": address, "init": self.container.state.get("init")})
+
+    def command(self, arguments, **environment):
+        """The command line that runs `arguments` on the client's machine, its windows on the client's screen."""
+        variables = {"DISPLAY": self.display, "HOME": str(self.folder), "XAUTHORITY": str(self.folder / "none")} | environment
+        return ["ip", "netns", "exec", self.namespace, "env", *(f"{name}={value}" for name, value in variables.items()), *map(str, arguments)]
+
+    def start(self, arguments, log, **environment):
+        """Starts a program on the client's machine."""
+        return start_detached(self.command(arguments, **environment), log)
 
     def disconnect(self):
         """Ends the RDP client as if its window were closed; its screen and network stay for the next connection."""
@@ -97,11 +109,12 @@ class Client:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def require_window(self):
-        """Waits till the client's window is there, fails when the client has ended, and gives the window the keyboard."""
+        """Waits till the client's window is there, fails when the RDP client has ended, and gives the window the keyboard."""
         def window():
-            if not self.process:
+            if not self.process and "rdp" in self.state:
                 raise LabError(f"the RDP client of {self.name} ended\n{tail(self.log)}")
-            return self.xdotool("search", "--onlyvisible", "--class", "freerdp", check=False).stdout.split()
+            kind = ["--class", "freerdp"] if "rdp" in self.state else ["--name", "."]
+            return self.xdotool("search", "--onlyvisible", *kind, check=False).stdout.split()
         found = wait_until(f"the window of client {self.name}", window, 20, progress=lambda: tail(self.log))
         self.xdotool("windowfocus", found[-1])
         return found[-1]

@@ -182,6 +182,9 @@ COMMANDS = {
     "Xvfb": ["xvfb"],
     "xdotool": ["xdotool"],
     "xfreerdp": ["freerdp2-x11", "freerdp3-x11"],
+    "ssh": ["openssh-client"],
+    "xtigervncviewer": ["tigervnc-viewer"],
+    "nxproxy": ["nxproxy"],
 }
 # The same command under a newer name.
 SUCCESSORS = {"xfreerdp": "xfreerdp3"}

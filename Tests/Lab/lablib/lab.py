@@ -280,12 +280,14 @@ class Lab:
 
     # Programs in a session
 
-    def run(self, user, arguments, *, wait=False, service=False, timeout=60):
+    def run(self, user, arguments, *, wait=False, service=False, timeout=60, record=None):
         """Starts a program in the user's session, as its desktop would; `service` starts it in the user's manager.
+
+        The session is the one of `record`, logind's, or else the user's RDP session or headless one.
 
         Returns its pid inside the container, or with `wait` the completed process.
         """
-        record = self.session_of(user)
+        record = record or self.session_of(user)
         environment = self.session_environment(user, record)
         group = None
         if service:

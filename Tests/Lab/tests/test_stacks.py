@@ -1,0 +1,369 @@
+"""One session on each stack, from logon to logoff, by a real server and a real client: what the product says of it, and when.
+
+TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
+"""
+
+import os
+import signal
+import sys
+import time
+import unittest
+from pathlib import Path
+
+LAB_FOLDER = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(LAB_FOLDER))
+
+from lablib import wait_until  # noqa: E402
+from lablib.lab import PASSWORD  # noqa: E402
+from lablib.product import ProductTestCase, StateWatch, figure  # noqa: E402
+from lablib.stacks import SSH, VNC, X2Go  # noqa: E402
+
+HOME, ELSEWHERE = "198.51.100.11", "198.51.100.77"
+
+
+class StackTestCase(ProductTestCase):
+    """user1's one session. The cases of a class build on each other, in the order of their names."""
+
+    users = 2
+    tracked = ["user1"]
+    times = {}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.times = {"connect": [], "disconnect": []}
+        for what, values in cls.times.items():
+            cls.addClassCleanup(lambda what=what, values=values: values and figure(f"{cls.__name__}: {what} to signal", values))
+
+    def until(self, timeout=20, **wanted):
+        """Waits till user1's session is as wanted, and returns its row."""
+        def there():
+            row = self.product.session("user1")
+            return row and all(row[key] == value for key, value in wanted.items()) and row
+        return wait_until(f"user1's session to have {wanted}", there, timeout, progress=self.product.report)
+
+    def established(self, port):
+        """Whether a TCP connection to this port of the server's is established: the kernel's word."""
+        folder = Path(f"/proc/{self.lab.container.require_init().pid}/net")
+        for line in (folder / "tcp").read_text().splitlines()[1:] + (folder / "tcp6").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[1].endswith(f":{port:04X}") and fields[3] == "01":
+                return True
+        return False
+
+    def timed(self, session, state, act, port):
+        """Does something that connects or disconnects; notes how long the product took to tell of it, once the kernel has it."""
+        wanted = state == "active"
+        with StateWatch(self.lab) as watch:
+            begin = time.time()
+            act()
+            deadline = begin + 30
+            while self.established(port) != wanted and time.time() < deadline:
+                time.sleep(0.005)
+            self.assertEqual(self.established(port), wanted)
+            happened = time.time()
+            took = (watch.wait(session, state, since=begin) - happened) * 1000
+        self.times["connect" if wanted else "disconnect"].append(max(0, took))
+        self.assertLess(took, 1000)
+
+    def work(self, run):
+        """Opens a window with `run`, types in it on the client's keyboard, and waits for the span with its input."""
+        run("xterm", "-class", "Editor")
+        wait_until("the window to have the focus", lambda: any(span["class"] == "Editor" for span in self.product.spans("user1", open=True)), 20,
+                   progress=self.product.report)
+        before = self.product.session("user1")["last_input"]
+        self.lab.move("user1", 300, 200)
+        self.lab.click("user1")
+        self.lab.type("user1", "echo hello")
+        wait_until("input to show", lambda: self.product.session("user1")["last_input"] not in (None, before), 20, progress=self.product.report)
+        self.assertGreater(self.product.summary("user1")[-1]["active"], 0)
+
+    def events(self, uuid):
+        """The records of one session's changes, each with the client's address."""
+        records = [record for record in self.product.log(user="user1") if record["event"].startswith("session-")]
+        self.assertEqual({record["session_uuid"] for record in records}, {uuid}, "one session throughout")
+        return [(record["event"], record["client_address"]) for record in records]
+
+
+class VNCTests(StackTestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.vnc = VNC(cls.lab, "user1", 3)
+        cls.addClassCleanup(cls.vnc.stop)
+
+    def test_01_the_unit_alone_is_a_disconnected_session_without_an_address(self):
+        self.vnc.start()
+        row = self.until(state="disconnected", coverage="measured")
+        type(self).first = row
+        self.assertEqual((row["id"], row["stack"], row["type"], row["name"], row["confidence"], row["display"], row["client_address"]),
+                         (1, "vnc", "vnc", None, "high", ":3", None))
+
+    def test_02_a_viewer_is_its_client(self):
+        self.timed(1, "active", lambda: self.vnc.connect(HOME), 5903)
+        row = self.until(state="active")
+        self.assertEqual((row["name"], row["client_address"], row["uuid"]), ("vnc-tcp#1", HOME, self.first["uuid"]))
+
+    def test_03_work_is_measured(self):
+        record, = self.lab.logins("user1")
+        self.work(lambda *arguments: self.lab.run("user1", arguments, record=record))
+
+    def test_04_a_killed_viewer_is_disc(self):
+        self.timed(1, "disconnected", self.vnc.disconnect, 5903)
+        row = self.until(state="disconnected")
+        self.assertEqual((row["name"], row["client_address"], row["uuid"]), (None, None, self.first["uuid"]))
+
+    def test_05_a_viewer_elsewhere_has_the_same_session(self):
+        self.timed(1, "active", lambda: self.vnc.connect(ELSEWHERE), 5903)
+        row = self.until(state="active")
+        self.assertEqual((row["name"], row["client_address"], row["uuid"]), ("vnc-tcp#1", ELSEWHERE, self.first["uuid"]))
+
+    def test_06_again_and_again(self):
+        for _ in range(5):
+            self.timed(1, "disconnected", self.vnc.disconnect, 5903)
+            self.timed(1, "active", lambda: self.vnc.connect(ELSEWHERE), 5903)
+        self.timed(1, "disconnected", self.vnc.disconnect, 5903)
+
+    def test_07_the_unit_s_end_is_the_session_s(self):
+        self.vnc.stop()
+        wait_until("the session to be gone", lambda: not self.product.session("user1"), 10, progress=self.product.report)
+        wait_until("the probe to end", lambda: not self.product.probes(), 10)
+        self.assertEqual(self.events(self.first["uuid"]), [
+            ("session-opened", None), ("session-connected", HOME), ("session-disconnected", HOME), ("session-connected", ELSEWHERE),
+            *[("session-disconnected", ELSEWHERE), ("session-connected", ELSEWHERE)] * 5, ("session-disconnected", ELSEWHERE), ("session-closed", None)])
+
+
+class VNCThroughTunnelTests(StackTestCase):
+    """-rfbport, and a viewer that comes through ssh: the client is where the login comes from."""
+
+    def test_the_address_is_the_login_s(self):
+        vnc = VNC(self.lab, "user1", 4)
+        self.addCleanup(vnc.stop)
+        vnc.start(port=7004)
+        self.until(state="disconnected", stack="vnc")
+        ssh = SSH(self.lab, "user2", PASSWORD, "198.51.100.12")
+        self.addCleanup(ssh.close)
+        ssh.open("-N", "-L", "127.0.0.1:7104:127.0.0.1:7004")
+        wait_until("user2's login", lambda: self.product.session("user2"), 20)
+        self.timed(1, "active", lambda: ssh.client.start(["bash", "-c", "until exec 3<>/dev/tcp/127.0.0.1/7104; do sleep 0.1; done 2>/dev/null; sleep 60"],
+                                                         ssh.client.folder / "tcp.log"), 7004)
+        self.assertEqual(self.until(state="active")["client_address"], "198.51.100.12")
+        self.assertEqual((self.product.session("user2")["stack"], self.product.session("user2")["state"]), ("ssh", "active"))
+        self.timed(1, "disconnected", ssh.close, 7004)
+
+
+class X2GoTests(StackTestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.x2go = X2Go(cls.lab, "user1", PASSWORD)
+        cls.addClassCleanup(cls.x2go.disconnect)
+
+    def test_01_logins_and_agent_are_one_session(self):
+        self.x2go.start(HOME)
+        row = self.until(state="active", stack="x2go", coverage="measured")
+        type(self).first = row
+        self.assertEqual((row["id"], row["type"], row["name"], row["confidence"], row["display"], row["client_address"]),
+                         (1, "x2go", "x2go#1", "high", f":{self.x2go.display}", HOME))
+        self.assertGreaterEqual(len(row["logind_sessions"]), 2)
+        self.assertEqual(self.x2go.state(), "RUNNING")
+
+    def test_02_work_is_measured(self):
+        self.work(self.x2go.run_program)
+
+    def test_03_a_client_that_is_switched_off_leaves_it_disc(self):
+        self.timed(1, "disconnected", self.x2go.disconnect, self.x2go.port)
+        row = self.until(state="disconnected")
+        self.assertEqual((row["name"], row["client_address"], row["uuid"]), (None, None, self.first["uuid"]))
+        wait_until("X2Go to say so", lambda: self.x2go.state() == "SUSPENDED", 10, progress=self.x2go.state)
+
+    def test_04_state_files_that_lie_change_nothing(self):
+        """Files in /tmp and processes of any name are a user's to make, and hold for nobody."""
+        number = self.x2go.session
+        script = f"""
+            mkdir -p /tmp/.x2go-user2/C-{number} /tmp/.x2go-user2/C-user2-60-1
+            echo RUNNING >/tmp/.x2go-user2/C-{number}/state; echo RUNNING >/tmp/.x2go-user2/C-user2-60-1/state
+            echo $$ >/tmp/.X60-lock
+            (exec -a Xorg sleep 30 -auth /home/user1/.Xauthority :60) & (exec -a x2goagent sleep 30 -name X2GO-{number} :{self.x2go.display}) &
+            sleep 1
+        """
+        self.lab.enter(["bash", "-c", script], user="user2", check=False)
+        path = f"/tmp/.x2go-user1/C-{number}/state"
+        self.lab.enter(["sh", "-c", f"echo RUNNING >{path}"], user="user1")
+        self.addCleanup(self.lab.enter, ["sh", "-c", f"echo SUSPENDED >{path}"], user="user1")
+        time.sleep(2)  # More than the product would need to see it.
+        self.assertEqual(self.product.session("user1")["state"], "disconnected")
+        self.assertIsNone(self.product.session("user2"))
+
+    def test_05_resumed_from_elsewhere_it_is_the_same(self):
+        with StateWatch(self.lab) as watch:
+            self.x2go.resume(ELSEWHERE)
+            row = self.until(state="active")
+        self.assertEqual((row["id"], row["name"], row["client_address"], row["uuid"]), (1, "x2go#1", ELSEWHERE, self.first["uuid"]))
+        self.assertEqual([state for _, session, state in watch.states if session == 1][-1], "active")
+        self.assertEqual({session for _, session, _ in watch.states}, {1})
+
+    def test_06_beside_it_a_terminal_is_a_session_of_its_own(self):
+        ssh = SSH(self.lab, "user1", PASSWORD, ELSEWHERE)
+        ssh.terminal()
+        rows = wait_until("two sessions", lambda: len(rows := [row for row in self.product.query_sessions() if row["user"] == "user1"]) == 2 and rows, 20,
+                          progress=self.product.report)
+        self.assertEqual(sorted((row["stack"], row["state"]) for row in rows), [("ssh", "active"), ("x2go", "active")])
+        ssh.close()
+        wait_until("one session", lambda: len([row for row in self.product.query_sessions() if row["user"] == "user1"]) == 1, 20)
+
+    def test_07_suspended_and_resumed_within_a_second_each(self):
+        for _ in range(3):
+            self.timed(1, "disconnected", self.x2go.disconnect, self.x2go.port)
+            wait_until("X2Go to be ready for more", lambda: self.x2go.state() == "SUSPENDED", 20, progress=self.x2go.state)
+            self.timed(1, "active", lambda: self.x2go.resume(ELSEWHERE), self.x2go.port)
+
+    def test_08_terminated_it_is_gone(self):
+        self.x2go.terminate()
+        wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)
+        wait_until("the probe to end", lambda: not self.product.probes(), 10)
+        records = [record for record in self.product.log(user="user1") if record["event"].startswith("session-")]
+        self.assertEqual(len({record["session_uuid"] for record in records}), 2, "this one and the terminal beside it")
+        events = [(record["event"], record["client_address"]) for record in records if record["session_uuid"] == self.first["uuid"]]
+        self.assertEqual(events[:4], [
+            ("session-opened", HOME), ("session-connected", HOME), ("session-disconnected", HOME), ("session-connected", ELSEWHERE)])
+        self.assertEqual(events[4:10], [("session-disconnected", ELSEWHERE), ("session-connected", ELSEWHERE)] * 3)
+        # The agent lets go of its client before it ends.
+        self.assertIn([event for event, _ in events[10:]], (["session-closed"], ["session-disconnected", "session-closed"]))
+
+
+class SSHTests(StackTestCase):
+    def test_a_terminal_is_listed_and_idle_as_w_says(self):
+        ssh = SSH(self.lab, "user1", PASSWORD, HOME)
+        self.addCleanup(ssh.close)
+        for options in ([], ["-X"]):
+            process = ssh.terminal(*options)
+            row = self.until(stack="ssh", state="active", coverage="no-x-server")
+            row = wait_until("its terminal to show", lambda: (row := self.product.session("user1"))["tty"] and row, 20, progress=self.product.report)
+            number = row["id"]
+            self.assertEqual((row["name"], row["type"], row["client_address"], row["display"]), (f"ssh#{number}", "ssh", HOME, None))
+            self.assertRegex(row["tty"], r"^pts/\d+$")
+            self.assertEqual(self.product.probes(), {})
+            self.lab.enter(["touch", "-a", "-d", "-3 hours", f"/dev/{row['tty']}"], user="user1")
+            self.assertAlmostEqual(self.product.session("user1")["idle"], 3 * 3600, delta=60)
+            process.stdin.write(b"true\n")
+            process.stdin.flush()
+            wait_until("what is typed to show", lambda: self.product.session("user1")["idle"] < 10, 20, progress=self.product.report)
+            with StateWatch(self.lab):
+                begin = time.monotonic()
+                ssh.close()
+                wait_until("the session to be gone", lambda: not self.product.session("user1"), 5, progress=self.product.report)
+                self.times["disconnect"].append((time.monotonic() - begin) * 1000)
+
+
+class XvncBehindXrdpTests(StackTestCase):
+    """xrdp whose sessions have Xvnc for a server."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        edit = ["sed", "-i", "s/^autorun=.*/autorun=Xvnc/", "/etc/xrdp/xrdp.ini"]
+        cls.lab.enter(edit)
+        cls.addClassCleanup(cls.lab.enter, [*edit[:2], "s/^autorun=.*/autorun=/", edit[-1]])
+
+    def connect(self, address):
+        self.lab.client("user1").connect("user1", PASSWORD, address)
+
+    def kill(self):
+        os.kill(self.lab.client("user1").process.pid, signal.SIGKILL)
+
+    def test_from_logon_to_logoff(self):
+        self.connect(HOME)
+        first = self.until(40, state="active", coverage="measured")
+        self.assertEqual((first["id"], first["stack"], first["name"], first["client_address"], first["confidence"]),
+                         (1, "xrdp", "rdp-tcp#1", HOME, "high"))
+        display = first["display"].lstrip(":")
+        self.assertRegex(self.lab.enter(["ps", "-o", "args=", "-u", "user1"]).stdout, rf"Xt?i?g?e?r?vnc :{display}\b")
+        self.work(lambda *arguments: self.lab.run("user1", arguments))
+        port = 5900 + int(display)
+        for address in (ELSEWHERE, HOME):
+            self.timed(1, "disconnected", self.kill, port)
+            row = self.until(state="disconnected")
+            self.assertEqual((row["name"], row["client_address"]), (None, None))
+            self.timed(1, "active", lambda address=address: self.connect(address), port)
+            row = self.until(state="active", client_address=address)
+            self.assertEqual((row["id"], row["uuid"]), (1, first["uuid"]))
+        self.lab.logout("user1")
+        wait_until("the session to be gone", lambda: not self.product.session("user1"), 10, progress=self.product.report)
+        self.assertEqual([event for event, _ in self.events(first["uuid"])], [
+            "session-opened", "session-connected", *["session-disconnected", "session-connected"] * 2, "session-closed"])
+
+
+class LightDMTests(StackTestCase):
+    """A logon screen, and the logon that takes its number over. The X server is Xvfb, since the lab has no screen of its own."""
+
+    SERVER = """#!/bin/sh
+# What LightDM gives an Xorg and Xvfb does not know is left out.
+display=$1 authority=
+while [ $# -gt 0 ]; do
+    [ "$1" = -auth ] && authority=$2
+    shift
+done
+exec Xvfb "$display" -screen 0 800x600x24 -auth "$authority" -nolisten tcp
+"""
+    SETTINGS = """[LightDM]
+logind-check-graphical=false
+[Seat:*]
+xserver-command=/usr/local/bin/lab-x-server
+greeter-hide-users=true
+user-session=openbox
+"""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        script = cls.lab.root / "usr/local/bin/lab-x-server"
+        script.write_text(cls.SERVER)
+        script.chmod(0o755)
+        folder = cls.lab.root / "etc/lightdm/lightdm.conf.d"
+        folder.mkdir(exist_ok=True)
+        (folder / "50-lab.conf").write_text(cls.SETTINGS)
+        cls.addClassCleanup(cls.lab.enter, ["systemctl", "stop", "lightdm.service"], check=False)
+        cls.lab.enter(["systemctl", "start", "lightdm.service"])
+
+    def console(self):
+        rows = [row for row in self.product.query_sessions() if row["stack"] == "local"]
+        self.assertLessEqual(len(rows), 1, rows)
+        return rows[0] if rows else None
+
+    def wait_console(self, **wanted):
+        def there():
+            row = self.console()
+            return row and all(row[key] == value for key, value in wanted.items()) and row
+        return wait_until(f"the seat's session to have {wanted}", there, 30, progress=self.product.report)
+
+    def type_at_screen(self, *keys):
+        self.lab.enter(["env", "DISPLAY=:0", "XAUTHORITY=/run/lightdm/root/:0", "xdotool", *keys])
+
+    def log_on(self, user):
+        for word in (user, PASSWORD):
+            self.type_at_screen("type", "--delay", "30", word)
+            self.type_at_screen("key", "Return")
+            time.sleep(2)  # The greeter asks for the password once PAM has.
+
+    def test_a_logon_takes_over_the_screens_number(self):
+        screen = self.wait_console(state="connected")
+        self.assertEqual((screen["id"], screen["name"], screen["user"], screen["display"]), (1, "console", "lightdm", ":0"))
+        wait_until("the greeter's window", lambda: "lightdm-gtk-greeter" in self.lab.enter(
+            ["env", "DISPLAY=:0", "XAUTHORITY=/run/lightdm/root/:0", "xwininfo", "-root", "-tree"], check=False).stdout, 30)
+        time.sleep(2)  # It asks for a name a moment after it shows.
+        self.log_on("user1")
+        row = self.wait_console(user="user1", state="active")
+        self.assertEqual((row["id"], row["name"], row["client_address"]), (1, "console", None))
+        self.assertNotEqual(row["uuid"], screen["uuid"])
+        self.product.wait_measured("user1")
+        record = next(record for record in self.lab.logins("user1") if record.get("service") == "lightdm")
+        self.lab.enter(["loginctl", "terminate-session", record["id"]])
+        after = self.wait_console(state="connected")
+        self.assertNotIn(after["uuid"], (row["uuid"], screen["uuid"]))
+        self.assertEqual(after["id"], 2)
+        self.assertEqual([event for event, _ in self.events(row["uuid"])], ["session-opened", "session-connected", "session-closed"])
+
+
+if __name__ == "__main__":
+    unittest.main()

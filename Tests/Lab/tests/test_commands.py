@@ -235,7 +235,7 @@ class SessionCommandTests(ProductTestCase):
         text = self.lab.enter(["journalctl", "-x", "--no-pager", "-u", "termspand.service", "TERMSPAN_EVENT=session-logoff-requested"]).stdout
         self.assertIn("root had the session ended with all its programs.", text)
 
-    def test_99_the_log_knows_the_sessions_that_had_a_number(self):
+    def test_9_the_log_knows_the_sessions_that_had_a_number(self):
         # Numbers are kept in this file alone: without it the next session gets the number of one that has ended.
         self.lab.enter(["sh", "-c", "systemctl stop termspand; rm /run/termspan/sessions.json; systemctl start termspand"])
         self.lab.login("user1", address="198.51.100.11")

@@ -41,7 +41,7 @@ extension Observations {
         if let xServer { keys.insert(.xServer(pid: xServer.pid, startTime: xServer.startTime)) }
         return Desktop(
             keys: keys, uid: login.uid, userName: login.userName, stack: adapter.stack, state: verdict.state,
-            confidence: verdict.confidence, lock: login.lockedHint ? .locked : .unlocked, logindSessions: [login], xServer: xServer,
+            confidence: verdict.confidence, lock: login.lock, logindSessions: [login], xServer: xServer,
             client: verdict.client)
     }
 }

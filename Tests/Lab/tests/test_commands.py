@@ -250,6 +250,11 @@ class SessionCommandTests(ProductTestCase):
         self.assertEqual([record["session_uuid"] for record in logons][-2:], [self.row["uuid"], row["uuid"]])
         self.assertEqual([record["event"] for record in log("--session", self.row["uuid"], "--event", "disconnect")], ["session-disconnected"] * 2)
         self.assertEqual(log("--session", row["uuid"], "--event", "disconnect"), [])
+        # Those who watch have gone over to the collector that came after.
+        for user, watcher in self.watchers.items():
+            self.assertIn("termspan: The collector is there again.", [line for _, line in watcher.lines])
+            later = [event["event"] for event in watcher.events() if event["session_uuid"] == row["uuid"]]
+            self.assertEqual(later, ["logon", "connect"], user)
         # In the history they are two as well.
         history = self.product.listing("session", "history", "--session", str(row["id"]))
         self.assertEqual([(session["session_uuid"], session["open"]) for session in history if session["user"] == "user1"],

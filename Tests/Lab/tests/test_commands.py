@@ -168,7 +168,16 @@ class SessionCommandTests(ProductTestCase):
         self.addCleanup(requests.stop)
         asked = lambda: any('"member":"Lock"' in line for _, line in requests.lines)  # noqa: E731
         # Whoever monitors says when it does, or not; so it is asked until it shows.
-        wait_until("logind to ask for the lock", lambda: self.product.command("session", "lock", "user1", user="user1") and asked(), 20)
+        wait_until("logind to ask for the lock", lambda: self.product.command("session", "lock", "user1", user="user1", check=False) and asked(), 20)
+
+    def test_5_nobody_fills_the_journal_with_their_own_session(self):
+        begin = time.monotonic()
+        codes = [self.product.command("session", "lock", "user1", user="user1", check=False).returncode for _ in range(40)]
+        took = time.monotonic() - begin
+        self.assertIn(FAILURE, codes)
+        # Ten at once, then one a second.
+        self.assertLessEqual(codes.count(0), 11 + took)
+        self.assertEqual(self.product.command("session", "lock", "user1").returncode, 0)
 
     def test_6_a_logoff_ends_the_session(self):
         self.product.command("session", "logoff", str(self.row["id"]))
@@ -231,7 +240,8 @@ class SessionCommandTests(ProductTestCase):
         records = [(record["event"], record["actor"]) for record in self.product.log(session=self.row["id"]) if record["event"].endswith("-requested")]
         self.assertEqual([record for record in records if record[0] != "session-lock-requested"],
                          [("session-disconnect-requested", "root"), ("session-disconnect-requested", "root"), ("session-logoff-requested", "root")])
-        self.assertEqual({record for record in records if record[0] == "session-lock-requested"}, {("session-lock-requested", "user1")})
+        self.assertEqual({record for record in records if record[0] == "session-lock-requested"},
+                         {("session-lock-requested", "user1"), ("session-lock-requested", "root")})
         text = self.lab.enter(["journalctl", "-x", "--no-pager", "-u", "termspand.service", "TERMSPAN_EVENT=session-logoff-requested"]).stdout
         self.assertIn("root had the session ended with all its programs.", text)
 

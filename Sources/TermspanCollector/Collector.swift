@@ -326,7 +326,7 @@ package final class Collector {
         default: break
         }
         switch (before.lock, after.lock) {
-        case (.locked, .unlocked):
+        case (.locked, .unlocked), (.locked, .unknown):
             tell(.unlock, new)
             append(.unlocked, new, at: now)
         case (.unlocked, .locked), (.unknown, .locked):

@@ -46,18 +46,26 @@ package final class ListenerMonitor {
                     if let state = values["ActiveState"]?.string { note(unit, state) }
                 })
             // After the match: what changes meanwhile is told behind the answer.
-            connection.call(
-                Self.destination, path: path, interface: Self.properties, member: "Get",
-                arguments: {
-                    $0.append(Self.unit)
-                    $0.append("ActiveState")
-                },
-                reply: { [weak self] result in
-                    if let state = try? result.get().readValue().string { self?.note(unit, state) }
-                })
+            get("Id", of: path, connection) { [weak self] id in
+                // An alias, whose changes are told of the unit that it stands for.
+                guard let self, id == unit else { return }
+                get("ActiveState", of: path, connection) { [weak self] state in self?.note(unit, state) }
+            }
         }
         // Without a subscriber systemd tells nobody of units' changes.
         connection.call(Self.destination, path: Self.path, interface: "org.freedesktop.systemd1.Manager", member: "Subscribe") { _ in }
+    }
+
+    private func get(_ property: String, of path: String, _ connection: BusConnection, _ body: @escaping @MainActor (String) -> Void) {
+        connection.call(
+            Self.destination, path: path, interface: Self.properties, member: "Get",
+            arguments: {
+                $0.append(Self.unit)
+                $0.append(property)
+            },
+            reply: { result in
+                if let value = try? result.get().readValue().string { body(value) }
+            })
     }
 
     package var listeners: [Listener] { Listener.listeners(active: active) }

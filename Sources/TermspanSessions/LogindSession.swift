@@ -56,6 +56,12 @@ package struct LogindSession: Hashable, Sendable, Codable {
         self.lockedHint = lockedHint
     }
 
+    /// What the session's locker told logind. A terminal has none, so there nobody knows, unless something says that it is locked.
+    package var lock: LockState {
+        if lockedHint { return .locked }
+        return type == "tty" ? .unknown : .unlocked
+    }
+
     /// When the login began.
     package var began: WallInstant {
         WallInstant(nanoseconds: Int64(clamping: timestamp.multipliedReportingOverflow(by: 1000).partialValue))

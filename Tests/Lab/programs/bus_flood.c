@@ -53,6 +53,7 @@ static const struct kind kinds[] = {
     {"signal", SIGNAL, NO_REPLY, "/org/termspan1", "org.termspan1.Manager", "SessionNew", ""},
     {"spans", CALL, 0, "/org/termspan1/reports", "org.termspan1.Reports", "Spans", "a{sv}"},
     {"reportsping", CALL, 0, "/org/termspan1/reports", "org.freedesktop.DBus.Peer", "Ping", ""},
+    {"logind", CALL, 0, "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "ListSessions", ""},
     {"bus", CALL, 0, "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetId", ""},
 };
 // What `mix` takes in turn: with and without an answer, right and wrong.

@@ -168,7 +168,16 @@ class SessionCommandTests(ProductTestCase):
         self.addCleanup(requests.stop)
         asked = lambda: any('"member":"Lock"' in line for _, line in requests.lines)  # noqa: E731
         # Whoever monitors says when it does, or not; so it is asked until it shows.
-        wait_until("logind to ask for the lock", lambda: self.product.command("session", "lock", "user1", user="user1") and asked(), 20)
+        wait_until("logind to ask for the lock", lambda: self.product.command("session", "lock", "user1", user="user1", check=False) and asked(), 20)
+
+    def test_5_nobody_fills_the_journal_with_their_own_session(self):
+        begin = time.monotonic()
+        codes = [self.product.command("session", "lock", "user1", user="user1", check=False).returncode for _ in range(40)]
+        took = time.monotonic() - begin
+        self.assertIn(FAILURE, codes)
+        # Ten at once, then one a second.
+        self.assertLessEqual(codes.count(0), 11 + took)
+        self.assertEqual(self.product.command("session", "lock", "user1").returncode, 0)
 
     def test_6_a_logoff_ends_the_session(self):
         self.product.command("session", "logoff", str(self.row["id"]))
@@ -231,11 +240,12 @@ class SessionCommandTests(ProductTestCase):
         records = [(record["event"], record["actor"]) for record in self.product.log(session=self.row["id"]) if record["event"].endswith("-requested")]
         self.assertEqual([record for record in records if record[0] != "session-lock-requested"],
                          [("session-disconnect-requested", "root"), ("session-disconnect-requested", "root"), ("session-logoff-requested", "root")])
-        self.assertEqual({record for record in records if record[0] == "session-lock-requested"}, {("session-lock-requested", "user1")})
+        self.assertEqual({record for record in records if record[0] == "session-lock-requested"},
+                         {("session-lock-requested", "user1"), ("session-lock-requested", "root")})
         text = self.lab.enter(["journalctl", "-x", "--no-pager", "-u", "termspand.service", "TERMSPAN_EVENT=session-logoff-requested"]).stdout
         self.assertIn("root had the session ended with all its programs.", text)
 
-    def test_99_the_log_knows_the_sessions_that_had_a_number(self):
+    def test_9_the_log_knows_the_sessions_that_had_a_number(self):
         # Numbers are kept in this file alone: without it the next session gets the number of one that has ended.
         self.lab.enter(["sh", "-c", "systemctl stop termspand; rm /run/termspan/sessions.json; systemctl start termspand"])
         self.lab.login("user1", address="198.51.100.11")
@@ -250,6 +260,11 @@ class SessionCommandTests(ProductTestCase):
         self.assertEqual([record["session_uuid"] for record in logons][-2:], [self.row["uuid"], row["uuid"]])
         self.assertEqual([record["event"] for record in log("--session", self.row["uuid"], "--event", "disconnect")], ["session-disconnected"] * 2)
         self.assertEqual(log("--session", row["uuid"], "--event", "disconnect"), [])
+        # Those who watch have gone over to the collector that came after.
+        for user, watcher in self.watchers.items():
+            self.assertIn("termspan: The collector is there again.", [line for _, line in watcher.lines])
+            later = [event["event"] for event in watcher.events() if event["session_uuid"] == row["uuid"]]
+            self.assertEqual(later, ["logon", "connect"], user)
         # In the history they are two as well.
         history = self.product.listing("session", "history", "--session", str(row["id"]))
         self.assertEqual([(session["session_uuid"], session["open"]) for session in history if session["user"] == "user1"],

@@ -20,7 +20,7 @@ private final class BusPeers {
     static let methods: [(name: String, arguments: KeyValuePairs<String, String>)] = [
         ("Properties", ["values": "a{sv}"]), ("Rows", ["rows": "aa{sv}"]), ("SetTracking", ["users": "as", "tracked": "b", "reason": "s"]),
         ("SetPolicy", ["key": "s", "value": "v"]), ("CollectActivity", ["filter": "a{sv}"]), ("Value", ["value": "v"]),
-        ("Spans", ["filter": "a{sv}"]), ("Summary", ["filter": "a{sv}"]),
+        ("Spans", ["filter": "a{sv}"]), ("Summary", ["filter": "a{sv}"]), ("History", ["filter": "a{sv}"]),
     ]
 
     init() {
@@ -70,8 +70,9 @@ private final class BusPeers {
                 method("SetPolicy") { message throws(BusError) in .string(try PolicyCall(message).value) },
                 method("CollectActivity") { message throws(BusError) in .bool(try ActivityCall(message).uid == nil) },
                 method("Value") { message throws(BusError) in try message.readValue() },
-                method("Spans") { message throws(BusError) in .bool(try Request(message.readProperties(), summary: false).everybody) },
-                method("Summary") { message throws(BusError) in .bool(try Request(message.readProperties(), summary: true).everybody) },
+                method("Spans") { message throws(BusError) in .bool(try Request(message.readProperties(), .spans).everybody) },
+                method("Summary") { message throws(BusError) in .bool(try Request(message.readProperties(), .sessions).everybody) },
+                method("History") { message throws(BusError) in .bool(try Request(message.readProperties(), .history).everybody) },
             ])
     }
 

@@ -5,7 +5,7 @@ import TermspanCore
 /// The sessions that systemd-logind knows, kept up to date by its signals and by sd_login_monitor(3).
 ///
 /// The bus tells of new, removed and changed sessions. It does not tell when a session's state becomes `closing`: that shows in the
-/// files that sd_login_monitor watches. logind's restart is followed.
+/// files that sd_login_monitor watches, and so does the end, however long whoever floods the bus makes logind's signal wait. logind's restart is followed.
 @MainActor
 package final class LogindMonitor {
     package private(set) var sessions: [LogindSession] = []
@@ -24,6 +24,8 @@ package final class LogindMonitor {
     private var readings: [String: TokenBucket] = [:]
     private var turns: [String: EventSource] = [:]
     private var retry: EventSource?
+    /// Sessions whose end was seen and which logind's last list, that may be older, still had.
+    private var ended: Set<SessionKey> = []
     /// Logins over ssh that have no terminal yet, by ID, and how often they were looked at again: logind learns of it a moment later and
     /// tells nobody.
     private var terminals: [String: Int] = [:]
@@ -64,7 +66,7 @@ package final class LogindMonitor {
             let descriptor = sd_login_monitor_get_fd(monitor)
             monitorSource = try loop.watch(descriptor) { [unowned self] _ in
                 sd_login_monitor_flush(monitor)
-                lookForClosing()
+                lookForEnds()
             }
             monitorSource?.limit(25, per: .milliseconds(500))
         }
@@ -101,7 +103,12 @@ package final class LogindMonitor {
     /// - Parameter found: nil when logind did not answer.
     private func finishRefresh(_ found: [LogindSession]?) {
         isRefreshing = false
-        if let found { replace(with: found) } else { retry?.arm(after: Self.retryDelay) }
+        if let found {
+            ended.formIntersection(found.map(\.key))
+            replace(with: found)
+        } else {
+            retry?.arm(after: Self.retryDelay)
+        }
         if isRefreshWanted {
             isRefreshWanted = false
             refresh()
@@ -175,7 +182,8 @@ package final class LogindMonitor {
     }
 
     private func replace(with found: [LogindSession]) {
-        let sorted = found.map { $0.following(sessions) }.sorted { ($0.timestamp, $0.id) < ($1.timestamp, $1.id) }
+        let sorted = found.filter { !ended.contains($0.key) }.map { $0.following(sessions) }
+            .sorted { ($0.timestamp, $0.id) < ($1.timestamp, $1.id) }
         guard sorted != sessions else { return }
         sessions = sorted
         awaitTerminals()
@@ -206,19 +214,26 @@ package final class LogindMonitor {
         armTerminals()
     }
 
-    private func lookForClosing() {
-        var changed = false
-        for index in sessions.indices {
+    private func lookForEnds() {
+        var found: [LogindSession] = []
+        for var session in sessions {
             var state: UnsafeMutablePointer<CChar>?
-            guard sd_session_get_state(sessions[index].id, &state) >= 0, let state else { continue }
-            let text = String(cString: state)
-            free(state)
-            guard text != sessions[index].state else { continue }
-            sessions[index].state = text
-            sessions[index].isActive = text == "active"
-            changed = true
+            let result = sd_session_get_state(session.id, &state)
+            if result == -ENXIO {
+                // Answers that are on their way may still tell of it.
+                ended.insert(session.key)
+                continue
+            }
+            if result >= 0, let state {
+                session.state = String(cString: state)
+                session.isActive = session.state == "active"
+                free(state)
+            }
+            found.append(session)
         }
-        if changed { onChange() }
+        guard found != sessions else { return }
+        sessions = found
+        onChange()
     }
 
     private static func paths(_ message: BusMessage) throws -> [String] {

@@ -56,6 +56,9 @@ package struct LogindSession: Hashable, Sendable, Codable {
         self.lockedHint = lockedHint
     }
 
+    /// By which it is recognised within a boot: logind gives its IDs again.
+    var key: SessionKey { .logind(id: id, timestamp: timestamp) }
+
     /// What the session's locker told logind. A terminal has none, so there nobody knows, unless something says that it is locked.
     package var lock: LockState {
         if lockedHint { return .locked }

@@ -70,7 +70,7 @@ extension Observations {
         var verdict = adapter.verdict(logins, xServer: xServer, observations: self)
         if login.isGreeter { verdict.state = .connected }
         if login.state == "opening" { verdict.state = .`init` }
-        var keys = Set(logins.map { SessionKey.logind(id: $0.id, timestamp: $0.timestamp) })
+        var keys = Set(logins.map(\.key))
         if let xServer { keys.insert(.xServer(pid: xServer.pid, startTime: xServer.startTime)) }
         return Desktop(
             keys: keys, uid: login.uid, userName: login.userName, stack: adapter.stack, state: verdict.state,

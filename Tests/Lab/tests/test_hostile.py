@@ -5,8 +5,11 @@ phases between (p99 at most doubled, or within the 5 ms that a calm server is to
 and its probes stay bounded, and what is not measured because of it is Unknown, limited or failed, and `termspan doctor` says why.
 """
 
+import contextlib
 import json
+import os
 import re
+import signal
 import sys
 import time
 import unittest
@@ -16,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lablib import wait_until  # noqa: E402
 from lablib.hostile import INSIDE, MOST_PAIRS, PAIRS, ROUNDS, UNNOTICED, Comparison, HostileTestCase  # noqa: E402
+from lablib.product import moment  # noqa: E402
 
 
 class WindowTests(HostileTestCase):
@@ -329,8 +333,16 @@ class BusTests(HostileTestCase):
         self.assert_others_measured()
 
     def test_calls_that_nobody_understands(self):
+        self.addCleanup(self.lab.end, "user12")
+        self.lab.login("user12")
+        self.product.wait_measured("user12")
         with self.attacks(("user4", "bus-rubbish")) as running:
             self.compare_beside_the_bus("with rubbish calls, 50,000 a second asked for", running)
+            # logind tells of ends by its files, too, which nobody can flood.
+            ended = self.end_without_the_bus("user12")
+            record = wait_until("the record of a logoff", lambda: self.product.log(user="user12", event="session-closed"), 40)[-1]
+            print(f"figure: a logoff to its record beside the flood: {1000 * (moment(record['time']) - ended):.0f} ms", file=sys.stderr, flush=True)
+            self.assertLess(moment(record["time"]) - ended, 2)
         self.assert_others_measured()
         self.assertFalse(self.product.policy()["new_users"] == "tracked")
 
@@ -341,6 +353,17 @@ class BusTests(HostileTestCase):
             facts = ("id", "uuid", "user", "coverage", "state")
             self.assertEqual([[row[fact] for fact in facts] for row in self.product.query_sessions()], [[row[fact] for fact in facts] for row in before])
         self.assert_others_measured()
+
+    def end_without_the_bus(self, user):
+        """Ends all processes of a user's session, as the end of its scope does; returns when logind has let go of it."""
+        login = self.lab.login_of(user)
+        scope = self.lab.container.cgroup / self.lab.scope(user, login)
+        for pid in (scope / "cgroup.procs").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGTERM)
+        file = f"/run/systemd/sessions/{login['id']}"
+        wait_until("logind to let go of the session", lambda: self.lab.enter(["test", "-e", file], check=False).returncode, 40)
+        return time.time()
 
     def compare_beside_the_bus(self, what, running):
         """As `compare`, but what the bus itself takes longer in the attack is no property of the collector.

@@ -289,6 +289,9 @@ def expected_bursts(inputs, periods, gap, said=()):
 
 def _check_bursts(session, periods, gap, result, find):
     said = [row for row in session.bursts if row.start < session.logoff - TOLERANCE]
+    # Between two unknown times there may have been one look, which told of input before it.
+    ends, starts = ({getattr(row, which) for row in session.unknown} for which in ("end", "start"))
+    periods = sorted({*periods, *((row.end, row.end) for row in said if row.end in ends & starts)})
     # The last known period ends at the logoff only as far as the script knows; a burst open then ends with what the product knows.
     true = expected_bursts(session.script.inputs, periods, gap, said)
     pairs, missing, extra = _pair(true, said, lambda burst, row: abs(burst.start - row.start) < gap // 2)
@@ -296,9 +299,7 @@ def _check_bursts(session, periods, gap, result, find):
         if burst.start < session.logoff - TOLERANCE:
             find(burst.start, f"a burst of {(burst.end - burst.start) / SECOND:.3f} s is missing")
     for row in extra:
-        # What a first look told of the time before it, where the next unknown time began with the look itself.
-        if not any(each.end == row.end for each in session.unknown) or not any(each.start == row.end for each in session.unknown):
-            find(row.start, f"a burst of {(row.end - row.start) / SECOND:.3f} s that nobody made")
+        find(row.start, f"a burst of {(row.end - row.start) / SECOND:.3f} s that nobody made")
     for burst, row in pairs:
         # After the logoff the script knows nothing of.
         edges = [("begin", burst.start, row.start, burst.starts_sure)]

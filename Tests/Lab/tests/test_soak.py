@@ -133,6 +133,14 @@ class CheckTests(unittest.TestCase):
         self.assertFinds("that nobody made", self.changed("bursts", 1, SESSION.bursts[1], burst(114, 115)))
         self.assertFinds("taken for a device's", self.changed("bursts", 1, burst(103, 105, DEVICE)))
 
+    def test_what_a_look_told_that_was_the_last_is_a_burst_up_to_it(self):
+        """A collector that is killed right after a session's first look: nothing is known of the focus, and still there was input."""
+        killed = Fault("collector-kill", seconds(100.4), seconds(101))
+        session = replace(SESSION, focus=[focus(101, 110, "Editor"), *SESSION.focus[2:]], bursts=[burst(100, 100.5), burst(100.5, 100.5), *SESSION.bursts[1:]],
+                          unknown=[unknown(100.2, 100.5, "starting"), unknown(100.5, 101, "source-ended"), *SESSION.unknown[1:]])
+        self.assertEqual(self.findings(session, (KILL, killed)), [])
+        self.assertFinds("late", replace(session, bursts=[burst(100, 100.2), *SESSION.bursts[1:]]), (KILL, killed))
+
     def test_a_burst_is_divided_where_a_gap_is_long_enough(self):
         def expected(*moments):
             inputs = [Input(seconds(at), True) for at in moments]

@@ -69,6 +69,8 @@ class Session:
     display: int
     begin: int
     logoff: int = None
+    # When logind had let go of it.
+    gone: int = None
 
     @property
     def name(self):
@@ -189,6 +191,7 @@ class Soak:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGTERM)
         wait_until(f"the end of the session of {session.user}", lambda: not self.lab.logins(session.user), PATIENCE)
+        session.gone = now()
         self.note("logoff", session=session.name, begin=session.logoff)
 
     def logind_id(self, user):

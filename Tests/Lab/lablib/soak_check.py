@@ -8,8 +8,8 @@ What may be unknown, and nothing else:
 | explanation | which time | how it begins | how it ends |
 | --- | --- | --- | --- |
 | logon | the session's first | with the session | at most LOGON_LIMIT later; where a fault holds up logons, that long after its end |
-| logoff | the session's last | not before the logoff | with the session, at most LOGOFF_LIMIT later; held up as logons are |
-| a killed probe | one time in its own session | at the last that the probe told before | at most SUCCESSOR_LIMIT after the kill |
+| logoff | the session's last | not before the logoff | with the session, at most LOGOFF_LIMIT later than logind let go of it; held up as logons are |
+| a killed probe | one time in its own session | at the last that the probe told before | at most SUCCESSOR_LIMIT after the kill, or when its successor was seen to run |
 """
 
 import json
@@ -88,6 +88,8 @@ class Honest:
     user: str
     script: Script
     logoff: int
+    # When logind let go of it, which may take long while the bus is held up.
+    gone: int
     start: int
     end: int
     focus: list
@@ -168,12 +170,12 @@ def _explain(session, row, faults, gap, begins):
     reasons = ("starting", "source-ended") if held_from(session.start) > session.start else ("starting",)
     if begins and REASONS[row.what] in reasons and row.end <= held_from(session.start) + LOGON_LIMIT:
         return "logon"
-    if row.start >= session.logoff - TOLERANCE and row.end == session.end <= held_from(session.logoff) + LOGOFF_LIMIT:
+    if row.start >= session.logoff - TOLERANCE and row.end == session.end <= max(held_from(session.logoff), session.gone) + LOGOFF_LIMIT:
         return "logoff"
     for fault in faults:
         if fault.kind == "probe-kill" and fault.user == session.user and REASONS[row.what] in ("source-ended", "source-gap"):
             earliest = session.script.last_told(fault.begin, gap) - TOLERANCE
-            if earliest <= row.start <= fault.end and fault.begin <= row.end <= fault.begin + SUCCESSOR_LIMIT:
+            if earliest <= row.start <= fault.end and fault.begin <= row.end <= max(fault.begin + SUCCESSOR_LIMIT, fault.end):
                 return fault.kind
     return None
 

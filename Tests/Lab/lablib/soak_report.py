@@ -74,7 +74,7 @@ def compare(soak):
     for session, row in pairs:
         with open(soak.folder / f"scripts/{session.number}.jsonl") as lines:
             script = Script.read(lines)
-        honest = Honest(session.name, session.user, script, session.logoff, row["start"], row["end"], *store.streams(row["id"]))
+        honest = Honest(session.name, session.user, script, session.logoff, session.gone or session.logoff, row["start"], row["end"], *store.streams(row["id"]))
         result.add(soak_check.check(honest, soak.faults, gap=GAP_SECONDS * SECOND, executable=soak.executable))
         lost += store.lost(row["id"])
     result.findings += soak_check.check_numbers(

@@ -43,7 +43,7 @@ SCRIPT = Script(
     changes=[Change(seconds(at), name, True) for at, name in ((101, "Editor"), (110, "Mail"), (118, None), (120.5, "Editor"), (130, "Mail"))],
     inputs=[Input(seconds(at), True) for at in (100, 103, 104, 105, 119, 120.4, 125, 132)])
 SESSION = Honest(
-    "user1/0", "user1", SCRIPT, seconds(140), seconds(100.2), seconds(140.4),
+    "user1/0", "user1", SCRIPT, seconds(140), seconds(140.2), seconds(100.2), seconds(140.4),
     [focus(100.5, 101, None), focus(101, 110, "Editor"), focus(110, 118, "Mail"), focus(118, 119, None),
      focus(121, 130, "Editor"), focus(130, 140.01, "Mail")],
     # That of 119 s was told to begin, and ended with what was known; that of 120.4 s is known by the next probe's first look.
@@ -104,7 +104,7 @@ class CheckTests(unittest.TestCase):
         self.assertFinds("which no fault explains", SESSION, (KILL._replace(kind="collector-kill"),))
         # Of another reason than a probe's death has; longer than its successor may take; from before what it had told.
         self.assertFinds("which no fault explains", self.changed("unknown", 1, unknown(119, 121, "events-lost")))
-        self.assertFinds("which no fault explains", SESSION, (KILL._replace(begin=seconds(115)),))
+        self.assertFinds("which no fault explains", SESSION, (KILL._replace(begin=seconds(115), end=seconds(120.5)),))
         earlier = replace(SESSION, focus=[*SESSION.focus[:2], focus(110, 117, "Mail"), *SESSION.focus[4:]],
                           unknown=[SESSION.unknown[0], unknown(117, 121, "source-ended"), SESSION.unknown[2]])
         self.assertFinds("which no fault explains", earlier)

@@ -131,7 +131,7 @@ package final class ProbeSupervisor {
     private static let tooManyStarts = Coverage.limited("the user is at the limit of starts of probes")
     private static let tooManyLanes = Coverage.limited("what earlier probes told is not stored yet")
     /// How long an attempt waits for lanes to be stored before it is made again.
-    private static let lanesDelay: Duration = .seconds(5)
+    private static let lanesDelay: Duration = .seconds(1)
 
     /// Whether a probe that is not there yet may be: if not, its session is refused until another lane is gone.
     private func hasDescriptors(for probe: Probe) -> Bool {
@@ -152,7 +152,7 @@ package final class ProbeSupervisor {
     /// Whether an attempt may take a lane. While nothing can be stored every probe that ends leaves one behind: a user has a share of those.
     private func hasLane(for probe: Probe) -> Bool {
         let left = endedRecords.count { $0.xServer.uid == probe.session.desktop.xServer?.uid }
-        return left < configuration.limits.displaysPerUser && descriptors.refusal(lanes: laneCount - 1, sessions: sessionCount) == nil
+        return left < configuration.limits.displaysPerUser
     }
 
     /// Descriptors have come free: whoever waits for them longest gets them.

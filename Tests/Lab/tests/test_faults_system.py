@@ -222,6 +222,12 @@ class DescriptorTests(FaultTestCase):
         found = self.settled(count=len([row for row in self.product.query_sessions() if row["user"]]))
         users = sorted(found["measured"] | found["limited"])
         self.assertEqual({row["state"] for row in self.rows(*users).values()}, {"disconnected"})
+        def rests():
+            before = self.rows(*users), self.product.probes()
+            time.sleep(3)
+            return before == (self.rows(*users), self.product.probes())
+        # One that had to wait for a descriptor may yet get it.
+        wait_until("nothing to change by itself", rests, 60)
         rows, probes, pid = self.rows(*users), self.product.probes(), self.product.collector()
         closed = len(self.events("session-closed"))
         self.limit(pid, nofile=self.LIMIT - self.free(pid))

@@ -279,7 +279,11 @@ class XvncBehindXrdpTests(StackTestCase):
                          (1, "xrdp", "rdp-tcp#1", HOME, "high"))
         display = first["display"].lstrip(":")
         self.assertRegex(self.lab.enter(["ps", "-o", "args=", "-u", "user1"]).stdout, rf"Xt?i?g?e?r?vnc :{display}\b")
-        self.work(lambda *arguments: self.lab.run("user1", arguments))
+        def run(*arguments):
+            self.lab.run("user1", arguments)
+            # A window that comes before the window manager does is not given the focus.
+            self.lab.focus("user1", "Editor")
+        self.work(run)
         port = 5900 + int(display)
         for address in (ELSEWHERE, HOME):
             self.timed(1, "disconnected", self.kill, port)

@@ -362,7 +362,8 @@ autologin-user-timeout=6
         self.lab.enter(["loginctl", "terminate-session", record["id"]])
         after = self.wait_console(state="connected")
         self.assertNotIn(after["uuid"], (row["uuid"], screen["uuid"]))
-        self.assertEqual(after["id"], 2)
+        # The number rests; a screen that begins anew may take more than one.
+        self.assertGreater(after["id"], 1)
         self.assertEqual([event for event, _ in self.events(row["uuid"])], ["session-opened", "session-connected", "session-closed"])
 
 

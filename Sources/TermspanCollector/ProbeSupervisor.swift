@@ -72,6 +72,8 @@ package final class ProbeSupervisor {
     package var sessionCount = 0
     /// Sessions that wait for descriptors, in the order in which they came.
     private var refused: [UUIDv7] = []
+    /// Attempts, by session, whose users have left too many lanes to be stored.
+    private var awaitingLanes: [UUIDv7: Int] = [:]
     package var configuration: Configuration
 
     /// The probe as the unit's sandbox sees it, and as a unit without that root does.
@@ -130,8 +132,6 @@ package final class ProbeSupervisor {
     private static let tooManyDisplays = Coverage.limited("the user is at the limit of displays")
     private static let tooManyStarts = Coverage.limited("the user is at the limit of starts of probes")
     private static let tooManyLanes = Coverage.limited("what earlier probes told is not stored yet")
-    /// How long an attempt waits for lanes to be stored before it is made again.
-    private static let lanesDelay: Duration = .seconds(1)
 
     /// Whether a probe that is not there yet may be: if not, its session is refused until another lane is gone.
     private func hasDescriptors(for probe: Probe) -> Bool {
@@ -213,6 +213,12 @@ package final class ProbeSupervisor {
         DescriptorStore.remove(generation: generation)
         endedRecords.removeAll { $0.generation == generation }
         recordsChanged()
+        let waiting = awaitingLanes
+        awaitingLanes = [:]
+        for (uuid, attempt) in waiting {
+            if let probe = probes[uuid] { begin(attempt, probe) }
+        }
+        startNext()
         retryRefused()
     }
 
@@ -276,7 +282,11 @@ package final class ProbeSupervisor {
     private func begin(_ attempt: Int, _ probe: Probe) {
         guard probe.life.isStarting, probe.life.attempt == attempt else { return }
         let (uid, rate, now) = (probe.session.desktop.uid, configuration.limits.probeStarts, loop.now)
-        guard hasLane(for: probe) else { return hold(attempt, probe, Self.tooManyLanes, until: now.advanced(by: Self.lanesDelay)) }
+        guard hasLane(for: probe) else {
+            probe.life.held(Self.tooManyLanes, attempt: attempt)
+            awaitingLanes[probe.session.uuid] = attempt
+            return
+        }
         if starts[uid, default: TokenBucket()].take(rate, at: now) { return startQueue.add(probe.session.uuid, attempt: attempt, of: uid) }
         starts = starts.filter { !$0.value.isFull(at: now) }
         if probe.life.coverage != Self.tooManyStarts { report(.limited(probe.session, .probeStarts)) }

@@ -167,17 +167,13 @@ package final class ServerSocketMonitor {
     private static func facts(of server: XServer, program: String?) -> Facts? {
         guard let process = try? ProcessFacts(pid: server.pid), process.startTime == server.startTime else { return nil }
         return try? actingAs(uid: process.uid, gid: process.gid) { () throws(SystemError) in
-            let names: [String]
+            let sockets: [UInt32]
             do throws(SystemError) {
-                names = try namesInFolder("/proc/\(server.pid)/fd", limit: maximumDescriptors)
+                sockets = try SocketDiagnostics.inodes(ofProcess: server.pid, limit: maximumDescriptors)
             } catch {
                 // One that made itself undumpable belongs to root in /proc, and tells nothing.
                 guard error.code == EACCES else { throw error }
-                names = []
-            }
-            let sockets = names.compactMap { name -> UInt32? in
-                guard let link = try? readLink("/proc/\(server.pid)/fd/\(name)") else { return nil }
-                return socketInode(String(decoding: link, as: UTF8.self))
+                sockets = []
             }
             return Facts(program: program ?? self.program(of: server.pid), sockets: Set(sockets))
         }
@@ -186,11 +182,6 @@ package final class ServerSocketMonitor {
     private static func program(of pid: UInt32) -> String {
         guard let link = try? readLink("/proc/\(pid)/exe") else { return "" }
         return String(decoding: link.split(separator: UInt8(ascii: "/")).last ?? [], as: UTF8.self)
-    }
-
-    /// The inode that a link like `socket:[4711]` names.
-    nonisolated static func socketInode(_ link: String) -> UInt32? {
-        link.hasPrefix("socket:[") ? UInt32(link.dropFirst(8).dropLast()) : nil
     }
 
     /// The scope of a user's session that has this number as a control group; empty if none has.

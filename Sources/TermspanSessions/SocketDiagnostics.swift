@@ -73,6 +73,20 @@ package enum SocketDiagnostics {
         return socket
     }
 
+    /// The inodes of the sockets that a process has open: proc(5), `fd`. To be asked as the process's user.
+    ///
+    /// - Parameter limit: of descriptors that are looked at.
+    static func inodes(ofProcess pid: UInt32, limit: Int) throws(SystemError) -> [UInt32] {
+        try namesInFolder("/proc/\(pid)/fd", limit: limit).compactMap { name in
+            (try? readLink("/proc/\(pid)/fd/\(name)")).flatMap { inode(ofLink: String(decoding: $0, as: UTF8.self)) }
+        }
+    }
+
+    /// The inode that a link like `socket:[4711]` names.
+    static func inode(ofLink link: String) -> UInt32? {
+        link.hasPrefix("socket:[") ? UInt32(link.dropFirst(8).dropLast()) : nil
+    }
+
     /// NETLINK_SOCK_DIAG (linux/netlink.h).
     static let sockDiag: Int32 = 4
     private static let established = 1

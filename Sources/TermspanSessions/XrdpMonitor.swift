@@ -292,7 +292,9 @@ package final class XrdpMonitor {
             guard let owner = try ProcessFacts(pid: pid) else { continue }
             let sockets: [UInt32]
             do {
-                sockets = try actingAs(uid: owner.uid, gid: owner.gid) { () throws(SystemError) in try socketInodes(ofProcess: pid) }
+                sockets = try actingAs(uid: owner.uid, gid: owner.gid) { () throws(SystemError) in
+                    try SocketDiagnostics.inodes(ofProcess: pid, limit: 4_096)
+                }
             } catch {
                 // A process that is ending belongs to root in /proc, and has let go of everything.
                 let isEnding = try error.code == EACCES ? ProcessFacts(pid: pid)?.uid != owner.uid : false
@@ -315,13 +317,5 @@ package final class XrdpMonitor {
             return []
         }
         return String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { UInt32($0) }
-    }
-
-    private nonisolated static func socketInodes(ofProcess pid: UInt32) throws(SystemError) -> [UInt32] {
-        try namesInFolder("/proc/\(pid)/fd", limit: 4_096).compactMap { name in
-            guard let link = try? readLink("/proc/\(pid)/fd/\(name)") else { return nil }
-            let target = String(decoding: link, as: UTF8.self)
-            return target.hasPrefix("socket:[") ? UInt32(target.dropFirst(8).dropLast()) : nil
-        }
     }
 }

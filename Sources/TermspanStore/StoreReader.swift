@@ -260,9 +260,7 @@ struct SessionRow {
                 coalesce((SELECT start + length FROM focus_interval WHERE session = s.id ORDER BY start DESC LIMIT 1), 0),
                 coalesce((SELECT start + length FROM input_burst WHERE session = s.id ORDER BY start DESC LIMIT 1), 0),
                 coalesce((SELECT start + length FROM unknown_interval WHERE session = s.id ORDER BY start DESC LIMIT 1), 0)
-            ) END AS last,
-            (SELECT kind FROM session_event WHERE session = s.id AND kind IN (1, 2) ORDER BY at DESC, id DESC LIMIT 1) AS client,
-            (SELECT kind FROM session_event WHERE session = s.id AND kind IN (3, 4) ORDER BY at DESC, id DESC LIMIT 1) AS lock
+            ) END AS last
         FROM session s JOIN boot b ON b.id = s.boot
         JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = s.user AND kind = 'login')
         JOIN user_identifier u ON u.id = (SELECT max(id) FROM user_identifier WHERE user = s.user AND kind = 'uid')
@@ -293,7 +291,5 @@ struct SessionRow {
             self.end = SessionEnd(session: uuid, at: BootInstant(stored: end), reason: reason)
         }
         open = OpenSession(record: record, boot: bootID, lastDurable: last, checkpoint: checkpoint)
-        open.isConnected = row["client"] as Int64? != Int64(StateChange.Kind.disconnected.rawValue)
-        open.isLocked = row["lock"] as Int64? == Int64(StateChange.Kind.locked.rawValue)
     }
 }

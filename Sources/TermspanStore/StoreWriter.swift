@@ -395,8 +395,22 @@ package final class StoreWriter {
     /// The open sessions of this boot.
     package func sessionsOpen() throws(StoreError) -> [OpenSession] {
         try transaction("read open sessions") { db in
-            try self.openSessions(db, "s.boot = ?", [self.boot]).map(\.session)
+            try self.openSessions(db, "s.boot = ?", [self.boot]).map { row, _, session in
+                var session = session
+                session.isConnected = try Self.last(of: [.connected, .disconnected], in: row, db) != .disconnected
+                session.isLocked = try Self.last(of: [.locked, .unlocked], in: row, db) == .locked
+                return session
+            }
         }
+    }
+
+    /// The last change of one of these kinds that a session had.
+    private static func last(of kinds: [StateChange.Kind], in session: Int64, _ db: Database) throws -> StateChange.Kind? {
+        let list = kinds.map { String($0.rawValue) }.joined(separator: ", ")
+        let kind = try UInt8.fetchOne(
+            db, sql: "SELECT kind FROM session_event WHERE session = ? AND kind IN (\(list)) ORDER BY at DESC, id DESC LIMIT 1",
+            arguments: [session])
+        return kind.flatMap { StateChange.Kind(rawValue: $0) }
     }
 
     /// Ends the sessions that other boots left open, at the last moment of which anything is durable, with what was open in their folds.

@@ -75,9 +75,9 @@ struct Probe: ~Copyable {
         do throws(ProbeEnd) {
             try watchEvents()
         } catch {
+            tellFocus()
             if case .failed(.connectionLost) = error {
                 // Everything that the server sent has been read: what was, is known up to its end.
-                tellFocus()
                 let now = BootInstant.now()
                 lane.publish(.sourceGap(from: now), at: now)
             }
@@ -90,7 +90,8 @@ struct Probe: ~Copyable {
             let clock = ServerClock.read()
             let news = takeEvents()
             if session.x.isBroken { throw .failed(.connectionLost) }
-            if !news.any { tellFocus() }
+            // No further change has come, so it was when its event says; and it comes before what these events tell.
+            if !news.focus { tellFocus() }
             if news.any {
                 try follow(news, clock)
                 wakes.spend(Self.wakeRate, at: clock.now)
@@ -195,7 +196,7 @@ struct Probe: ~Copyable {
             watch = .inputFocus(watched: watched)
         }
         if looksAgain { watch = try session.beginWatching(atoms, before: watch) }
-        guard news.focus || looksAgain else { return tellFocus() }
+        guard news.focus || looksAgain else { return }
         let current = try session.readFocus(watch, atoms, namesProcesses: namesProcesses, known: focus)
         // What was seen before came with this event if it holds still, and else with the one before.
         if current.window == focus.window, news.focus, let untold { self.untold = (untold.focus, max(untold.time, moment)) }

@@ -165,6 +165,6 @@ import Testing
         arguments: [("socket:[4711]", 4711), ("socket:[]", nil), ("/tmp/socket:[1]", nil), ("socket:[99999999999]", nil)]
             as [(String, UInt32?)])
     func inodesAreTakenFromLinks(link: String, inode: UInt32?) {
-        #expect(ServerSocketMonitor.socketInode(link) == inode)
+        #expect(SocketDiagnostics.inode(ofLink: link) == inode)
     }
 }

@@ -166,6 +166,28 @@ import Testing
 
     // MARK: Restart
 
+    /// By which a restarted collector knows what an earlier one was killed before it could store.
+    @Test func anOpenSessionsLastStateIsThatOfItsLatestChanges() throws {
+        let writer = try StoreFixture().writer()
+        var batch = StoreBatch()
+        batch.sessions = [F.session(1)]
+        try writer.write(batch)
+        func state(after kind: StateChange.Kind?, at second: Double) throws -> [Bool] {
+            var batch = StoreBatch()
+            if let kind { batch.events = [SessionEvent(session: F.uuid(1), change: StateChange(kind, at: F.at(second)))] }
+            try writer.write(batch)
+            let open = try #require(try writer.sessionsOpen().first)
+            return [open.isConnected, open.isLocked]
+        }
+        // Before the first change of its kind a session is connected and unlocked.
+        #expect(try state(after: nil, at: 10) == [true, false])
+        #expect(try state(after: .locked, at: 20) == [true, true])
+        #expect(try state(after: .disconnected, at: 30) == [false, true])
+        #expect(try state(after: .paused, at: 35) == [false, true])
+        #expect(try state(after: .unlocked, at: 40) == [false, false])
+        #expect(try state(after: .connected, at: 50) == [true, false])
+    }
+
     @Test func aRestartGoesOnFromTheCheckpoint() throws {
         let fixture = try StoreFixture()
         var fold = SessionFold()

@@ -28,21 +28,8 @@ struct Spans: MainCommand {
         let client = try Client.connect()
         var filter = activity.filter()
         filter["open"] = .bool(open)
-        switch output.format {
-        case .table:
-            let table = SpanTable()
-            var isFirst = true
-            try client.reports("Spans", filter) { span throws(CommandError) in
-                if !short, SpanTable.isBetweenWindows(span) { return }
-                if isFirst { Output.write(table.header + "\n") }
-                isFirst = false
-                Output.write(table.line(span) + "\n")
-            }
-            if isFirst { Output.error("termspan: No spans.") }
-        case .json, .csv:
-            var writer = Records.Writer(output.format, keys: SpanTable.keys) { Output.write($0) }
-            try client.reports("Spans", filter) { span throws(CommandError) in writer.write(span) }
-            writer.finish()
+        try client.printReport("Spans", filter, output.format, SpanTable(), orElse: "No spans.") { span in
+            !short && SpanTable.isBetweenWindows(span)
         }
     }
 }

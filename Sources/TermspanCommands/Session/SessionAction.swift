@@ -9,10 +9,9 @@ struct SessionLock: MainCommand {
             discussion: "Whether it does is up to its screen locker. Others' sessions need the right org.termspan1.manage-sessions.")
     }
 
-    @Argument(help: "The session's ID, or a name or user that only one has.", completion: Completions.targets)
-    var target: String
+    @OptionGroup var session: OneSession
 
-    func execute() throws { try SessionAction.perform("LockSession", on: target) { "\($0) was asked to lock." } }
+    func execute() throws { try session.perform("LockSession") { "\($0) was asked to lock." } }
 }
 
 /// `termspan session disconnect`
@@ -23,10 +22,9 @@ struct SessionDisconnect: MainCommand {
             discussion: "For sessions of xrdp. Others' sessions need the right org.termspan1.manage-sessions.")
     }
 
-    @Argument(help: "The session's ID, or a name or user that only one has.", completion: Completions.targets)
-    var target: String
+    @OptionGroup var session: OneSession
 
-    func execute() throws { try SessionAction.perform("DisconnectSession", on: target) { "\($0) is being disconnected." } }
+    func execute() throws { try session.perform("DisconnectSession") { "\($0) is being disconnected." } }
 }
 
 /// `termspan session logoff`
@@ -37,16 +35,19 @@ struct SessionLogoff: MainCommand {
             discussion: "What is not saved in them is lost. Others' sessions need the right org.termspan1.manage-sessions.")
     }
 
+    @OptionGroup var session: OneSession
+
+    func execute() throws { try session.perform("TerminateSession") { "\($0) is being logged off." } }
+}
+
+/// The one session that a command acts on.
+struct OneSession: ParsableArguments {
     @Argument(help: "The session's ID, or a name or user that only one has.", completion: Completions.targets)
     var target: String
 
-    func execute() throws { try SessionAction.perform("TerminateSession", on: target) { "\($0) is being logged off." } }
-}
-
-enum SessionAction {
     /// Has the collector do it; `text` says that it was begun.
     @MainActor
-    static func perform(_ member: String, on target: String, _ text: (_ session: String) -> String) throws {
+    func perform(_ member: String, _ text: (_ session: String) -> String) throws {
         let client = try Client.connect()
         let meant = try Client.meant(by: target, of: client.enumeratedSessions())
         // Of several nobody can tell which is meant, and what is ended is ended.

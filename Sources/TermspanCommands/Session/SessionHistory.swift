@@ -34,20 +34,11 @@ struct SessionHistory: MainCommand {
         if let stale { return try list(stale, client) }
         var filter = activity.filter()
         if events { filter["events"] = .bool(true) }
-        let table: any HistoryRows = events ? EventTable() : HistoryTable()
-        switch output.format {
-        case .table:
-            var isFirst = true
-            try client.reports("History", filter) { row throws(CommandError) in
-                if isFirst { Output.write(table.header + "\n") }
-                isFirst = false
-                Output.write(table.line(row) + "\n")
-            }
-            if isFirst { Output.error("termspan: No sessions are recorded.") }
-        case .json, .csv:
-            var writer = Records.Writer(output.format, keys: table.keys) { Output.write($0) }
-            try client.reports("History", filter) { row throws(CommandError) in writer.write(row) }
-            writer.finish()
+        let nothing = "No sessions are recorded."
+        if events {
+            try client.printReport("History", filter, output.format, EventTable(), orElse: nothing)
+        } else {
+            try client.printReport("History", filter, output.format, HistoryTable(), orElse: nothing)
         }
     }
 }
@@ -65,33 +56,8 @@ extension SessionHistory {
     }
 }
 
-/// A table of the history: printed while it is read, in columns of fixed widths.
-package protocol HistoryRows: Sendable {
-    /// The keys of its rows, in their order.
-    var keys: [String] { get }
-    var table: Table { get }
-    func cells(_ row: JSONValue) -> [String]
-}
-
-extension HistoryRows {
-    private var widths: [Int] { table.columns.map { max($0.width, $0.title.utf8.count) } }
-
-    package var header: String { table.line(" ", table.columns.map(\.title), widths) }
-
-    package func line(_ row: JSONValue) -> String { table.line(" ", cells(row).map { Printable.text($0) }, widths) }
-
-    fileprivate func text(_ row: JSONValue, _ key: String) -> String { row[key]?.string ?? "" }
-
-    fileprivate func number(_ row: JSONValue, _ key: String) -> String { row[key]?.unsigned.map { String($0) } ?? "" }
-
-    fileprivate func moment(_ row: JSONValue, _ key: String) -> String {
-        let value = text(row, key)
-        return TimeText.parse(value, now: WallInstant(nanoseconds: 0)).map { TimeText.local($0) } ?? value
-    }
-}
-
 /// One line a session.
-package struct HistoryTable: HistoryRows {
+package struct HistoryTable: StreamedTable {
     package let table = Table([
         .init("USER", width: 12), .init("ID", .right, width: 3), .init("LOGON", width: 25), .init("LOGOFF", width: 25),
         .init("REASON", width: 8), .init("CONNECTS", .right), .init("TOTAL", .right, width: 8), .init("ACTIVE", .right, width: 8),
@@ -108,17 +74,16 @@ package struct HistoryTable: HistoryRows {
     package init() {}
 
     package func cells(_ row: JSONValue) -> [String] {
-        func duration(_ key: String) -> String { row[key]?.double.map { TimeText.duration(seconds: $0) } ?? "" }
-        return [
+        [
             text(row, "user"), number(row, "session"), moment(row, "logon"), moment(row, "end"), text(row, "end_reason"),
-            number(row, "connects"), duration("total"), duration("active"),
+            number(row, "connects"), duration(row, "total"), duration(row, "active"),
             row["client_addresses"]?.array?.compactMap(\.string).joined(separator: " ") ?? "",
         ]
     }
 }
 
 /// One line an event.
-package struct EventTable: HistoryRows {
+package struct EventTable: StreamedTable {
     package let table = Table([
         .init("USER", width: 12), .init("ID", .right, width: 3), .init("TIME", width: 25), .init("EVENT", width: 12),
         .init("FROM", width: 32), .init("REASON"),

@@ -1,3 +1,5 @@
+import CSystemd
+import Glibc
 package import TermspanBus
 package import TermspanCore
 
@@ -74,17 +76,11 @@ package final class ListenerMonitor {
         if state == "active" || state == "reloading" { active.insert(unit) } else { active.remove(unit) }
     }
 
-    /// As systemd escapes names in paths: all but letters and digits, and a digit at the beginning.
+    /// The object of a unit: sd_bus_path_encode(3).
     nonisolated static func path(of unit: String) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        var bytes: [UInt8] = []
-        for (index, byte) in unit.utf8.enumerated() {
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): bytes.append(byte)
-            case UInt8(ascii: "0")...UInt8(ascii: "9") where index > 0: bytes.append(byte)
-            default: bytes += [UInt8(ascii: "_"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-            }
-        }
-        return path + "/unit/" + String(decoding: bytes, as: UTF8.self)
+        var encoded: UnsafeMutablePointer<CChar>?
+        guard sd_bus_path_encode(path + "/unit", unit, &encoded) >= 0, let encoded else { return path }
+        defer { free(encoded) }
+        return String(cString: encoded)
     }
 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 package import TermspanBus
 import TermspanCore
+import TermspanJournal
 
 /// `termspan session watch`
 struct SessionWatch: MainCommand {
@@ -25,7 +26,7 @@ struct SessionWatch: MainCommand {
 
     @OptionGroup var output: FormatOptions
 
-    static let events = ["logon", "logoff", "connect", "disconnect", "lock", "unlock"]
+    static let events = JournalEvent.notifications.keys.sorted()
 
     func validate() throws {
         if let event, !Self.events.contains(event) {

@@ -31,6 +31,8 @@ class StackTestCase(ProductTestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        # Their addresses are others' in other modules.
+        cls.addClassCleanup(lambda: [client.remove() for client in cls.lab.clients()])
         cls.times = {"connect": [], "disconnect": []}
         for what, values in cls.times.items():
             cls.addClassCleanup(lambda what=what, values=values: values and figure(f"{cls.__name__}: {what} to signal", values))

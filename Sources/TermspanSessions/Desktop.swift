@@ -13,10 +13,19 @@ package struct RemoteClient: Hashable, Sendable, Codable {
     package var address: String?
     /// A name that the client gave itself.
     package var name: String?
+    /// The inode of the socket at this end of its connection; 0 is not known.
+    package var connection: UInt32?
 
-    package init(address: String? = nil, name: String? = nil) {
+    package init(address: String? = nil, name: String? = nil, connection: UInt32? = nil) {
         self.address = address
         self.name = name
+        self.connection = connection
+    }
+
+    /// Takes from an earlier observation of the same connection where it comes from, since the login that says so may end before it.
+    mutating func keepAddress(of earlier: RemoteClient) {
+        guard let connection, connection != 0, connection == earlier.connection, address.map(TCPSocket.isLoopback) ?? true else { return }
+        address = earlier.address
     }
 }
 

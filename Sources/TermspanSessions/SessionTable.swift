@@ -134,6 +134,7 @@ package struct SessionTable: Sendable, Equatable {
                 // Each new X server adds a key: a user who starts them without end must not make the row grow.
                 if keys.count <= Self.maximumKeys { updated.desktop.keys = keys }
             }
+            updated.desktop.client.keepAddress(of: row.desktop.client)
             updated.holdAbsence(after: row, at: now)
             updated.note(from: row.desktop.state, at: now)
             if updated.desktop.state == .disconnected { updated.absentSince = nil }

@@ -35,5 +35,7 @@ package struct TCPSocket: Hashable, Sendable {
             && remoteAddress == other.localAddress
     }
 
-    package var isLocal: Bool { remoteAddress.hasPrefix("127.") || remoteAddress == "::1" || remoteAddress == localAddress }
+    package var isLocal: Bool { Self.isLoopback(remoteAddress) || remoteAddress == localAddress }
+
+    static func isLoopback(_ address: String) -> Bool { address.hasPrefix("127.") || address == "::1" }
 }

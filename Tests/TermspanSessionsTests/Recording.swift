@@ -121,12 +121,14 @@ struct Recording: Decodable, Sendable, CustomTestStringConvertible {
     /// What is observed at each step.
     func observations() -> [Observations] {
         var seen = Observations()
+        // A connection keeps its socket from step to step.
+        var inodes: [String: UInt32] = [:]
         return steps.map { step in
             if let logins = step.logind { seen.logind = logins.map(\.session) }
             if let servers = step.xServers {
                 seen.xServers = servers.map(\.xServer)
                 seen.processes = [:]
-                for server in servers { seen.processes[server.display] = server.process?.value }
+                for server in servers { seen.processes[server.display] = server.process?.value(&inodes) }
             }
             if let clients = step.xrdp {
                 let pairs = clients.compactMap { display, client in
@@ -163,10 +165,15 @@ extension Recording.Server {
 }
 
 extension Recording.Process {
-    var value: XServerProcess {
-        XServerProcess(
-            program: program, sockets: (sockets ?? []).enumerated().map { $1.value(inode: UInt32($0 + 1)) },
-            hasListened: hasListened ?? false)
+    func value(_ inodes: inout [String: UInt32]) -> XServerProcess {
+        let sockets = (sockets ?? []).map { socket in
+            let number = UInt32(inodes.count + 1)
+            let ends = "\(socket.listens ?? 0) \(socket.local ?? "") \(socket.remote ?? "")"
+            let inode = inodes[ends] ?? number
+            inodes[ends] = inode
+            return socket.value(inode: inode)
+        }
+        return XServerProcess(program: program, sockets: sockets, hasListened: hasListened ?? false)
     }
 }
 

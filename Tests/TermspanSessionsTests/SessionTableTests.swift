@@ -57,6 +57,25 @@ import Testing
         #expect(table.reconcile([Self.desktop(key)], at: Self.seconds(4), makeUUID: Self.makeUUID).isEmpty)
     }
 
+    @Test func whereAConnectionComesFromIsKnownAsLongAsItLasts() {
+        var table = SessionTable()
+        let key = SessionKey.logind(id: "c1", timestamp: 1)
+        func become(_ client: RemoteClient, at seconds: UInt64) -> String? {
+            var desktop = Self.desktop(key)
+            desktop.client = client
+            _ = table.reconcile([desktop], at: Self.seconds(seconds), makeUUID: Self.makeUUID)
+            return table.sessions.first?.desktop.client.address
+        }
+        #expect(become(RemoteClient(connection: 7), at: 1) == nil)
+        #expect(become(RemoteClient(address: "192.0.2.7", connection: 7), at: 2) == "192.0.2.7")
+        // The login that the tunnel is of has ended, the connection not yet.
+        #expect(become(RemoteClient(connection: 7), at: 3) == "192.0.2.7")
+        #expect(become(RemoteClient(address: "127.0.0.1", connection: 7), at: 4) == "192.0.2.7")
+        // Another one is not from there.
+        #expect(become(RemoteClient(address: "127.0.0.1", connection: 8), at: 5) == "127.0.0.1")
+        #expect(become(RemoteClient(), at: 6) == nil)
+    }
+
     @Test func xServersStartedWithoutEndDoNotMakeTheRowGrow() {
         var table = SessionTable()
         let login = SessionKey.logind(id: "c1", timestamp: 1)

@@ -30,6 +30,6 @@ package struct VNCStack: StackAdapter {
         guard process.hasListened || !ports.isEmpty else { return StackVerdict(.active, confidence: .low) }
         let clients = process.sockets.filter { !$0.isListening && ports.contains($0.localPort) }
         guard let client = clients.max(by: { $0.inode < $1.inode }) else { return StackVerdict(.disconnected) }
-        return StackVerdict(.active, client: RemoteClient(address: observations.origin(of: client)))
+        return StackVerdict(.active, client: RemoteClient(address: observations.origin(of: client), connection: client.inode))
     }
 }

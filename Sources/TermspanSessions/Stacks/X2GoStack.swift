@@ -36,15 +36,15 @@ package struct X2GoStack: StackAdapter {
     package func verdict(_ sessions: [LogindSession], xServer: XServer?, observations: Observations) -> StackVerdict {
         guard let xServer, let agent = agent(xServer, observations) else { return StackVerdict(.`init`) }
         let connections = agent.sockets.filter { !$0.isListening }
-        guard !connections.isEmpty else {
+        guard let newest = connections.max(by: { $0.inode < $1.inode }) else {
             // A new one is about to listen.
             let isStarting = !agent.hasListened && sessions.contains { $0.began.duration(to: observations.moment) < Self.startTime }
             return StackVerdict(isStarting || !agent.listeningPorts(besides: xServer).isEmpty ? .connectQuery : .disconnected)
         }
-        let scopes = Set(connections.map(\.peerScope))
-        let living = sessions.filter { $0.state != "closing" && !$0.remoteHost.isEmpty }
-        let login = living.last { scopes.contains($0.scope) } ?? living.last
-        return StackVerdict(.active, client: RemoteClient(address: login?.remoteHost))
+        let login = sessions.last {
+            $0.state != "closing" && !$0.remoteHost.isEmpty && (newest.peerScope.isEmpty || $0.scope == newest.peerScope)
+        }
+        return StackVerdict(.active, client: RemoteClient(address: login?.remoteHost, connection: newest.inode))
     }
 
     private func agent(_ xServer: XServer?, _ observations: Observations) -> XServerProcess? {

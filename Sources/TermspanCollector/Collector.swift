@@ -2,6 +2,7 @@ import Glibc
 import TermspanAccounting
 package import TermspanBus
 package import TermspanConfiguration
+import TermspanControl
 import TermspanCore
 import TermspanEvents
 import TermspanJournal
@@ -205,7 +206,11 @@ package final class Collector {
         let now = BootInstant.now()
         let changes = table.reconcile([Self.services] + desktops, at: now) { UUIDv7(at: .now()) }
         supervisor?.sessionCount = table.sessions.count
-        if desktops.contains(where: { $0.state == .connectQuery }) { connectTimer?.arm(after: XrdpStack.connectTime) }
+        // What a login is said to be for as long as it is young may be another thing then.
+        let isAwaited = desktops.contains { desktop in
+            desktop.state == .connectQuery || desktop.logindSessions.dropFirst().contains { $0.isYoung(at: .now()) }
+        }
+        if isAwaited { connectTimer?.arm(after: LogindSession.youth) }
         if let next = table.nextMoment { absenceTimer?.arm(at: next) }
         for change in changes { take(change, at: now) }
         if !changes.isEmpty { saveSoon() }
@@ -220,22 +225,8 @@ package final class Collector {
                 return armTurn(at: now)
             }
             open(session, at: now)
-        case .closed(let session):
-            guard case .told(let before) = turns.close(session.uuid) else { return }
-            if let before { notify(of: session, after: before, at: now) }
-            if measured.remove(session.uuid) != nil { aggregator.end(session.uuid, at: now) }
-            supervisor?.remove(session)
-            lastFailures[session.uuid] = nil
-            if let count = losses.finish(session.uuid) { Journal.eventsLost(session, count: count) }
-            if measuredSessions.removeValue(forKey: session.uuid) != nil {
-                store.append { $0.ended.append(SessionEnd(session: session.uuid, at: now, reason: .logoff)) }
-            }
-            tell(.logoff, session)
-            manager?.sessionClosed(session)
-            // Its user may have room for another display now.
-            for other in table.sessions where other.desktop.uid == session.desktop.uid && other.desktop.stack != .services {
-                follow(other, at: now)
-            }
+        case .closed(let session): close(session, .logoff, at: now)
+        case .merged(let session): close(session, .merged, at: now)
         case .changed(let old, let new):
             guard !turns.isCrowded(new.uuid) else { return }
             record(new, after: old, at: now)
@@ -248,6 +239,27 @@ package final class Collector {
         tell(.logon, session)
         follow(session, at: now)
         if session.desktop.isClientPresent { tell(.connect, session) }
+    }
+
+    private func close(_ session: Session, _ reason: EndReason, at now: BootInstant) {
+        guard case .told(let before) = turns.close(session.uuid) else {
+            manager?.untoldSessionClosed(session)
+            return
+        }
+        if let before { notify(of: session, after: before, at: now) }
+        if measured.remove(session.uuid) != nil { aggregator.end(session.uuid, at: now) }
+        supervisor?.remove(session)
+        lastFailures[session.uuid] = nil
+        if let count = losses.finish(session.uuid) { Journal.eventsLost(session, count: count) }
+        if measuredSessions.removeValue(forKey: session.uuid) != nil {
+            store.append { $0.ended.append(SessionEnd(session: session.uuid, at: now, reason: reason)) }
+        }
+        tell(.logoff, session)
+        manager?.sessionClosed(session)
+        // Its user may have room for another display now.
+        for other in table.sessions where other.desktop.uid == session.desktop.uid && other.desktop.stack != .services {
+            follow(other, at: now)
+        }
     }
 
     /// Tells the journal and those who watch.
@@ -265,7 +277,7 @@ package final class Collector {
             armTurn(at: now)
         case .now(let before):
             notify(of: new, after: before, at: now)
-            if before.desktop.state != new.desktop.state { manager?.sessionChanged(new) }
+            manager?.sessionChanged(new, after: before)
         }
     }
 
@@ -311,19 +323,18 @@ package final class Collector {
     /// Records connects, disconnects, locks and unlocks.
     private func notify(of new: Session, after old: Session, at now: BootInstant) {
         let (before, after) = (old.desktop, new.desktop)
-        let isNewClient = before.client.address != nil && after.client.address != nil && before.client.address != after.client.address
-        switch (before.isClientPresent, after.isClientPresent) {
-        case (true, false) where after.state == .disconnected:
-            tell(.disconnect, old)
-            append(.disconnected, old, at: new.disconnected ?? now)
-        case (false, true):
-            // A client that asked for the session while it was there already has only now got it.
-            if !old.isClientKnown { tell(.connect, new) }
-            append(.connected, new, at: now)
-        case (true, true) where isNewClient:
+        let wasThere = before.isClientPresent || old.isClientKnown
+        if wasThere, after.state == .disconnected {
+            var left = old
+            if !before.isClientPresent { left.desktop.client = old.lastClient ?? before.client }
+            tell(.disconnect, left)
+            append(.disconnected, left, at: new.disconnected ?? now)
+        } else if after.isClientPresent, !wasThere || new.hasNewClient(after: old) {
             tell(.connect, new)
             append(.connected, new, at: now)
-        default: break
+        } else if after.isClientPresent, !before.isClientPresent {
+            // A client that asked for the session while it was there already has it again.
+            append(.connected, new, at: now)
         }
         switch (before.lock, after.lock) {
         case (.locked, .unlocked), (.locked, .unknown):
@@ -391,6 +402,8 @@ package final class Collector {
             aggregator.update(session.subject)
         }
         supervisor?.update(session, isTracked: isTracked)
+        // What was a login over ssh can turn out to be X2Go's.
+        if let known = measuredSessions[session.uuid], known.stack != session.desktop.stack { remember(session, since: known.start) }
     }
 
     private func begin(_ session: Session, at now: BootInstant) {
@@ -403,14 +416,16 @@ package final class Collector {
         aggregator.begin(session.subject, at: now, burstGap: configuration.burstGap)
     }
 
-    /// Tells the store of a session and of its state when its user's activity was first collected.
+    /// Tells the store of a session, and of its state when its user's activity was first collected.
     private func remember(_ session: Session, since moment: BootInstant) {
+        let isNew = measuredSessions[session.uuid] == nil
         measuredSessions[session.uuid] = MeasuredSession(stack: session.desktop.stack, start: moment)
         store.append {
             $0.sessions.append(
                 SessionRecord(
                     uuid: session.uuid, id: session.id, user: session.user, stack: session.desktop.stack.rawValue, start: moment))
         }
+        guard isNew else { return }
         append(session.desktop.state == .active ? .connected : .disconnected, session, at: moment)
         if session.desktop.lock == .locked { append(.locked, session, at: moment) }
     }
@@ -489,7 +504,7 @@ package final class Collector {
         }
         // What nobody asks for any more.
         for (name, raws) in kept {
-            for raw in raws { close(raw) }
+            for raw in raws { Glibc.close(raw) }
             try? ServiceManager.removeStored(name: name)
         }
         // A session that was measured and whose probe is gone: unknown since the last event.
@@ -646,6 +661,8 @@ package final class Collector {
         if turns.isCrowded(session.uuid) { return .limited("the user is at the limit of logons") }
         return supervisor?.coverage(of: session, isTracked: isTracked(session)) ?? .noXServer
     }
+
+    func screen(of session: Session) -> Screen? { supervisor?.screen(of: session) }
 
     /// What waits for remote clients.
     var listeners: [Listener] { listenerMonitor?.listeners ?? [] }

@@ -69,12 +69,21 @@ final class ManagerObject {
         objects.closed(session)
     }
 
-    func sessionChanged(_ session: Session) {
+    /// One that nobody was told of, since its user is at the limit of logons.
+    func untoldSessionClosed(_ session: Session) { objects.untoldClosed(session) }
+
+    func sessionChanged(_ session: Session, after before: Session) {
+        // Nothing of what only some may see, such as a lock, makes a signal that all get.
+        guard
+            before.desktop.state != session.desktop.state || before.name != session.name || before.desktop.stack != session.desktop.stack
+                || before.connected != session.connected
+        else { return }
+        objects.changed(session)
+        guard before.desktop.state != session.desktop.state else { return }
         try? collector.connection.emit(path: Self.path, interface: Self.interface, member: "SessionChanged") { writer in
             writer.append(session.id.rawValue)
             writer.append(session.desktop.state.name)
         }
-        objects.changed(session)
     }
 
     private func emit(_ member: String, _ session: Session) {
@@ -242,6 +251,7 @@ final class ManagerObject {
                         let row = SessionRow(
                             session: session, now: now, anchors: self.collector.anchors, lastInput: inputs[session.uuid],
                             isTracked: self.collector.isTracked(session), coverage: self.collector.coverage(of: session),
+                            screen: self.collector.screen(of: session),
                             isDetailed: isPrivileged || credentials.userID == session.desktop.uid,
                             isCallers: caller.map { session.contains($0) } ?? false)
                         writer.properties { row.write(to: &$0) }

@@ -34,6 +34,8 @@ package final class ProbeSupervisor {
         var ready = BootInstant.now()
         var record: RuntimeState.ProbeRecord?
         var features: ProbeFeatures = []
+        /// As the probe told it last.
+        var screen: Screen?
 
         init(_ session: Session) {
             self.session = session
@@ -79,6 +81,8 @@ package final class ProbeSupervisor {
     /// The probe as the unit's sandbox sees it, and as a unit without that root does.
     private static let programInSandbox = "/probe"
     package static let program = "/usr/libexec/termspan/probe-root/probe"
+    /// More than the wakings of a probe, each of which may tell of another screen.
+    private static let messagesRead: UInt32 = 100
     private static let socketDirectory = "/tmp/.X11-unix"
 
     package init(
@@ -103,6 +107,9 @@ package final class ProbeSupervisor {
         if !isTracked { return .untracked }
         return probes[session.uuid]?.life.coverage ?? .noXServer
     }
+
+    /// The session's screen; nil where no probe tells.
+    package func screen(of session: Session) -> Screen? { probes[session.uuid]?.screen }
 
     package var runningCount: Int { probes.values.count { $0.life.state == .running } }
 
@@ -384,6 +391,8 @@ package final class ProbeSupervisor {
             guard let self, let probe else { return }
             receive(attempt, probe)
         }
+        // The screen may be told as often as it changes.
+        probe.channelSource?.limit(Self.messagesRead, per: .milliseconds(500))
     }
 
     private func receive(_ attempt: Int, _ probe: Probe) {
@@ -402,6 +411,8 @@ package final class ProbeSupervisor {
                 probe.record?.features = features.rawValue
                 perform(probe.life.ready(attempt: attempt), on: probe)
                 recordsChanged()
+            case .message(.screen(let screen), _) where probe.life.state == .running || probe.life.state == .leaving:
+                probe.screen = screen
             case .message(.failed(let failure), _):
                 perform(probe.life.ended(failure.explanation, attempt: attempt, after: probe.ready.duration(to: .now())), on: probe)
             case .message:
@@ -419,6 +430,7 @@ package final class ProbeSupervisor {
         probe.channelSource = nil
         probe.channel = nil
         probe.lane = nil
+        probe.screen = nil
         probe.timer = nil
         if let record = probe.record {
             units.stop(record.unit)

@@ -22,17 +22,31 @@ package final class ProcessResolver: Sendable {
     }
 
     private struct Queue {
-        var requests: [Request] = []
-        /// How many of each user's are waiting, by uid.
-        var waiting: [UInt32: Int] = [:]
+        /// What waits, by uid, in the order in which it came.
+        var waiting: [UInt32: ArraySlice<Request>] = [:]
+        /// Whose turn it is: users take turns, one question each.
+        var turns: ArraySlice<UInt32> = []
+        var count = 0
         var isStopped = false
+
+        mutating func append(_ request: Request) {
+            if waiting[request.uid] == nil { turns.append(request.uid) }
+            waiting[request.uid, default: []].append(request)
+            count += 1
+        }
+
+        mutating func next() -> Request? {
+            guard let uid = turns.popFirst(), let request = waiting[uid]?.popFirst() else { return nil }
+            if waiting[uid]?.isEmpty == false { turns.append(uid) } else { waiting[uid] = nil }
+            count -= 1
+            return request
+        }
     }
 
     private let queue = Mutex(Queue())
     private let bell: EventCounter
     private let answer: @Sendable (Request, _ executable: String?) -> Void
-    /// Questions that may wait: of one user, and of all. Beyond it the answer is 'not known', at once, so that a source that asks without
-    /// end costs other users some milliseconds. A desktop asks 20 times a second, and 200 times at once.
+    /// Questions that may wait: of one user, and of all. Beyond it the answer is 'not known', at once. A desktop asks 20 times a second, and 200 times at once.
     static let share = 256
     private static let capacity = 16_384
 
@@ -44,19 +58,12 @@ package final class ProcessResolver: Sendable {
     /// Runs until `stop`; the body of the resolver's thread.
     package func run() {
         while true {
-            let (requests, isStopped) = queue.withLock { queue in
-                defer { queue.requests = [] }
-                return (queue.requests, queue.isStopped)
-            }
+            let (request, isStopped) = queue.withLock { queue in (queue.isStopped ? nil : queue.next(), queue.isStopped) }
             if isStopped { return }
-            for request in requests {
+            if let request {
                 answer(request, Self.executable(of: request))
-                queue.withLock { queue in
-                    let left = (queue.waiting[request.uid] ?? 0) - 1
-                    queue.waiting[request.uid] = left > 0 ? left : nil
-                }
+                continue
             }
-            guard requests.isEmpty else { continue }
             _ = try? poll(bell.descriptor, for: .readable, timeout: nil)
             _ = bell.drain()
         }
@@ -65,10 +72,8 @@ package final class ProcessResolver: Sendable {
     /// Asks; what does not fit is answered with nothing.
     package func ask(_ request: Request) {
         let isTaken = queue.withLock { queue in
-            let waiting = queue.waiting[request.uid, default: 0]
-            guard waiting < Self.share, queue.requests.count < Self.capacity else { return false }
-            queue.requests.append(request)
-            queue.waiting[request.uid] = waiting + 1
+            guard queue.waiting[request.uid, default: []].count < Self.share, queue.count < Self.capacity else { return false }
+            queue.append(request)
             return true
         }
         guard isTaken else { return answer(request, nil) }

@@ -1,5 +1,6 @@
 import TermspanAccounting
 import TermspanBus
+import TermspanControl
 import TermspanCore
 import TermspanSessions
 
@@ -85,6 +86,14 @@ final class SessionObjects {
         ending = session
         try? collector.connection.emitObjectRemoved(path: Self.path(of: session.id))
         ending = nil
+        leave(uid)
+    }
+
+    func untoldClosed(_ session: Session) { leave(session.desktop.uid) }
+
+    /// A session of the user's is gone.
+    private func leave(_ uid: UInt32) {
+        guard users[uid] != nil else { return }
         if sessions(of: uid).isEmpty {
             try? collector.connection.emitObjectRemoved(path: Self.path(ofUser: uid))
             users[uid] = nil
@@ -95,7 +104,8 @@ final class SessionObjects {
 
     func changed(_ session: Session) {
         try? collector.connection.emitPropertiesChanged(
-            path: Self.path(of: session.id), interface: Self.sessionInterface, ["State", "Name", "Connected", "Disconnected"])
+            path: Self.path(of: session.id), interface: Self.sessionInterface,
+            ["State", "Name", "Stack", "Type", "Connected", "Disconnected"])
     }
 
     private func tellUser(_ uid: UInt32, isNew: Bool) {
@@ -150,14 +160,17 @@ final class SessionObjects {
                 },
                 property("State", "s", emits: .change) { $1.append($0.desktop.state.name) },
                 property("Confidence", "s") { $1.append($0.desktop.confidence.rawValue) },
-                property("Stack", "s", emits: .constant) { $1.append($0.desktop.stack.rawValue) },
-                property("Type", "s", emits: .constant) { $1.append($0.desktop.stack.typeName) },
+                property("Stack", "s", emits: .change) { $1.append($0.desktop.stack.rawValue) },
+                property("Type", "s", emits: .change) { $1.append($0.desktop.stack.typeName) },
                 property("Logon", "t") { $1.append($0.desktop.logindSessions.first?.timestamp ?? 0) },
                 property("Connected", "t", emits: .change) { [unowned self] in $1.append(moment($0.connected)) },
                 property("Disconnected", "t", emits: .change) { [unowned self] in $1.append(moment($0.disconnected)) },
                 sensitive("Coverage", "s") { [unowned self] in collector.coverage(of: $0).name },
                 sensitive("ClientAddress", "s") { $0.desktop.client.address ?? "" },
                 sensitive("ClientName", "s") { $0.desktop.client.name ?? "" },
+                sensitive("ScreenWidth", "u") { [unowned self] in UInt32(collector.screen(of: $0)?.width ?? 0) },
+                sensitive("ScreenHeight", "u") { [unowned self] in UInt32(collector.screen(of: $0)?.height ?? 0) },
+                sensitive("ColorDepth", "u") { [unowned self] in UInt32(collector.screen(of: $0)?.depth ?? 0) },
                 sensitive("Locked", "s") { $0.desktop.lock.rawValue },
                 sensitive("Display", "s") { $0.display },
                 sensitive("Seat", "s") { $0.desktop.logindSessions.first?.seat ?? "" },

@@ -1,5 +1,6 @@
 import TermspanAccounting
 import TermspanBus
+import TermspanControl
 import TermspanCore
 import TermspanSessions
 
@@ -11,6 +12,7 @@ struct SessionRow {
     var lastInput: BootInstant?
     var isTracked: Bool
     var coverage: Coverage
+    var screen: Screen?
     /// Whether the caller may see where the session is used from, whether it is measured and when there was input.
     var isDetailed: Bool
     /// Whether the caller's process belongs to the session.
@@ -48,6 +50,11 @@ struct SessionRow {
         writer.property("tty", login?.tty ?? "")
         writer.property("client-address", desktop.client.address ?? "")
         writer.property("client-name", desktop.client.name ?? "")
+        if let screen {
+            writer.property("screen-width", UInt32(screen.width))
+            writer.property("screen-height", UInt32(screen.height))
+            writer.property("color-depth", UInt32(screen.depth))
+        }
         writer.property("logind-sessions", desktop.logindSessions.map(\.id))
         writer.property("scope", login?.scope ?? "")
         writer.property("leader", login?.leader ?? 0)

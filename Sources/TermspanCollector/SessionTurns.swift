@@ -93,7 +93,8 @@ extension Session {
     /// What is recorded of changes.
     fileprivate var recordedState: RecordedState {
         RecordedState(
-            state: desktop.state, lock: desktop.lock, isClientPresent: desktop.isClientPresent, client: desktop.client.address)
+            state: desktop.state, lock: desktop.lock, isClientPresent: desktop.isClientPresent, client: desktop.client.address,
+            stack: desktop.stack)
     }
 
     fileprivate struct RecordedState: Equatable {
@@ -101,5 +102,6 @@ extension Session {
         var lock: LockState
         var isClientPresent: Bool
         var client: String?
+        var stack: Stack
     }
 }

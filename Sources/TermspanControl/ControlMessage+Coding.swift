@@ -8,6 +8,7 @@ extension ControlMessage {
         case stop = 4
         case ready = 65
         case failed = 66
+        case screen = 67
     }
 
     /// The length in bytes of a `start`, the longest message of this version.
@@ -42,6 +43,12 @@ extension ControlMessage {
             return bytes
         case .failed(let reason):
             return [MessageType.failed.rawValue, reason.rawValue]
+        case .screen(let screen):
+            var bytes = [MessageType.screen.rawValue]
+            bytes.appendLittle(screen.width)
+            bytes.appendLittle(screen.height)
+            bytes.append(screen.depth)
+            return bytes
         }
     }
 
@@ -69,6 +76,11 @@ extension ControlMessage {
         case .failed:
             guard bytes.count == 2, let reason = ProbeFailure(rawValue: bytes[1]) else { return nil }
             return .failed(reason)
+        case .screen:
+            guard bytes.count == 6 else { return nil }
+            return Screen(
+                width: bytes.loadLittle(UInt16.self, at: 1), height: bytes.loadLittle(UInt16.self, at: 3), depth: bytes[5]
+            ).map { .screen($0) }
         }
     }
 }

@@ -10,8 +10,10 @@ package import TermspanCore
 /// | 4 stop | collector | | |
 /// | 65 ready | probe | features u32 | |
 /// | 66 failed | probe | reason u8 | |
+/// | 67 screen | probe | width u16, height u16, depth u8 | |
 ///
-/// The type is the first byte. The answer to a snapshot is an event in the lane, so that it has its place among the others.
+/// The type is the first byte. The answer to a snapshot is an event in the lane, so that it has its place among the others, and the screen.
+/// The screen comes once the probe is ready and whenever it has changed.
 /// A probe that receives anything else ends; a collector that does, stops the probe.
 package enum ControlMessage: Equatable, Sendable {
     case start(Start)
@@ -20,6 +22,7 @@ package enum ControlMessage: Equatable, Sendable {
     case stop
     case ready(ProbeFeatures)
     case failed(ProbeFailure)
+    case screen(Screen)
 
     /// What a probe needs to begin; its four descriptors come with the same datagram, in the order of the table.
     package struct Start: Equatable, Sendable {
@@ -45,6 +48,19 @@ package enum ControlMessage: Equatable, Sendable {
 
     /// The longest message in bytes.
     package static let maximumLength = 64
+}
+
+/// The size of an X server's screen in pixels, over all monitors, and the depth of its root window in bits.
+package struct Screen: Hashable, Sendable {
+    package let width: UInt16
+    package let height: UInt16
+    package let depth: UInt8
+
+    /// - Returns: nil for what no screen can be.
+    package init?(width: UInt16, height: UInt16, depth: UInt8) {
+        guard width > 0, height > 0, (1...32).contains(depth) else { return nil }
+        (self.width, self.height, self.depth) = (width, height, depth)
+    }
 }
 
 /// What a probe found its X server to have.

@@ -26,6 +26,9 @@ package final class LogindMonitor {
     private var retry: EventSource?
     /// Sessions whose end was seen and which logind's last list, that may be older, still had.
     private var ended: Set<SessionKey> = []
+    /// Sessions that were read or seen to change since the list that is being read was asked for: what it has of them may be older.
+    private var newer: Set<SessionKey> = []
+    private var refreshTimer: EventSource?
     /// Logins over ssh that have no terminal yet, by ID, and how often they were looked at again: logind learns of it a moment later and
     /// tells nobody.
     private var terminals: [String: Int] = [:]
@@ -43,6 +46,8 @@ package final class LogindMonitor {
     /// A session's user can make it change without end.
     private static let rereadRate = Rate(20, per: .seconds(1), burst: 20)
     private static let retryDelay: Duration = .seconds(1)
+    /// After logons and logoffs all are read once more, in case something was not told: at most so often.
+    private static let refreshDelay: Duration = .seconds(10)
     private static let terminalDelays: [Duration] = [.milliseconds(250), .seconds(1), .seconds(4)]
 
     /// Reads all sessions, waiting for logind, and follows them from then on.
@@ -50,9 +55,18 @@ package final class LogindMonitor {
         self.loop = loop
         self.connection = connection
         self.onChange = onChange
-        for member in ["SessionNew", "SessionRemoved"] {
+        func match(_ member: String, _ body: @escaping @MainActor (_ id: String, _ path: String) -> Void) throws {
             let rule = BusMatch(sender: Self.destination, path: Self.path, interface: Self.manager, member: member)
-            slots.append(try connection.match(rule) { [unowned self] _ in refresh() })
+            slots.append(
+                try connection.match(rule) { [unowned self] message in
+                    if refreshTimer?.isArmed == false { refreshTimer?.arm(after: Self.refreshDelay) }
+                    guard let id: String = try? message.read(), let path = try? message.readObjectPath() else { return refresh() }
+                    body(id, path)
+                })
+        }
+        try match("SessionNew") { [unowned self] _, path in reread(path) }
+        try match("SessionRemoved") { [unowned self] id, _ in
+            if remove(where: { $0.id == id }) { onChange() }
         }
         let changes = BusMatch(
             sender: Self.destination, pathNamespace: Self.path + "/session", interface: "org.freedesktop.DBus.Properties",
@@ -71,6 +85,7 @@ package final class LogindMonitor {
             monitorSource?.limit(25, per: .milliseconds(500))
         }
         retry = try loop.timer { [unowned self] in refresh() }
+        refreshTimer = try loop.timer(accuracy: .seconds(1)) { [unowned self] in refresh() }
         terminalTimer = try loop.timer(accuracy: .milliseconds(50)) { [unowned self] in lookForTerminals() }
         let list = try connection.callAndWait(Self.destination, path: Self.path, interface: Self.manager, member: "ListSessions")
         for path in try Self.paths(list) {
@@ -92,6 +107,7 @@ package final class LogindMonitor {
             return
         }
         isRefreshing = true
+        newer = []
         connection.call(Self.destination, path: Self.path, interface: Self.manager, member: "ListSessions") { [weak self] result in
             guard let self else { return }
             // No answer is no news: sessions end when logind says so.
@@ -105,7 +121,7 @@ package final class LogindMonitor {
         isRefreshing = false
         if let found {
             ended.formIntersection(found.map(\.key))
-            replace(with: found)
+            replace(with: found.filter { !newer.contains($0.key) } + sessions.filter { newer.contains($0.key) })
         } else {
             retry?.arm(after: Self.retryDelay)
         }
@@ -152,7 +168,10 @@ package final class LogindMonitor {
         rereading[path] = false
         properties(of: path) { [weak self] result in
             guard let self else { return }
-            if case .success(let session?) = result { replace(with: sessions.filter { $0.id != session.id } + [session]) }
+            if case .success(let session?) = result {
+                newer.insert(session.key)
+                replace(with: sessions.filter { $0.id != session.id } + [session])
+            }
             let changedAgain = rereading.removeValue(forKey: path) == true
             if case .failure(let error) = result, !error.meansNoSuchObject {
                 wait(for: path, until: loop.now.advanced(by: Self.retryDelay))
@@ -215,25 +234,31 @@ package final class LogindMonitor {
     }
 
     private func lookForEnds() {
-        var found: [LogindSession] = []
-        for var session in sessions {
+        var gone: Set<SessionKey> = []
+        var isChanged = false
+        for (index, session) in sessions.enumerated() {
             var state: UnsafeMutablePointer<CChar>?
             let result = sd_session_get_state(session.id, &state)
-            if result == -ENXIO {
-                // Answers that are on their way may still tell of it.
-                ended.insert(session.key)
-                continue
-            }
-            if result >= 0, let state {
-                session.state = String(cString: state)
-                session.isActive = session.state == "active"
-                free(state)
-            }
-            found.append(session)
+            if result == -ENXIO { gone.insert(session.key) }
+            guard result >= 0, let state else { continue }
+            let known = String(cString: state)
+            free(state)
+            guard known != session.state || session.isActive != (known == "active") else { continue }
+            sessions[index].state = known
+            sessions[index].isActive = known == "active"
+            newer.insert(session.key)
+            isChanged = true
         }
-        guard found != sessions else { return }
-        sessions = found
-        onChange()
+        if remove(where: { gone.contains($0.key) }) || isChanged { onChange() }
+    }
+
+    /// Takes out sessions that have ended. Answers that are on their way may still tell of them.
+    private func remove(where hasEnded: (LogindSession) -> Bool) -> Bool {
+        let gone = sessions.filter(hasEnded)
+        guard !gone.isEmpty else { return false }
+        ended.formUnion(gone.map(\.key))
+        sessions.removeAll(where: hasEnded)
+        return true
     }
 
     private static func paths(_ message: BusMessage) throws -> [String] {

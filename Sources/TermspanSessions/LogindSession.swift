@@ -70,6 +70,11 @@ package struct LogindSession: Hashable, Sendable, Codable {
         WallInstant(nanoseconds: Int64(clamping: timestamp.multipliedReportingOverflow(by: 1000).partialValue))
     }
 
+    /// How long what belongs to a login may take to come after it: its client's connection, its X server.
+    package static let youth: Duration = .seconds(30)
+
+    package func isYoung(at moment: WallInstant) -> Bool { began.duration(to: moment) < Self.youth }
+
     /// The number of the local X display that the session names, if it names one: `:10` or `:10.0`, never `localhost:10.0`.
     package var displayNumber: UInt16? {
         guard display.hasPrefix(":") else { return nil }

@@ -40,6 +40,24 @@ package struct ProcessFacts: Equatable, Sendable {
         controlGroup = ControlGroup.below(root: ControlGroup.root, path)
     }
 
+    /// Signals a process as its user, whom alone the kernel lets signal it; false if it is not the one that is meant.
+    static func signal(
+        _ number: Int32, to pid: UInt32, if isMeant: (ProcessFacts) throws(SystemError) -> Bool
+    ) throws(SystemError) -> Bool {
+        guard let raw = Int32(exactly: pid) else { return false }
+        let handle = try ProcessHandle(pid: raw)
+        // Who it is now that it can't become another.
+        guard let process = try ProcessFacts(pid: pid), try isMeant(process) else { return false }
+        try actingAs(uid: process.uid, gid: process.gid) { () throws(SystemError) in try handle.signal(number) }
+        return true
+    }
+
+    /// The name of the program's file, `nxagent`; nil if it can't be known. Its user's to read, or root's.
+    static func program(of pid: UInt32) -> String? {
+        guard let link = try? readLink("/proc/\(pid)/exe") else { return nil }
+        return link.split(separator: UInt8(ascii: "/")).last.map { String(decoding: $0, as: UTF8.self) }
+    }
+
     private static func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8]? {
         do throws(SystemError) {
             return try readFile(path, limit: limit)

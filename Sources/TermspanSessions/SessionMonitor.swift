@@ -28,11 +28,13 @@ package final class SessionMonitor {
             sockets?.refresh()
             notice()
         }
-        sockets = try ServerSocketMonitor(loop: loop) { [unowned self] in notice() }
+        sockets = try ServerSocketMonitor(loop: loop, inbox: inbox) { [unowned self] in notice() }
         xServers = try XServerMonitor(
             loop: loop, socketsPerUser: socketsPerUser,
             onChange: { [unowned self] in
-                sockets?.follow(xServers?.servers ?? [])
+                // It tells of the first ones before it is there itself.
+                guard let servers = xServers?.servers else { return }
+                sockets?.follow(servers)
                 xrdp?.refresh()
                 notice()
             }, onLimit: onLimit)
@@ -59,10 +61,15 @@ package final class SessionMonitor {
 
     /// Ends the connection of a desktop's client; false where its stack has no way to do that.
     package func endConnection(of desktop: Desktop) throws(SystemError) -> Bool {
-        guard desktop.stack == .xrdp, let display = desktop.xServer?.display ?? desktop.logindSessions.first?.displayNumber else {
-            return false
+        switch desktop.stack {
+        case .xrdp:
+            guard let display = desktop.xServer?.display ?? desktop.logindSessions.first?.displayNumber else { return false }
+            return try xrdp?.endConnection(of: UserDisplay(display, of: desktop.uid)) ?? false
+        case .x2go:
+            guard let server = desktop.xServer, let connection = desktop.client.connection else { return false }
+            return try sockets?.suspend(server, connection: connection) ?? false
+        default: return false
         }
-        return try xrdp?.endConnection(of: UserDisplay(display, of: desktop.uid)) ?? false
     }
 
     private func notice() {

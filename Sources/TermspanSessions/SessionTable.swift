@@ -10,6 +10,8 @@ package struct Session: Hashable, Sendable, Codable {
     /// The most recent connect and disconnect that were seen; nil before the first.
     package var connected: BootInstant?
     package var disconnected: BootInstant?
+    /// The client that is there or was there last, as far as anything is known of one.
+    package var lastClient: RemoteClient?
     /// Since when no client is seen any more, while that may still be the beginning of the session's end.
     package var absentSince: BootInstant?
 
@@ -28,10 +30,16 @@ package struct Session: Hashable, Sendable, Codable {
 }
 
 extension Session {
-    /// Whether the client that asks for the session has been connected to it, and has not gone since.
+    /// Whether a client was connected to the session and has not been seen to go, while nothing is seen of it.
     package var isClientKnown: Bool {
-        guard desktop.state == .connectQuery, let connected else { return false }
+        guard desktop.state == .connectQuery || desktop.state == .`init`, let connected else { return false }
         return disconnected.map { $0 < connected } ?? true
+    }
+
+    /// Whether the client that is there comes from elsewhere than the one that was there last.
+    package func hasNewClient(after row: Session) -> Bool {
+        guard desktop.isClientPresent, let old = row.lastClient?.address, let new = desktop.client.address else { return false }
+        return old != new
     }
 }
 
@@ -39,6 +47,8 @@ extension Session {
 package enum SessionChange: Hashable, Sendable {
     case opened(Session)
     case closed(Session)
+    /// It turned out to be another one, which goes on.
+    case merged(Session)
     /// The same session with other facts: state, lock, client, X server.
     case changed(from: Session, to: Session)
 }
@@ -66,7 +76,7 @@ package struct SessionTable: Sendable, Equatable {
     private var resting: [SessionID: BootInstant]
     /// Numbers of logon screens that are gone, by their places: whoever logs on there has them next.
     private var vacated: [String: SessionID]
-    /// Logins that were part of a session that has ended, and until when they are not taken for sessions of their own.
+    /// Logins that were part of a session and are no longer, and until when they are not taken for sessions of their own.
     private var lingering: [SessionKey: BootInstant] = [:]
 
     package init() {
@@ -122,7 +132,7 @@ package struct SessionTable: Sendable, Equatable {
             }
             remaining.subtract(matches)
             // Rows that turned out to be this one end here; their numbers rest.
-            changes.append(contentsOf: matches.dropFirst().map { .closed(sessions[$0]) })
+            changes.append(contentsOf: matches.dropFirst().map { .merged(sessions[$0]) })
             var updated = row
             updated.desktop = desktop
             if desktop.state == .connectQuery, row.connected != nil, desktop.stack.adapter?.asksForFirstClientOnly == true {
@@ -135,17 +145,21 @@ package struct SessionTable: Sendable, Equatable {
                 if keys.count <= Self.maximumKeys { updated.desktop.keys = keys }
             }
             updated.desktop.client.keepAddress(of: row.desktop.client)
+            // A login that was part of it may end a moment after what made it so.
+            for login in row.desktop.logindSessions.dropFirst() where !desktop.logindSessions.contains(where: { $0.key == login.key }) {
+                lingering[login.key] = now.advanced(by: Self.lingerTime)
+            }
             updated.holdAbsence(after: row, at: now)
-            updated.note(from: row.desktop.state, at: now)
+            updated.note(after: row, at: now)
             if updated.desktop.state == .disconnected { updated.absentSince = nil }
             kept.append(updated)
             if updated != row { changes.append(.changed(from: row, to: updated)) }
         }
         changes.append(contentsOf: remaining.map { .closed(sessions[$0]) })
-        for case .closed(let session) in changes where session.id != .services {
+        for session in changes.compactMap(\.ended) where session.id != .services {
             resting[session.id] = now.advanced(by: Self.rest)
             for login in session.desktop.logindSessions.dropFirst() {
-                lingering[.logind(id: login.id, timestamp: login.timestamp)] = now.advanced(by: Self.lingerTime)
+                lingering[login.key] = now.advanced(by: Self.lingerTime)
             }
             if !session.desktop.isUserSession, let place = session.desktop.place { vacated[place] = session.id }
         }
@@ -157,7 +171,7 @@ package struct SessionTable: Sendable, Equatable {
             guard let id = desktop.stack == .services ? .services : inherited ?? Self.lowestFree(taken) else { continue }
             taken.insert(id)
             var session = Session(id: id, uuid: makeUUID(), desktop: desktop, opened: now)
-            session.note(from: nil, at: now)
+            session.note(after: nil, at: now)
             sessions.append(session)
             changes.append(.opened(session))
         }
@@ -217,21 +231,32 @@ extension Session {
         desktop.client = row.desktop.client
     }
 
-    /// Records a connect or disconnect when the state says that one happened.
-    fileprivate mutating func note(from old: ConnectState?, at now: BootInstant) {
-        guard old != desktop.state, desktop.stack != .services else { return }
-        switch desktop.state {
-        case .active, .connected: if old != .active && old != .connected { connected = now }
-        case .disconnected: disconnected = absentSince ?? now
-        default: break
+    /// Records a connect or disconnect when one happened, and who is there.
+    fileprivate mutating func note(after row: Session?, at now: BootInstant) {
+        guard desktop.stack != .services else { return }
+        if desktop.isClientPresent {
+            if row?.desktop.isClientPresent != true || row.map({ hasNewClient(after: $0) }) == true { connected = now }
+            // Of a client that has just come nothing may be known yet: then it is not the one before.
+            let isOld = row?.desktop.isClientPresent == true || row?.isClientKnown == true
+            if !isOld || desktop.client.address != nil || desktop.client.name != nil { lastClient = desktop.client }
+        } else if desktop.state == .disconnected, row?.desktop.state != .disconnected {
+            disconnected = absentSince ?? now
         }
     }
 }
 
 extension SessionChange {
+    /// The session that is no longer there.
+    fileprivate var ended: Session? {
+        switch self {
+        case .closed(let session), .merged(let session): session
+        case .changed, .opened: nil
+        }
+    }
+
     fileprivate var order: Int {
         switch self {
-        case .closed: 0
+        case .closed, .merged: 0
         case .changed: 1
         case .opened: 2
         }
@@ -239,7 +264,7 @@ extension SessionChange {
 
     fileprivate var id: SessionID {
         switch self {
-        case .closed(let session), .opened(let session), .changed(_, let session): session.id
+        case .closed(let session), .merged(let session), .opened(let session), .changed(_, let session): session.id
         }
     }
 }

@@ -2,7 +2,7 @@
 package struct XServerProcess: Hashable, Sendable {
     /// The name of the program's file, `Xtigervnc`: a user may run another under any name.
     package var program: String
-    /// The TCP sockets that the process holds, those that listen and those that are connected.
+    /// The TCP sockets that the process holds, those that listen and those that are connected, in the order in which they came.
     package var sockets: [TCPSocket]
 
     /// Whether it has listened for others than X clients, or been connected with them, at any time; at its end it lets go of them first.

@@ -10,8 +10,7 @@ package import TermspanSystem
 /// when the socket folder changes (chansrv makes and removes sockets at connect and disconnect) and when a connection's own xrdp
 /// process ends, so that neither a user who kills chansrv nor one who makes sockets can hide a state for longer than that.
 ///
-/// The list has the sockets of all users, so it is read beside the loop, by one thread at a time and with pauses in proportion to how long
-/// that takes: whoever opens sockets by the hundred thousand makes it late, and nothing else.
+/// The list has the sockets of all users, so it is read beside the loop (`SideLook`).
 @MainActor
 package final class XrdpMonitor {
     /// The connections by display; nil while they could not be read.
@@ -35,16 +34,12 @@ package final class XrdpMonitor {
     private var isReadingNames = false
     private var settle: EventSource?
     private var settleCount = 0
-    private var isLooking = false
+    private var look: SideLook<[Connection]>?
     /// The folder changed since the look that is under way began.
     private var isLookWanted = false
-    /// Not before this is it looked again.
-    private var rested = BootInstant.zero
 
     /// When nothing could be seen for a shortage, it is looked again after this.
     private static let shortageDelay: Duration = .seconds(1)
-    /// The pause after a look, in lengths of it: at most a twentieth of a processor goes into looking.
-    private static let pause: Int = 20
     /// Names looked at in a folder: anybody may make some.
     private static let maximumNames = 16_384
 
@@ -60,6 +55,7 @@ package final class XrdpMonitor {
         self.directories = directories
         self.onChange = onChange
         settle = try loop.timer { [unowned self] in settled() }
+        look = SideLook(name: "xrdp", inbox: inbox) { [unowned self] in looked($0) }
         for directory in directories {
             monitors.append(try DirectoryMonitor(loop: loop, path: directory) { [unowned self] in changed() })
         }
@@ -101,29 +97,19 @@ package final class XrdpMonitor {
     }
 
     private func settled() {
-        guard !isLooking else {
+        guard let look, !look.isUnderWay else {
             isLookWanted = true
             return
         }
-        let now = BootInstant.now()
-        guard rested <= now else { return settle?.arm(at: rested) ?? () }
-        let (inbox, directories) = (inbox, directories)
-        let thread = try? Thread(name: "xrdp") { [weak self] in
-            let begin = BootInstant.now()
-            let found = Result { () throws(SystemError) in try Self.look(directories) }
-            let end = BootInstant.now()
-            inbox.post { [weak self] in self?.looked(found, from: begin, to: end) }
-        }
-        guard thread != nil else { return settle?.arm(after: Self.shortageDelay) ?? () }
-        isLooking = true
+        guard look.rested <= .now() else { return settle?.arm(at: look.rested) ?? () }
         isLookWanted = false
+        let directories = directories
+        if !look.begin({ () throws(SystemError) in try Self.look(directories) }) { settle?.arm(after: Self.shortageDelay) }
     }
 
-    private func looked(_ look: Result<[Connection], SystemError>, from begin: BootInstant, to end: BootInstant) {
-        isLooking = false
-        rested = end.advanced(by: begin.duration(to: end) * Self.pause)
+    private func looked(_ result: Result<[Connection], SystemError>) {
         let found: [UserDisplay: RemoteClient]?
-        switch look {
+        switch result {
         case .success(let connections): found = take(connections)
         case .failure(let error):
             // What can't be looked at has not changed.
@@ -131,7 +117,8 @@ package final class XrdpMonitor {
             found = nil
         }
         if settleCount < 8 {
-            settle?.arm(at: max(rested, end.advanced(by: isLookWanted ? .zero : .milliseconds(8 << settleCount))))
+            let now = BootInstant.now()
+            settle?.arm(at: max(look?.rested ?? now, now.advanced(by: isLookWanted ? .zero : .milliseconds(8 << settleCount))))
             settleCount += 1
         }
         // One failure to look is no news; eight are.
@@ -174,7 +161,9 @@ package final class XrdpMonitor {
         // xrdp's own unit is what makes it a client.
         return (toDisplays + ofXvnc).compactMap { display, peer in
             holders[peer].map { holder in
-                Connection(display: display, pid: holder.pid, address: holder.sockets.lazy.compactMap { addresses[$0] }.first)
+                // A process that serves several clients (`fork=false`) doesn't tell which is whose.
+                let clients = holder.sockets.compactMap { addresses[$0] }
+                return Connection(display: display, pid: holder.pid, address: clients.count == 1 ? clients[0] : nil)
             }
         }
     }
@@ -238,14 +227,11 @@ package final class XrdpMonitor {
     package func endConnection(of display: UserDisplay) throws(SystemError) -> Bool {
         var isEnded = false
         for pid in servers[display] ?? [] {
-            guard let number = Int32(exactly: pid) else { continue }
-            let handle = try ProcessHandle(pid: number)
-            // Who it is now that it can't become another.
-            guard let process = try ProcessFacts(pid: pid), ControlGroup.unit(of: process.controlGroup).map({ $0 == Self.unit }) == true,
-                let parent = try ProcessFacts(pid: process.parent), parent.controlGroup == process.controlGroup
-            else { continue }
-            try actingAs(uid: process.uid, gid: process.gid) { () throws(SystemError) in try handle.signal(SIGTERM) }
-            isEnded = true
+            let isSignalled = try ProcessFacts.signal(SIGTERM, to: pid) { process throws(SystemError) in
+                guard ControlGroup.unit(of: process.controlGroup).map({ $0 == Self.unit }) == true else { return false }
+                return try ProcessFacts(pid: process.parent)?.controlGroup == process.controlGroup
+            }
+            isEnded = isEnded || isSignalled
         }
         return isEnded
     }

@@ -27,7 +27,7 @@ final class Collector {
             case .snapshot(let id): snapshot = id
             case .level(let level): self.level = level
             case .stop: throw .stopped
-            case .start, .ready, .failed: throw .failed(.protocol)
+            case .start, .ready, .failed, .screen: throw .failed(.protocol)
             }
         }
     }

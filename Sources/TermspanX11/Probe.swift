@@ -19,9 +19,10 @@ struct Probe: ~Copyable {
     private var monitor: InputMonitor
     private var watch: WindowWatch
     private var focus: Focus
+    private var screen: Screen?
     /// A change that was seen and is told once it is known when it was: an event that was on its way while the window was asked for may be
     /// the one that it came with.
-    private var untold: (focus: Focus, time: BootInstant)?
+    private var untold: (focus: Focus, time: BootInstant, read: BootInstant)?
     /// Over the times that the X server may wake its probe.
     private var wakes = TokenBucket()
 
@@ -65,9 +66,12 @@ struct Probe: ~Copyable {
         let last = InputEdge(effective: now.milliseconds(before: idle), origin: origin)
         lane.publish(.snapshot(Snapshot(id: 0, focus: focus, inputOpen: monitor.isOpen, lastInput: last)), at: now)
         try session.collector.tell(.ready(features))
+        // Events tell of any other size from here on.
+        let screen = try session.answer(session.x.getScreen()) { XReplies.screen($0) }
+        if let screen { try session.collector.tell(.screen(screen)) }
         return Probe(
             session: session, lane: lane, features: features, atoms: atoms, counters: counters, alarm: alarm,
-            alarmEvent: syncEvent &+ UInt8(XCB_SYNC_ALARM_NOTIFY), monitor: monitor, watch: watch, focus: focus)
+            alarmEvent: syncEvent &+ UInt8(XCB_SYNC_ALARM_NOTIFY), monitor: monitor, watch: watch, focus: focus, screen: screen)
     }
 
     /// Watches until there is a reason to end.
@@ -116,6 +120,8 @@ struct Probe: ~Copyable {
         var focus = false
         /// When the focus last changed, by the server's time, where it tells that.
         var focusTime: UInt32?
+        /// What the screen has come to be.
+        var screen: Screen?
         /// A window manager may have come or gone.
         var manager = false
         var added: [UInt32] = []
@@ -157,6 +163,8 @@ struct Probe: ~Copyable {
         case (.windowRemoved(let window), .inputFocus):
             if news.removed.count < WindowWatch.windowLimit { news.removed.append(window) }
             news.focus = true
+        case (.resized(session.x.root, let width, let height), _):
+            if let depth = screen?.depth { news.screen = Screen(width: width, height: height, depth: depth) }
         case (.other(code: alarmEvent, let bytes), _) where bytes.load(UInt32.self, at: 4) == alarm:
             news.alarm = (max(bytes.loadSync64(at: 8) ?? 0, 0), bytes.load(UInt32.self, at: 24))
         default:
@@ -184,6 +192,10 @@ struct Probe: ~Copyable {
             tellFocus()
             try tell(edge, idle: news.alarm?.idle ?? 0, at: edgeTime)
         }
+        if let screen = news.screen, screen != self.screen {
+            self.screen = screen
+            try session.collector.tell(.screen(screen))
+        }
     }
 
     private mutating func followFocus(_ news: News, looksAgain: Bool, at moment: BootInstant) throws(ProbeEnd) {
@@ -198,16 +210,18 @@ struct Probe: ~Copyable {
         if looksAgain { watch = try session.beginWatching(atoms, before: watch) }
         guard news.focus || looksAgain else { return }
         let current = try session.readFocus(watch, atoms, namesProcesses: namesProcesses, known: focus)
-        // What was seen before came with this event if it holds still, and else with the one before.
-        if current.window == focus.window, news.focus, let untold { self.untold = (untold.focus, max(untold.time, moment)) }
+        // What was seen before came with this event if that was there before the look and it holds still, and else with the one before.
+        if current.window == focus.window, news.focus, let untold, moment <= untold.read {
+            self.untold = (untold.focus, max(untold.time, moment), untold.read)
+        }
         tellFocus()
         guard current.window != focus.window else { return }
         focus = current
-        untold = (current, moment)
+        untold = (current, moment, .now())
     }
 
     private mutating func tellFocus() {
-        guard let (focus, time) = untold else { return }
+        guard let (focus, time, _) = untold else { return }
         untold = nil
         lane.publish(.focusChanged(focus), at: time)
     }
@@ -231,6 +245,7 @@ struct Probe: ~Copyable {
         let now = BootInstant.now()
         let last = InputEdge(effective: now.milliseconds(before: idle), origin: origin)
         lane.publish(.snapshot(Snapshot(id: id, focus: focus, inputOpen: monitor.isOpen, lastInput: last)), at: now)
+        if let screen { try session.collector.tell(.screen(screen)) }
         return true
     }
 }

@@ -5,18 +5,18 @@ import TermspanEvents
 ///
 /// | there is | events | how it is read |
 /// | --- | --- | --- |
-/// | a window manager that names the active window (EWMH) | PropertyChange on the root | `_NET_ACTIVE_WINDOW` |
+/// | a window manager that names the active window (EWMH) | PropertyChange and StructureNotify on the root | `_NET_ACTIVE_WINDOW` |
 /// | none, or an old one | also SubstructureNotify and FocusChange on the root, FocusChange on the windows below it | GetInputFocus |
 ///
-/// PropertyChange is never selected on a window of a client: toolkits set `_NET_WM_USER_TIME` there at each key. FocusChange is,
+/// StructureNotify on the root tells when the screen has another size. PropertyChange is never selected on a window of a client: toolkits set `_NET_WM_USER_TIME` there at each key. FocusChange is,
 /// and only without a window manager: the root's own tells nothing of a move from one window to another.
 enum WindowWatch {
     case activeWindow
     /// The windows on which FocusChange is selected, to be left alone once a window manager has started.
     case inputFocus(watched: [UInt32])
 
-    static let rootAlways: XEventMask = .propertyChange
-    static let rootWithoutManager: XEventMask = [.propertyChange, .substructureNotify, .focusChange]
+    static let rootAlways: XEventMask = [.propertyChange, .structureNotify]
+    static let rootWithoutManager: XEventMask = [.propertyChange, .structureNotify, .substructureNotify, .focusChange]
     static let windowWithoutManager: XEventMask = .focusChange
 
     /// How many windows are watched at most; no desktop comes near, and a hostile one gains nothing.

@@ -125,6 +125,11 @@ extension XConnection {
         Request(sequence: xcb_get_input_focus(connection).sequence)
     }
 
+    /// Asks for the size and depth of the root window.
+    func getScreen() -> Request {
+        Request(sequence: xcb_get_geometry(connection, root).sequence)
+    }
+
     func getProperty(_ atom: UInt32, of window: UInt32, words: UInt32) -> Request {
         Request(sequence: xcb_get_property(connection, 0, window, atom, UInt32(XCB_GET_PROPERTY_TYPE_ANY.rawValue), 0, words).sequence)
     }
@@ -210,6 +215,7 @@ struct XEventMask: OptionSet {
     let rawValue: UInt32
 
     static let propertyChange = XEventMask(rawValue: XCB_EVENT_MASK_PROPERTY_CHANGE.rawValue)
+    static let structureNotify = XEventMask(rawValue: XCB_EVENT_MASK_STRUCTURE_NOTIFY.rawValue)
     static let substructureNotify = XEventMask(rawValue: XCB_EVENT_MASK_SUBSTRUCTURE_NOTIFY.rawValue)
     static let focusChange = XEventMask(rawValue: XCB_EVENT_MASK_FOCUS_CHANGE.rawValue)
 }

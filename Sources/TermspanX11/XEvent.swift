@@ -11,6 +11,8 @@ enum XEvent {
     /// A window below the root was unmapped.
     case windowHidden
     case windowRemoved(UInt32)
+    /// A window has this size now; the root's is the screen's.
+    case resized(UInt32, width: UInt16, height: UInt16)
     /// An event of an extension, by its code.
     case other(code: UInt8, XBytes)
     case ignored
@@ -36,6 +38,10 @@ enum XEvent {
             self = .windowHidden
         case XCB_DESTROY_NOTIFY:
             self = .windowRemoved(bytes.load(UInt32.self, at: 8) ?? 0)
+        case XCB_CONFIGURE_NOTIFY:
+            self = .resized(
+                bytes.load(UInt32.self, at: 8) ?? 0, width: bytes.load(UInt16.self, at: 20) ?? 0,
+                height: bytes.load(UInt16.self, at: 22) ?? 0)
         default:
             self = .other(code: code, bytes)
         }

@@ -1,3 +1,4 @@
+import TermspanControl
 import TermspanEvents
 
 /// What the probe reads from replies, each parsed here within the bounds of its bytes.
@@ -68,6 +69,14 @@ enum XReplies {
         guard let value = property(reply, format: 32) else { return false }
         for offset in stride(from: 0, to: value.count, by: 4) where value.load(UInt32.self, at: offset) == word { return true }
         return false
+    }
+
+    /// GetGeometry of the root window; nil for what no screen can be.
+    static func screen(_ reply: XBytes) -> Screen? {
+        guard let depth = reply.load(UInt8.self, at: 1), let width = reply.load(UInt16.self, at: 16),
+            let height = reply.load(UInt16.self, at: 18)
+        else { return nil }
+        return Screen(width: width, height: height, depth: depth)
     }
 
     /// QueryTree: the first of the window's children, at most `limit`.

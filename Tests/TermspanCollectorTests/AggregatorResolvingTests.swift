@@ -66,6 +66,8 @@ import Testing
         #expect(answered.withLock { $0.count } == ProcessResolver.share)
         let thread = try TermspanSystem.Thread(name: "resolver") { resolver.run() }
         while answered.withLock({ $0.count }) < 2 * ProcessResolver.share + 1 { sched_yield() }
+        // They take turns: it did not wait for all that came before.
+        #expect(answered.withLock { $0.firstIndex { $0.uid == 1002 } } == ProcessResolver.share + 1)
         // There is room again once they are answered.
         resolver.ask(request(of: 1001, 0))
         while answered.withLock({ $0.count }) < 2 * ProcessResolver.share + 2 { sched_yield() }

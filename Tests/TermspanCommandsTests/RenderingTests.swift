@@ -212,7 +212,8 @@ import Testing
                 == #"{"id":3,"uuid":null,"name":"rdp-tcp#3","user":"eve","uid":1003,"state":"active","confidence":null,"stack":null,"type":null,"#
                 + #""device":null,"display":null,"seat":null,"tty":null,"logon":"2022-05-14T08:24:00.000001Z","connected":null,"disconnected":null,"#
                 + #""last_input":null,"idle":1.5,"locked":null,"tracked":null,"coverage":null,"coverage_reason":null,"client_address":null,"#
-                + #""client_name":null,"logind_sessions":["c1"],"scope":null,"leader":null,"own":false,"current_time":null}"#)
+                + #""client_name":null,"screen_width":null,"screen_height":null,"color_depth":null,"logind_sessions":["c1"],"scope":null,"leader":null,"own":false,"current_time":null}"#
+        )
         #expect(Records.text([row.json], keys: ["id", "user"], .csv) == "id,user\r\n3,eve\r\n")
         #expect(Records.text([], keys: ["id"], .json) == "[]\n")
         #expect(Records.text([.object([.init("id", .unsigned(1))]), .null], keys: ["id"], .json) == "[\n{\"id\":1},\nnull\n]\n")

@@ -66,11 +66,13 @@ import Testing
 
     @Test func aServersConnectionsAreSeenWhenTheyComeAndAtOnceWhenTheyGo() throws {
         let loop = try EventLoop()
+        let inbox = try MainInbox()
+        let posts = try inbox.attach(to: loop)
         var changes = 0
-        let monitor = try ServerSocketMonitor(loop: loop) { changes += 1 }
+        let monitor = try ServerSocketMonitor(loop: loop, inbox: inbox) { changes += 1 }
         let listener = Socket()
         let port = listener.listen()
-        try withExtendedLifetime((monitor, listener)) {
+        try withExtendedLifetime((monitor, posts, listener)) {
             monitor.follow([try server()])
             // Other tests of this process may have sockets, too.
             @MainActor func connections() -> [TCPSocket] {
@@ -113,7 +115,7 @@ import Testing
         try FileManager.default.createSymbolicLink(
             atPath: slice + "/session-7.scope", withDestinationPath: try #require(Self.ownControlGroup))
         let loop = try EventLoop()
-        let monitor = try ServerSocketMonitor(loop: loop, controlGroups: base) {}
+        let monitor = try ServerSocketMonitor(loop: loop, inbox: try MainInbox(), controlGroups: base) {}
         let listener = Socket()
         let port = listener.listen()
         let client = Socket()
@@ -130,10 +132,12 @@ import Testing
 
     @Test func moreServersOfAUserThanAreLookedAtAtOnceHaveTheirTurn() throws {
         let loop = try EventLoop()
-        let monitor = try ServerSocketMonitor(loop: loop) {}
+        let inbox = try MainInbox()
+        let posts = try inbox.attach(to: loop)
+        let monitor = try ServerSocketMonitor(loop: loop, inbox: inbox) {}
         let listener = Socket()
         let port = listener.listen()
-        try withExtendedLifetime((monitor, listener)) {
+        try withExtendedLifetime((monitor, posts, listener)) {
             let one = try server()
             monitor.follow(
                 (1...80).map { display in
@@ -147,10 +151,12 @@ import Testing
 
     @Test func aProcessThatIsAnotherByNowTellsNothing() throws {
         let loop = try EventLoop()
-        let monitor = try ServerSocketMonitor(loop: loop) {}
+        let inbox = try MainInbox()
+        let posts = try inbox.attach(to: loop)
+        let monitor = try ServerSocketMonitor(loop: loop, inbox: inbox) {}
         let listener = Socket()
         _ = listener.listen()
-        try withExtendedLifetime((monitor, listener)) {
+        try withExtendedLifetime((monitor, posts, listener)) {
             var stranger = try server()
             stranger.startTime += 1
             monitor.follow([stranger])

@@ -76,6 +76,28 @@ import Testing
         #expect(become(RemoteClient(), at: 6) == nil)
     }
 
+    @Test func anotherClientIsANewConnection() throws {
+        var table = SessionTable()
+        let key = SessionKey.logind(id: "c1", timestamp: 1)
+        func become(_ address: String?, at seconds: UInt64) throws -> (after: Session, isNew: Bool) {
+            var desktop = Self.desktop(key)
+            desktop.client = RemoteClient(address: address)
+            let before = table.sessions.first
+            _ = table.reconcile([desktop], at: Self.seconds(seconds), makeUUID: Self.makeUUID)
+            let after = try #require(table.sessions.first)
+            return (after, before.map { after.hasNewClient(after: $0) } ?? true)
+        }
+        #expect(try become("192.0.2.7", at: 1).after.connected == Self.seconds(1))
+        let same = try become("192.0.2.7", at: 2)
+        #expect(same.after.connected == Self.seconds(1) && !same.isNew)
+        // Where it comes from is not known for a moment.
+        #expect(try become(nil, at: 3).after.connected == Self.seconds(1))
+        let again = try become("192.0.2.7", at: 4)
+        #expect(again.after.connected == Self.seconds(1) && !again.isNew)
+        let other = try become("192.0.2.8", at: 5)
+        #expect(other.after.connected == Self.seconds(5) && other.isNew)
+    }
+
     @Test func xServersStartedWithoutEndDoNotMakeTheRowGrow() {
         var table = SessionTable()
         let login = SessionKey.logind(id: "c1", timestamp: 1)
@@ -102,7 +124,7 @@ import Testing
         #expect(table.sessions.map(\.uuid) == [uuid])
     }
 
-    @Test func whenTwoRowsAreOneTheLowerNumberStays() {
+    @Test func whenTwoRowsAreOneTheLowerNumberStays() throws {
         var table = SessionTable()
         let login = SessionKey.logind(id: "c1", timestamp: 1)
         let server = SessionKey.xServer(pid: 10, startTime: 100)
@@ -110,6 +132,8 @@ import Testing
         let changes = table.reconcile([Self.desktop(login, server)], at: Self.seconds(2), makeUUID: Self.makeUUID)
         #expect(table.sessions.map(\.id.rawValue) == [1])
         #expect(changes.count == 2)
+        guard case .merged(let merged) = try #require(changes.first) else { return #expect(Bool(false), "\(changes)") }
+        #expect(merged.id.rawValue == 2)
     }
 
     /// However a user comes by a key of another's row: neither goes on as the other's session.
@@ -183,6 +207,8 @@ import Testing
         #expect(try become(.disconnected, at: 4).desktop.state == .disconnected)
         let asking = try become(.connectQuery, at: 5)
         #expect(asking.desktop.state == .connectQuery && !asking.isClientKnown)
+        #expect(try !become(.active, at: 6).isClientKnown)
+        #expect(try become(.`init`, at: 7).isClientKnown)
     }
 
     @Test func aRowNeverPassesToAnotherUser() {
@@ -237,6 +263,8 @@ import Testing
                     living[key]?.keys.insert(.xServer(pid: UInt32(key), startTime: now))
                 }
             }
+            // As a restart of the collector does it.
+            if random.next() % 8 == 0 { table = try JSONDecoder().decode(SessionTable.self, from: JSONEncoder().encode(table)) }
             let changes = table.reconcile(Array(living.values), at: Self.seconds(now)) { UUIDv7(at: WallInstant(nanoseconds: Int64(now))) }
             for case .closed(let session) in changes { freed[session.id] = Self.seconds(now) }
             for case .opened(let session) in changes {

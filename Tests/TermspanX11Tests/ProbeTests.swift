@@ -170,7 +170,7 @@ struct ProbeTests {
         let watched = masks.filter { $0 == "ChangeWindowAttributes window FocusChange" }.count
         #expect(watched > 0)
         #expect(masks.filter { $0 == "ChangeWindowAttributes window nothing" }.count <= watched)
-        #expect(masks.last { $0.contains("root") } == "ChangeWindowAttributes root PropertyChange")
+        #expect(masks.last { $0.contains("root") } == "ChangeWindowAttributes root PropertyChange|StructureNotify")
         #expect(masks.last { $0.contains("window") } == "ChangeWindowAttributes window nothing")
         try expectAllowed(probe, during: ["always", "the server has X-Resource", Self.devices, Self.unmanaged, Self.managed])
     }
@@ -273,6 +273,25 @@ struct ProbeTests {
         try display.run("xdotool", "key", "b")
         #expect(try probe.wait { $0.began != nil }?.event.began?.origin == .synthetic)
         #expect(try probe.wait { $0.ended != nil }?.event.ended?.origin == .synthetic)
+        try expectAllowed(probe, during: ["always", "the server has X-Resource", Self.devices, Self.unmanaged])
+    }
+
+    @Test(.enabled(if: Program.find("Xtigervnc") != nil, "Xtigervnc is needed"))
+    func theScreenIsToldWhenItChangesAndWithASnapshot() throws {
+        let display = try TestDisplay(.tigerVNC)
+        let probe = try TestProbe(display)
+        _ = try probe.ready()
+        #expect(try probe.wait(for: Screen(width: 800, height: 600, depth: 24)))
+        let remote = try RemoteFramebuffer(display)
+        for (width, height) in [(1024, 768), (640, 480)] as [(UInt16, UInt16)] {
+            try remote.resize(width: width, height: height)
+            #expect(try probe.wait(for: Screen(width: width, height: height, depth: 24)))
+        }
+        let told = probe.screensTold
+        try probe.tell(.snapshot(id: 7))
+        #expect(try probe.wait { $0.snapshot?.id == 7 } != nil)
+        _ = try probe.answer(.milliseconds(200))
+        #expect(probe.screensTold == told + 1 && probe.screen?.width == 640)
         try expectAllowed(probe, during: ["always", "the server has X-Resource", Self.devices, Self.unmanaged])
     }
 

@@ -17,6 +17,9 @@ final class TestProbe {
     let recorder: WireRecorder
     /// All events so far.
     private(set) var entries: [Entry] = []
+    /// The screen as it was told last.
+    private(set) var screen: Screen?
+    private(set) var screensTold = 0
     private let control: ControlChannel
     private var reader: LaneReader
     private let memory: LaneMemory
@@ -67,12 +70,22 @@ final class TestProbe {
 
     func tell(_ message: ControlMessage) throws { try control.send(message) }
 
-    /// The next message from the probe; nil if none comes.
+    /// The next message from the probe but for the screen; nil if none comes.
     func answer(_ limit: Duration = .seconds(10)) throws -> ControlMessage? {
         var descriptor = pollfd(fd: control.raw, events: Int16(POLLIN), revents: 0)
-        guard poll(&descriptor, 1, Int32(limit.wholeNanoseconds / 1_000_000)) > 0 else { return nil }
-        if case .message(let message, _) = try control.receive() { return message }
+        while poll(&descriptor, 1, Int32(limit.wholeNanoseconds / 1_000_000)) > 0 {
+            guard case .message(let message, _) = try control.receive() else { return nil }
+            guard case .screen(let screen) = message else { return message }
+            self.screen = screen
+            screensTold += 1
+        }
         return nil
+    }
+
+    /// Waits until the screen was told to be so.
+    func wait(for screen: Screen?) throws -> Bool {
+        for _ in 0..<100 where self.screen != screen { _ = try answer(.milliseconds(50)) }
+        return self.screen == screen
     }
 
     /// Waits until the probe watches, and returns what it found.

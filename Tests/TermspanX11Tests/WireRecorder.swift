@@ -173,6 +173,7 @@ struct WireDecoder {
             let mask = request.u32(8)
             guard mask == 1 << 11 else { return "ChangeWindowAttributes \(target(request)) mask \(mask)" }
             return "ChangeWindowAttributes \(target(request)) \(events(request.u32(12)))"
+        case 14: return "GetGeometry \(target(request))"
         case 15: return "QueryTree \(target(request))"
         case 16:
             let name = String(decoding: request[8..<(8 + Int(request.u16(4)))], as: UTF8.self)
@@ -231,7 +232,9 @@ struct WireDecoder {
     private func target(_ request: [UInt8]) -> String { request.u32(4) == root ? "root" : "window" }
 
     private func events(_ mask: UInt32) -> String {
-        let names: [(UInt32, String)] = [(1 << 22, "PropertyChange"), (1 << 19, "SubstructureNotify"), (1 << 21, "FocusChange")]
+        let names: [(UInt32, String)] = [
+            (1 << 22, "PropertyChange"), (1 << 17, "StructureNotify"), (1 << 19, "SubstructureNotify"), (1 << 21, "FocusChange"),
+        ]
         var rest = mask
         var found: [String] = []
         for (bit, name) in names where mask & bit != 0 {

@@ -31,6 +31,11 @@ package struct SessionRow: Hashable, Sendable {
     package var coverageReason: String
     package var clientAddress: String
     package var clientName: String
+    /// Of the screen, in pixels.
+    package var screenWidth: UInt32?
+    package var screenHeight: UInt32?
+    /// In bits.
+    package var colorDepth: UInt32?
     package var logindSessions: [String]
     package var scope: String
     package var leader: UInt32?
@@ -86,6 +91,9 @@ package struct SessionRow: Hashable, Sendable {
         case "coverage-reason": coverageReason = text
         case "client-address": clientAddress = text
         case "client-name": clientName = text
+        case "screen-width": screenWidth = number()
+        case "screen-height": screenHeight = number()
+        case "color-depth": colorDepth = number()
         case "logind-sessions": logindSessions = value.strings ?? []
         case "scope": scope = text
         case "leader": leader = number().flatMap { $0 == 0 ? nil : $0 }
@@ -123,19 +131,20 @@ extension SessionRow {
     package static let keys = [
         "id", "uuid", "name", "user", "uid", "state", "confidence", "stack", "type", "device", "display", "seat", "tty", "logon",
         "connected", "disconnected", "last_input", "idle", "locked", "tracked", "coverage", "coverage_reason", "client_address",
-        "client_name", "logind_sessions", "scope", "leader", "own", "current_time",
+        "client_name", "screen_width", "screen_height", "color_depth", "logind_sessions", "scope", "leader", "own", "current_time",
     ]
 
     package var json: JSONValue {
         func text(_ value: String) -> JSONValue { value.isEmpty ? .null : .string(value) }
+        func number(_ value: UInt32?) -> JSONValue { value.map { .unsigned(UInt64($0)) } ?? .null }
         func moment(_ value: WallInstant?) -> JSONValue { .optional(value.map { TimeText.utc($0) }) }
         let values: [JSONValue] = [
-            .unsigned(UInt64(id)), .optional(uuid), text(shownName), text(user), userID.map { .unsigned(UInt64($0)) } ?? .null, text(state),
+            .unsigned(UInt64(id)), .optional(uuid), text(shownName), text(user), number(userID), text(state),
             text(confidence), text(stack), text(type), text(device), text(display), text(seat), text(tty), moment(logon),
             moment(connected), moment(disconnected), moment(lastInput), idleMicroseconds.map { .seconds(microseconds: $0) } ?? .null,
             locked == "unknown" ? .null : .optional(locked), isTracked.map { .bool($0) } ?? .null, text(coverage), text(coverageReason),
-            text(clientAddress),
-            text(clientName), .array(logindSessions.map { .string($0) }), text(scope), leader.map { .unsigned(UInt64($0)) } ?? .null,
+            text(clientAddress), text(clientName), number(screenWidth), number(screenHeight), number(colorDepth),
+            .array(logindSessions.map { .string($0) }), text(scope), number(leader),
             .bool(isOwn), moment(now),
         ]
         return .object(zip(Self.keys, values).map { JSONValue.Member($0, $1) })

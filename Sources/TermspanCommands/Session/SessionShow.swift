@@ -32,6 +32,7 @@ package enum SessionText {
             ("Locked", row.locked.map { $0 == "unknown" ? "" : $0 == "locked" ? "yes" : "no" } ?? ""),
             ("Stack", row.stack), ("Type", row.type), ("Display", row.display), ("Seat", row.seat), ("TTY", row.tty),
             ("Client address", row.clientAddress), ("Client name", row.clientName),
+            ("Screen", screen(row)),
             ("Logged on", row.logon.map { TimeText.local($0) } ?? ""),
             ("Connected", row.connected.map { TimeText.local($0) } ?? ""),
             ("Disconnected", row.disconnected.map { TimeText.local($0) } ?? ""),
@@ -43,5 +44,11 @@ package enum SessionText {
             ("logind sessions", row.logindSessions.joined(separator: " ")), ("Scope", row.scope),
             ("Leader", row.leader.map { String($0) } ?? ""), ("Own session", row.isOwn ? "yes" : "no"),
         ])
+    }
+
+    /// `1920x1080, 24 bits`
+    private static func screen(_ row: SessionRow) -> String {
+        guard let width = row.screenWidth, let height = row.screenHeight else { return "" }
+        return "\(width)x\(height)" + (row.colorDepth.map { ", \($0) bits" } ?? "")
     }
 }

@@ -7,8 +7,8 @@ extension Stack {
 /// An X server that serves VNC's clients itself, as TigerVNC's does: connected while one of its clients is, from where the client's
 /// connection comes.
 ///
-/// Whoever reaches the port counts as a client from the beginning of the connection, before the password. What logind has for the
-/// host is no address: TigerVNC's unit always says 203.0.113.20.
+/// Whoever reaches the port counts as a client from the beginning of the connection, before the password; of several the first, until it
+/// goes. What logind has for the host of TigerVNC's unit is no address: it always says 203.0.113.20.
 package struct VNCStack: StackAdapter {
     package init() {}
     package var stack: Stack { .vnc }
@@ -29,7 +29,11 @@ package struct VNCStack: StackAdapter {
         // It may listen on a Unix socket alone.
         guard process.hasListened || !ports.isEmpty else { return StackVerdict(.active, confidence: .low) }
         let clients = process.sockets.filter { !$0.isListening && ports.contains($0.localPort) }
-        guard let client = clients.max(by: { $0.inode < $1.inode }) else { return StackVerdict(.disconnected) }
+        guard let client = clients.first else {
+            // The server was started at a terminal that is still open.
+            let terminal = sessions.first { $0.service == "sshd" && !$0.tty.isEmpty && $0.state != "closing" }
+            return terminal.map { StackVerdict(.active, client: RemoteClient(address: $0.remoteHost)) } ?? StackVerdict(.disconnected)
+        }
         return StackVerdict(.active, client: RemoteClient(address: observations.origin(of: client), connection: client.inode))
     }
 }

@@ -16,21 +16,22 @@ package struct X2GoStack: StackAdapter {
     /// The agent's program; `x2goagent` is a link to it.
     static let programs: Set<String> = ["nxagent", "x2goagent"]
 
-    /// How long an agent may take from its login until it listens.
-    static let startTime: Duration = .seconds(30)
-
     package func sessionName(_ id: String, seat: String) -> String { "x2go#\(id)" }
 
     package func claims(_ session: LogindSession, xServer: XServer?, observations: Observations) -> Bool {
         session.service == "sshd" && agent(xServer, observations) != nil
     }
 
-    /// The client's other logins: the one that the agent's connection comes through, and those without a terminal or with nothing but
-    /// processes left, since the desktop's programs may be in any of them.
+    /// The client's other logins: the one that the agent's connection comes through; those without a terminal that come from the same
+    /// machine, or may yet turn out to be the client's; and those with nothing but processes left, since the desktop's may be among them.
     package func share(of login: LogindSession, in session: LogindSession, xServer: XServer, observations: Observations) -> Share {
         guard login.service == "sshd", let agent = agent(xServer, observations) else { return .none }
-        if agent.sockets.contains(where: { !$0.peerScope.isEmpty && $0.peerScope == login.scope }) { return .certain }
-        return login.tty.isEmpty || login.state == "closing" ? .likely : .none
+        let scopes = Set(agent.sockets.map(\.peerScope).filter { !$0.isEmpty })
+        if scopes.contains(login.scope) { return .certain }
+        if login.state == "closing" { return .likely }
+        guard login.tty.isEmpty else { return .none }
+        if login.isYoung(at: observations.moment) { return .likely }
+        return observations.logind.contains { scopes.contains($0.scope) && $0.remoteHost == login.remoteHost } ? .likely : .none
     }
 
     package func verdict(_ sessions: [LogindSession], xServer: XServer?, observations: Observations) -> StackVerdict {
@@ -38,7 +39,7 @@ package struct X2GoStack: StackAdapter {
         let connections = agent.sockets.filter { !$0.isListening }
         guard let newest = connections.max(by: { $0.inode < $1.inode }) else {
             // A new one is about to listen.
-            let isStarting = !agent.hasListened && sessions.contains { $0.began.duration(to: observations.moment) < Self.startTime }
+            let isStarting = !agent.hasListened && sessions.contains { $0.isYoung(at: observations.moment) }
             return StackVerdict(isStarting || !agent.listeningPorts(besides: xServer).isEmpty ? .connectQuery : .disconnected)
         }
         let login = sessions.last {

@@ -9,9 +9,6 @@ package struct XrdpStack: StackAdapter {
     package init() {}
     package var stack: Stack { .xrdp }
     package var typeName: String { "rdp" }
-    /// How long the first client may take from its login to its connection.
-    package static let connectTime: Duration = .seconds(30)
-
     package func sessionName(_ id: String, seat: String) -> String { "rdp-tcp#\(id)" }
 
     package var asksForFirstClientOnly: Bool { true }
@@ -25,7 +22,7 @@ package struct XrdpStack: StackAdapter {
         guard let connections = observations.xrdp else { return StackVerdict(.active, confidence: .low) }
         guard let client = connections[UserDisplay(display, of: login.uid)] else {
             // The login comes first and the client a moment later; the table knows whether one has been there already.
-            let isYoung = sessions.contains { $0.began.duration(to: observations.moment) < Self.connectTime }
+            let isYoung = sessions.contains { $0.isYoung(at: observations.moment) }
             return StackVerdict(isYoung ? .connectQuery : .disconnected)
         }
         return StackVerdict(.active, client: client)

@@ -12,11 +12,12 @@ extension FuzzTarget {
     }
 
     static var control: FuzzTarget {
-        let messages: [ControlMessage] = [
-            .start(.init(level: .basic, display: 10, burstGapMilliseconds: 30_000, cookie: Array(1...16))), .snapshot(id: 7),
-            .level(.basic),
-            .stop, .ready(.serverPIDs), .failed(.timeout),
-        ]
+        let messages: [ControlMessage] =
+            [
+                .start(.init(level: .basic, display: 10, burstGapMilliseconds: 30_000, cookie: Array(1...16))), .snapshot(id: 7),
+                .level(.basic),
+                .stop, .ready(.serverPIDs), .failed(.timeout),
+            ] + [Screen(width: 1920, height: 1080, depth: 24)].compactMap { $0.map { .screen($0) } }
         return FuzzTarget(
             name: "fuzz-control", about: "the control channel: datagrams of any bytes with any number of descriptors", longest: 128,
             seeds: messages.map { [UInt8($0.descriptorCount)] + $0.encode() }

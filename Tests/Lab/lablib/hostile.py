@@ -250,6 +250,9 @@ class HostileTestCase(ProductTestCase):
             for attack in running:
                 attack.freeze(False)
             comparison.add("attack", self.honest.work(ROUNDS))
+        self.assert_unnoticed(what, comparison)
+
+    def assert_unnoticed(self, what, comparison):
         print(f"figure: a change of focus to visible, {what}: {comparison}", file=sys.stderr, flush=True)
         self.assertEqual(comparison.missed, 0, what)
         self.assertTrue(comparison.is_unnoticed, f"{what}: {comparison}")

@@ -195,7 +195,12 @@ def _pair(true, said, matches):
     pairs, missing, extra = [], [], []
     one = other = 0
     while one < len(true) and other < len(said):
-        if matches(true[one], said[other]):
+        following = true[one + 1] if one + 1 < len(true) else None
+        if following and matches(following, said[other]) and abs(following[0] - said[other][0]) < abs(true[one][0] - said[other][0]):
+            # Of two that it could be it is the nearer one.
+            missing.append(true[one])
+            one += 1
+        elif matches(true[one], said[other]):
             pairs.append((true[one], said[other]))
             one, other = one + 1, other + 1
         elif true[one][0] <= said[other][0]:

@@ -18,7 +18,7 @@ ALLOWED = Path(__file__).resolve().parents[2] / "TermspanX11Tests/allowed-reques
 # Core requests by which one client can learn of, or meddle with, another's input.
 FORBIDDEN_CORE = {25: "SendEvent", 26: "GrabPointer", 28: "GrabButton", 31: "GrabKeyboard", 33: "GrabKey", 36: "GrabServer", 38: "QueryPointer",
                   39: "GetMotionEvents", 42: "SetInputFocus", 44: "QueryKeymap", 73: "GetImage"}
-EVENT_MASKS = [(1 << 22, "PropertyChange"), (1 << 19, "SubstructureNotify"), (1 << 21, "FocusChange")]
+EVENT_MASKS = [(1 << 22, "PropertyChange"), (1 << 17, "StructureNotify"), (1 << 19, "SubstructureNotify"), (1 << 21, "FocusChange")]
 # Presses, releases, motion, the pointer's coming and going, the state of all keys. PropertyChange on a client's window is as bad: toolkits set
 # a property there at each key.
 INPUT_MASK = 0x7FFF
@@ -251,8 +251,8 @@ class Decoder:
             if u32(request, 8) != 1 << 11:
                 return f"ChangeWindowAttributes {target} mask {u32(request, 8)}"
             return f"ChangeWindowAttributes {target} {self.events(u32(request, 12))}"
-        if opcode == 15:
-            return f"QueryTree {target}"
+        if opcode in (14, 15):
+            return f"{'GetGeometry' if opcode == 14 else 'QueryTree'} {target}"
         if opcode in (16, 98):
             name = request[8:8 + u16(request, 4)].decode(errors="replace")
             self.awaited[self.sequence] = ("atom" if opcode == 16 else "extension", name)

@@ -180,6 +180,23 @@ def backlog(options, clock):
 
 
 @attack("user")
+def connections(options, clock):
+    """19,500 TCP connections of this machine with itself, which are in the kernel's list of sockets twice each"""
+    children = []
+    for number in range(5):
+        if not (child := os.fork()):
+            listener = socket.create_server((f"127.0.0.{10 + number}", 0), backlog=128)
+            held = []
+            while len(held) < 2 * 3_900 and clock.left() > 0:
+                held.append(socket.create_connection(listener.getsockname()))
+                held.append(listener.accept()[0])
+            clock.wait()
+            os._exit(len(held) < 2 * 3_900)
+        children.append(child)
+    return {"full": sum(not os.waitpid(child, 0)[1] for child in children)}
+
+
+@attack("user")
 def dead_listener(options, clock):
     """a socket whose listener has exited, while it stays open elsewhere: prints the display and the pid that is free again"""
     display = int((options.display or f":{FIRST_FALSE + 20}").lstrip(":"))

@@ -202,6 +202,16 @@ static void ready_without_end(void) {
     }
 }
 
+static void screens_without_end(void) {
+    begin();
+    while (!is_over()) {
+        for (int count = 0; count < 1024; count++) {
+            const uint8_t bytes[6] = {67, (uint8_t)(1 + count % 255), 0, 1, 0, 24};
+            send_bytes(bytes, sizeof bytes, NULL, 0);
+        }
+    }
+}
+
 static void deaf(void) {
     begin();
     // Losses make the collector ask for a snapshot, again and again; nobody reads.
@@ -316,6 +326,7 @@ static const struct {
     {"ring", ring_without_end, "its doorbell without end"},
     {"flood", flood, "rubbish on the control channel without end"},
     {"ready", ready_without_end, "that it is ready, without end"},
+    {"screens", screens_without_end, "another screen, without end"},
     {"deaf", deaf, "events, with losses, and never reads what is asked of it"},
     {"descriptors", send_descriptors, "descriptors on the control channel"},
     {"claim", claim, "counts of attempted events that can't be"},

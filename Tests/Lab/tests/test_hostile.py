@@ -18,8 +18,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lablib import wait_until  # noqa: E402
-from lablib.hostile import INSIDE, HostileTestCase  # noqa: E402
+from lablib.hostile import INSIDE, PAIRS, ROUNDS, Comparison, HostileTestCase  # noqa: E402
 from lablib.product import moment  # noqa: E402
+from lablib.stacks import VNC  # noqa: E402
 
 
 class WindowTests(HostileTestCase):
@@ -146,6 +147,30 @@ class SocketTests(HostileTestCase):
                 self.lab.login("user11")
                 row, = self.product.wait_measured("user11")
                 self.assertGreater(int(self.lab.display("user11").lstrip(":")), 40)
+        self.assert_others_measured()
+
+    def test_connections_without_number(self):
+        """The kernel's list of sockets tells of VNC's clients, so it is read about once a second while somebody serves VNC."""
+        vnc = VNC(self.lab, "user11", 11)
+        self.addCleanup(vnc.stop)
+        vnc.start()
+        self.product.wait_measured("user11")
+        comparison = Comparison()
+        for _ in range(PAIRS):
+            comparison.add("calm", self.honest.work(ROUNDS))
+        with self.attacks(("user4", "connections")):
+            count = "ss --no-header --tcp state established | wc -l"
+            wait_until("the connections", lambda: int(self.lab.enter(["sh", "-c", count]).stdout) > 35_000, 40)
+            # They are there whether their user runs or not, so the calm was before.
+            while comparison.wants_more:
+                comparison.add("attack", self.honest.work(ROUNDS))
+            self.assert_unnoticed("with 19,500 connections of one user", comparison)
+            with self.subTest("a client that comes and goes is seen all the same"):
+                for act, state in ((lambda: vnc.connect("198.51.100.11"), "active"), (vnc.disconnect, "disconnected")):
+                    act()
+                    begin = time.monotonic()
+                    wait_until(f"the session to be {state}", lambda: self.rows("user11")[0]["state"] == state, 20, progress=self.product.report)
+                    print(f"figure: seen to be {state} after {time.monotonic() - begin:.1f} s", file=sys.stderr, flush=True)
         self.assert_others_measured()
 
     def test_a_dead_listeners_pid_is_nobody_elses(self):

@@ -104,10 +104,12 @@ class WorkGoesOnTests(ProductTestCase):
 
     def test_a_restarted_collector_loses_nothing(self):
         old = self.product.collector()
+        screen = self.product.session("user1")["screen_width"]
         with self.nothing_is_lost("systemctl restart of the collector"):
             begin = time.time()
             self.lab.enter(["systemctl", "restart", "termspand.service"])
             figure("systemctl restart to an answer", [self.restarted(old, begin)])
+        wait_until("the screen to be known again", lambda: screen and self.product.session("user1")["screen_width"] == screen, 10)
 
     def test_an_upgrade_loses_nothing(self):
         package = self.lab.root / "var/tmp/termspan-upgrade.deb"

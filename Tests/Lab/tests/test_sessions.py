@@ -98,6 +98,14 @@ class LifeOfASessionTests(ProductTestCase):
         for user in self.user_names:
             self.assertEqual(self.product.session(user)["client_name"], f"desk-of-{user}")
 
+    def test_03_the_screen_is_shown_where_a_probe_tells_of_it(self):
+        row = wait_until("the screen", lambda: (row := self.product.session("user1"))["screen_width"] and row, 20, progress=self.product.report)
+        self.assertEqual((row["screen_width"], row["screen_height"]), (800, 600))
+        self.assertIn(row["color_depth"], (16, 24))
+        self.assertRegex(self.product.command("session", "show", "user1").stdout, r"(?m)^ *Screen: 800x600, \d+ bits$")
+        untracked = self.product.session("user2")
+        self.assertEqual((untracked["screen_width"], untracked["screen_height"], untracked["color_depth"]), (None, None, None))
+
     def test_04_an_untracked_user_is_only_listed(self):
         row = self.product.session("user2")
         self.assertEqual((row["tracked"], row["coverage"], row["idle"], row["last_input"]), (False, "untracked", None, None))
@@ -122,11 +130,12 @@ class LifeOfASessionTests(ProductTestCase):
         self.assertEqual(self.table()[2], ("rdp-tcp#2", "user2", "Active"))
 
     def test_07_a_reconnect_from_elsewhere_is_the_same_session(self):
-        self.lab.reconnect("user1", address="198.51.100.77", computer="front-desk")
+        self.lab.reconnect("user1", address="198.51.100.77", computer="front-desk", size="1024x768")
         row = wait_until("the session to be active", lambda: (row := self.product.session("user1"))["state"] == "active" and row, 20)
         self.assertEqual((row["id"], row["uuid"], row["name"], row["client_address"]), (1, self.first["uuid"], "rdp-tcp#1", "198.51.100.77"))
         self.assertGreater(moment(row["connected"]), moment(self.first["connected"]))
         self.assertEqual(row["logon"], self.first["logon"])
+        wait_until("the screen to be the new client's", lambda: self.product.session("user1")["screen_width"] == 1024, 10, progress=self.product.report)
 
     def test_08_a_logoff_removes_the_row_and_closes_the_intervals(self):
         probes = self.product.probes()
@@ -329,7 +338,7 @@ class RightsTests(ProductTestCase):
 
     users = 2
     tracked = ["user1", "user2"]
-    DETAILS = ("idle", "last_input", "locked", "display", "client_address", "client_name", "scope", "leader")
+    DETAILS = ("idle", "last_input", "locked", "display", "client_address", "client_name", "screen_width", "color_depth", "scope", "leader")
 
     @classmethod
     def setUpClass(cls):

@@ -87,6 +87,12 @@ class CheckTests(unittest.TestCase):
         self.assertFinds("the change to Mail is missing", missing)
         self.assertFinds("that nobody made", self.changed("focus", 1, focus(101, 105, "Editor"), focus(105, 110, "Browser")))
 
+    def test_a_change_right_before_the_first_look_does_not_stand_for_the_next(self):
+        early = [Change(seconds(at), "Editor", True) for at in (100.46, 100.76)]
+        session = replace(SESSION, script=replace(SCRIPT, changes=[*early, *SCRIPT.changes]),
+                          focus=[focus(100.5, 100.76, "Editor"), focus(100.76, 101, "Editor"), *SESSION.focus[1:]])
+        self.assertEqual(self.findings(session), [])
+
     def test_another_application_is_found(self):
         self.assertFinds("a change to Browser that nobody made", self.changed("focus", 2, focus(110, 118, "Browser")))
         self.assertFinds("is taken for /usr/bin/other", self.changed("focus", 2, focus(110, 118, "Mail", "/usr/bin/other")))

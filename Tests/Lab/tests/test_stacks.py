@@ -80,6 +80,18 @@ class StackTestCase(ProductTestCase):
         wait_until("input to show", lambda: self.product.session("user1")["last_input"] not in (None, before), 20, progress=self.product.report)
         self.assertGreater(self.product.summary("user1")[-1]["active"], 0)
 
+    def assert_that_a_restart_tells_nothing(self):
+        """The next life of the collector has the session as it was, and nothing to record."""
+        facts = ("id", "uuid", "stack", "state", "name", "client_address", "connected", "disconnected", "logind_sessions")
+        def seen():
+            records = [(record["event"], record["session"]) for record in self.product.log() if record["event"].startswith("session-")]
+            return [{fact: row[fact] for fact in facts} for row in self.product.query_sessions()], records
+        before, old = seen(), self.product.collector()
+        self.lab.enter(["systemctl", "kill", "--signal=KILL", "termspand.service"])
+        self.product.wait_ready(other_than=old)
+        time.sleep(1)
+        self.assertEqual(seen(), before)
+
     def events(self, uuid):
         """The records of one session's changes, each with the client's address."""
         records = [record for record in self.product.log(user="user1") if record["event"].startswith("session-")]
@@ -106,6 +118,9 @@ class VNCTests(StackTestCase):
         row = self.until(state="active")
         self.assertEqual((row["name"], row["client_address"], row["uuid"]), ("vnc-tcp#1", HOME, self.first["uuid"]))
 
+    def test_03_a_restart_of_the_collector_tells_nothing(self):
+        self.assert_that_a_restart_tells_nothing()
+
     def test_03_work_is_measured(self):
         record, = self.lab.logins("user1")
         self.work(lambda *arguments: self.lab.run("user1", arguments, record=record))
@@ -119,6 +134,9 @@ class VNCTests(StackTestCase):
         self.timed(1, "active", lambda: self.vnc.connect(ELSEWHERE), 5903)
         row = self.until(state="active")
         self.assertEqual((row["name"], row["client_address"], row["uuid"]), ("vnc-tcp#1", ELSEWHERE, self.first["uuid"]))
+
+    def test_05_a_restart_of_the_collector_tells_nothing(self):
+        self.assert_that_a_restart_tells_nothing()
 
     def test_06_again_and_again(self):
         for _ in range(5):
@@ -170,6 +188,9 @@ class X2GoTests(StackTestCase):
         self.assertGreaterEqual(len(row["logind_sessions"]), 2)
         self.assertEqual(self.x2go.state(), "RUNNING")
 
+    def test_02_a_restart_of_the_collector_tells_nothing(self):
+        self.assert_that_a_restart_tells_nothing()
+
     def test_02_work_is_measured(self):
         self.work(self.x2go.run_program)
 
@@ -197,6 +218,9 @@ class X2GoTests(StackTestCase):
         self.assertEqual(self.product.session("user1")["state"], "disconnected")
         self.assertIsNone(self.product.session("user2"))
 
+    def test_05_a_restart_of_the_collector_tells_nothing(self):
+        self.assert_that_a_restart_tells_nothing()
+
     def test_05_resumed_from_elsewhere_it_is_the_same(self):
         with StateWatch(self.lab) as watch:
             self.x2go.resume(ELSEWHERE)
@@ -220,6 +244,15 @@ class X2GoTests(StackTestCase):
             wait_until("X2Go to be ready for more", lambda: self.x2go.state() == "SUSPENDED", 20, progress=self.x2go.state)
             self.timed(1, "active", lambda: self.x2go.resume(ELSEWHERE), self.x2go.port)
 
+    def test_07_suspended_by_the_command_and_resumed(self):
+        self.timed(1, "disconnected", lambda: self.product.command("session", "disconnect", "1", user="user1"), self.x2go.port)
+        wait_until("X2Go to say so", lambda: self.x2go.state() == "SUSPENDED", 20, progress=self.x2go.state)
+        done = self.product.command("session", "disconnect", "1", user="user1", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(self.x2go.state(), "SUSPENDED")
+        self.x2go.disconnect()
+        self.timed(1, "active", lambda: self.x2go.resume(ELSEWHERE), self.x2go.port)
+
     def test_08_terminated_it_is_gone(self):
         self.x2go.terminate()
         wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)
@@ -229,9 +262,9 @@ class X2GoTests(StackTestCase):
         events = [(record["event"], record["client_address"]) for record in records if record["session_uuid"] == self.first["uuid"]]
         self.assertEqual(events[:4], [
             ("session-opened", HOME), ("session-connected", HOME), ("session-disconnected", HOME), ("session-connected", ELSEWHERE)])
-        self.assertEqual(events[4:10], [("session-disconnected", ELSEWHERE), ("session-connected", ELSEWHERE)] * 3)
+        self.assertEqual(events[4:12], [("session-disconnected", ELSEWHERE), ("session-connected", ELSEWHERE)] * 4)
         # The agent lets go of its client before it ends.
-        self.assertIn([event for event, _ in events[10:]], (["session-closed"], ["session-disconnected", "session-closed"]))
+        self.assertIn([event for event, _ in events[12:]], (["session-closed"], ["session-disconnected", "session-closed"]))
 
 
 class SSHTests(StackTestCase):

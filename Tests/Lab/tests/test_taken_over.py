@@ -25,6 +25,7 @@ OUTCOMES = {
     "ring": ("quarantined", "broke the ring.s protocol"),
     "flood": ("failed", "control channel|protocol"),
     "ready": ("failed", "protocol"),
+    "screens": ("measured", None),
     "deaf": ("failed", "does not answer"),
     "descriptors": ("failed", "control channel|protocol"),
     "claim": ("quarantined", "broke the ring's protocol"),
@@ -97,7 +98,7 @@ class TakenOverTests(HostileTestCase):
                 else:
                     self.wait_coverage(user, *coverage.split("|"))
 
-        self.compare("with fourteen probes that were taken over", [rogues])
+        self.compare("with fifteen probes that were taken over", [rogues])
 
         with self.subTest("who they are is not confused"):
             for row in self.product.query_sessions():

@@ -238,7 +238,6 @@ package final class Collector {
             }
         case .changed(let old, let new):
             guard !turns.isCrowded(new.uuid) else { return }
-            noteStack(of: new)
             record(new, after: old, at: now)
             follow(new, at: now)
         }
@@ -389,6 +388,7 @@ package final class Collector {
             aggregator.end(session.uuid, at: now)
             append(.paused, session, at: now)
         } else if isTracked {
+            noteStack(of: session)
             aggregator.update(session.subject)
         }
         supervisor?.update(session, isTracked: isTracked)

@@ -29,9 +29,9 @@ package final class LogindMonitor {
     /// Sessions that were read or seen to change since the list that is being read was asked for: what it has of them may be older.
     private var newer: Set<SessionKey> = []
     private var refreshTimer: EventSource?
-    /// Logins over ssh that have no terminal yet, by ID, and how often they were looked at again: logind learns of it a moment later and
-    /// tells nobody.
-    private var terminals: [String: Int] = [:]
+    /// Logins over ssh that have no terminal yet, by ID, how often they were looked at again and when they will be, if they will: logind
+    /// learns of it a moment later and tells nobody.
+    private var terminals: [String: (looks: Int, next: BootInstant?)] = [:]
     private var terminalTimer: EventSource?
 
     private static let destination = "org.freedesktop.login1"
@@ -211,19 +211,20 @@ package final class LogindMonitor {
 
     private func awaitTerminals() {
         let without = sessions.filter { $0.service == "sshd" && $0.tty.isEmpty && $0.state != "closing" }.map(\.id)
-        terminals = Dictionary(without.map { ($0, terminals[$0] ?? 0) }) { first, _ in first }
+        let first = loop.now.advanced(by: Self.terminalDelays[0])
+        terminals = Dictionary(without.map { ($0, terminals[$0] ?? (0, first)) }) { first, _ in first }
         armTerminals()
     }
 
     private func armTerminals() {
-        let next = terminals.values.filter { $0 < Self.terminalDelays.count }.min()
-        guard let next, terminalTimer?.isArmed == false else { return }
-        terminalTimer?.arm(after: Self.terminalDelays[next])
+        if let next = terminals.values.compactMap(\.next).min() { terminalTimer?.arm(at: next) }
     }
 
     private func lookForTerminals() {
-        for (id, count) in terminals where count < Self.terminalDelays.count {
-            terminals[id] = count + 1
+        let now = loop.now
+        for (id, (looks, next)) in terminals where next.map({ $0 <= now }) ?? false {
+            let looks = looks + 1
+            terminals[id] = (looks, looks < Self.terminalDelays.count ? now.advanced(by: Self.terminalDelays[looks]) : nil)
             connection.call(
                 Self.destination, path: Self.path, interface: Self.manager, member: "GetSession", arguments: { $0.append(id) }
             ) { [weak self] result in

@@ -292,11 +292,15 @@ package final class StoreWriter {
         }
     }
 
-    /// Says whether it is new. Of one that is there the stack may have turned out to be another.
+    /// Says whether it is new. Of one that is not, the stack can have turned out to be another.
     private func insert(_ session: SessionRecord, _ db: Database) throws -> Bool {
         if let row = try row(of: session.uuid, db) {
-            try db.cachedStatement(sql: "UPDATE session SET stack = ?, revision = ? WHERE id = ? AND stack <> ?")
-                .execute(arguments: [session.stack, try revision(db), row, session.stack])
+            let isAnother = try Bool.fetchOne(
+                db.cachedStatement(sql: "SELECT stack <> ? AND end IS NULL FROM session WHERE id = ?"), arguments: [session.stack, row])
+            if isAnother == true {
+                try db.cachedStatement(sql: "UPDATE session SET stack = ?, revision = ? WHERE id = ?")
+                    .execute(arguments: [session.stack, try revision(db), row])
+            }
             return false
         }
         let wall = anchors.wall(at: session.start) ?? WallInstant(nanoseconds: 0)

@@ -211,7 +211,7 @@ struct Probe: ~Copyable {
         guard news.focus || looksAgain else { return }
         let current = try session.readFocus(watch, atoms, namesProcesses: namesProcesses, known: focus)
         // What was seen before came with this event if that was there before the look and it holds still, and else with the one before.
-        if current.window == focus.window, news.focus, let untold, moment <= untold.read {
+        if current.window == focus.window, news.focus, let untold, moment <= untold.read.advanced(by: ServerClock.fineness) {
             self.untold = (untold.focus, max(untold.time, moment), untold.read)
         }
         tellFocus()

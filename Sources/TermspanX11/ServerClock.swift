@@ -11,6 +11,8 @@ struct ServerClock {
     let now: BootInstant
     private let monotonicMilliseconds: UInt64
 
+    /// A timestamp that is no older dates nothing: it is cut to milliseconds.
+    static let fineness: Duration = .milliseconds(2)
     /// The farthest that a timestamp is believed to lie back, in milliseconds. Who owns the server could shift its own session's changes by that.
     static let furthest: UInt32 = 60_000
 

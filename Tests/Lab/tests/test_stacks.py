@@ -412,7 +412,9 @@ autologin-user-timeout=6
         self.assertEqual(after["id"], given[-1])
         # By now the screen may have logged user1 on again.
         events = [record["event"] for record in self.product.log(session=row["uuid"]) if record["event"].startswith("session-")]
-        self.assertEqual(events, ["session-opened", "session-connected", "session-closed"])
+        # On a slow machine the next screen is in front of the seat before the session has gone.
+        self.assertIn(events[2:], (["session-closed"], ["session-disconnected", "session-closed"]))
+        self.assertEqual(events[:2], ["session-opened", "session-connected"])
         check_bounds(self, row["uuid"], "local", wtmp=":0")
 
 

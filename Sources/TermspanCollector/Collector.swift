@@ -388,6 +388,7 @@ package final class Collector {
             aggregator.end(session.uuid, at: now)
             append(.paused, session, at: now)
         } else if isTracked {
+            noteStack(of: session)
             aggregator.update(session.subject)
         }
         supervisor?.update(session, isTracked: isTracked)
@@ -405,14 +406,27 @@ package final class Collector {
 
     /// Tells the store of a session and of its state when its user's activity was first collected.
     private func remember(_ session: Session, since moment: BootInstant) {
+        tellStore(of: session, since: moment)
+        append(session.desktop.state == .active ? .connected : .disconnected, session, at: moment)
+        if session.desktop.lock == .locked { append(.locked, session, at: moment) }
+    }
+
+    private func tellStore(of session: Session, since moment: BootInstant) {
         measuredSessions[session.uuid] = MeasuredSession(stack: session.desktop.stack, start: moment)
         store.append {
             $0.sessions.append(
                 SessionRecord(
                     uuid: session.uuid, id: session.id, user: session.user, stack: session.desktop.stack.rawValue, start: moment))
         }
-        append(session.desktop.state == .active ? .connected : .disconnected, session, at: moment)
-        if session.desktop.lock == .locked { append(.locked, session, at: moment) }
+    }
+
+    /// Tells the store of a session whose X server says what stack it is of, as X2Go's does a moment after its login over ssh. What is
+    /// left when that server has gone says nothing.
+    private func noteStack(of session: Session) {
+        guard let known = measuredSessions[session.uuid], known.stack != session.desktop.stack, session.desktop.xServer != nil,
+            store.hasRoom
+        else { return }
+        tellStore(of: session, since: known.start)
     }
 
     /// There is room again: the sessions whose state changes found none are known from now on.

@@ -292,9 +292,17 @@ package final class StoreWriter {
         }
     }
 
-    /// Says whether it is new.
+    /// Says whether it is new. Of one that is not, the stack can have turned out to be another.
     private func insert(_ session: SessionRecord, _ db: Database) throws -> Bool {
-        if try row(of: session.uuid, db) != nil { return false }
+        if let row = try row(of: session.uuid, db) {
+            let isAnother = try Bool.fetchOne(
+                db.cachedStatement(sql: "SELECT stack <> ? AND end IS NULL FROM session WHERE id = ?"), arguments: [session.stack, row])
+            if isAnother == true {
+                try db.cachedStatement(sql: "UPDATE session SET stack = ?, revision = ? WHERE id = ?")
+                    .execute(arguments: [session.stack, try revision(db), row])
+            }
+            return false
+        }
         let wall = anchors.wall(at: session.start) ?? WallInstant(nanoseconds: 0)
         let user = try row(of: session.user, at: wall, db)
         try db.cachedStatement(

@@ -164,6 +164,32 @@ import Testing
         #expect(try revision(1) > before.1)
     }
 
+    /// X2Go's sessions begin as logins over ssh.
+    @Test func aSessionCanTurnOutToBeOfAnotherStackUntilItEnds() throws {
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        let queue = try DatabaseQueue(path: fixture.path)
+        func row() throws -> (stack: String, revision: Int64) {
+            let row = try #require(try queue.read { try Row.fetchOne($0, sql: "SELECT stack, revision FROM session") })
+            return (row["stack"], row["revision"])
+        }
+        var batch = StoreBatch()
+        batch.sessions = [F.session(1)]
+        try writer.write(batch)
+        let first = try row()
+        batch.sessions[0].stack = "x2go"
+        try writer.write(batch)
+        #expect(try row().stack == "x2go")
+        #expect(try row().revision > first.revision)
+        batch = StoreBatch()
+        batch.ended = [SessionEnd(session: F.uuid(1), at: F.at(20), reason: .logoff)]
+        try writer.write(batch)
+        let last = try row()
+        batch.sessions = [F.session(1)]
+        try writer.write(batch)
+        #expect(try row() == last)
+    }
+
     // MARK: Restart
 
     /// By which a restarted collector knows what an earlier one was killed before it could store.

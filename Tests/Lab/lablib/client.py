@@ -105,7 +105,7 @@ class Client:
         """Ends the client and its screen, and removes its network."""
         self.disconnect()
         self._end_screen()
-        run(["ip", "netns", "delete", self.namespace], check=False)
+        self._remove_network()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def require_window(self):
@@ -175,15 +175,12 @@ class Client:
 
     def _make_network(self, address):
         """A cable from a network namespace of the client's own into the container."""
-        run(["ip", "netns", "delete", self.namespace], check=False)
+        self._remove_network()
         run(["ip", "netns", "add", self.namespace])
         # An interface's name has at most 15 characters; the address is as unique as the client.
         port = "c" + format(int(ipaddress.IPv4Address(address)), "08x")
         init = str(self.container.require_init().pid)
-        # The old cable of this address goes with its namespace, a little later.
-        wait_until(f"a free network port for {address}", lambda: run(
-            ["ip", "link", "add", "name", port, "netns", init, "type", "veth", "peer", "name", "eth0", "netns", self.namespace],
-            check=False).returncode == 0, 5)
+        run(["ip", "link", "add", "name", port, "netns", init, "type", "veth", "peer", "name", "eth0", "netns", self.namespace])
         outside = ["ip", "-n", self.namespace]
         run([*outside, "address", "add", f"{address}/32", "dev", "eth0"])
         run([*outside, "link", "set", "lo", "up"])
@@ -193,3 +190,14 @@ class Client:
         run([*inside, "address", "replace", f"{SERVER}/32", "dev", "lo"])
         run([*inside, "link", "set", port, "up"])
         run([*inside, "route", "replace", f"{address}/32", "dev", port])
+
+    def _remove_network(self):
+        """Ends what runs on the machine still, such as a tunnel, and takes its cable away.
+
+        The namespace itself lasts as long as anything holds it, and the cable with it, which would keep the address from whoever is next.
+        """
+        for pid in run(["ip", "netns", "pids", self.namespace], check=False).stdout.split():
+            if process := Process.of(int(pid)):
+                process.end(signal.SIGKILL)
+        run(["ip", "-n", self.namespace, "link", "delete", "eth0"], check=False)
+        run(["ip", "netns", "delete", self.namespace], check=False)

@@ -43,6 +43,18 @@ class MachineTests(LabTestCase):
                               stdin=subprocess.DEVNULL, text=True, capture_output=True)
         self.assertRegex(done.stdout, r"/dev/pts/\d+\s+50 213")
 
+    def test_a_client_that_is_removed_gives_its_address_back(self):
+        address = "198.51.100.150"
+        first, second = (self.lab.client(name) for name in ("first", "second"))
+        for client in (first, second):
+            self.addCleanup(client.remove)
+        first.switch_on("user1", address)
+        left = first.start(["sleep", "600"], first.folder / "left.log")
+        self.assertTrue(left.alive)
+        first.remove()
+        self.assertFalse(left.alive)
+        second.switch_on("user1", address)
+
     def test_what_is_missing_is_said(self):
         with self.assertRaisesRegex(LabError, "no user nobody-here"):
             self.lab.login("nobody-here")

@@ -126,8 +126,9 @@ let package = Package(
         .testTarget(
             name: "TermspanCollectorTests",
             dependencies: [
-                "TermspanCollector", "TermspanConfiguration", "TermspanCore", "TermspanEvents", "TermspanAccounting", "TermspanRing",
-                "TermspanSessions", "TermspanStore", "TermspanSystem", "SeededRandom", .product(name: "GRDB", package: "GRDB.swift"),
+                "TermspanCollector", "TermspanBus", "TermspanConfiguration", "TermspanCore", "TermspanEvents", "TermspanAccounting",
+                "TermspanRing", "TermspanSessions", "TermspanStore", "TermspanSystem", "BusTesting", "SeededRandom",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ], swiftSettings: strict),
         .testTarget(name: "TermspanConfigurationTests", dependencies: ["TermspanConfiguration"], swiftSettings: strict),
         .testTarget(

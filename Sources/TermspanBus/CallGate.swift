@@ -14,8 +14,7 @@ package final class CallGate {
     private var limits: CallLimits
     private var callers: CallerCache
     /// Calls of callers that the bus was asked for.
-    private var held: [String: [BusMessage]] = [:]
-    private var heldCount = 0
+    private var held: HeldCalls<BusMessage>
     private var refusals = Refusals<BusMessage>()
     private let slot = BusSlot(retaining: nil)
     private var refusalTimer: EventSource?
@@ -25,21 +24,19 @@ package final class CallGate {
     /// Told of the calls that were refused to a user, a second after the first and then at most once a minute.
     package var onLimit: (@MainActor (_ userID: UInt32, _ refusedCount: UInt64) -> Void)?
 
-    /// How many calls one connection may have made before it is known, and all of them. The latter are two users' with all the
-    /// connections that the bus gives to one, 256; once that many wait there is one left for each of 16 more users' connections.
-    private static let heldPerCaller = 16
-    private static let heldInAll = 12_288
-    private static let heldFreely = 8192
     /// Refusals are about 150 bytes: together these are less than what the bus takes at once.
     private static let refusalsAtOnce = 12
     private static let refusalPause: Duration = .milliseconds(10)
     /// How many objects an answer may be about for the price of a call.
     private static let objectsPerCall = 20
 
-    init(_ connection: BusConnection, _ settings: CallLimits.Settings, loop: EventLoop, callers: CallerCache) throws(BusError) {
+    init(
+        _ connection: BusConnection, _ settings: CallLimits.Settings, loop: EventLoop, callers: CallerCache, held: HeldCalls<BusMessage>
+    ) throws(BusError) {
         self.connection = connection
         self.loop = loop
         self.callers = callers
+        self.held = held
         limits = CallLimits(settings)
         refusalTimer = try loop.timer { [unowned self] in sendRefusals() }
         reportTimer = try loop.timer { [unowned self] in report() }
@@ -65,7 +62,7 @@ package final class CallGate {
     package var refusedCalls: UInt64 { limits.refused }
 
     /// How many callers are known, calls wait for their callers to be known, and refusals wait to be sent.
-    var counts: (callers: Int, held: Int, refusals: Int) { (callers.count, heldCount, refusals.count) }
+    var counts: (callers: Int, held: Int, refusals: Int) { (callers.count, held.count, refusals.count) }
 
     /// The caller of a message that has come through the gate.
     func credentials(of message: OpaquePointer) -> BusCredentials? {
@@ -115,15 +112,11 @@ package final class CallGate {
     }
 
     private func hold(_ message: OpaquePointer, of name: String) {
-        let count = held[name]?.count ?? 0
-        let share = heldCount < Self.heldFreely ? Self.heldPerCaller : 1
-        guard count < share, heldCount < Self.heldInAll else {
+        guard held.hasRoom(for: name) else {
             limits.refuseUnknown()
             return refuse(message, .max)
         }
-        held[name, default: []].append(BusMessage(message))
-        heldCount += 1
-        if count == 0 { ask(for: name) }
+        if held.append(BusMessage(message), of: name) { ask(for: name) }
     }
 
     private func ask(for name: String) {
@@ -132,8 +125,7 @@ package final class CallGate {
             arguments: { $0.append(name) },
             reply: { [weak self] result in
                 guard let self else { return }
-                let messages = held.removeValue(forKey: name) ?? []
-                heldCount -= messages.count
+                let messages = held.take(of: name)
                 let caller: BusCredentials
                 do throws(BusError) {
                     caller = try BusCredentials(result.get())
@@ -206,8 +198,10 @@ extension BusConnection {
         try limitCalls(settings, loop: loop, callers: CallerCache())
     }
 
-    func limitCalls(_ settings: CallLimits.Settings, loop: EventLoop, callers: CallerCache) throws(BusError) -> CallGate {
-        let gate = try CallGate(self, settings, loop: loop, callers: callers)
+    func limitCalls(
+        _ settings: CallLimits.Settings, loop: EventLoop, callers: CallerCache, held: HeldCalls<BusMessage> = HeldCalls()
+    ) throws(BusError) -> CallGate {
+        let gate = try CallGate(self, settings, loop: loop, callers: callers, held: held)
         self.gate = gate
         return gate
     }

@@ -19,12 +19,14 @@ import Testing
         var unanswered: [BusInvocation] = []
         var duringCall: () -> Void = {}
 
-        init(_ change: (inout CallLimits.Settings) -> Void = { _ in }, generation: Int = 100) throws {
+        init(
+            _ change: (inout CallLimits.Settings) -> Void = { _ in }, generation: Int = 100, held: HeldCalls<BusMessage> = HeldCalls()
+        ) throws {
             pair = try Pair()
             var settings = CallLimits.Settings(callsPerSecond: 10, exempt: [])
             settings.underWay = 1000
             change(&settings)
-            gate = try pair.server.limitCalls(settings, loop: pair.loop, callers: CallerCache(generation: generation))
+            gate = try pair.server.limitCalls(settings, loop: pair.loop, callers: CallerCache(generation: generation), held: held)
             pair.slots.append(
                 try pair.server.export(
                     path: "/test",
@@ -181,6 +183,36 @@ import Testing
             return answered
         }
         #expect(try result.get() >= 16)
+        #expect(stage.gate.counts.held == 0)
+    }
+
+    @Test func twoFloodersAtOnceKeepNobodyOutWhoIsNotKnownYet() throws {
+        let held = HeldCalls<BusMessage>(limit: 96, limitFreely: 64, limitPerCaller: 16)
+        let stage = try Stage({ $0.rate = Rate(1000, per: .seconds(1), burst: 1000) }, held: held)
+        defer { stage.pair.bus.stop() }
+        var clients: [BusConnection] = []
+        var (answered, refused) = ([0, 0], 0)
+        /// Makes calls on connections of their own. The bus has put them in our queue before we ask it for any caller.
+        func call(_ count: Int, on connections: Int, as number: Int) throws {
+            for _ in 0..<connections {
+                let client = try stage.client()
+                for _ in 0..<count {
+                    client.call(Pair.name, path: "/test", interface: Pair.name, member: "Note", arguments: { $0.append(UInt32(number)) }) {
+                        if case .success = $0 { answered[number] += 1 } else { refused += 1 }
+                    }
+                }
+                let bus = (name: "org.freedesktop.DBus", path: "/org/freedesktop/DBus")
+                _ = try client.callAndWait(bus.name, path: bus.path, interface: bus.name, member: "GetId")
+                clients.append(client)
+            }
+        }
+        // Two who have six connections each, and others with one.
+        try call(40, on: 12, as: 0)
+        try call(1, on: 24, as: 1)
+        try stage.turn { answered[0] + answered[1] + refused == 12 * 40 + 24 }
+        #expect(answered[1] == 24)
+        // Four connections had all that one may have waiting, and then each its one.
+        #expect(answered[0] == 64 + 8)
         #expect(stage.gate.counts.held == 0)
     }
 

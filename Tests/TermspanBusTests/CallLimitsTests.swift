@@ -3,7 +3,7 @@ import Testing
 
 @testable import TermspanBus
 
-/// What a gate decides by: limits, caller cache, refusals and questions, without a bus.
+/// What a gate decides by: limits, caller cache, held calls, refusals and questions, without a bus.
 @Suite struct CallLimitsTests {
     static func moment(_ milliseconds: UInt64) -> BootInstant { BootInstant(nanoseconds: 1_000_000_000_000 + milliseconds * 1_000_000) }
 
@@ -108,6 +108,31 @@ import Testing
         }
         #expect(cache.find(":1.1") == nil)
         #expect(cache.find(":1.1000")?.userID == 8)
+    }
+
+    @Test func callsOfThoseWhoAreNotKnownYetAreHeldAndBounded() {
+        var held = HeldCalls<Int>()
+        /// How many are held of a user with all the connections that the bus gives to one, each of which makes 40 calls.
+        func flood(_ user: Int) -> Int {
+            var count = 0
+            for connection in 0..<256 {
+                for call in 0..<40 where held.hasRoom(for: ":\(user).\(connection)") {
+                    #expect(held.append(call, of: ":\(user).\(connection)") == (call == 0))
+                    count += 1
+                }
+            }
+            return count
+        }
+        #expect(flood(1) == 256 * 16)
+        #expect(flood(2) == 256 * 16)
+        // They have had theirs, and there is one for each connection of others.
+        #expect(flood(1) == 0)
+        for user in 3..<19 { #expect(flood(user) == 256) }
+        #expect(flood(19) == 0)
+        #expect(held.count == 12_288)
+        #expect(held.take(of: ":1.7") == Array(0..<16))
+        #expect(held.take(of: ":1.7") == [])
+        #expect(flood(19) == 16)
     }
 
     @Test func refusalsAreTakenInTurnAndBounded() {

@@ -15,6 +15,7 @@ LAB_FOLDER = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(LAB_FOLDER))
 
 from lablib import wait_until  # noqa: E402
+from lablib.bounds import check_bounds  # noqa: E402
 from lablib.product import CATEGORIES, ProductTestCase, StateWatch, figure, moment  # noqa: E402
 
 # Exit codes of the command (termspan(1)).
@@ -164,6 +165,9 @@ class LifeOfASessionTests(ProductTestCase):
         # logind's own records are found by the same match.
         beside = self.lab.enter(["journalctl", "--output=json", "--no-pager", f"SESSION_ID={self.logind['user1']}"]).stdout.splitlines()
         self.assertIn("systemd-logind.service", {json.loads(line).get("_SYSTEMD_UNIT") for line in beside})
+
+    def test_10_beginning_end_and_clients_agree_with_what_others_wrote_down(self):
+        check_bounds(self, self.first["uuid"], "xrdp")
 
     def test_10_the_log_shows_them(self):
         records = [record for record in self.product.log(user="user1", session=1) if record["session_uuid"] == self.first["uuid"]]

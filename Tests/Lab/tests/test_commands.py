@@ -66,6 +66,9 @@ class SessionCommandTests(ProductTestCase):
             cls.addClassCleanup(cls.watchers[user].stop)
         cls.signals = Watcher(cls.lab, "busctl", "--json=short", "monitor", "--match", "type='signal',sender='org.termspan1'")
         cls.addClassCleanup(cls.signals.stop)
+        cls.monitor = Watcher(cls.lab, "gdbus", "monitor", "--system", "--dest", "org.termspan1", user="user2")
+        cls.addClassCleanup(cls.monitor.stop)
+        wait_until("gdbus to watch", lambda: any("is owned by" in line for _, line in cls.monitor.lines), 20)
         # A watcher that printed nothing yet may not be one yet: the connections to the bus show that they are.
         wait_until("the watchers to subscribe", lambda: cls.lab.enter(["busctl", "list", "--no-pager"]).stdout.count(" termspan ") >= 3, 20)
         time.sleep(0.5)
@@ -103,6 +106,28 @@ class SessionCommandTests(ProductTestCase):
         shown = self.lab.enter(["busctl", "introspect", "org.termspan1", path, "org.termspan1.Session"]).stdout
         for pattern in (r"(?m)^\.Terminate +method ", r'(?m)^\.ClientAddress +property +s +"198.51.100.11" +-$', r"(?m)^\.State .* emits-change$"):
             self.assertRegex(shown, pattern)
+
+    def test_1_anybody_may_look_with_busctl_and_gdbus(self):
+        path = f"/org/termspan1/session/_{self.row['id']}"
+        gdbus = ("--system", "--dest", "org.termspan1", "--object-path")
+        for command, patterns in (
+                (("busctl", "tree", "org.termspan1"), (rf"─ ?{path}\n", r"─ ?/org/termspan1/user/_2001\n")),
+                (("busctl", "introspect", "org.termspan1", path), (r"(?m)^org\.termspan1\.Session +interface ", r"(?m)^\.Terminate +method ",
+                                                                  r'(?m)^\.State +property +s +"active" +emits-change$')),
+                (("busctl", "get-property", "org.termspan1", path, "org.termspan1.Session", "State"), (r'^s "active"\n$',)),
+                (("busctl", "call", *MANAGER, "ListUsers"), (r'^a\(uso\) 2 2001 "user1" "/org/termspan1/user/_2001" 2002 "user2" ',)),
+                (("gdbus", "introspect", *gdbus, path), (r"interface org\.termspan1\.Session \{", r"Terminate\(\);", r"readonly s State = 'active';")),
+                (("gdbus", "introspect", "--recurse", *gdbus, "/org/termspan1"), (rf"node {path} \{{", r"node /org/termspan1/user/_2001 \{")),
+                (("gdbus", "call", *gdbus, "/org/termspan1", "--method", "org.termspan1.Manager.ListUsers"),
+                 (r"^\(\[\(uint32 2001, 'user1', objectpath '/org/termspan1/user/_2001'\), \(2002, 'user2', ",)),
+                (("gdbus", "call", *gdbus, path, "--method", "org.freedesktop.DBus.Properties.Get", "org.termspan1.Session", "User"),
+                 (r"^\(<\(uint32 2001, 'user1'\)>,\)\n$",))):
+            done = self.lab.enter(command, user="user2", check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), command)
+            for pattern in patterns:
+                self.assertRegex(done.stdout, pattern, command)
+            # It is another's session: what is not for everybody isn't told.
+            self.assertNotIn("198.51.100.11", done.stdout, command)
 
     def test_1_listeners_are_there_while_their_services_run(self):
         def listeners():
@@ -215,6 +240,18 @@ class SessionCommandTests(ProductTestCase):
         self.assertIn("org.termspan1.User", mine[3][2])
         # Nothing that is not for everybody is told to all.
         self.assertNotIn("198.51.100.11", json.dumps(told))
+
+    def test_7_gdbus_monitors_what_is_for_everybody(self):
+        number, path = self.row["id"], f"/org/termspan1/session/_{self.row['id']}"
+        manager = "/org/termspan1: org.termspan1.Manager.Session"
+        new, gone = (f"{manager}{what} (uint32 {number}, objectpath '{path}')" for what in ("New", "Removed"))
+        active, disconnected = (f"{manager}Changed (uint32 {number}, '{state}')" for state in ("active", "disconnected"))
+        lines = [line for _, line in wait_until("the end to be told", lambda: gone in [line for _, line in self.monitor.lines] and self.monitor.lines, 10)]
+        self.assertEqual([line for line in lines if line in (new, gone, active, disconnected)],
+                         [new, active, disconnected, active, disconnected, active, gone])
+        changes = [line for line in lines if line.startswith(f"{path}: org.freedesktop.DBus.Properties.PropertiesChanged ('org.termspan1.Session', ")]
+        self.assertIn("'State': <'disconnected'>", "".join(changes))
+        self.assertNotIn("198.51.100.", "".join(lines))
 
     def test_8_history_agrees_with_what_was_watched(self):
         wait_until("the store to have all", lambda: self.product.open_rows() == (0, 0) and self.product.status()["pending"] == 0, 10)

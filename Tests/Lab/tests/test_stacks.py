@@ -247,6 +247,8 @@ class X2GoTests(StackTestCase):
             self.timed(1, "active", lambda: self.x2go.resume(ELSEWHERE), self.x2go.port)
 
     def test_07_suspended_by_the_command_and_resumed(self):
+        # Not before the agent has taken its client up: what it is told meanwhile it does not hear.
+        wait_until("X2Go to be done with the one before", lambda: self.x2go.state() == "RUNNING", 20, progress=self.x2go.state)
         self.timed(1, "disconnected", lambda: self.product.command("session", "disconnect", "1", user="user1"), self.x2go.port)
         wait_until("X2Go to say so", lambda: self.x2go.state() == "SUSPENDED", 20, progress=self.x2go.state)
         done = self.product.command("session", "disconnect", "1", user="user1", check=False)

@@ -27,10 +27,10 @@ from .soak_report import REST, Store, line
 
 REAL = ("xrdp", "x2go", "vnc", "ssh")
 # What a session and its client take of the machine's memory, in MB, and what is left for others.
-COSTS = {"xrdp": 200, "x2go": 180, "vnc": 160, "ssh": 60, "generic": 60}
+COSTS = {"xrdp": 90, "x2go": 60, "vnc": 80, "ssh": 30, "generic": 40}
 RESERVE = 2000
 # Seats at which something happens in a round, and rounds from one checkpoint to the next.
-ROUND, CHECKPOINT_ROUNDS = 12, 3
+ROUND, CHECKPOINT_ROUNDS = 24, 3
 # The share of connections that come from where their seat's client has not been yet.
 ELSEWHERE = 0.7
 # Seconds: until the table at rest must be right; from a logon to its row; without an answer from the collector.
@@ -51,7 +51,7 @@ class Plan:
     seconds: float = None
     seed: int = 1
     # How many users act at the same time.
-    workers: int = 6
+    workers: int = 10
     # The share of rounds in which something is restarted.
     restarts: float = 0.5
 
@@ -153,7 +153,7 @@ class Churn:
         self.seats = [SEATS[stack](self.lab, number) for number, stack in enumerate(stacks)]
         self.say(f"seats: {counted(stacks)}")
         # One user may sit at several, and whoever logs on in a round is no one who logs off in it.
-        self.users = self.lab.users(self.plan.sessions * 3 // 4 + ROUND, only_missing=True)
+        self.users = self.lab.users(self.plan.sessions * 3 // 4 + min(ROUND, len(self.seats)), only_missing=True)
         for record in self.lab.logins():
             if record.get("user"):
                 self.lab.end(record["user"])
@@ -185,7 +185,8 @@ class Churn:
             if self.rounds % CHECKPOINT_ROUNDS == 0:
                 self.checkpoint()
         self.took = (now() - begin) / SECOND
-        self.checkpoint()
+        if self.rounds % CHECKPOINT_ROUNDS:
+            self.checkpoint()
         self._round([Act(seat, "log_off", None, None) for seat in self.seats if seat.session])
         self.checkpoint()
 
@@ -358,9 +359,17 @@ class Churn:
             path = self.folder / f"checkpoint-{len(self.checkpoints) + 1}.json"
             path.write_text(json.dumps(evidence, indent=1, default=str))
             self.find(*findings)
+            self._adopt(evidence.get("rows", []))
         late = {text: lasted for text, lasted in late.items() if lasted > NOTED}
         self.checkpoints.append(Checkpoint(Counter((session.stack, session.state) for session in self.present()), took, late))
         self.note("checkpoint", took=took, findings=len(findings), late=late)
+
+    def _adopt(self, rows):
+        """An identity that changed has been found, and holds from here on."""
+        for session in self.present():
+            found = [row for row in rows if row["user"] == session.user and session.login in row["logind_sessions"]]
+            if len(found) == 1:
+                session.identity = found[0]["id"], found[0]["uuid"]
 
     def _compare(self):
         listed = {line.split()[0] for line in self.lab.enter(["loginctl", "list-sessions", "--no-legend"]).stdout.splitlines()}

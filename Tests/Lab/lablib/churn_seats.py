@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from .host import LabError, wait_until
@@ -21,6 +22,8 @@ PATIENCE = 60
 RDP_PORT, SSH_PORT = 3389, 22
 # Displays that no stack gives by itself, and how many each seat has in turn: what a killed server leaves of one is its user's.
 VNC_DISPLAY, OTHER_DISPLAY, DISPLAYS = 400, 2001, 8
+# Seconds that a user takes from one line to the next.
+TYPING = 1
 # Seconds from a generic session's logon to its X server, and from that one's end to the next.
 LATE = (0.3, 1, 4)
 
@@ -228,6 +231,7 @@ class SSHSeat(Seat):
         self._type(f"setsid Xvfb :{display} -screen 0 640x480x24 -nolisten tcp -noreset </dev/null >/dev/null 2>&1 &")
         wait_until(f"display {display}", lambda: re.search(rf" 0001 01 +\d+ /tmp/\.X11-unix/X{display}$", self.lab.unix_sockets(), re.MULTILINE), PATIENCE)
         self.session.display = f":{display}"
+        time.sleep(TYPING)
         self._type("exit")
         self.wait_left(SSH_PORT, self.session.address)
         self.end_client()

@@ -373,7 +373,9 @@ class Churn:
 
     def _compare(self):
         listed = {line.split()[0] for line in self.lab.enter(["loginctl", "list-sessions", "--no-legend"]).stdout.splitlines()}
-        logins = {record["id"]: (record["user"], record["state"]) for record in self.lab.logins() if record["id"] in listed}
+        # X2Go's service looks after each session by su(1), whose logins are nobody's who is there.
+        logins = {record["id"]: (record["user"], record["state"]) for record in self.lab.logins()
+                  if record["id"] in listed and not record.get("class", "").startswith("background")}
         links = connections(self.lab)
         ended, left = ended_by_themselves(self.present(), logins, links)
         for session in ended:

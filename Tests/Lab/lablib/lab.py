@@ -354,7 +354,7 @@ class Lab:
         found = []
         try:
             pids = (self.container.cgroup / self.scope(user, record) / "cgroup.procs").read_text().split()
-        except FileNotFoundError:
+        except OSError:  # Gone before, or ENODEV: while it is read.
             return found
         for pid in pids:
             try:

@@ -144,15 +144,18 @@ class Lab:
         """
         found = []
         for path in sorted((self.container.root / "run/systemd/sessions").glob("*")):
-            if path.suffix == ".ref":
+            # A hidden one is a record that is being written.
+            if path.suffix == ".ref" or path.name.startswith("."):
                 continue
             try:
                 text = path.read_text()
             except FileNotFoundError:
                 continue
+            if user and f"\nUSER={user}\n" not in text:
+                continue
             record = {key.lower(): value for key, value in re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE)} | {"id": path.name}
             # Since systemd 256 users' managers are sessions too; they outlast the user's own by some seconds.
-            if user in (None, record.get("user")) and not record.get("class", "").startswith("manager"):
+            if not record.get("class", "").startswith("manager"):
                 found.append(record)
         return found
 
@@ -251,7 +254,7 @@ class Lab:
     def logout(self, user, *, timeout=30):
         """Ends the session as its user would, from the desktop, and waits till logind no longer has it."""
         record = self.require_login(user)
-        names = {name for _, name in self._processes(user, record)}
+        names = {name for _, name in self.processes(user, record)}
         if "xfce4-session" in names:
             self.run(user, ["xfce4-session-logout", "--logout", "--fast"])
         elif "openbox" in names:
@@ -322,7 +325,7 @@ class Lab:
         """The environment that programs of the session have: that of one of them that knows the display."""
         record = record or self.session_of(user)
         best = {}
-        for pid, _ in self._processes(user, record):
+        for pid, _ in self.processes(user, record):
             try:
                 owner = Path(f"/proc/{pid}").stat().st_uid
                 text = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
@@ -346,12 +349,12 @@ class Lab:
         """The control group of a session, below the container's root."""
         return f"user.slice/user-{self.container.account(user)['uid']}.slice/session-{record['id']}.scope"
 
-    def _processes(self, user, record):
+    def processes(self, user, record):
         """Pids, as seen from outside, and names of the processes in a session's scope."""
         found = []
         try:
             pids = (self.container.cgroup / self.scope(user, record) / "cgroup.procs").read_text().split()
-        except FileNotFoundError:
+        except OSError:  # Gone before, or ENODEV: while it is read.
             return found
         for pid in pids:
             try:

@@ -20,11 +20,13 @@ with session IDs from 1, as a freshly booted server does.
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
 import unittest
+import uuid
 from datetime import datetime
 from pathlib import Path
 
@@ -142,6 +144,17 @@ class Product:
         query = "SELECT (SELECT count(*) FROM session WHERE end IS NULL), (SELECT count(*) FROM lane_checkpoint)"
         done = self.lab.enter(["sqlite3", "-readonly", "/var/lib/termspan/termspan.db", query])
         return tuple(int(number) for number in done.stdout.strip().split("|"))
+
+    def copy_store(self, path):
+        """Copies the database as it is now."""
+        inside = f"/var/lib/{uuid.uuid4().hex}.db"
+        self.lab.enter(["sqlite3", "-readonly", "/var/lib/termspan/termspan.db", f".backup {inside}"])
+        shutil.move(self.lab.root / inside.lstrip("/"), path)
+
+    def save_journal(self, path, *units):
+        """Writes what the product and these units have in the journal since the boot, for whoever wants to know why."""
+        command = ["journalctl", "--no-pager", "--boot", "--output=short-precise", *(f"--unit={unit}" for unit in ("termspan*", *units))]
+        Path(path).write_text(self.lab.enter(command, check=False, timeout=300).stdout)
 
     # Processes
 

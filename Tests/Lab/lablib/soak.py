@@ -360,10 +360,8 @@ class Soak:
 
     def save_journal(self):
         """For whoever wants to know why, however the run ended."""
-        command = ["journalctl", "--no-pager", "--boot", "--output=short-precise", "--unit=termspan*", "--unit=dbus*", "--unit=systemd-logind*"]
         try:
-            # Attackers have written into it too.
-            (self.folder / "journal.txt").write_text(self.lab.enter(command, check=False, timeout=300).stdout)
+            self.product.save_journal(self.folder / "journal.txt", "dbus*", "systemd-logind*")
         except LabError as error:
             self.say(f"no journal: {error}")
 
@@ -393,10 +391,7 @@ class Soak:
         wait_until("all sessions to be closed in the store", lambda: self.product.open_rows() == (0, 0), 60,
                    progress=lambda: f"{self.product.open_rows()} sessions and checkpoints left\n{self.product.report()}")
         self.records = self._records()
-        inside = "/var/lib/termspan-soak.db"
-        self.lab.enter(["rm", "-f", inside])
-        self.lab.enter(["sqlite3", "-readonly", "/var/lib/termspan/termspan.db", f".backup {inside}"])
-        shutil.copy(self.lab.root / inside.lstrip("/"), self.folder / "termspan.db")
+        self.product.copy_store(self.folder / "termspan.db")
         scripts = self.folder / "scripts"
         scripts.mkdir(exist_ok=True)
         for session in self.sessions:

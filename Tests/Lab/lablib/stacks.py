@@ -1,13 +1,14 @@
 """Clients of other stacks than xrdp, each as its users run it: ssh, VNC's viewer, X2Go.
 
-Each runs on a client's machine with an address of its own; see client.py. `disconnect` ends the client as if its window or
-terminal were closed.
+Each runs on a client's machine with an address of its own, which is named `client` or else as the user; see client.py. `disconnect`
+ends the client as if its window or terminal were closed.
 """
 
 import os
 import shlex
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
 from .client import SERVER
@@ -25,9 +26,9 @@ def name_machine(lab):
 class SSH:
     """Logins over ssh from one client's machine, by password."""
 
-    def __init__(self, lab, user, password, address):
+    def __init__(self, lab, user, password, address, client=None):
         self.lab, self.user = lab, user
-        self.client = lab.client(user)
+        self.client = lab.client(client or user)
         self.client.switch_on(user, address)
         self.log = self.client.folder / "ssh.log"
         ask = self.client.folder / "password"
@@ -69,8 +70,11 @@ class SSH:
 class VNC:
     """TigerVNC's unit for one display, and its viewer."""
 
-    def __init__(self, lab, user, display):
-        self.lab, self.user, self.display = lab, user, display
+    # The file that says whose a display is, is one for all.
+    _assigning = threading.Lock()
+
+    def __init__(self, lab, user, display, client=None):
+        self.lab, self.user, self.display, self.client = lab, user, display, client or user
         self.unit = f"tigervncserver@:{display}.service"
         self._viewers = []
 
@@ -86,7 +90,10 @@ class VNC:
         settings = {"localhost": "no", "SecurityTypes": "VncAuth"} | ({"rfbport": str(port)} if port else {})
         (folder / "tigervnc.conf").write_text("".join(f'${key} = "{value}";\n' for key, value in settings.items()) + "1;\n")
         self.lab.enter(["chown", "-R", f"{self.user}:", str(folder)[len(str(root)):]])
-        (root / "etc/tigervnc/vncserver.users").write_text(f":{self.display}={self.user}\n")
+        users = root / "etc/tigervnc/vncserver.users"
+        with self._assigning:
+            others = [line for line in users.read_text().splitlines() if not line.startswith(f":{self.display}=")] if users.exists() else []
+            users.write_text("".join(f"{line}\n" for line in [*others, f":{self.display}={self.user}"]))
         self.lab.enter(["systemctl", "start", self.unit], timeout=60)
 
     def stop(self):
@@ -95,7 +102,7 @@ class VNC:
 
     def connect(self, address, *, port=None):
         """Connects a viewer from this address."""
-        client = self.lab.client(self.user)
+        client = self.lab.client(self.client)
         client.switch_on(self.user, address)
         password = client.folder / "vnc-password"
         password.write_bytes(VNC_PASSWORD)
@@ -116,13 +123,13 @@ class X2Go:
     # Geometry, link, packing; then session type, keyboard, and so on, as x2goclient gives them.
     LOOKS = "800x600 lan 16m-jpeg-9"
 
-    def __init__(self, lab, user, password):
-        self.lab, self.user, self.password = lab, user, password
+    def __init__(self, lab, user, password, client=None):
+        self.lab, self.user, self.password, self.client = lab, user, password, client
         self.ssh = self._proxy = None
 
     def start(self, address):
         """Starts a session with a desktop and connects to it."""
-        self.ssh = SSH(self.lab, self.user, self.password, address)
+        self.ssh = SSH(self.lab, self.user, self.password, address, self.client)
         lines = self.ssh.run(f"x2gostartagent {self.LOOKS} unix-kde-depth_24 us pc105/us 0 D OPENBOX both").stdout.splitlines()
         if len(lines) < 5:
             raise LabError(f"x2gostartagent said {lines}")
@@ -132,7 +139,7 @@ class X2Go:
 
     def resume(self, address):
         """Comes back to the session, from this address."""
-        self.ssh = SSH(self.lab, self.user, self.password, address)
+        self.ssh = SSH(self.lab, self.user, self.password, address, self.client)
         text = self.ssh.run(f"x2goresume-session {self.session} {self.LOOKS} us pc105/us 0 both").stdout
         port = next((line.split("=", 1)[1] for line in text.splitlines() if line.startswith("gr_port=")), None)
         if not port:

@@ -132,7 +132,13 @@ package struct SessionTable: Sendable, Equatable {
             }
             remaining.subtract(matches)
             // Rows that turned out to be this one end here; their numbers rest.
-            changes.append(contentsOf: matches.dropFirst().map { .merged(sessions[$0]) })
+            changes.append(
+                contentsOf: matches.dropFirst().map { match in
+                    // One whose login is over has ended like any other, though what is left of it is among this one's.
+                    let login = sessions[match].desktop.logindSessions.first?.key
+                    let isOver = desktop.logindSessions.contains { $0.key == login && $0.state == "closing" }
+                    return isOver ? .closed(sessions[match]) : .merged(sessions[match])
+                })
             var updated = row
             updated.desktop = desktop
             if desktop.state == .connectQuery, row.connected != nil, desktop.stack.adapter?.asksForFirstClientOnly == true {
@@ -165,7 +171,7 @@ package struct SessionTable: Sendable, Equatable {
         }
         sessions = kept
         var taken = Set(sessions.map(\.id)).union(resting.keys)
-        for desktop in fresh where !desktop.keys.allSatisfy({ lingering[$0] != nil }) {
+        for desktop in fresh where !isLingering(desktop) {
             let inherited = desktop.place.flatMap { vacated.removeValue(forKey: $0) }
             if let inherited { resting[inherited] = nil }
             guard let id = desktop.stack == .services ? .services : inherited ?? Self.lowestFree(taken) else { continue }
@@ -177,6 +183,11 @@ package struct SessionTable: Sendable, Equatable {
         }
         sessions.sort { $0.id < $1.id }
         return changes.sorted { ($0.order, $0.id) < ($1.order, $1.id) }
+    }
+
+    /// Whether it is only what is left of a client's logins. One that has a terminal is a session at once.
+    private func isLingering(_ desktop: Desktop) -> Bool {
+        desktop.keys.allSatisfy { lingering[$0] != nil } && desktop.logindSessions.allSatisfy(\.tty.isEmpty)
     }
 
     /// The lowest number that is neither taken nor resting; nil when all below the listeners' are.

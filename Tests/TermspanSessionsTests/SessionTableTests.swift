@@ -136,6 +136,35 @@ import Testing
         #expect(merged.id.rawValue == 2)
     }
 
+    @Test func aTerminalBesideAClientsLoginsIsASessionFromItsTerminalOnAndEndsAsOne() throws {
+        func login(_ id: String, tty: String = "", state: String = "active") -> LogindSession {
+            LogindSession(id: id, timestamp: 1, uid: 1001, userName: "user1", service: "sshd", type: "tty", tty: tty, state: state)
+        }
+        func desktop(_ logins: LogindSession...) -> Desktop {
+            var desktop = Self.desktop()
+            desktop.keys = Set(logins.map(\.key))
+            desktop.logindSessions = logins
+            return desktop
+        }
+        var table = SessionTable()
+        // What has no terminal yet may be the client's.
+        _ = table.reconcile([desktop(login("1"), login("2"))], at: Self.seconds(1), makeUUID: Self.makeUUID)
+        _ = table.reconcile([desktop(login("1")), desktop(login("2", tty: "pts/0"))], at: Self.seconds(2), makeUUID: Self.makeUUID)
+        #expect(table.sessions.map(\.id.rawValue) == [1, 2])
+        // At its end what is left of it counts with the client's.
+        let changes = table.reconcile(
+            [desktop(login("1"), login("2", tty: "pts/0", state: "closing"))], at: Self.seconds(3), makeUUID: Self.makeUUID)
+        guard case .closed(let session) = try #require(changes.first) else { return #expect(Bool(false), "\(changes)") }
+        #expect(session.id.rawValue == 2)
+        // A login without a terminal that is a client's no longer is waited for: it mostly ends, too.
+        _ = table.reconcile([desktop(login("1"), login("3"))], at: Self.seconds(4), makeUUID: Self.makeUUID)
+        let parted = [desktop(login("1")), desktop(login("3"))]
+        _ = table.reconcile(parted, at: Self.seconds(5), makeUUID: Self.makeUUID)
+        #expect(table.sessions.map(\.id.rawValue) == [1])
+        _ = table.reconcile(parted, at: Self.seconds(5).advanced(by: SessionTable.lingerTime), makeUUID: Self.makeUUID)
+        #expect(table.sessions.count == 2)
+    }
+
     /// However a user comes by a key of another's row: neither goes on as the other's session.
     @Test func aRowStaysItsUsers() throws {
         var table = SessionTable()

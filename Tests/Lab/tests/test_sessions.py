@@ -223,7 +223,9 @@ class LockTests(ProductTestCase):
 
     def test_a_lock_is_a_flag_beside_the_state(self):
         self.lab.login("user1")
-        row, = self.product.wait_measured("user1")
+        self.product.wait_measured("user1")
+        # The X server, and with it the probe, comes before xrdp's connection to it.
+        row = wait_until("its client to be there", lambda: (row := self.product.session("user1"))["state"] == "active" and row, 10)
         times = []
         for locked in (True, False):
             word = "locked" if locked else "unlocked"

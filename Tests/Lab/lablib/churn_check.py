@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 
 from .soak_check import SECOND, Finding
 
-# X2Go's sessions begin as logins over ssh, and may be recorded as such.
-ALSO_RECORDED = {("x2go", "ssh")}
 # What was seen of a UUID: whose, with which number, and when first and last.
 Seen = namedtuple("Seen", "number user first last")
 # A logon that failed, or a session that had to be ended by force: what came of it is not known. In seconds since 1970.
@@ -158,11 +156,11 @@ class Identities:
 
 
 def check_history(history, sessions, spoiled, moment):
-    """Each session is recorded exactly once, as that of its user and stack, and none that nobody had; returns findings and how many rows were merged.
+    """Each session is recorded exactly once, as that of its user and stack, and none that nobody had, not even one that ended as merged.
 
     `moment` turns a time of the history into seconds since 1970.
     """
-    findings, merged = [], 0
+    findings = []
     recorded = defaultdict(list)
     for row in history:
         recorded[row["session_uuid"]].append(row)
@@ -176,15 +174,13 @@ def check_history(history, sessions, spoiled, moment):
         for row in rows:
             wanted = {"user": session.user, "session": number, "stack": session.stack, "open": False}
             for key, value in wanted.items():
-                if row[key] != value and (value, row[key]) not in ALSO_RECORDED:
+                if row[key] != value:
                     findings.append(Finding(session.name, session.begin, f"in the history {key} is {row[key]!r}, not {value!r}"))
             if foreign := set(row["client_addresses"]) - session.addresses:
                 findings.append(Finding(session.name, session.begin, f"in the history it was used from {', '.join(sorted(foreign))}, where it never was"))
     for uuid, rows in recorded.items():
         for row in rows:
-            if row["end_reason"] == "merged":
-                merged += 1
-            elif not any(row["user"] == each.user and each.begin - 1 <= moment(row["start"]) <= each.end + 1 for each in spoiled):
+            if not any(row["user"] == each.user and each.begin - 1 <= moment(row["start"]) <= each.end + 1 for each in spoiled):
                 findings.append(Finding(uuid, 0, f"is recorded of {row['user']} ({row['stack']}, {row['session']}, {row['start']} to {row['end']}, "
                                                  f"{row['end_reason']}), who had no such session"))
-    return findings, merged
+    return findings

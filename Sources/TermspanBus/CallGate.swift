@@ -15,7 +15,13 @@ package final class CallGate {
     private var callers: CallerCache
     /// Calls of callers that the bus was asked for.
     private var held: HeldCalls<BusMessage>
-    private var refusals = Refusals<BusMessage>()
+    /// Answers that say no, kept back so that they are never in front of the others.
+    ///
+    /// dbus-daemon takes 2 to 4 kB at a time from each connection in turn. Our answers to everybody come over one connection, a flood over
+    /// many: were it answered at once, the answers to honest callers would wait behind thousands of refusals. Sent few at a time, the
+    /// refusals slow the flood down as well: the bus lets a connection have 128 unanswered calls, and refuses more of them by itself. One
+    /// user's are what 32 connections can wait for; beyond, calls are not answered.
+    private var refusals = TurnQueue<BusMessage>(limit: 16_384, limitPerUser: 4096)
     private let slot = BusSlot(retaining: nil)
     private var refusalTimer: EventSource?
     private var reportTimer: EventSource?

@@ -22,31 +22,15 @@ package final class ProcessResolver: Sendable {
     }
 
     private struct Queue {
-        /// What waits, by uid, in the order in which it came.
-        var waiting: [UInt32: ArraySlice<Request>] = [:]
-        /// Whose turn it is: users take turns, one question each.
-        var turns: ArraySlice<UInt32> = []
-        var count = 0
+        var requests = TurnQueue<Request>(limit: ProcessResolver.capacity, limitPerUser: ProcessResolver.share)
         var isStopped = false
-
-        mutating func append(_ request: Request) {
-            if waiting[request.uid] == nil { turns.append(request.uid) }
-            waiting[request.uid, default: []].append(request)
-            count += 1
-        }
-
-        mutating func next() -> Request? {
-            guard let uid = turns.popFirst(), let request = waiting[uid]?.popFirst() else { return nil }
-            if waiting[uid]?.isEmpty == false { turns.append(uid) } else { waiting[uid] = nil }
-            count -= 1
-            return request
-        }
     }
 
     private let queue = Mutex(Queue())
     private let bell: EventCounter
     private let answer: @Sendable (Request, _ executable: String?) -> Void
-    /// Questions that may wait: of one user, and of all. Beyond it the answer is 'not known', at once. A desktop asks 20 times a second, and 200 times at once.
+    /// Questions that may wait: of one user, and of all. Beyond it the answer is 'not known', at once. A desktop asks 20 times a second,
+    /// and 200 times at once.
     static let share = 256
     private static let capacity = 16_384
 
@@ -58,7 +42,7 @@ package final class ProcessResolver: Sendable {
     /// Runs until `stop`; the body of the resolver's thread.
     package func run() {
         while true {
-            let (request, isStopped) = queue.withLock { queue in (queue.isStopped ? nil : queue.next(), queue.isStopped) }
+            let (request, isStopped) = queue.withLock { queue in (queue.isStopped ? nil : queue.requests.take(1).first, queue.isStopped) }
             if isStopped { return }
             if let request {
                 answer(request, Self.executable(of: request))
@@ -72,8 +56,8 @@ package final class ProcessResolver: Sendable {
     /// Asks; what does not fit is answered with nothing.
     package func ask(_ request: Request) {
         let isTaken = queue.withLock { queue in
-            guard queue.waiting[request.uid, default: []].count < Self.share, queue.count < Self.capacity else { return false }
-            queue.append(request)
+            guard queue.requests.hasRoom(for: request.uid) else { return false }
+            queue.requests.append(request, for: request.uid)
             return true
         }
         guard isTaken else { return answer(request, nil) }

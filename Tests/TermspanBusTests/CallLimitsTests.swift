@@ -135,22 +135,6 @@ import Testing
         #expect(flood(19) == 16)
     }
 
-    @Test func refusalsAreTakenInTurnAndBounded() {
-        var refusals = Refusals<String>(limit: 300, limitPerUser: 280)
-        for number in 0..<1000 where refusals.hasRoom(for: 1) { refusals.append("a\(number)", for: 1) }
-        #expect(refusals.count == 280)
-        for number in 0..<1000 where refusals.hasRoom(for: 2) { refusals.append("b\(number)", for: 2) }
-        #expect(refusals.count == 300)
-        #expect(refusals.take(4) == ["a0", "b0", "a1", "b1"])
-        var rest = refusals.take(1000)
-        #expect(rest.count == 296)
-        rest.removeAll { $0.hasPrefix("b") }
-        #expect(rest == (2..<280).map { "a\($0)" })
-        #expect(refusals.take(1) == [])
-        refusals.append("c", for: 1)
-        #expect(refusals.take(2) == ["c"])
-    }
-
     typealias Questions = PolkitQuestions<Int>
 
     static func question(_ sender: Int, isInteractive: Bool = false) -> Questions.Question {

@@ -60,7 +60,7 @@ def check_bounds(case, uuid, stack, *, wtmp=None):
         rows = product.listing("session", "history", "--session", uuid)
         return rows and not rows[0]["open"] and rows
 
-    row, = wait_until("the history to have the session's end", over, 10, progress=product.report)
+    row, = wait_until("the history to have the session's end", over, 20, progress=product.report)
     case.assertEqual(row["stack"], stack)
     records = [record for record in product.log(session=uuid) if record["event"] in EVENTS]
     events = product.listing("session", "history", "--session", uuid, "--events")

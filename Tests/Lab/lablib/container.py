@@ -71,7 +71,7 @@ class Container:
 
     # Boot and stop
 
-    def boot(self, image, *, old=False, in_memory=False, timeout=60):
+    def boot(self, image, *, old=False, in_memory=False, timeout=120):
         """Boots an overlay of the image and returns what systemd says of the system: running or degraded."""
         self.clear()
         self.run_folder.mkdir(parents=True)
@@ -82,7 +82,7 @@ class Container:
         shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
         return self._start({"name": self.name, "suite": image.suite, "image": str(image.path), "old_kernel": old}, timeout)
 
-    def reboot(self, *, timeout=60):
+    def reboot(self, *, timeout=120):
         """Ends all processes at once, as a loss of power does, and boots the same disk again; returns what systemd says.
 
         What was written and not synced is on the disk all the same: the machine's own cache is not lost.
@@ -118,7 +118,7 @@ class Container:
         """Ends the container, if it runs, and removes all that is left of it."""
         self._end_processes(self.state)
         while os.path.ismount(self.disk_folder / "root"):
-            wait_until(f"{self.disk_folder}/root to be free", lambda: run(["umount", self.disk_folder / "root"], check=False).returncode == 0, 5)
+            wait_until(f"{self.disk_folder}/root to be free", lambda: run(["umount", self.disk_folder / "root"], check=False).returncode == 0, 30)
         if os.path.ismount(self.disk_folder):
             run(["umount", self.disk_folder])
         if self.disk_folder.exists():
@@ -132,7 +132,7 @@ class Container:
         init, supervisor = (Process.restore(state.get(key)) for key in ("init", "supervisor"))
         # With its process 1 the kernel ends all others of a pid namespace.
         for process in filter(None, (init, supervisor)):
-            process.end(signal.SIGKILL)
+            process.end(signal.SIGKILL, timeout=30)
         for folder in self._own_cgroups():
             _remove_cgroup(folder)
 
@@ -242,4 +242,4 @@ def _remove_cgroup(folder):
             except OSError:
                 return False
         return True
-    wait_until(f"{folder} to be empty", removed, 10)
+    wait_until(f"{folder} to be empty", removed, 30)

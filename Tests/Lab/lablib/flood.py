@@ -66,6 +66,11 @@ class Probe:
                 calm.append(duration * 1000)
         return calm, flooded
 
+    def by_period(self, periods):
+        """The durations in milliseconds of the calls that were made in each flood, for those floods in which there was one."""
+        inside = ([duration * 1000 for at, duration, _ in self.samples if period.begin <= at <= period.end] for period in periods)
+        return [values for values in inside if values]
+
     def words(self):
         """How many calls were answered how: return, error, limit, nothing."""
         counts = {}

@@ -51,7 +51,7 @@ def adjust(lab, count, openbox=False):
     if count < 0:
         raise LabError("how many sessions?")
     wanted = lab.users(count, only_missing=True) if count else []
-    timeout = 30 + count / 2
+    timeout = 60 + count
     if beyond := [record["id"] for record in sessions(lab) if record["user"] not in wanted]:
         lab.enter(["loginctl", "terminate-session", *beyond], timeout=timeout)
     program = lab.root / PROGRAM.lstrip("/")

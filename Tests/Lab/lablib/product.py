@@ -116,13 +116,30 @@ class Product:
 
     def log(self, *, user=None, event=None, session=None):
         """The records of the journal since the reset, oldest first, as `termspan log` tells them; what was logged before this call is there."""
-        self.lab.enter(["journalctl", "--sync"])
+        self.sync_journal()
         arguments = []
         for option, value in (("--user", user), ("--event", event), ("--session", session)):
             if value is not None:
                 arguments += [option, str(value)]
         records = map(json.loads, self.command("log", *arguments, "--format", "json").stdout.splitlines())
         return [record for record in records if moment(record["time"]) >= self.begin]
+
+    def sync_journal(self):
+        """Waits till the journal has what the collector has told so far, which a thread of its own sends: once it sleeps, it has nothing left."""
+        deadline = time.monotonic() + 2
+        while self._journal_thread_runs() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self.lab.enter(["journalctl", "--sync"])
+
+    def _journal_thread_runs(self):
+        try:
+            pids = (self.lab.container.cgroup / "termspan.slice/termspand.service/cgroup.procs").read_text().split()
+            for task in (task for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()):
+                if (task / "comm").read_text() == "journal\n" and (task / "stat").read_text().rpartition(")")[2].split()[0] != "S":
+                    return True
+        except OSError:  # The collector or a thread of its ends meanwhile; at its end it sends what is left.
+            pass
+        return False
 
     def track(self, *users, reason="a test"):
         if users:
@@ -132,23 +149,30 @@ class Product:
         if users:
             self.command("untrack", *users, "--reason", reason)
 
-    def wait_measured(self, *users, timeout=20):
+    def wait_measured(self, *users, timeout=40):
         """Waits till the sessions of these users are measured and returns their rows."""
         def measured():
             rows = {row["user"]: row for row in self.query_sessions()}
             return all(rows.get(user, {}).get("coverage") == "measured" for user in users) and [rows[user] for user in users]
         return wait_until(f"the sessions of {', '.join(users)} to be measured", measured, timeout, progress=self.report)
 
+    def wait_active(self, *users, timeout=40):
+        """Waits till the sessions of these users have their clients, which may come later than the probe, and returns their rows."""
+        def active():
+            rows = {row["user"]: row for row in self.query_sessions()}
+            return all(rows.get(user, {}).get("state") == "active" and rows[user]["client_address"] for user in users) and [rows[user] for user in users]
+        return wait_until(f"the clients of {', '.join(users)} to be there", active, timeout, progress=self.report)
+
     def open_rows(self):
         """How much the store holds of what lasts still: sessions without an end and checkpoints of their lanes."""
         query = "SELECT (SELECT count(*) FROM session WHERE end IS NULL), (SELECT count(*) FROM lane_checkpoint)"
-        done = self.lab.enter(["sqlite3", "-readonly", "/var/lib/termspan/termspan.db", query])
+        done = self.lab.enter(["sqlite3", "-readonly", "-cmd", ".timeout 5000", "/var/lib/termspan/termspan.db", query])
         return tuple(int(number) for number in done.stdout.strip().split("|"))
 
     def copy_store(self, path):
         """Copies the database as it is now."""
         inside = f"/var/lib/{uuid.uuid4().hex}.db"
-        self.lab.enter(["sqlite3", "-readonly", "/var/lib/termspan/termspan.db", f".backup {inside}"])
+        self.lab.enter(["sqlite3", "-readonly", "-cmd", ".timeout 5000", "/var/lib/termspan/termspan.db", f".backup {inside}"])
         shutil.move(self.lab.root / inside.lstrip("/"), path)
 
     def save_journal(self, path, *units):
@@ -175,7 +199,7 @@ class Product:
         """Sends a signal to a process by its pid inside."""
         self.lab.enter(["kill", f"-{signal}", pid])
 
-    def wait_ready(self, *, other_than=None, timeout=20):
+    def wait_ready(self, *, other_than=None, timeout=40):
         """Waits till the collector answers, as another process than `other_than`, and returns its pid."""
         def ready():
             pid = self.collector()
@@ -231,8 +255,8 @@ class StateWatch:
 
     def __exit__(self, *error):
         self._process.stdin.close()
-        self._process.wait(timeout=10)
-        self._thread.join(timeout=10)
+        self._process.wait(timeout=30)
+        self._thread.join(timeout=30)
         self._process.stdout.close()
 
     def wait(self, session, state, *, since, timeout=20):

@@ -22,12 +22,12 @@ class SickDisk:
         self._switch.write_text(WELL)
         log = self.lab.container.run_folder / "sick-disk.log"
         self._process = start_detached([compiled("sick_disk.c", "-D_FILE_OFFSET_BITS=64", library="fuse3"), self.lab.container.require_init().pid, self.folder, self._switch], log)
-        wait_until("the disk to be mounted", self._is_mounted, 10, progress=lambda: tail(log))
+        wait_until("the disk to be mounted", self._is_mounted, 20, progress=lambda: tail(log))
 
     def unmount(self):
         self.be(WELL)
-        wait_until("the disk to be free", lambda: self.lab.enter(["umount", self.folder], check=False).returncode == 0, 10)
-        self._process.wait(10)
+        wait_until("the disk to be free", lambda: self.lab.enter(["umount", self.folder], check=False).returncode == 0, 20)
+        self._process.wait(20)
 
     def be(self, health):
         # In place, since the program has the file mapped.

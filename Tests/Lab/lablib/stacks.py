@@ -62,7 +62,7 @@ class SSH:
         for process in self._running:
             if process.poll() is None:
                 process.terminate()
-            process.wait(timeout=10)
+            process.wait(timeout=30)
             process.stdin.close()
         self._running.clear()
 

@@ -66,7 +66,7 @@ class Switching:
 
     def stop(self):
         (self.outside / "stop").touch()
-        wait_until("the end of the switching", lambda: not (self.lab.root / f"proc/{self.pid}").exists(), 10, progress=self.processes)
+        wait_until("the end of the switching", lambda: not (self.lab.root / f"proc/{self.pid}").exists(), 20, progress=self.processes)
 
 
 class WorkDay:

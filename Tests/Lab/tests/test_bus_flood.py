@@ -3,6 +3,7 @@
 TERMSPAN_DEB names the package; `Units/deb` prints the path of one. Tests/Benchmarks/bus-flood measures more kinds of floods.
 """
 
+import statistics
 import sys
 import time
 import unittest
@@ -30,10 +31,11 @@ class BusFloodTests(ProductTestCase):
         pid = self.product.collector()
         cpu, _, _ = self.floods.usage(pid)
         # The same number of messages for each call: nothing else is asked for an answer. What asks polkit takes about four times as many.
-        with self.floods.probe("user2", seconds=13, kind="enumerate", pause=20) as calls, \
-                self.floods.probe("user2", seconds=13, kind="status", pause=50) as asking, \
-                self.floods.probe("user2", seconds=13, to="org.freedesktop.hostname1", kind="ping", pause=20) as control:
-            periods = self.floods.alternate("user1", rounds=3, kind="mix", connections=16)
+        # The probes last as long as all floods, which take a while to begin and to end.
+        with self.floods.probe("user2", seconds=30, kind="enumerate", pause=20) as calls, \
+                self.floods.probe("user2", seconds=30, kind="status", pause=50) as asking, \
+                self.floods.probe("user2", seconds=30, to="org.freedesktop.hostname1", kind="ping", pause=20) as control:
+            periods = self.floods.alternate("user1", rounds=5, kind="mix", connections=16)
         after, _, peak = self.floods.usage(pid)
         calm, flooded = calls.split(periods)
         _, bus = control.split(periods)
@@ -43,7 +45,7 @@ class BusFloodTests(ProductTestCase):
         figure("a call of a service that nobody floods, in that flood", bus)
         for what, values in zip(("calm", "a flood"), asking.split(periods)):
             figure(f"another user's call that asks polkit, in {what}", values)
-        figure("calls of the flood that the bus carried in a second", [carried / 6], "")
+        figure("calls of the flood that the bus carried in a second", [carried / sum(period.end - period.begin for period in periods)], "")
         figure("the collector's processor time for one of them", [(after - cpu) / carried * 1e6], "us")
         figure("the collector's memory at most", [peak / 1024], "MB")
 
@@ -53,8 +55,11 @@ class BusFloodTests(ProductTestCase):
         self.assertGreater(len(flooded), 8)
         # The daemon of the bus is one thread, which takes longer for everybody while anybody floods it. What is promised is that the
         # collector adds nothing to that: its callers fare as those of a service that nobody floods, or as well as was aimed for.
+        # A flood has room for few calls, of which one that the machine itself held up is the p99: so the medians of the floods' are compared.
+        def typical(probe, share):
+            return statistics.median(percentile(values, share) for values in probe.by_period(periods))
         for share in (0.5, 0.99):
-            self.assertLess(percentile(flooded, share), max(10, 2 * percentile(calm, share), 2 * percentile(bus, share)))
+            self.assertLess(typical(calls, share), max(10, 2 * percentile(calm, share), 2 * typical(control, share)))
         self.assertLess(peak, 100 * 1024)
         # Whoever floods is told, by the collector as often as there is room for it, else by the bus.
         for period in periods:

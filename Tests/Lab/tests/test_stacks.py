@@ -16,7 +16,7 @@ sys.path.insert(0, str(LAB_FOLDER))
 from lablib import wait_until  # noqa: E402
 from lablib.bounds import check_bounds  # noqa: E402
 from lablib.lab import PASSWORD  # noqa: E402
-from lablib.product import ProductTestCase, StateWatch, figure  # noqa: E402
+from lablib.product import ProductTestCase, StateWatch, figure, percentile  # noqa: E402
 from lablib.stacks import SSH, VNC, X2Go  # noqa: E402
 
 HOME, ELSEWHERE = "198.51.100.11", "198.51.100.77"
@@ -67,7 +67,13 @@ class StackTestCase(ProductTestCase):
             happened = time.time()
             took = (watch.wait(session, state, since=begin) - happened) * 1000
         self.times["connect" if wanted else "disconnect"].append(max(0, took))
-        self.assertLess(took, 1000)
+        # The beginning of a VNC client's connection is looked for once a second: it is seen by the second look if the first is late.
+        self.assertLess(took, 2000)
+
+    def assert_prompt(self):
+        """What was timed so far was as a rule told within a second; a single one may meet a machine that is busy with something else."""
+        for what, values in self.times.items():
+            self.assertLess(percentile(values, 0.5) if values else 0, 1000, (what, values))
 
     def work(self, run):
         """Opens a window with `run`, types in it on the client's keyboard, and waits for the span with its input."""
@@ -87,7 +93,12 @@ class StackTestCase(ProductTestCase):
         def seen():
             records = [(record["event"], record["session"]) for record in self.product.log() if record["event"].startswith("session-")]
             return [{fact: row[fact] for fact in facts} for row in self.product.query_sessions()], records
-        before, old = seen(), self.product.collector()
+        def rests():
+            first = seen()
+            time.sleep(1)
+            return first == seen() and first
+        # A login by which something was started may have yet to go.
+        before, old = wait_until("nothing to change by itself", rests, 20, progress=self.product.report), self.product.collector()
         self.lab.enter(["systemctl", "kill", "--signal=KILL", "termspand.service"])
         self.product.wait_ready(other_than=old)
         time.sleep(1)
@@ -146,9 +157,10 @@ class VNCTests(StackTestCase):
         self.timed(1, "disconnected", self.vnc.disconnect, 5903)
 
     def test_07_the_unit_s_end_is_the_session_s(self):
+        self.assert_prompt()
         self.vnc.stop()
-        wait_until("the session to be gone", lambda: not self.product.session("user1"), 10, progress=self.product.report)
-        wait_until("the probe to end", lambda: not self.product.probes(), 10)
+        wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)
+        wait_until("the probe to end", lambda: not self.product.probes(), 20)
         self.assertEqual(self.events(self.first["uuid"]), [
             ("session-opened", None), ("session-connected", HOME), ("session-disconnected", HOME), ("session-connected", ELSEWHERE),
             *[("session-disconnected", ELSEWHERE), ("session-connected", ELSEWHERE)] * 5, ("session-disconnected", ELSEWHERE), ("session-closed", None)])
@@ -200,7 +212,7 @@ class X2GoTests(StackTestCase):
         self.timed(1, "disconnected", self.x2go.disconnect, self.x2go.port)
         row = self.until(state="disconnected")
         self.assertEqual((row["name"], row["client_address"], row["uuid"]), (None, None, self.first["uuid"]))
-        wait_until("X2Go to say so", lambda: self.x2go.state() == "SUSPENDED", 10, progress=self.x2go.state)
+        wait_until("X2Go to say so", lambda: self.x2go.state() == "SUSPENDED", 20, progress=self.x2go.state)
 
     def test_04_state_files_that_lie_change_nothing(self):
         """Files in /tmp and processes of any name are a user's to make, and hold for nobody."""
@@ -227,6 +239,8 @@ class X2GoTests(StackTestCase):
         with StateWatch(self.lab) as watch:
             self.x2go.resume(ELSEWHERE)
             row = self.until(state="active")
+            # What was told has yet to come here.
+            wait_until("it to be told", lambda: watch.states and watch.states[-1][1:] == (1, "active"), 20, progress=lambda: str(watch.states))
         self.assertEqual((row["id"], row["name"], row["client_address"], row["uuid"]), (1, "x2go#1", ELSEWHERE, self.first["uuid"]))
         self.assertEqual([state for _, session, state in watch.states if session == 1][-1], "active")
         self.assertEqual({session for _, session, _ in watch.states}, {1})
@@ -258,9 +272,10 @@ class X2GoTests(StackTestCase):
         self.timed(1, "active", lambda: self.x2go.resume(ELSEWHERE), self.x2go.port)
 
     def test_08_terminated_it_is_gone(self):
+        self.assert_prompt()
         self.x2go.terminate()
         wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)
-        wait_until("the probe to end", lambda: not self.product.probes(), 10)
+        wait_until("the probe to end", lambda: not self.product.probes(), 20)
         records = [record for record in self.product.log(user="user1")
                    if record["event"].startswith("session-") and not record["event"].endswith("-requested")]
         terminal, = {record["session_uuid"] for record in records} - {self.first["uuid"]}
@@ -294,7 +309,7 @@ class SSHTests(StackTestCase):
             with StateWatch(self.lab):
                 begin = time.monotonic()
                 ssh.close()
-                wait_until("the session to be gone", lambda: not self.product.session("user1"), 5, progress=self.product.report)
+                wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)
                 self.times["disconnect"].append((time.monotonic() - begin) * 1000)
             records = [record for record in self.product.log(session=row["uuid"]) if record["event"].startswith("session-")]
             self.assertEqual([(record["event"], record["client_address"]) for record in records],
@@ -338,8 +353,9 @@ class XvncBehindXrdpTests(StackTestCase):
             self.timed(1, "active", lambda address=address: self.connect(address), port)
             row = self.until(state="active", client_address=address)
             self.assertEqual((row["id"], row["uuid"]), (1, first["uuid"]))
+        self.assert_prompt()
         self.lab.logout("user1")
-        wait_until("the session to be gone", lambda: not self.product.session("user1"), 10, progress=self.product.report)
+        wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)
         self.assertEqual([event for event, _ in self.events(first["uuid"])], [
             "session-opened", "session-connected", *["session-disconnected", "session-connected"] * 2, "session-closed"])
         check_bounds(self, first["uuid"], "xrdp")
@@ -410,10 +426,11 @@ autologin-user-timeout=6
         after = self.wait_console(state="connected")
         self.assertNotIn(after["uuid"], (row["uuid"], screen["uuid"]))
         # The freed number rests: each that begins since, and a screen may begin twice, has the lowest that nobody had.
-        given = [record["session"] for record in self.product.log(event="session-opened")]
+        opened = self.product.log(event="session-opened")
+        # By now the screen may have logged user1 on again.
+        given = [record["session"] for record in opened[:[record["session_uuid"] for record in opened].index(after["uuid"]) + 1]]
         self.assertEqual(given, [1, *range(1, len(given))])
         self.assertEqual(after["id"], given[-1])
-        # By now the screen may have logged user1 on again.
         events = [record["event"] for record in self.product.log(session=row["uuid"]) if record["event"].startswith("session-")]
         # On a slow machine the next screen is in front of the seat before the session has gone.
         self.assertIn(events[2:], (["session-closed"], ["session-disconnected", "session-closed"]))

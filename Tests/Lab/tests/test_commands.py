@@ -40,8 +40,8 @@ class Watcher:
 
     def stop(self):
         self._process.stdin.close()
-        self._process.wait(timeout=10)
-        self._thread.join(timeout=10)
+        self._process.wait(timeout=30)
+        self._thread.join(timeout=30)
         self._process.stdout.close()
 
     def events(self):
@@ -60,27 +60,36 @@ class SessionCommandTests(ProductTestCase):
         super().setUpClass()
         cls.lab.login("user2")
         wait_until("user2's session", lambda: cls.product.session("user2"), 20)
+        cls.signals = Watcher(cls.lab, "busctl", "--json=short", "monitor", "--match", "type='signal',sender='org.termspan1'",
+                              "--match", "type='signal',interface='org.termspan.Lab'",
+                              "--match", "type='method_call',interface='org.termspan1.Manager',member='Subscribe'")
+        cls.addClassCleanup(cls.signals.stop)
+
+        # Not every busctl says that it listens; it shows by passing on a signal of ours.
+        def listens():
+            cls.lab.enter(["busctl", "emit", "/org/termspan/Lab", "org.termspan.Lab", "Begin"])
+            return any("org.termspan.Lab" in line for _, line in cls.signals.lines)
+        wait_until("busctl to watch", listens, 20)
         cls.watchers = {}
         for user in (None, "user1", "user2"):
             cls.watchers[user] = Watcher(cls.lab, "termspan", "session", "watch", "--user", "user1", "--format", "json", user=user)
             cls.addClassCleanup(cls.watchers[user].stop)
-        cls.signals = Watcher(cls.lab, "busctl", "--json=short", "monitor", "--match", "type='signal',sender='org.termspan1'")
-        cls.addClassCleanup(cls.signals.stop)
         cls.monitor = Watcher(cls.lab, "gdbus", "monitor", "--system", "--dest", "org.termspan1", user="user2")
         cls.addClassCleanup(cls.monitor.stop)
         wait_until("gdbus to watch", lambda: any("is owned by" in line for _, line in cls.monitor.lines), 20)
-        # A watcher that printed nothing yet may not be one yet: the connections to the bus show that they are.
-        wait_until("the watchers to subscribe", lambda: cls.lab.enter(["busctl", "list", "--no-pager"]).stdout.count(" termspan ") >= 3, 20)
-        time.sleep(0.5)
+        # A watcher that printed nothing yet may not be one yet: what they ask of the collector shows that they are.
+        wait_until("the watchers to subscribe", lambda: sum('"member":"Subscribe"' in line for _, line in cls.signals.lines) >= 3, 20,
+                   progress=lambda: str(cls.signals.lines))
         cls.lab.login("user1", address="198.51.100.11")
-        cls.row, = cls.product.wait_measured("user1")
+        cls.product.wait_measured("user1")
+        cls.row, = cls.product.wait_active("user1")
 
     def lock(self, locked):
         """As a session's own locker does it."""
         self.lab.run("user1", ["busctl", "call", "org.freedesktop.login1", "/org/freedesktop/login1/session/auto", "org.freedesktop.login1.Session",
                                "SetLockedHint", "b", "yes" if locked else "no"], wait=True)
         word = "locked" if locked else "unlocked"
-        wait_until(f"the session to be {word}", lambda: self.product.session("user1")["locked"] == word, 10)
+        wait_until(f"the session to be {word}", lambda: self.product.session("user1")["locked"] == word, 20)
 
     def wait_state(self, state):
         return wait_until(f"user1 to be {state}", lambda: (row := self.product.session("user1")) and row["state"] == state and row, 20,
@@ -139,9 +148,9 @@ class SessionCommandTests(ProductTestCase):
         self.assertIn(" rdp-tcp                                 65536  Listen", lines)
         self.lab.enter(["systemctl", "stop", "ssh.service"])
         self.addCleanup(self.lab.enter, ["systemctl", "start", "ssh.service"])
-        wait_until("ssh to listen no more", lambda: listeners() == both[:1], 10)
+        wait_until("ssh to listen no more", lambda: listeners() == both[:1], 20)
         self.lab.enter(["systemctl", "start", "ssh.service"])
-        wait_until("ssh to listen again", lambda: listeners() == both, 10)
+        wait_until("ssh to listen again", lambda: listeners() == both, 20)
         for action in ("lock", "disconnect", "logoff"):
             self.assertEqual(self.product.command("session", action, "65536", check=False).returncode, NOT_FOUND)
         self.assertEqual([row["user"] for row in self.product.listing("query", "user")], ["user2", "user1"])
@@ -214,7 +223,7 @@ class SessionCommandTests(ProductTestCase):
         addresses = ["198.51.100.11", "198.51.100.77", "198.51.100.78"]
         for user, secret in ((None, True), ("user1", True), ("user2", False)):
             watcher = self.watchers[user]
-            wait_until("the logoff to be told", lambda: [event for event in watcher.events() if event["event"] == "logoff"], 10)
+            wait_until("the logoff to be told", lambda: [event for event in watcher.events() if event["event"] == "logoff"], 20)
             events = watcher.events()
             self.assertEqual([event["event"] for event in events], [name for name in life if secret or "lock" not in name], user)
             self.assertEqual({event["session_uuid"] for event in events}, {self.row["uuid"]})
@@ -228,9 +237,13 @@ class SessionCommandTests(ProductTestCase):
 
     def test_7_the_object_manager_tells_of_what_comes_and_goes(self):
         path = f"/org/termspan1/session/_{self.row['id']}"
-        signals = [signal for signal in self.signals.events() if signal.get("interface") == "org.freedesktop.DBus.ObjectManager"]
-        told = [(signal["member"], *signal["payload"]["data"]) for signal in signals]
-        mine = [entry for entry in told if entry[1] in (path, "/org/termspan1/user/_2001")]
+        def seen():
+            signals = [signal for signal in self.signals.events() if signal.get("interface") == "org.freedesktop.DBus.ObjectManager"]
+            return [(signal["member"], *signal["payload"]["data"]) for signal in signals]
+        def about_user1():
+            return [entry for entry in seen() if entry[1] in (path, "/org/termspan1/user/_2001")]
+        wait_until("both to be removed", lambda: [member for member, *_ in about_user1()].count("InterfacesRemoved") >= 2, 20, progress=lambda: str(seen()))
+        told, mine = seen(), about_user1()
         self.assertEqual([(member, where) for member, where, _ in mine],
                          [("InterfacesAdded", path), ("InterfacesAdded", "/org/termspan1/user/_2001"),
                           ("InterfacesRemoved", path), ("InterfacesRemoved", "/org/termspan1/user/_2001")])
@@ -246,7 +259,7 @@ class SessionCommandTests(ProductTestCase):
         manager = "/org/termspan1: org.termspan1.Manager.Session"
         new, gone = (f"{manager}{what} (uint32 {number}, objectpath '{path}')" for what in ("New", "Removed"))
         active, disconnected = (f"{manager}Changed (uint32 {number}, '{state}')" for state in ("active", "disconnected"))
-        lines = [line for _, line in wait_until("the end to be told", lambda: gone in [line for _, line in self.monitor.lines] and self.monitor.lines, 10)]
+        lines = [line for _, line in wait_until("the end to be told", lambda: gone in [line for _, line in self.monitor.lines] and self.monitor.lines, 20)]
         self.assertEqual([line for line in lines if line in (new, gone, active, disconnected)],
                          [new, active, disconnected, active, disconnected, active, gone])
         changes = [line for line in lines if line.startswith(f"{path}: org.freedesktop.DBus.Properties.PropertiesChanged ('org.termspan1.Session', ")]
@@ -254,7 +267,7 @@ class SessionCommandTests(ProductTestCase):
         self.assertNotIn("198.51.100.", "".join(lines))
 
     def test_8_history_agrees_with_what_was_watched(self):
-        wait_until("the store to have all", lambda: self.product.open_rows() == (0, 0) and self.product.status()["pending"] == 0, 10)
+        wait_until("the store to have all", lambda: self.product.open_rows() == (0, 0) and self.product.status()["pending"] == 0, 20)
         row, = [row for row in self.product.listing("session", "history", "--user", "user1") if row["session_uuid"] == self.row["uuid"]]
         self.assertEqual([row[key] for key in ("session", "stack", "open", "end_reason", "connects", "disconnects", "locks", "unlocks")],
                          [self.row["id"], "xrdp", False, "logoff", 3, 2, 1, 1])
@@ -286,9 +299,10 @@ class SessionCommandTests(ProductTestCase):
         # Numbers are kept in this file alone: without it the next session gets the number of one that has ended.
         self.lab.enter(["sh", "-c", "systemctl stop termspand; rm /run/termspan/sessions.json; systemctl start termspand"])
         self.lab.login("user1", address="198.51.100.11")
-        row, = self.product.wait_measured("user1")
+        self.product.wait_measured("user1")
+        row, = self.product.wait_active("user1")
         self.assertEqual(row["id"], self.row["id"])
-        self.lab.enter(["journalctl", "--sync"])
+        self.product.sync_journal()
 
         def log(*arguments):
             return [json.loads(line) for line in self.product.command("log", "--since", "today", *arguments, "--format", "json").stdout.splitlines()]
@@ -300,8 +314,10 @@ class SessionCommandTests(ProductTestCase):
         # Those who watch have gone over to the collector that came after.
         for user, watcher in self.watchers.items():
             self.assertIn("termspan: The collector is there again.", [line for _, line in watcher.lines])
-            later = [event["event"] for event in watcher.events() if event["session_uuid"] == row["uuid"]]
-            self.assertEqual(later, ["logon", "connect"], user)
+            def later():
+                return [event["event"] for event in watcher.events() if event["session_uuid"] == row["uuid"]]
+            wait_until("the connect to be told", lambda: "connect" in later(), 20, progress=lambda: str(watcher.lines))
+            self.assertEqual(later(), ["logon", "connect"], user)
         # In the history they are two as well.
         history = self.product.listing("session", "history", "--session", str(row["id"]))
         self.assertEqual([(session["session_uuid"], session["open"]) for session in history if session["user"] == "user1"],

@@ -18,15 +18,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lablib import wait_until  # noqa: E402
 from lablib.product import CATEGORIES, ProductTestCase, figure, percentile  # noqa: E402
+from lablib.soak_check import LOGON_LIMIT  # noqa: E402
 from lablib.witness import Witness  # noqa: E402
 
 SECOND = 1_000_000_000
 GAP, IDLE_THRESHOLD, PASSIVE_LIMIT = 2 * SECOND, 4 * SECOND, 4 * SECOND
-# The reason of unknown time that ends with the first snapshot, and the origin of input, as they are stored.
+# The reason of unknown time that ends with the first snapshot, the origin of input, and changes of a session's state, as they are stored.
 STARTING, DEVICE = 6, 1
+CONNECTED, DISCONNECTED = 1, 2
 
 # No window has the focus for a moment while one goes and the other comes: shorter than this it may be missed.
-BRIEF = SECOND // 50
+BRIEF = SECOND // 20
 
 # xclock takes no focus, so that the third application is an editor. Each has a place of its own, to be clicked at.
 APPLICATIONS = {
@@ -72,7 +74,7 @@ class StoredTestCase(ProductTestCase):
 
     @classmethod
     def stored(cls, sql):
-        text = cls.lab.enter(["sqlite3", "-readonly", "-json", "/var/lib/termspan/termspan.db", sql]).stdout
+        text = cls.lab.enter(["sqlite3", "-readonly", "-json", "-cmd", ".timeout 5000", "/var/lib/termspan/termspan.db", sql]).stdout
         return json.loads(text or "[]")
 
     @classmethod
@@ -142,7 +144,7 @@ class AccountingTests(StoredTestCase):
         # Work with pauses that are longer than the burst gap and shorter than the threshold.
         for name in ("Editor", "Terminal", "Xedit", "Terminal", "Editor", "Xedit"):
             cls.click_into(name)
-            cls.lab.type("user1", "as one types")
+            cls.type("as one types")
             cls.pause(2.9)
         # Longer than the threshold: Passive. A burst of the mouse alone.
         cls.pause(3)
@@ -153,23 +155,25 @@ class AccountingTests(StoredTestCase):
         cls.pause(4.5)
         # A long burst, with pauses that don't end it.
         for _ in range(4):
-            cls.lab.type("user1", "and on and on")
+            cls.type("and on and on")
             cls.pause(0.9)
         cls.note_summary()
 
         # Away in the middle of it.
         cls.click_into("Terminal")
-        cls.lab.type("user1", "bye")
+        cls.type("bye")
         cls.disconnect_began = now()
         cls.lab.disconnect("user1")
         cls.pause(4)
         cls.note_summary()
         cls.lab.reconnect("user1")
+        # Who watches looks every 10 ms, and later on a busy machine.
+        wait_until("the watch to have seen the client come back", lambda: len(cls.connection.changes) >= 2, 20, progress=lambda: str(cls.connection.changes))
         cls.reconnected = now()
 
         for name in ("Xedit", "Editor", "Terminal"):
             cls.click_into(name)
-            cls.lab.type("user1", "back again")
+            cls.type("back again")
             cls.pause(2.7)
         cls.move_about(3)
         cls.pause(6)
@@ -186,6 +190,14 @@ class AccountingTests(StoredTestCase):
     def wait_active(cls, name):
         wait_until(f"a window of class {name} to be active", lambda: cls.witness.active_class == name, 20,
                    progress=lambda: str(cls.witness.lines[-3:]))
+
+    @classmethod
+    def type(cls, text):
+        """Types, and waits till the server has each press and release: the pause that follows is one of its input."""
+        before = cls.witness.inputs
+        cls.lab.type("user1", text)
+        wait_until("the keys to arrive", lambda: cls.witness.inputs - before >= 2 * len(text), 20,
+                   progress=lambda: f"{cls.witness.inputs - before} of {2 * len(text)}")
 
     @classmethod
     def click_into(cls, name):
@@ -225,6 +237,7 @@ class AccountingTests(StoredTestCase):
         cls.spans = sorted(cls.exact("spans", "--user", "user1"), key=lambda span: span["start"])
         cls.bursts = cls.stored("SELECT start, start + length AS end, origin FROM input_burst ORDER BY start")
         cls.unknown = cls.stored("SELECT start, length, reason FROM unknown_interval ORDER BY start")
+        cls.changes = cls.stored("SELECT at, kind FROM session_event ORDER BY at")
         anchors = cls.stored("SELECT at, wall FROM clock_anchor ORDER BY wall DESC")
 
         def boot_time(text):
@@ -337,7 +350,7 @@ class AccountingTests(StoredTestCase):
         print(f"figure: session opened to first snapshot: {first['length'] / 1e6:.0f} ms; unknown after the logout: "
               f"{sum(row['length'] for row in rest) / 1e6:.0f} ms", file=sys.stderr)
         self.assertEqual((first["reason"], first["start"]), (STARTING, self.session["start"]))
-        self.assertLess(first["length"], 2 * SECOND)
+        self.assertLess(first["length"], LOGON_LIMIT)
         # Between the end of the X server and that of the session nobody can say anything.
         self.assertTrue(all(row["start"] >= self.left for row in rest), reasons)
         self.assertLess(sum(row["length"] for row in rest), SECOND, reasons)
@@ -362,7 +375,9 @@ class AccountingTests(StoredTestCase):
 
     def test_the_categories_are_those_that_follow_from_the_trace(self):
         """An evaluation of the specification's list, moment by moment between all moments at which a category may change."""
-        away, back = self.connections()
+        # When the client went and came back is the product's own word here: how far that is from the kernel's is the test above's.
+        away, back = (min((change["at"] for change in self.changes if change["kind"] == kind), key=lambda at: abs(at - moment))
+                      for kind, moment in zip((DISCONNECTED, CONNECTED), self.connections()))
         known = self.unknown[0]["start"] + self.unknown[0]["length"]
         server_gone = min([row["start"] for row in self.unknown[1:] if row["start"] >= self.left], default=self.session["end"])
         # Input before the trace is the product's own word: it is the same burst.

@@ -41,10 +41,13 @@ class IdleTests(ProductTestCase):
         spinner.chmod(0o755)
         for user in cls.user_names:
             cls.lab.login(user)
-            wait_until(f"the panel's clock of {user}", lambda: cls.show_seconds(user), 30)
+            wait_until(f"the panel's clock of {user}", lambda: cls.show_seconds(user), 60)
             cls.lab.run(user, ["xterm", "-class", "Spinner", "-e", "/usr/local/bin/lab-spinner"])
             cls.lab.focus(user, "Spinner")
         cls.product.wait_measured(*cls.user_names)
+        # Without any input nobody is idle.
+        for user in cls.user_names:
+            cls.lab.key(user, "shift")
 
     @classmethod
     def show_seconds(cls, user):
@@ -86,7 +89,7 @@ class IdleTests(ProductTestCase):
         return all(before.get(key) == count for key, count in after.items() if key[2] != "main" or "probe" in key[0])
 
     def test_nobody_wakes_while_nothing_happens(self):
-        wait_until("the sessions to be quiet", self.is_quiet, 40, progress=self.product.report)
+        wait_until("the sessions to be quiet", self.is_quiet, 60, progress=self.product.report)
         watchdog = int(self.lab.enter(["systemctl", "show", "--property", "WatchdogUSec", "--value", "termspand.service"]).stdout.strip().rstrip("s"))
         titles = {user: self.title(user) for user in self.user_names}
         before = self.switches()
@@ -113,7 +116,7 @@ class IdleTests(ProductTestCase):
 
         # And this would have been seen: one key wakes the probe of its session, and what follows it.
         self.lab.key("user1", "shift")
-        wait_until("a key to be noticed", lambda: sum(count > after[key] for key, count in self.switches().items() if key in woken) >= 2, 10)
+        wait_until("a key to be noticed", lambda: sum(count > after[key] for key, count in self.switches().items() if key in woken) >= 2, 20)
 
     def why(self):
         """What the probes are woken by, for who reads the failure: system calls of two seconds."""

@@ -82,7 +82,7 @@ class RequestTests(ProductTestCase):
         """Waits till the last burst has ended, by the server's own account, and been told."""
         def idle():
             last = next((line["at"] for line in reversed(list(self.witness.lines)) if line["kind"] == "input"), self.witness.lines[0]["at"])
-            return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - last > (GAP + 0.5) * 1e9
+            return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - last > (GAP + 1.5) * 1e9
         wait_until("input to rest", idle, 20)
 
     def attempted(self):

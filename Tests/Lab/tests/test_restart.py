@@ -16,15 +16,17 @@ sys.path.insert(0, str(LAB_FOLDER))
 
 from lablib import wait_until  # noqa: E402
 from lablib.product import CATEGORIES, ProductTestCase, figure, moment  # noqa: E402
+from lablib.soak_check import SUCCESSOR_LIMIT  # noqa: E402
 from lablib.work import WINDOWS, Switching  # noqa: E402
 
 
 class WorkGoesOnTests(ProductTestCase):
-    """A tracked user switches windows each 100 ms while something happens to the collector, and every switch is held."""
+    """A tracked user switches windows five times a second while something happens to the collector, and every switch is held."""
 
     users = 2
     tracked = ["user1", "user2"]
-    PAUSE = 0.1
+    # Not so short that the window manager may be late by one: who then asks what is active is told only the last.
+    PAUSE = 0.2
 
     @classmethod
     def setUpClass(cls):
@@ -35,6 +37,7 @@ class WorkGoesOnTests(ProductTestCase):
         cls.addClassCleanup(cls.work.remove)
         cls.work.prepare()
         cls.product.wait_measured(*cls.user_names)
+        cls.product.wait_active(*cls.user_names)
 
     def rows(self):
         """What must not change of the sessions."""
@@ -58,7 +61,7 @@ class WorkGoesOnTests(ProductTestCase):
         finally:
             self.work.stop()
         steps = self.work.steps
-        spans = wait_until("the last switch to be held", lambda: (found := self.spans_since(begin))[-1:] and found[-1]["class"] == steps[-1][0] and found, 10,
+        spans = wait_until("the last switch to be held", lambda: (found := self.spans_since(begin))[-1:] and found[-1]["class"] == steps[-1][0] and found, 20,
                            progress=self.product.report)
         self.assertEqual(self.product.probes(), probes)
         self.assertEqual(self.rows(), rows)
@@ -67,7 +70,7 @@ class WorkGoesOnTests(ProductTestCase):
         # On the way from one window to the next the window manager says for some milliseconds that none is active.
         none = [span["duration"] * 1000 for span in spans if span["class"] is None]
         figure(f"{what}: no window between two", none)
-        self.assertLess(max(none, default=0), self.PAUSE * 1000)
+        self.assertLess(max(none, default=0), 1000)
         spans = [span for span in spans if span["class"]]
         self.assertEqual([span["class"] for span in spans], [name for name, _ in steps])
         self.assertEqual({span["session_uuid"] for span in spans}, {rows["user1"]["uuid"]})
@@ -109,7 +112,7 @@ class WorkGoesOnTests(ProductTestCase):
             begin = time.time()
             self.lab.enter(["systemctl", "restart", "termspand.service"])
             figure("systemctl restart to an answer", [self.restarted(old, begin)])
-        wait_until("the screen to be known again", lambda: screen and self.product.session("user1")["screen_width"] == screen, 10)
+        wait_until("the screen to be known again", lambda: screen and self.product.session("user1")["screen_width"] == screen, 20)
 
     def test_an_upgrade_loses_nothing(self):
         package = self.lab.root / "var/tmp/termspan-upgrade.deb"
@@ -129,7 +132,7 @@ class WorkGoesOnTests(ProductTestCase):
         self.lab.disconnect("user2")
         self.lab.enter(["systemctl", "start", "termspand.service"])
         self.product.wait_ready()
-        row = wait_until("the session to be disconnected", lambda: (row := self.product.session("user2"))["state"] == "disconnected" and row, 10,
+        row = wait_until("the session to be disconnected", lambda: (row := self.product.session("user2"))["state"] == "disconnected" and row, 20,
                          progress=self.product.report)
         self.assertEqual((row["id"], row["uuid"], row["name"]), (rows["user2"]["id"], rows["user2"]["uuid"], None))
         self.assertEqual(self.rows()["user1"], rows["user1"])
@@ -155,21 +158,21 @@ class UnstoredStateTests(ProductTestCase):
     def kinds(self):
         query = "SELECT kind FROM session_event ORDER BY at, id"
         names = {1: "connected", 2: "disconnected", 3: "locked", 4: "unlocked"}
-        done = self.lab.enter(["sqlite3", "-readonly", "/var/lib/termspan/termspan.db", query])
+        done = self.lab.enter(["sqlite3", "-readonly", "-cmd", ".timeout 5000", "/var/lib/termspan/termspan.db", query])
         return [names[int(kind)] for kind in done.stdout.split()]
 
     def wait_session(self, **facts):
-        return wait_until(f"{facts}", lambda: all((self.product.session("user1") or {}).get(key) == value for key, value in facts.items()), 10,
+        return wait_until(f"{facts}", lambda: all((self.product.session("user1") or {}).get(key) == value for key, value in facts.items()), 20,
                           progress=self.product.report)
 
     def wait_stored(self, kinds):
-        wait_until(f"{kinds} in the store", lambda: self.kinds() == kinds, 20, progress=lambda: f"{self.kinds()}\n{self.product.report()}")
+        wait_until(f"{kinds} in the store", lambda: self.kinds() == kinds, 40, progress=lambda: f"{self.kinds()}\n{self.product.report()}")
 
     def test_a_lock_and_a_disconnect_right_before_a_kill_are_held(self):
         self.lab.login("user1")
         self.product.wait_measured("user1")
         # Before its first client came it may have been recorded without one.
-        before = wait_until("the connect in the store", lambda: (kinds := self.kinds())[-1:] == ["connected"] and kinds, 20)
+        before = wait_until("the connect in the store", lambda: (kinds := self.kinds())[-1:] == ["connected"] and kinds, 40)
         set_locked = ["busctl", "call", "org.freedesktop.login1", "/org/freedesktop/login1/session/auto", "org.freedesktop.login1.Session",
                       "SetLockedHint", "b"]
         self.lab.run("user1", [*set_locked, "yes"], wait=True)
@@ -178,16 +181,20 @@ class UnstoredStateTests(ProductTestCase):
         self.wait_stored([*before, "locked"])
         self.lab.run("user1", [*set_locked, "no"], wait=True)
         self.wait_session(locked="unlocked")
+        # Without a client it may have been at first, too.
+        before_it = self.product.summary("user1")[0]["disconnected"]
         gone = time.time()
         self.lab.disconnect("user1")
         self.wait_session(state="disconnected")
+        seen = time.time()
         self.kill()
         # The disconnect is dated by when it was; that of the unlock, which only logind knows, is when it was found.
         after = [*before, "locked", "disconnected", "unlocked"]
         self.wait_stored(after)
         # From when it was, not from when the next life found it missing.
-        summary, = self.product.summary("user1")
-        self.assertAlmostEqual(summary["disconnected"], time.time() - gone, delta=2)
+        asked = time.time()
+        lasted = self.product.summary("user1")[0]["disconnected"] - before_it
+        self.assertTrue(asked - seen <= lasted <= time.time() - gone, (gone, seen, asked, lasted))
         # What is held already is not held twice.
         self.kill()
         time.sleep(11)
@@ -208,16 +215,16 @@ class KilledProbeTests(ProductTestCase):
         for name in WINDOWS[:2]:
             # What is known ends with the last event, so there is one right before.
             self.lab.focus("user1", name)
-            wait_until("the window to be held", lambda: self.product.spans("user1", open=True)[-1]["class"] == name, 10)
+            wait_until("the window to be held", lambda: self.product.spans("user1", open=True)[-1]["class"] == name, 20)
             before = self.product.spans("user1", open=True)
             unknown = self.product.summary("user1")[0]["unknown"]
             (unit, pid), = self.product.probes().items()
             begin = time.time()
             self.product.kill(pid)
-            spans = wait_until("a span of the next probe", lambda: moment((found := self.product.spans("user1", open=True))[-1]["start"]) > begin and found, 10,
+            spans = wait_until("a span of the next probe", lambda: moment((found := self.product.spans("user1", open=True))[-1]["start"]) > begin and found, 20,
                                progress=self.product.report)
             times.append((moment(spans[-1]["start"]) - begin) * 1000)
-            (_, other), = wait_until("another probe", lambda: (found := self.product.probes()) and pid not in found.values() and found, 10).items()
+            (_, other), = wait_until("another probe", lambda: (found := self.product.probes()) and pid not in found.values() and found, 20).items()
             self.assertNotEqual(other, pid)
             again, = self.product.wait_measured("user1")
             self.assertEqual((again["id"], again["uuid"]), (row["id"], row["uuid"]))
@@ -235,7 +242,7 @@ class KilledProbeTests(ProductTestCase):
             later, = self.product.summary("user1")
             self.assertAlmostEqual(known + later["unknown"], later["total"], delta=1)
         figure("kill -9 of a probe to what the next one measures first", times)
-        self.assertLess(max(times), 2000)
+        self.assertLess(max(times), SUCCESSOR_LIMIT / 1e6)
         self.assertEqual(self.product.status()["events_lost"], 0)
 
 

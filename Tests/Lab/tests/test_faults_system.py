@@ -47,7 +47,7 @@ class FaultTestCase(ProductTestCase):
                         *(f"--{name}={value}:" for name, value in limits.items())])
 
     def sql(self, query):
-        return self.lab.enter(["sqlite3", "-readonly", DATABASE, query]).stdout.strip()
+        return self.lab.enter(["sqlite3", "-readonly", "-cmd", ".timeout 5000", DATABASE, query]).stdout.strip()
 
 
 class BusTests(FaultTestCase):
@@ -113,7 +113,7 @@ class BusTests(FaultTestCase):
             time.sleep(3)
             self.assertEqual(self.product.collector(), old)
             # What was done meanwhile is committed meanwhile.
-            self.assertGreaterEqual(int(self.sql("SELECT count(*) FROM focus_interval")), stored + 20)
+            wait_until("it to be stored", lambda: int(self.sql("SELECT count(*) FROM focus_interval")) >= stored + 20, 20)
             self.lab.enter(["systemctl", "start", "dbus.socket", "dbus.service"])
             self.product.wait_ready(other_than=old, timeout=60)
         self.nothing_is_lost("a bus that was away for 8 s", away)
@@ -128,7 +128,7 @@ class BusTests(FaultTestCase):
             old = self.product.collector()
             self.lab.enter(["systemctl", "stop", "dbus.socket", "dbus.service"])
             self.product.kill(old)
-            new = wait_until("another process", lambda: (pid := self.product.collector()) != old and pid, 10)
+            new = wait_until("another process", lambda: (pid := self.product.collector()) != old and pid, 20)
             time.sleep(4)
             self.assertEqual(self.product.collector(), new)
             self.lab.enter(["systemctl", "start", "dbus.socket", "dbus.service"])
@@ -185,6 +185,14 @@ class DescriptorTests(FaultTestCase):
                           lambda: set(found := self.coverage()) <= {"measured", "limited"} and sum(map(len, found.values())) == count and found,
                           90, progress=self.product.report)
 
+    def wait_rest(self):
+        """Waits till nothing changes by itself: one that had to wait for a descriptor may yet get it."""
+        def rests():
+            before = self.rows(*self.user_names), self.product.probes()
+            time.sleep(3)
+            return before == (self.rows(*self.user_names), self.product.probes())
+        wait_until("nothing to change by itself", rests, 60, progress=self.product.report)
+
     def free(self, pid):
         return self.LIMIT - len(self.lab.enter(["ls", f"/proc/{pid}/fd"]).stdout.split())
 
@@ -200,6 +208,8 @@ class DescriptorTests(FaultTestCase):
         self.assertRegex(self.product.command("doctor", check=False).stdout, rf"limited, [^\n]*LimitNOFILE={self.LIMIT}")
 
     def test_2_the_limit_holds_over_a_kill_and_who_waits_gets_what_comes_free(self):
+        self.settled()
+        self.wait_rest()
         found, probes = self.settled(), self.product.probes()
         rows = self.rows(*self.user_names)
         old = self.product.collector()
@@ -213,7 +223,7 @@ class DescriptorTests(FaultTestCase):
         for user in gone:
             self.lab.end(user)
         # Their lanes are gone when all that they held is in the store.
-        wait_until("others to be measured in their place", lambda: len(self.coverage().get("measured", set()) - found["measured"]) >= 2, 20,
+        wait_until("others to be measured in their place", lambda: len(self.coverage().get("measured", set()) - found["measured"]) >= 2, 40,
                    progress=self.product.report)
         self.assertEqual(len(self.settled(count=37)["limited"] & found["measured"]), 0)
 
@@ -222,12 +232,7 @@ class DescriptorTests(FaultTestCase):
         found = self.settled(count=len([row for row in self.product.query_sessions() if row["user"]]))
         users = sorted(found["measured"] | found["limited"])
         self.assertEqual({row["state"] for row in self.rows(*users).values()}, {"disconnected"})
-        def rests():
-            before = self.rows(*users), self.product.probes()
-            time.sleep(3)
-            return before == (self.rows(*users), self.product.probes())
-        # One that had to wait for a descriptor may yet get it.
-        wait_until("nothing to change by itself", rests, 60)
+        self.wait_rest()
         rows, probes, pid = self.rows(*users), self.product.probes(), self.product.collector()
         closed = len(self.events("session-closed"))
         self.limit(pid, nofile=self.LIMIT - self.free(pid))
@@ -266,7 +271,7 @@ def no_more_memory(lab, processes):
         yield lambda: int(re.search(r"^oom_kill (\d+)$", (group / "memory.oom_control").read_text(), re.MULTILINE)[1])
     finally:
         # The next process of the unit was never in it.
-        wait_until("the group to be empty", lambda: not (group / "cgroup.procs").read_text(), 10)
+        wait_until("the group to be empty", lambda: not (group / "cgroup.procs").read_text(), 20)
         group.rmdir()
 
 
@@ -325,9 +330,11 @@ class ClockTests(FaultTestCase):
         """Forward by three hours, back by five, forward by one while no collector runs: what was before a step keeps its wall time."""
         begin, began = time.time(), self.total()
         self.day.begin(0.25)
-        steps = [(begin, 0.0)]
+        # Each setting of the clock, with when it was made and when the collector surely knew of it.
+        steps = [(begin, begin, 0.0)]
         for hours, is_down in ((3, False), (-5, False), (1, True)):
             self.day.work.wait_steps(6)
+            moved = time.time()
             # Nobody tells the one that is killed: it is the next that finds the step.
             self.clocks.move(wall=hours * 3600, tell=not is_down)
             if is_down:
@@ -336,8 +343,8 @@ class ClockTests(FaultTestCase):
                 self.product.wait_ready(other_than=old)
             else:
                 count = len(steps)
-                wait_until("the record of the step", lambda: len(self.events_of_all_times("clock-stepped")) >= count, 10)
-            steps.append((time.time(), self.clocks.wall))
+                wait_until("the record of the step", lambda: len(self.events_of_all_times("clock-stepped")) >= count, 20)
+            steps.append((moved, time.time(), self.clocks.wall))
         self.day.work.wait_steps(6)
         self.day.work.stop()
         switches = self.day.work.steps
@@ -347,7 +354,7 @@ class ClockTests(FaultTestCase):
         # Each span has the wall time of the clock as it was set then, or, within the moment of a step, as it was set before.
         distances = []
         for span, (_, at) in zip(spans, switches):
-            near = [move for since, move in steps if since <= at + 1][-2:]
+            near = [move for (since, _, move), later in zip(steps, [*steps[1:], None]) if since <= at + 1 and (not later or later[1] >= at - 1)]
             distances.append(min(abs(moment(span["start"]) - move - at) for move in near))
         figure("wall time of a span's start, the steps taken off, to its switch's note", [distance * 1000 for distance in distances])
         self.assertLess(max(distances), 1.5)
@@ -372,7 +379,7 @@ class ClockTests(FaultTestCase):
         before = self.summary("user1")
         self.assertEqual(before["suspended"], 0)
         self.clocks.move(asleep=3)
-        wait_until("the sleep to be held", lambda: abs(self.summary("user1")["suspended"] - 3) < 0.1, 10, progress=self.product.report)
+        wait_until("the sleep to be held", lambda: abs(self.summary("user1")["suspended"] - 3) < 0.1, 20, progress=self.product.report)
         self.assertEqual(len(self.events_of_all_times("machine-slept")), 1)
         # What it slept while no collector ran is found at the start, and once.
         self.lab.enter(["systemctl", "stop", "termspand.service"])
@@ -434,6 +441,8 @@ class PowerTests(FaultTestCase):
         kept = (self.lab.root / runtime).read_text()
         cut = time.time()
         self.lab.reboot()
+        # Before the power goes, the clients are taken away, which takes a while; then all ends at once, and the next boot begins.
+        booted = self.lab.container.state["booted"]
         self.assertNotEqual((self.lab.root / "proc/sys/kernel/random/boot_id").read_text(), boot)
         self.product.wait_ready(timeout=60)
         figure("a loss of power to an answer", [(time.time() - cut) * 1000])
@@ -446,7 +455,7 @@ class PowerTests(FaultTestCase):
         for row in summary.values():
             # Ended with what is known: never after the power went, and at most a commit's interval before.
             self.assertFalse(row["open"])
-            self.assertLessEqual(moment(row["end"]), cut + 0.5)
+            self.assertLessEqual(moment(row["end"]), booted)
         self.assertGreater(moment(summary[before["user3"]["uuid"]]["end"]), cut - 3)
         self.assertEqual(self.sql("SELECT DISTINCT end_reason FROM session"), "2")
         self.assertEqual(self.product.policy(), policy)

@@ -160,7 +160,7 @@ class SocketTests(HostileTestCase):
             comparison.add("calm", self.honest.work(ROUNDS))
         with self.attacks(("user4", "connections")):
             count = "ss --no-header --tcp state established | wc -l"
-            wait_until("the connections", lambda: int(self.lab.enter(["sh", "-c", count]).stdout) > 35_000, 40)
+            wait_until("the connections", lambda: int(self.lab.enter(["sh", "-c", count]).stdout) > 35_000, 120)
             # They are there whether their user runs or not, so the calm was before.
             while comparison.wants_more:
                 comparison.add("attack", self.honest.work(ROUNDS))
@@ -176,7 +176,7 @@ class SocketTests(HostileTestCase):
     def test_a_dead_listeners_pid_is_nobody_elses(self):
         """The pid of a listener that has exited is given to a process of another user's, and to the server of one."""
         with self.attacks(("user4", "dead-listener")) as (attack,):
-            said = wait_until("the listener to have gone", lambda: self.lab.enter(["cat", f"/run/{attack.unit}"], check=False).stdout, 10)
+            said = wait_until("the listener to have gone", lambda: self.lab.enter(["cat", f"/run/{attack.unit}"], check=False).stdout, 20)
             pid = json.loads(said.splitlines()[0])["pid"]
             uid = self.lab.container.account("user1")["uid"]
             taken = self.lab.enter(["python3", f"{INSIDE}/take_pid.py", pid, uid], check=False)
@@ -261,7 +261,8 @@ class SessionTests(HostileTestCase):
             self.assert_doctor_names("user4")
             starts = len(self.product.log(event="probe-started", user="user4"))
             print(f"figure: starts of that probe: {starts}", file=sys.stderr, flush=True)
-            self.assertLessEqual(starts, 12)
+            # Six in half a minute, then one a minute.
+            self.assertLessEqual(starts, max(12, 7 + (time.time() - self.begin) / 60))
             self.assertGreater(self.product.summary("user4")[0]["unknown"], 1)
         self.assert_others_measured()
 
@@ -271,7 +272,8 @@ class SessionTests(HostileTestCase):
             with self.subTest("state changes are limited"):
                 self.assert_limit("state-changes", "user5")
         records = [record for record in self.product.log(user="user5") if record["event"] in ("session-locked", "session-unlocked")]
-        changes = int(self.lab.enter(["sqlite3", "-readonly", "/var/lib/termspan/termspan.db", "SELECT count(*) FROM session_event"]).stdout)
+        query = "SELECT count(*) FROM session_event"
+        changes = int(self.lab.enter(["sqlite3", "-readonly", "-cmd", ".timeout 5000", "/var/lib/termspan/termspan.db", query]).stdout)
         print(f"figure: records of locks in {time.time() - self.begin:.0f} s: {len(records)}; rows of state changes: {changes}", file=sys.stderr, flush=True)
         # Some a second, whatever logind took.
         self.assertLess(len(records), 10 * (time.time() - self.begin) + 100)
@@ -290,7 +292,7 @@ class SessionTests(HostileTestCase):
         records = self.product.log(user="user6", event="session-opened")
         uid = self.lab.container.account("user6")["uid"]
         query = f"SELECT count(*) FROM session JOIN user_identifier ON user_identifier.user = session.user WHERE kind = 'uid' AND value = '{uid}'"
-        stored = int(self.lab.enter(["sqlite3", "-readonly", "/var/lib/termspan/termspan.db", query]).stdout)
+        stored = int(self.lab.enter(["sqlite3", "-readonly", "-cmd", ".timeout 5000", "/var/lib/termspan/termspan.db", query]).stdout)
         seconds = time.time() - self.begin
         print(f"figure: records of logons in {seconds:.0f} s: {len(records)}, sessions in the store: {stored}", file=sys.stderr, flush=True)
         # 30 at once and 10 a minute; another test's session of that user may be among them.
@@ -325,6 +327,8 @@ class LowLimitTests(HostileTestCase):
     settings = {"rows-per-day": 100, "probe-starts-per-minute": 1}
 
     def test_rows_of_a_day(self):
+        # Till its probe had started.
+        unknown = self.product.summary("user1")[0]["unknown"]
         with self.attacks(("user2", "flap")):
             self.assert_limit("rows", "user2")
             self.assertEqual(self.rows("user2")[0]["coverage"], "measured")
@@ -333,7 +337,7 @@ class LowLimitTests(HostileTestCase):
             # One may come between the limit and the aggregator's hearing of it.
             self.assertLess(len(self.product.spans("user2")), 110)
         with self.subTest("and of nobody else"):
-            self.assertLess(self.product.summary("user1")[0]["unknown"], 1)
+            self.assertEqual(self.product.summary("user1")[0]["unknown"], unknown)
         self.assert_others_measured()
 
     def test_starts_of_probes(self):
@@ -365,7 +369,7 @@ class BusTests(HostileTestCase):
             self.compare("with rubbish calls, 50,000 a second asked for", running)
             # logind tells of ends by its files, too, which nobody can flood.
             ended = self.end_without_the_bus("user12")
-            record = wait_until("the record of a logoff", lambda: self.product.log(user="user12", event="session-closed"), 40)[-1]
+            record = wait_until("the record of a logoff", lambda: self.product.log(user="user12", event="session-closed"), 60)[-1]
             print(f"figure: a logoff to its record beside the flood: {1000 * (moment(record['time']) - ended):.0f} ms", file=sys.stderr, flush=True)
             self.assertLess(moment(record["time"]) - ended, 2)
         self.assert_others_measured()

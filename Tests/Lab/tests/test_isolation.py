@@ -300,7 +300,7 @@ class IsolationTests(IsolationTestCase):
         self.addCleanup(self.lab.enter, ["systemctl", "stop", unit])
         pid = int(self.show(unit, "MainPID"))
         # Its command line is the program's own only after the sandbox is complete.
-        wait_until("the program to run", lambda: self.inside("cat", f"/proc/{pid}/comm") == "probe", 10)
+        wait_until("the program to run", lambda: self.inside("cat", f"/proc/{pid}/comm") == "probe", 20)
         alone = int(self.status(pid)["Seccomp_filters"])
         self.assertGreaterEqual(min(counts), 2)
         self.assertEqual(counts, [alone + 1] * 2)
@@ -376,7 +376,7 @@ class CapabilityTests(IsolationTestCase):
                 "program": open_spans[-1]["executable"] if open_spans else None}
 
     def until(self, **expected):
-        wait_until(f"{expected}", lambda: {name: self.observed()[name] for name in expected} == expected, 15,
+        wait_until(f"{expected}", lambda: {name: self.observed()[name] for name in expected} == expected, 30,
                    progress=lambda: f"{self.observed()}\n{self.product.report()}")
 
     WHOLE = {"state": "active", "client": "198.51.100.11", "coverage": "measured", "program": "/usr/bin/xterm"}

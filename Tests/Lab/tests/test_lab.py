@@ -19,7 +19,10 @@ from lablib.testing import LabTestCase  # noqa: E402
 
 class MachineTests(LabTestCase):
     def test_the_system_runs_and_logind_answers(self):
-        self.assertEqual(self.lab.enter(["systemctl", "is-system-running"], check=False).stdout.strip(), "running")
+        self.assertIn(self.lab.enter(["systemctl", "is-system-running"], check=False).stdout.strip(), ("running", "degraded"))
+        failed = [line.split()[0] for line in self.lab.enter(["systemctl", "--failed", "--no-legend", "--plain"]).stdout.splitlines()]
+        # What other tests end by force in this lab is no fault of its own: sessions' scopes, users' managers, programs that were started for a while.
+        self.assertEqual([unit for unit in failed if not re.match(r"session-|user@|user-runtime-dir@|run-|lab-", unit)], [])
         self.assertEqual(self.lab.enter(["busctl", "get-property", "org.freedesktop.login1", "/org/freedesktop/login1",
                                          "org.freedesktop.login1.Manager", "Docked"]).stdout.split()[0], "b")
 
@@ -84,17 +87,20 @@ class RemoteDesktopTests(LabTestCase):
         self.lab.type("user1", "cat /proc/self/cgroup >typed")
         self.lab.key("user1", "Return")
         typed = self.lab.root / "home/user1/typed"
-        wait_until("what was typed to be carried out", lambda: typed.exists() and typed.read_text().endswith(".scope\n"), 10)
+        wait_until("what was typed to be carried out", lambda: typed.exists() and typed.read_text().endswith(".scope\n"), 20)
         self.assertIn(f"session-{self.lab.login_of('user1')['id']}.scope", typed.read_text())
         self.lab.move("user1", 123, 45)
-        wait_until("the pointer to move", lambda: re.match(r"x:123 y:45 ", self.lab.run("user1", ["xdotool", "getmouselocation"], wait=True).stdout), 10)
+        wait_until("the pointer to move", lambda: re.match(r"x:123 y:45 ", self.lab.run("user1", ["xdotool", "getmouselocation"], wait=True).stdout), 20)
 
     def test_input_of_one_session_stays_out_of_the_other(self):
         def pointer(user):
             return self.lab.run(user, ["xdotool", "getmouselocation"], wait=True).stdout
+        # Moved to where it is known to be: what a client reports at its login may come late.
+        self.lab.move("user2", 111, 22)
+        wait_until("the other's pointer to move", lambda: pointer("user2").startswith("x:111 y:22 "), 20)
         before = pointer("user2")
         self.lab.move("user1", 321, 54)
-        wait_until("the pointer to move", lambda: pointer("user1").startswith("x:321 y:54 "), 10)
+        wait_until("the pointer to move", lambda: pointer("user1").startswith("x:321 y:54 "), 20)
         self.assertEqual(pointer("user2"), before)
 
     def test_a_disconnect_leaves_the_session_without_a_client(self):
@@ -122,7 +128,7 @@ class RemoteDesktopTests(LabTestCase):
         before = self.lab.login_of("user2")
         after = self.lab.login("user2", client="other", address="198.51.100.99")
         self.assertEqual(before["id"], after["id"])
-        wait_until("the first client to be dropped", lambda: not self.lab.client("user2").process, 10)
+        wait_until("the first client to be dropped", lambda: not self.lab.client("user2").process, 20)
         self.lab.disconnect("user2", client="other")
 
     def test_a_logout_ends_the_login(self):

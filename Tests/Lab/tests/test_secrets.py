@@ -31,7 +31,7 @@ class SecretsTests(ProductTestCase):
         cls.product.wait_measured("user1")
         cls.lab.run("user1", ["xterm", "-class", CLASS])
         cls.lab.focus("user1", CLASS)
-        wait_until("the window to be stored", lambda: CLASS in str(cls.product.spans("user1", open=True)), 10)
+        wait_until("the window to be stored", lambda: CLASS in str(cls.product.spans("user1", open=True)), 20)
         display = cls.lab.display("user1")
         listed = cls.lab.run("user1", ["xauth", "list", display], wait=True).stdout
         cls.cookies = set(re.findall(r"MIT-MAGIC-COOKIE-1\s+([0-9a-f]{32})", listed))
@@ -66,7 +66,7 @@ class SecretsTests(ProductTestCase):
             self.assertEqual(self.holds(place, *self.cookies), set(), place)
 
     def test_activity_is_in_the_store_and_nowhere_else(self):
-        wait_until("the class to be in the store", lambda: self.holds(self.STATE, CLASS), 10,
+        wait_until("the class to be in the store", lambda: self.holds(self.STATE, CLASS), 20,
                    progress=lambda: self.lab.focus("user1", CLASS) or "")
         for place in (self.JOURNAL + " _SYSTEMD_SLICE=termspan.slice", self.JOURNAL + " _SYSTEMD_UNIT=termspand.service",
                       self.PROCESSES, self.RUNTIME):
@@ -81,7 +81,9 @@ class SecretsTests(ProductTestCase):
         self.inside("touch /var/tmp/mark")
         self.product.kill(before, "SEGV")
         self.product.wait_ready(other_than=before)
-        self.product.kill(next(iter(self.product.probes().values())), "SEGV")
+        probe = next(iter(self.product.probes().values()))
+        self.product.kill(probe, "SEGV")
+        wait_until("the next probe", lambda: probe not in self.product.probes().values() and self.product.probes(), 20)
         self.product.wait_measured("user1")
         if not pattern.startswith("|"):
             name = re.sub(r"%.", "*", pattern.rsplit("/", 1)[-1]) or "core"

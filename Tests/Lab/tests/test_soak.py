@@ -190,7 +190,7 @@ class SoakTests(LabTestCase):
         print(f"figure: {report}", file=sys.stderr, flush=True)
         self.assertFalse(outcome.result.findings, report)
         self.assertGreater(outcome.result.compared["focus intervals"], 200)
-        self.assertGreater(outcome.result.compared["bursts"], 100)
+        self.assertGreater(outcome.result.compared["bursts"], 80)
         self.assertGreaterEqual(len(soak.faults), 6)
         self.assertGreaterEqual(sum(attack.done for attack in soak.attacks), 3)
 

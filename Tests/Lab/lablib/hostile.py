@@ -113,7 +113,7 @@ class Attack:
         text = self.lab.enter(["cat", path], check=False).stdout
         self.output = text
         if self.where == "server":
-            wait_until(f"the sessions of {self.user} to be gone", self._is_gone, 30)
+            wait_until(f"the sessions of {self.user} to be gone", self._is_gone, 60)
 
     def _is_gone(self):
         for record in self.lab.logins(self.user):
@@ -284,7 +284,7 @@ class HostileTestCase(ProductTestCase):
     def rows(self, user):
         return [row for row in self.product.query_sessions() if row["user"] == user]
 
-    def wait_coverage(self, user, *wanted, timeout=30):
+    def wait_coverage(self, user, *wanted, timeout=60):
         """Waits till all sessions of a user, of which there must be one, have one of these coverages, and returns them."""
         def found():
             rows = self.rows(user)

@@ -215,7 +215,7 @@ class Lab:
         folder = self.container.run_folder / "clients"
         return [self.client(path.name) for path in sorted(folder.glob("*"))] if folder.exists() else []
 
-    def login(self, user, *, address=None, client=None, computer=None, size="800x600", timeout=40):
+    def login(self, user, *, address=None, client=None, computer=None, size="800x600", timeout=60):
         """Connects a client of the user's and waits till the session is there, connected, and has its window manager."""
         client = self.client(client or user)
         before = self.login_of(user)
@@ -238,7 +238,7 @@ class Lab:
 
     connect = login
 
-    def disconnect(self, user, *, client=None, timeout=20):
+    def disconnect(self, user, *, client=None, timeout=40):
         """Closes the user's client and waits till the session is disconnected."""
         self.client(client or user).disconnect()
         wait_until(f"the session of {user} to be disconnected", lambda: not self.login_of(user) or not self.has_client(user), timeout)
@@ -251,7 +251,7 @@ class Lab:
             raise LabError(f"{user} got another session ({after['id']}) than before ({before['id']})")
         return after
 
-    def logout(self, user, *, timeout=30):
+    def logout(self, user, *, timeout=60):
         """Ends the session as its user would, from the desktop, and waits till logind no longer has it."""
         record = self.require_login(user)
         names = {name for _, name in self.processes(user, record)}
@@ -263,7 +263,7 @@ class Lab:
             raise LabError(f"no desktop in the session of {user} to log out from")
         self._wait_ended(user, record, timeout)
 
-    def end(self, user, *, timeout=30):
+    def end(self, user, *, timeout=60):
         """Ends a user's clients and sessions by force, whatever state they are in."""
         for client in self.clients():
             if client.state.get("user") == user:

@@ -175,8 +175,8 @@ class SessionCommandTests(ProductTestCase):
 
     def test_4_a_disconnect_ends_one_connection_alone(self):
         client = self.lab.client("user1").process
-        begin = time.time()
         self.assertEqual(self.product.command("session", "disconnect", "user1").stdout, f"Session {self.row['id']} of user user1 is being disconnected.\n")
+        begin = time.time()
         row = self.wait_state("disconnected")
         self.assertLess(moment(row["disconnected"]) - begin, 2)
         self.assertEqual((row["id"], row["uuid"]), (self.row["id"], self.row["uuid"]))

@@ -65,7 +65,7 @@ class ServerTests(HostileTestCase):
             for user in ("user4", "user5", "user6"):
                 self.wait_coverage(user, "failed", "limited")
             for user in ("user7", "user8", "user9"):
-                wait_until(f"a failure of the probe of {user}", lambda: self.product.log(event="probe-failed", user=user), 40, progress=self.product.report)
+                wait_until(f"a failure of the probe of {user}", lambda: self.product.log(event="probe-failed", user=user), 60, progress=self.product.report)
             self.compare("with seven hostile X servers", running)
             for user in ("user4", "user5", "user6"):
                 self.wait_coverage(user, "failed", "limited", "starting")
@@ -76,7 +76,7 @@ class ServerTests(HostileTestCase):
                 self.assertGreater(self.product.summary(user)[-1]["unknown"], 0, user)
             # Events without end are read as the wakings allow, with the session measured.
             self.wait_coverage("user10", "measured")
-            wait_until("doctor to say why", lambda: any(line["result"] != "ok" and re.search(r"user[4-9]", line["detail"]) for line in self.doctor()), 20)
+            wait_until("doctor to say why", lambda: any(line["result"] != "ok" and re.search(r"user[4-9]", line["detail"]) for line in self.doctor()), 40)
             reasons = {record["user"]: record["message"] for record in self.product.log(event="probe-failed")}
             for user in ("user4", "user5", "user6", "user7", "user8", "user9"):
                 self.assertIn(user, reasons)
@@ -103,7 +103,7 @@ class CookieTests(HostileTestCase):
         attacks = [(user, name, {"target": targets[user]} if user in targets else {}) for user, name in kinds.items()]
         with self.attacks(*attacks) as running:
             for user in kinds:
-                self.wait_coverage(user, "failed", "limited", timeout=40)
+                self.wait_coverage(user, "failed", "limited")
             self.compare("with six traps for the reader of cookies", running)
             for user in kinds:
                 self.wait_coverage(user, "failed", "limited", "starting")
@@ -255,7 +255,7 @@ class SessionTests(HostileTestCase):
 
     def test_a_probe_whose_connection_is_closed_again_and_again(self):
         with self.attacks(("user4", "kill-clients")) as running:
-            wait_until("a failure", lambda: self.product.log(event="probe-failed", user="user4"), 20, progress=self.product.report)
+            wait_until("a failure", lambda: self.product.log(event="probe-failed", user="user4"), 40, progress=self.product.report)
             self.compare("with a probe whose connection is closed 50 times a second", running)
             self.wait_coverage("user4", "failed", "limited")
             self.assert_doctor_names("user4")

@@ -200,7 +200,7 @@ class X2GoTests(StackTestCase):
         self.assertEqual((row["id"], row["type"], row["name"], row["confidence"], row["display"], row["client_address"]),
                          (1, "x2go", "x2go#1", "high", f":{self.x2go.display}", HOME))
         self.assertGreaterEqual(len(row["logind_sessions"]), 2)
-        self.assertEqual(self.x2go.state(), "RUNNING")
+        wait_until("X2Go to say so", lambda: self.x2go.state() == "RUNNING", 20, progress=self.x2go.state)
 
     def test_02_a_restart_of_the_collector_tells_nothing(self):
         self.assert_that_a_restart_tells_nothing()
@@ -248,9 +248,9 @@ class X2GoTests(StackTestCase):
     def test_06_beside_it_a_terminal_is_a_session_of_its_own(self):
         ssh = SSH(self.lab, "user1", PASSWORD, ELSEWHERE)
         ssh.terminal()
-        rows = wait_until("two sessions", lambda: len(rows := [row for row in self.product.query_sessions() if row["user"] == "user1"]) == 2 and rows, 20,
-                          progress=self.product.report)
-        self.assertEqual(sorted((row["stack"], row["state"]) for row in rows), [("ssh", "active"), ("x2go", "active")])
+        def seen():
+            return sorted((row["stack"], row["state"]) for row in self.product.query_sessions() if row["user"] == "user1")
+        wait_until("two sessions", lambda: seen() == [("ssh", "active"), ("x2go", "active")], 20, progress=self.product.report)
         ssh.close()
         wait_until("one session", lambda: len([row for row in self.product.query_sessions() if row["user"] == "user1"]) == 1, 20)
 

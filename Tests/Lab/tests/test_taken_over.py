@@ -133,13 +133,13 @@ class TakenOverTests(HostileTestCase):
 
     def wait_reason(self, user, reason):
         wait_until(f"the probe of {user} to fail for '{reason}'",
-                   lambda: any(re.search(reason, record["message"]) for record in self.product.log(event="probe-failed", user=user)), 40,
+                   lambda: any(re.search(reason, record["message"]) for record in self.product.log(event="probe-failed", user=user)), 60,
                    progress=lambda: f"{self.rows(user)}\n{[record['message'] for record in self.product.log(user=user)]}")
 
     def test_what_is_not_its_to_change_stays(self):
         """The kernel's answers to `reach`, which ran beside the others."""
         self.lab.sessions(3 + len(self.attack_of))
-        answers = wait_until("the attacker's attempts", lambda: (said := self.said_by_rogue()) and "done" in said and said, 40, progress=lambda: str(self.said_by_rogue()))
+        answers = wait_until("the attacker's attempts", lambda: (said := self.said_by_rogue()) and "done" in said and said, 60, progress=lambda: str(self.said_by_rogue()))
         print(f"figure: attempts of a probe that was taken over: {answers}", file=sys.stderr, flush=True)
         # Sealing its own lane ends it. What it writes there it may also run, until a probe's own filter forbids every such mapping
         # (`anythingElseKills`): this attacker has none.

@@ -294,7 +294,7 @@ class TrackingTests(ProductTestCase):
         self.product.untrack("user1")
         took = (time.time() - begin) * 1000
         self.assertFalse(self.notice(2001))
-        wait_until("the probe to end", lambda: not self.product.probes(), 20)
+        wait_until("the probe to end", lambda: not self.product.probes(), 5)
         figure("untrack to no probe, with the calls themselves", [took, (time.time() - begin) * 1000])
         untracked = time.time()
         row = self.product.session("user1")

@@ -158,8 +158,10 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "TermspanSessionsTests",
-            dependencies: ["TermspanSessions", "TermspanBus", "TermspanCore", "TermspanSystem", "SeededRandom"], exclude: ["Recordings"],
-            swiftSettings: strict),
+            dependencies: [
+                "TermspanSessions", "TermspanBus", "TermspanCore", "TermspanSystem", "BusTesting", "SeededRandom", "fake-logind",
+            ],
+            exclude: ["Recordings"], swiftSettings: strict),
         .testTarget(
             name: "TermspanJournalTests", dependencies: ["TermspanJournal", "TermspanCore", "TermspanSystem"], swiftSettings: strict),
         .testTarget(
@@ -173,8 +175,24 @@ let package = Package(
         .target(name: "BusTesting", dependencies: ["TermspanBus"], path: "Tests/Helpers/BusTesting", swiftSettings: strict),
         .executableTarget(
             name: "fake-collector", dependencies: ["TermspanBus"], path: "Tests/Helpers/fake-collector", swiftSettings: strict),
+        .executableTarget(name: "fake-logind", dependencies: ["TermspanBus"], path: "Tests/Helpers/fake-logind", swiftSettings: strict),
     ]
 )
+
+// Only these tests and what they need, where `Tests/run` names them for a sanitizer: building all once more takes minutes.
+if let tests = Context.environment["TERMSPAN_TESTS"] {
+    func dependencies(of target: Target) -> [String] {
+        target.dependencies.compactMap { if case .byNameItem(let name, _) = $0 { name } else { nil } }
+    }
+    var needed: Set<String> = []
+    var open = tests.split(separator: ",").map(String.init)
+    while let name = open.popLast() {
+        guard needed.insert(name).inserted, let target = package.targets.first(where: { $0.name == name }) else { continue }
+        open += dependencies(of: target)
+    }
+    package.targets.removeAll { !needed.contains($0.name) }
+    package.products = []
+}
 
 if isFuzzing {
     let cFuzz = Target.target(name: "CFuzz", path: "Tests/Fuzz/CFuzz")

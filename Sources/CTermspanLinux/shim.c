@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -54,6 +55,23 @@ int termspan_open(int directory, const char *path, int flags, mode_t mode) {
 
 int termspan_open_path(int directory, const char *path) {
     return termspan_open(directory, path, O_PATH | O_NOFOLLOW, 0);
+}
+
+int termspan_open_own_folder(const char *parent, const char *name) {
+    int folder = termspan_open(AT_FDCWD, parent, O_PATH | O_DIRECTORY, 0);
+    if (folder < 0) return folder;
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH};
+    long opened = syscall(__NR_openat2, folder, name, &how, sizeof how);
+    int result = opened < 0 ? -errno : (int)opened;
+    close(folder);
+    return result;
+}
+
+int termspan_socket_owner(const char *path, uint32_t *uid) {
+    struct statx status;
+    if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_UID, &status) < 0) return -errno;
+    *uid = status.stx_uid;
+    return S_ISSOCK(status.stx_mode) ? 0 : -ENOTSOCK;
 }
 
 ssize_t termspan_read(int descriptor, void *buffer, size_t length) { RETRIED(read(descriptor, buffer, length)); }
@@ -302,33 +320,36 @@ int termspan_connect_by_descriptor(int socket, int path_descriptor) {
 
 ssize_t termspan_send(int socket, const void *data, size_t length, const int *descriptors, int count) {
     if (count < 0 || count > TERMSPAN_MAXIMUM_DESCRIPTORS) return -EINVAL;
+    // Whoever has no descriptors to send need not be allowed sendmsg(2), which can.
+    if (count == 0) RETRIED(send(socket, data, length, MSG_NOSIGNAL));
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(TERMSPAN_MAXIMUM_DESCRIPTORS * sizeof(int))];
     } control;
     struct iovec vector = {.iov_base = (void *)data, .iov_len = length};
     struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
-    if (count > 0) {
-        memset(&control, 0, sizeof control);
-        message.msg_control = control.bytes;
-        message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
-        memcpy(CMSG_DATA(header), descriptors, (size_t)count * sizeof(int));
-    }
+    memset(&control, 0, sizeof control);
+    message.msg_control = control.bytes;
+    message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+    memcpy(CMSG_DATA(header), descriptors, (size_t)count * sizeof(int));
     RETRIED(sendmsg(socket, &message, MSG_NOSIGNAL));
 }
 
-ssize_t termspan_receive(int socket, void *data, size_t capacity, int *descriptors, int *count, int *truncated) {
+ssize_t termspan_receive(int socket, void *data, size_t capacity, int room, int *descriptors, int *count, int *truncated) {
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(TERMSPAN_MAXIMUM_DESCRIPTORS * sizeof(int))];
     } control;
     struct iovec vector = {.iov_base = data, .iov_len = capacity};
-    struct msghdr message = {
-        .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    if (room > 0) {
+        message.msg_control = control.bytes;
+        message.msg_controllen = sizeof control.bytes;
+    }
     ssize_t received;
     *count = 0;
     *truncated = 0;

@@ -70,8 +70,7 @@ int termspan_probe_confine(int control) {
         ALLOW(gettid),
         ALLOW(tgkill),
 
-        // sendmsg and sendto: on the control channel only.
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_sendmsg, 1, 0),
+        // sendto: on the control channel only. Not sendmsg, which could pass on descriptors that the X server sent.
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_sendto, 0, 4),
         LOAD_ARGUMENT(0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)control, 0, 1),

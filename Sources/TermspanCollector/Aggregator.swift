@@ -486,6 +486,16 @@ package final class Aggregator: Sendable {
         }
     }
 
+    /// The last input of one session.
+    package func lastInput(of session: UUIDv7, at now: BootInstant) -> BootInstant? {
+        perform { core in
+            guard let row = core.measures.pointee.index[session], let state = core.measures.pointee.rows[row]?.fold.state else {
+                return nil
+            }
+            return state.burstOpen ? now : state.previousBurstEnd
+        }
+    }
+
     package var counters: Counters {
         perform { core in
             var counters = core.measures.pointee.counters

@@ -35,6 +35,7 @@ package final class Collector {
     private var monitor: SessionMonitor?
     private var listenerMonitor: ListenerMonitor?
     private var supervisor: ProbeSupervisor?
+    private let userUnits: UserUnits
     private var manager: ManagerObject?
     private var sources: [EventSource] = []
     private var threads: [ThreadHandle] = []
@@ -60,8 +61,12 @@ package final class Collector {
     /// Who waits because of the limits of logons and state changes; such a session is listed.
     private var turns = SessionTurns()
     private var turnTimer: EventSource?
-    /// Users whose untracking is decided and not in the policy yet, with the number of such decisions.
-    private var withdrawn: [String: Int] = [:]
+    /// Who is not to be tracked by decisions that are not in the policy yet, with the number of such decisions.
+    private var withdrawn: [DoNotTrackList.Subject: Int] = [:]
+    /// Likewise, where the decision could not be stored.
+    private var withheld: Set<DoNotTrackList.Subject> = []
+    /// Both, for questions about all sessions.
+    private var unsettled = DoNotTrackList()
 
     /// A session as the store knows it.
     struct MeasuredSession {
@@ -106,6 +111,7 @@ package final class Collector {
         self.connection = connection
         self.configuration = configuration
         self.paths = paths
+        userUnits = UserUnits(loop: loop, connection: connection)
         let writer = opening.writer
         boot = writer.place.boot
         let open = opening.open
@@ -154,7 +160,7 @@ package final class Collector {
             loop: loop, asleep: writer.asleep ?? asleep, onStep: { [unowned self] in clockStepped($0) },
             onSleep: { [unowned self] in slept($0, asleep: $1) })
         supervisor = ProbeSupervisor(
-            loop: loop, connection: connection, aggregator: aggregator, configuration: configuration,
+            loop: loop, connection: connection, userUnits: userUnits, aggregator: aggregator, configuration: configuration,
             recordsChanged: { [unowned self] in saveSoon() }, report: { [unowned self] in probeReported($0) })
         monitor = try SessionMonitor(
             loop: loop, connection: connection, inbox: inbox, socketsPerUser: configuration.limits.socketsPerUser,
@@ -237,12 +243,15 @@ package final class Collector {
     private func open(_ session: Session, at now: BootInstant) {
         manager?.sessionOpened(session)
         tell(.logon, session)
+        if policy.newUsersAreTracked, policy.doNotTrack.names(session.user) { keepNotices() }
         follow(session, at: now)
         if session.desktop.isClientPresent { tell(.connect, session) }
     }
 
     private func close(_ session: Session, _ reason: EndReason, at now: BootInstant) {
         guard case .told(let before) = turns.close(session.uuid) else {
+            // Logons without end must not use the numbers up.
+            table.giveBack(session.id)
             manager?.untoldSessionClosed(session)
             return
         }
@@ -257,8 +266,9 @@ package final class Collector {
         tell(.logoff, session)
         manager?.sessionClosed(session)
         // Its user may have room for another display now.
-        for other in table.sessions where other.desktop.uid == session.desktop.uid && other.desktop.stack != .services {
-            follow(other, at: now)
+        for other in table.sessions
+        where other.desktop.uid == session.desktop.uid && other.desktop.stack != .services && !turns.isCrowded(other.uuid) {
+            supervisor?.update(other, isTracked: isTracked(other))
         }
     }
 
@@ -386,7 +396,9 @@ package final class Collector {
     // MARK: Measuring
 
     func isTracked(_ session: Session) -> Bool {
-        session.desktop.isUserSession && policy.tracks(session.user) && withdrawn[session.user.login] == nil
+        let user = session.user
+        return session.desktop.isUserSession && policy.tracks(user)
+            && !unsettled.names(user)
     }
 
     /// Brings the measuring of a session to what policy and its X server ask for now.
@@ -616,7 +628,7 @@ package final class Collector {
             tellAnew()
             apply(policy)
         case .untracked(let decisions):
-            refreshPolicy { [unowned self] in decided(decisions.map(\.user.login)) }
+            refreshPolicy { [unowned self] in decided(decisions.map { .login(LoginName(login: $0.user.login)) }) }
             for row in decisions {
                 Journal.policyChanged("\(row.user.login) is no longer tracked", user: row.user.login, by: row.by, reason: row.reason)
             }
@@ -649,27 +661,40 @@ package final class Collector {
         }
     }
 
-    /// Ends the client's connection; the session goes on without it.
-    func endConnection(of session: Session) throws(BusError) {
-        guard session.desktop.isClientPresent else {
-            throw BusError(name: "org.termspan1.Error.NotConnected", message: "No client is connected to session \(session.id).")
-        }
-        let isEnded: Bool
+    /// Ends the connection of a session's client, and the session goes on without it; `completion` gets why that can't be, or nil.
+    func endConnection(of session: Session, completion: @escaping @MainActor (BusError?) -> Void) {
+        let desktop = session.desktop
+        func fail(_ name: String, _ message: String) { completion(BusError(name: "org.termspan1.Error.\(name)", message: message)) }
+        guard desktop.isClientPresent else { return fail("NotConnected", "No client is connected to session \(session.id).") }
         do throws(SystemError) {
-            isEnded = try monitor?.endConnection(of: session.desktop) ?? false
+            switch try monitor?.endConnection(of: desktop) {
+            case .done: completion(nil)
+            case .noClient: fail("NotConnected", "No client is connected to session \(session.id).")
+            case .command(let command, let server):
+                userUnits.disconnectClients(of: server, uid: desktop.uid, command) { problem in
+                    completion(problem.map { .failed("The connection could not be ended: \($0).") })
+                }
+            case .missing(let program):
+                fail("NotSupported", "Disconnecting a session of the stack \(desktop.stack.rawValue) takes the program \(program).")
+            case .impossible, nil: fail("NotSupported", "There is no way to disconnect a session of the stack \(desktop.stack.rawValue).")
+            }
         } catch {
-            throw .failed("The connection could not be ended: \(error)")
-        }
-        guard isEnded else {
-            throw BusError(
-                name: "org.termspan1.Error.NotSupported",
-                message: "There is no way to disconnect a session of the stack \(session.desktop.stack.rawValue).")
+            completion(.failed("The connection could not be ended: \(error)"))
         }
     }
 
     func coverage(of session: Session) -> Coverage {
         if turns.isCrowded(session.uuid) { return .limited("the user is at the limit of logons") }
         return supervisor?.coverage(of: session, isTracked: isTracked(session)) ?? .noXServer
+    }
+
+    /// When there was input last: what is measured of a user who is tracked, else when the terminal was typed at, of a session without a desktop.
+    ///
+    /// - Parameter measured: gives what is measured of a session.
+    func lastInput(of session: Session, _ measured: (UUIDv7) -> BootInstant?) -> BootInstant? {
+        if isTracked(session), let input = measured(session.uuid) { return input }
+        guard session.desktop.xServer == nil, let tty = session.desktop.logindSessions.first?.tty else { return nil }
+        return Terminal.lastInput(tty, uid: session.desktop.uid).flatMap { anchors.boot(at: $0) }
     }
 
     func screen(of session: Session) -> Screen? { supervisor?.screen(of: session) }
@@ -690,18 +715,36 @@ package final class Collector {
     }
 
     /// Stops measuring users before the decision is durable, so that a slow disk can't delay it, and keeps it so until `decided`.
-    func withdraw(_ logins: [String]) {
-        for login in logins { withdrawn[login, default: 0] += 1 }
+    func withdraw(_ subjects: [DoNotTrackList.Subject]) {
+        for subject in subjects { withdrawn[subject, default: 0] += 1 }
+        noteUnsettled()
         let now = BootInstant.now()
-        for session in table.sessions where logins.contains(session.user.login) { follow(session, at: now) }
+        for session in table.sessions where session.desktop.stack != .services { follow(session, at: now) }
     }
 
     /// The decisions that `withdraw` was ahead of are in the policy, or were refused.
-    func decided(_ logins: [String]) {
-        for login in logins {
-            let count = (withdrawn[login] ?? 0) - 1
-            withdrawn[login] = count > 0 ? count : nil
+    func decided(_ subjects: [DoNotTrackList.Subject]) {
+        for subject in subjects {
+            let count = (withdrawn[subject] ?? 0) - 1
+            withdrawn[subject] = count > 0 ? count : nil
         }
+        noteUnsettled()
+    }
+
+    /// Keeps users untracked though that could not be stored, until `release` or the collector's end.
+    func withhold(_ subjects: [DoNotTrackList.Subject]) {
+        withheld.formUnion(subjects)
+        noteUnsettled()
+    }
+
+    func release(where isDecided: (DoNotTrackList.Subject) -> Bool) {
+        withheld = withheld.filter { !isDecided($0) }
+        noteUnsettled()
+    }
+
+    private func noteUnsettled() {
+        let entries = (Array(withdrawn.keys) + withheld).map { DoNotTrackList.Entry($0, since: started, by: "", reason: "") }
+        unsettled = DoNotTrackList(entries)
     }
 
     /// Has untracking stored once that is possible; until then `withdraw` holds.
@@ -713,9 +756,16 @@ package final class Collector {
     private func keepNotices() {
         var texts: [UInt32: String] = [:]
         for row in policy.rows {
-            texts[row.user.uid] = row.tracked ? NoticeFiles.text(level: row.level, responsible: configuration.responsible) : ""
+            texts[row.user.uid] = policy.tracks(row.user) ? NoticeFiles.text(level: row.level, responsible: configuration.responsible) : ""
         }
         let others = policy.newUsersAreTracked ? NoticeFiles.text(level: .basic, responsible: configuration.responsible) : nil
+        if others != nil {
+            // Who is on the Do Not Track list is none of them.
+            for case .uid(let uid) in policy.doNotTrack.entries.map(\.subject) where texts[uid] == nil { texts[uid] = "" }
+            for session in table.sessions where texts[session.desktop.uid] == nil && policy.doNotTrack.names(session.user) {
+                texts[session.desktop.uid] = ""
+            }
+        }
         NoticeFiles(folder: paths.notices).keep(texts, others: others)
     }
 

@@ -32,8 +32,8 @@ enum Journal {
         let (event, done, tried): (JournalEvent, String, String) =
             switch action {
             case .lock: (.sessionLockRequested, "was asked to lock", "could not be asked to lock")
-            case .disconnect: (.sessionDisconnectRequested, "is disconnected", "could not be disconnected")
-            case .logoff: (.sessionLogoffRequested, "is logged off", "could not be logged off")
+            case .disconnect: (.sessionDisconnectRequested, "is being disconnected", "could not be disconnected")
+            case .logoff: (.sessionLogoffRequested, "is being logged off", "could not be logged off")
             }
         var record = record(event, session, failure.map { "\(tried) for \(actor): \($0)" } ?? "\(done) by \(actor)")
         record.add(.actor, actor)

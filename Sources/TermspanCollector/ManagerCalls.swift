@@ -1,4 +1,5 @@
 import TermspanBus
+import TermspanStore
 
 // The arguments of org.termspan1.Manager's methods, which anybody may have sent: read and checked before anything is done with them.
 
@@ -9,20 +10,53 @@ struct TrackingCall {
     var isTracked: Bool
     var reason: String
 
-    private static let maximumUsers = 10_000
+    fileprivate static let maximumUsers = 10_000
     /// More than any login has (LOGIN_NAME_MAX).
     private static let maximumName = 256
 
     init(_ message: BusMessage) throws(BusError) {
         names = try message.readStrings()
         isTracked = try message.read(Bool.self)
-        reason = try message.read(String.self)
-        guard reason.utf8.count <= 1_000, !reason.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
-            throw .invalidArguments("A reason has at most 1000 bytes and no control characters.")
-        }
+        reason = try message.readReason()
         guard !names.isEmpty, names.count <= Self.maximumUsers, names.allSatisfy({ $0.utf8.count <= Self.maximumName }) else {
             throw .invalidArguments("Between 1 and \(Self.maximumUsers) users, please, with names of at most \(Self.maximumName) bytes.")
         }
+    }
+}
+
+/// SetDoNotTrack.
+@MainActor
+struct DoNotTrackCall {
+    var subjects: [DoNotTrackList.Subject] = []
+    var isListed: Bool
+    var reason: String
+
+    init(_ message: BusMessage) throws(BusError) {
+        let entries = try message.readStrings()
+        isListed = try message.read(Bool.self)
+        reason = try message.readReason()
+        guard !entries.isEmpty, entries.count <= TrackingCall.maximumUsers else {
+            throw .invalidArguments("Between 1 and \(TrackingCall.maximumUsers) entries, please.")
+        }
+        var seen: Set<DoNotTrackList.Subject> = []
+        for entry in entries {
+            guard let subject = DoNotTrackList.Subject(entry) else {
+                throw .invalidArguments(
+                    "'\(entry.prefix(80))' names nobody; write anna, anna@example.com, EXAMPLE\\anna, anna@* or uid:1001.")
+            }
+            if seen.insert(subject).inserted { subjects.append(subject) }
+        }
+    }
+}
+
+extension BusMessage {
+    @MainActor
+    fileprivate func readReason() throws(BusError) -> String {
+        let reason: String = try read()
+        guard reason.utf8.count <= 1_000, !reason.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+            throw .invalidArguments("A reason has at most 1000 bytes and no control characters.")
+        }
+        return reason
     }
 }
 

@@ -207,6 +207,9 @@ final class ManagerObject {
                 BusMethod(
                     "SetTracking", in: ["users": "as", "tracked": "b", "reason": "s"], out: ["results": "aa{sv}"]
                 ) { [unowned self] invocation throws(BusError) in try setTracking(invocation) },
+                BusMethod(
+                    "SetDoNotTrack", in: ["entries": "as", "listed": "b", "reason": "s"], out: ["results": "aa{sv}"]
+                ) { [unowned self] invocation throws(BusError) in try setDoNotTrack(invocation) },
                 BusMethod("SetPolicy", in: ["key": "s", "value": "v"]) { [unowned self] invocation throws(BusError) in
                     try setPolicy(invocation)
                 },
@@ -249,7 +252,8 @@ final class ManagerObject {
                 writer.array(of: "a{sv}") { writer in
                     for session in self.collector.table.sessions {
                         let row = SessionRow(
-                            session: session, now: now, anchors: self.collector.anchors, lastInput: inputs[session.uuid],
+                            session: session, now: now, anchors: self.collector.anchors,
+                            lastInput: self.collector.lastInput(of: session) { inputs[$0] },
                             isTracked: self.collector.isTracked(session), coverage: self.collector.coverage(of: session),
                             screen: self.collector.screen(of: session),
                             isDetailed: isPrivileged || credentials.userID == session.desktop.uid,
@@ -301,11 +305,11 @@ final class ManagerObject {
         withRights(invocation) { [unowned self] credentials, isPrivileged in
             let policy = collector.policy
             var decisions = policy.rows.filter { isPrivileged || $0.user.uid == credentials.userID }
+            // The user database may take its time, and knows no more than a session of the caller's or a decision.
+            let session = collector.table.sessions.first { $0.desktop.uid == credentials.userID }
+            let user = session?.user ?? decisions.first?.user ?? UserIdentity(login: String(credentials.userID), uid: credentials.userID)
             // Nobody decided about this caller, who shall be told all the same what that means.
             if !isPrivileged, decisions.isEmpty {
-                // The user database may take its time, and knows no more than a session of the caller's.
-                let session = collector.table.sessions.first { $0.desktop.uid == credentials.userID }
-                let user = session?.user ?? UserIdentity(login: String(credentials.userID), uid: credentials.userID)
                 decisions.append(
                     Policy.Row(
                         user: user, tracked: policy.newUsersAreTracked, level: policy.level(of: user), since: WallInstant(nanoseconds: 0),
@@ -313,9 +317,16 @@ final class ManagerObject {
             }
             let rows = decisions.map { row in
                 [
-                    "name": BusValue.string(row.user.login), "uid": .uint32(row.user.uid), "tracked": .bool(row.tracked),
+                    "name": BusValue.string(row.user.login), "uid": .uint32(row.user.uid), "tracked": .bool(policy.tracks(row.user)),
                     "since": .uint64(row.since.microseconds), "by": .string(row.by), "reason": .string(row.reason),
                     "level": .string(row.level.name),
+                ]
+            }
+            let entries = policy.doNotTrack.entries.filter { isPrivileged || $0.subject.names(user) }.map { entry in
+                [
+                    "entry": BusValue.string(entry.subject.description), "since": .uint64(entry.since.microseconds),
+                    "by": .string(entry.by),
+                    "reason": .string(entry.reason),
                 ]
             }
             invocation.reply { writer in
@@ -323,6 +334,7 @@ final class ManagerObject {
                     writer.property("new-users", policy.newUsersAreTracked ? "tracked" : "untracked")
                     writer.property("responsible", self.collector.configuration.responsible)
                     writer.property("users", .array(of: "a{sv}", rows.map { BusValue.properties($0) }))
+                    writer.property("do-not-track", .array(of: "a{sv}", entries.map { BusValue.properties($0) }))
                 }
             }
         }
@@ -334,7 +346,8 @@ final class ManagerObject {
         authorized(invocation) { [unowned self] actor in
             let moment = WallInstant.now()
             // What is wanted most is that it stops: first of all, however long the decision takes to become durable.
-            if !isTracked { collector.withdraw(names) }
+            let subjects = names.map { DoNotTrackList.Subject.login(LoginName(login: $0)) }
+            if !isTracked { collector.withdraw(subjects) }
             let turn = Turn()
             let call = park(invocation) {
                 if !isTracked { return "No longer tracked from now on, but the store does not answer: it is stored when it does." }
@@ -345,9 +358,7 @@ final class ManagerObject {
             collector.store.submit { [inbox = collector.inbox] writer in
                 // Nobody is tracked by a decision that its maker was told had failed.
                 guard turn.take() || !isTracked else { return }
-                var outcomes = names.map { name in
-                    Self.decide(name, isTracked: isTracked, by: actor, reason: reason, at: moment, writer)
-                }
+                var outcomes = Self.decide(names, isTracked: isTracked, by: actor, reason: reason, at: moment, writer)
                 let policy = Result { () throws(StoreError) in try writer.policy() }
                 if case .failure(let error) = policy {
                     for index in outcomes.indices where outcomes[index].error.isEmpty {
@@ -359,11 +370,23 @@ final class ManagerObject {
                     if !isTracked {
                         // What could not be stored holds all the same.
                         collector.storeLater(outcomes.filter(\.isUnstored).map { $0.untracking(by: actor, reason: reason, at: moment) })
+                        // That will be told by the login, which may have been named otherwise.
+                        for (subject, outcome) in zip(subjects, outcomes) where outcome.isUnstored {
+                            collector.withdraw([.login(LoginName(login: outcome.name))])
+                            collector.decided([subject])
+                        }
                         if case .success = policy {
-                            collector.decided(zip(names, outcomes).filter { !$1.isUnstored }.map(\.0))
+                            collector.decided(zip(subjects, outcomes).filter { !$1.isUnstored }.map(\.0))
                         }
                     }
-                    if case .success(let policy) = policy { collector.apply(policy) }
+                    if case .success(let policy) = policy {
+                        if isTracked {
+                            collector.release { subject in
+                                outcomes.contains { $0.error.isEmpty && subject.names(UserIdentity(login: $0.name, uid: $0.uid)) }
+                            }
+                        }
+                        collector.apply(policy)
+                    }
                     for outcome in outcomes where outcome.changed {
                         Journal.policyChanged(
                             "\(outcome.name) is \(isTracked ? "tracked" : "no longer tracked")", user: outcome.name, by: actor,
@@ -434,23 +457,69 @@ final class ManagerObject {
 
     /// On the store's thread, since a directory service may take its time to name a user.
     private nonisolated static func decide(
-        _ name: String, isTracked: Bool, by actor: String, reason: String, at moment: WallInstant, _ writer: StoreWriter
-    ) -> Outcome {
-        var outcome = Outcome(name: name)
-        guard let user = UserDatabase.user(named: name) else {
-            outcome.error = "no such user"
-            return outcome
+        _ names: [String], isTracked: Bool, by actor: String, reason: String, at moment: WallInstant, _ writer: StoreWriter
+    ) -> [Outcome] {
+        var outcomes = names.map { name in
+            guard let user = UserDatabase.user(named: name) else { return Outcome(name: name, error: "no such user") }
+            return Outcome(name: user.login, uid: user.uid)
         }
-        outcome.name = user.login
-        outcome.uid = user.uid
+        let known = outcomes.indices.filter { outcomes[$0].error.isEmpty }
         do {
-            outcome.changed = try writer.setTracking(user, tracked: isTracked, by: actor, reason: reason, at: moment).changed
+            let users = known.map { UserIdentity(login: outcomes[$0].name, uid: outcomes[$0].uid) }
+            let decided = try writer.setTracking(users, tracked: isTracked, by: actor, reason: reason, at: moment)
+            for (index, decision) in zip(known, decided) { outcomes[index].changed = decision.changed }
         } catch {
-            outcome.isUnstored = true
-            outcome.error =
-                isTracked ? error.description : "no longer tracked, but that is not stored yet and ends with the collector: \(error)"
+            for index in known {
+                outcomes[index].isUnstored = true
+                outcomes[index].error =
+                    isTracked ? error.description : "no longer tracked, but that is not stored yet and ends with the collector: \(error)"
+            }
         }
-        return outcome
+        return outcomes
+    }
+
+    private func setDoNotTrack(_ invocation: BusInvocation) throws(BusError) {
+        let call = try DoNotTrackCall(invocation.message)
+        let (subjects, isListed, reason) = (call.subjects, call.isListed, call.reason)
+        authorized(invocation) { [unowned self] actor in
+            let moment = WallInstant.now()
+            if isListed { collector.withdraw(subjects) }
+            let turn = Turn()
+            let call = park(invocation) {
+                if isListed { return "Not tracked from now on, but the store does not answer: it is stored when it does." }
+                return turn.refuse()
+                    ? "The store does not answer; nothing was changed." : "The store does not answer; the decision holds when it does."
+            }
+            collector.store.submit { [inbox = collector.inbox] writer in
+                guard turn.take() || isListed else { return }
+                let result = Result { () throws(StoreError) in
+                    let changed = try writer.setDoNotTrack(subjects, listed: isListed, by: actor, reason: reason, at: moment)
+                    return (changed, try writer.policy())
+                }
+                inbox.post { [weak self] in
+                    guard let self else { return }
+                    if isListed { collector.decided(subjects) }
+                    switch result {
+                    case .failure(let error):
+                        if isListed { collector.withhold(subjects) }
+                        let text =
+                            isListed ? "Not tracked from now on, but that is not stored and ends with the collector" : "Nothing was changed"
+                        unpark(call)?.fail(Self.storeFailed("\(text): \(error)"))
+                    case .success(let (changed, policy)):
+                        collector.release { subjects.contains($0) }
+                        collector.apply(policy)
+                        let answers = zip(subjects, changed)
+                        for (subject, isChanged) in answers where isChanged {
+                            let what = "\(subject) is \(isListed ? "" : "no longer ")on the Do Not Track list"
+                            Journal.policyChanged(what, user: nil, by: actor, reason: reason)
+                        }
+                        unpark(call)?.reply { writer in
+                            writer.rows(answers.map { ["entry": .string($0.description), "changed": .bool($1)] })
+                        }
+                    }
+                }
+            }
+        }
     }
 
     private func setPolicy(_ invocation: BusInvocation) throws(BusError) {

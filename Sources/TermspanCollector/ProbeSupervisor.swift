@@ -57,7 +57,7 @@ package final class ProbeSupervisor {
     private let loop: EventLoop
     private let aggregator: Aggregator
     private let units: UnitManager
-    private let cookies: CookieReader
+    private let userUnits: UserUnits
     private let report: @MainActor (Report) -> Void
     /// What probes run changed: the runtime state is to be saved.
     private let recordsChanged: @MainActor () -> Void
@@ -78,15 +78,14 @@ package final class ProbeSupervisor {
     private var awaitingLanes: [UUIDv7: Int] = [:]
     package var configuration: Configuration
 
-    /// The probe as the unit's sandbox sees it, and as a unit without that root does.
-    private static let programInSandbox = "/probe"
-    package static let program = "/usr/libexec/termspan/probe-root/probe"
+    /// The probe as the unit's sandbox sees it.
+    private static let program = "/probe"
     /// More than the wakings of a probe, each of which may tell of another screen.
     private static let messagesRead: UInt32 = 100
     private static let socketDirectory = "/tmp/.X11-unix"
 
     package init(
-        loop: EventLoop, connection: BusConnection, aggregator: Aggregator, configuration: Configuration,
+        loop: EventLoop, connection: BusConnection, userUnits: UserUnits, aggregator: Aggregator, configuration: Configuration,
         recordsChanged: @escaping @MainActor () -> Void, report: @escaping @MainActor (Report) -> Void
     ) {
         self.loop = loop
@@ -95,7 +94,7 @@ package final class ProbeSupervisor {
         self.report = report
         self.recordsChanged = recordsChanged
         units = UnitManager(connection: connection)
-        cookies = CookieReader(loop: loop, units: units, program: Self.program)
+        self.userUnits = userUnits
     }
 
     /// The probes that run, for the runtime state.
@@ -312,7 +311,7 @@ package final class ProbeSupervisor {
 
     private func readCookie(_ attempt: Int, _ probe: Probe) {
         guard let server = probe.session.desktop.xServer else { return }
-        cookies.read(for: server, uid: probe.session.desktop.uid) { [weak self, weak probe] cookie in
+        userUnits.readCookie(for: server, uid: probe.session.desktop.uid) { [weak self, weak probe] cookie in
             guard let self, let probe else { return }
             perform(probe.life.cookieRead(cookie, attempt: attempt), on: probe)
         }
@@ -374,7 +373,7 @@ package final class ProbeSupervisor {
             try probe.channel?.channel.send(
                 .start(start), descriptors: [connection, raws.control, raws.events, raws.doorbell])
             let service = UnitManager.Service(
-                name: unit, description: "Termspan's probe of X display :\(server.display)", command: [Self.programInSandbox],
+                name: unit, description: "Termspan's probe of X display :\(server.display)", command: [Self.program],
                 standardInput: theirs.raw)
             units.start(service) { [weak self, weak probe] result in
                 guard let self, let probe, case .failure(let error) = result else { return }
@@ -385,7 +384,7 @@ package final class ProbeSupervisor {
 
     private func watch(_ descriptor: consuming OwnedDescriptor, of probe: Probe) throws {
         let raw = descriptor.raw
-        probe.channel = ChannelOwner(try ControlChannel(descriptor))
+        probe.channel = ChannelOwner(try ControlChannel(descriptor, takesDescriptors: false))
         let attempt = probe.life.attempt
         probe.channelSource = try loop.watch(raw) { [weak self, weak probe] _ in
             guard let self, let probe else { return }

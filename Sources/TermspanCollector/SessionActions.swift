@@ -64,13 +64,7 @@ final class SessionActions {
         switch action {
         case .lock: askLogind("LockSession", session, finish)
         case .logoff: askLogind("TerminateSession", session, finish)
-        case .disconnect:
-            do throws(BusError) {
-                try collector.endConnection(of: session)
-                finish(nil)
-            } catch {
-                finish(error)
-            }
+        case .disconnect: collector.endConnection(of: session, completion: finish)
         }
     }
 

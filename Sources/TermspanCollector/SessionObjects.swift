@@ -3,6 +3,7 @@ import TermspanBus
 import TermspanControl
 import TermspanCore
 import TermspanSessions
+import TermspanSystem
 
 /// The sessions and their users as objects on the bus, as logind has them: org.termspan1.Session and org.termspan1.User, and the object
 /// manager that tells of new ones.
@@ -165,6 +166,9 @@ final class SessionObjects {
                 property("Logon", "t") { $1.append($0.desktop.logindSessions.first?.timestamp ?? 0) },
                 property("Connected", "t", emits: .change) { [unowned self] in $1.append(moment($0.connected)) },
                 property("Disconnected", "t", emits: .change) { [unowned self] in $1.append(moment($0.disconnected)) },
+                sensitive("LastInput", "t") { [unowned self] in
+                    moment(collector.lastInput(of: $0) { collector.aggregator.lastInput(of: $0, at: .now()) })
+                },
                 sensitive("Coverage", "s") { [unowned self] in collector.coverage(of: $0).name },
                 sensitive("ClientAddress", "s") { $0.desktop.client.address ?? "" },
                 sensitive("ClientName", "s") { $0.desktop.client.name ?? "" },

@@ -9,6 +9,7 @@ struct SessionRow {
     var session: Session
     var now: BootInstant
     var anchors: ClockAnchors
+    /// As `Collector.lastInput` has it.
     var lastInput: BootInstant?
     var isTracked: Bool
     var coverage: Coverage
@@ -40,7 +41,7 @@ struct SessionRow {
         writer.property("tracked", isTracked)
         writer.property("coverage", coverageName)
         writer.property("coverage-reason", desktop.stack == .services ? "" : coverage.reason)
-        if let lastInput = isTracked ? lastInput ?? terminalInput : terminalInput {
+        if let lastInput {
             writer.property("idle", UInt64(max(0, lastInput.duration(to: now).wholeNanoseconds)) / 1000)
             writer.property("last-input", microseconds(lastInput))
         }
@@ -71,12 +72,6 @@ struct SessionRow {
     }
 
     private var coverageName: String { session.desktop.stack == .services ? "" : coverage.name }
-
-    /// When its terminal was last typed at, for a session without a desktop.
-    private var terminalInput: BootInstant? {
-        guard session.desktop.xServer == nil, let tty = session.desktop.logindSessions.first?.tty else { return nil }
-        return Terminal.lastInput(tty, uid: session.desktop.uid).flatMap { anchors.boot(at: $0) }
-    }
 
     private func microseconds(_ instant: BootInstant?) -> UInt64 {
         guard let instant else { return 0 }

@@ -12,7 +12,7 @@ package struct Termspan: ParsableCommand {
             version: Version.text,
             subcommands: [
                 Query.self, Session.self, Spans.self, Summary.self, Top.self, Log.self, Status.self, Doctor.self, Track.self, Untrack.self,
-                Policy.self,
+                DoNotTrack.self, Policy.self,
             ])
     }
 

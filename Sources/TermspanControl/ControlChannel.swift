@@ -42,15 +42,20 @@ package enum ControlReceipt: ~Copyable, Sendable {
 /// One end of the channel between the collector and a probe: a SEQPACKET socket that never blocks.
 package struct ControlChannel: ~Copyable, Sendable {
     private let descriptor: OwnedDescriptor
+    private let takesDescriptors: Bool
 
     /// Takes a connected socket and makes it non-blocking.
-    package init(_ descriptor: consuming OwnedDescriptor) throws(ControlError) {
+    ///
+    /// - Parameter takesDescriptors: whether this is the probe's end. The collector's takes none, whatever comes: a probe that was taken over
+    ///   could have it close a file of the user's making.
+    package init(_ descriptor: consuming OwnedDescriptor, takesDescriptors: Bool) throws(ControlError) {
         do {
             try descriptor.setNonblocking(true)
         } catch {
             throw ControlError(error)
         }
         self.descriptor = descriptor
+        self.takesDescriptors = takesDescriptors
     }
 
     /// The descriptor's number, for an event loop alone.
@@ -77,7 +82,8 @@ package struct ControlChannel: ~Copyable, Sendable {
     package borrowing func receive() throws(ControlError) -> ControlReceipt {
         let received: ReceivedMessage?
         do {
-            received = try TermspanSystem.receive(limit: ControlMessage.maximumLength, from: descriptor)
+            received = try TermspanSystem.receive(
+                limit: ControlMessage.maximumLength, takesDescriptors: takesDescriptors, from: descriptor)
         } catch {
             throw ControlError(error)
         }

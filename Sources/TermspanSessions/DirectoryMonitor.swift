@@ -10,13 +10,18 @@ package final class DirectoryMonitor {
     private let descriptor: OwnedDescriptor
     /// The directory and those above it, the root first.
     private let levels: [String]
+    /// Whether the directory itself is a user's.
+    private let isUsers: Bool
     /// What is watched: the directory, or while there is none, the nearest above it that exists.
     private var watched: Int32?
     private var source: EventSource?
 
     /// Starts watching; `onChange` is called once for any number of changes that are there together.
-    package init(loop: EventLoop, path: String, onChange: @escaping @MainActor () -> Void) throws {
+    ///
+    /// - Parameter isUsers: that the directory itself, not those above it, is a user's, who may mount anything over it.
+    package init(loop: EventLoop, path: String, isUsers: Bool = false, onChange: @escaping @MainActor () -> Void) throws {
         self.onChange = onChange
+        self.isUsers = isUsers
         let raw = inotify_init1(Int32(IN_CLOEXEC) | Int32(IN_NONBLOCK))
         guard raw >= 0 else { throw SystemError(code: errno, operation: "inotify_init1") }
         descriptor = OwnedDescriptor(raw)
@@ -42,21 +47,26 @@ package final class DirectoryMonitor {
         let gone = UInt32(IN_DELETE) | UInt32(IN_MOVED_FROM)
         let own = UInt32(IN_DELETE_SELF) | UInt32(IN_MOVE_SELF) | UInt32(IN_ONLYDIR) | UInt32(IN_DONT_FOLLOW)
         let isWhole = level == levels.count - 1
-        let added = watch(levels[level], names | own | (isWhole ? gone : 0))
+        let mask = names | own | (isWhole ? gone : 0)
+        let added = isWhole && isUsers ? watchUsers(mask) : inotify_add_watch(descriptor.raw, levels[level], mask)
         guard added >= 0 else { return false }
         if let watched, watched != added { inotify_rm_watch(descriptor.raw, watched) }
         watched = added
         return true
     }
 
-    private func watch(_ path: String, _ mask: UInt32) -> Int32 {
+    /// Watches the user's folder as its owner, since xrdp's is readable to that user alone, and by a descriptor: by its path it could be another
+    /// by then, a mount that does not answer for one.
+    private func watchUsers(_ mask: UInt32) -> Int32 {
         let raw = descriptor.raw
-        let added = inotify_add_watch(raw, path, mask)
-        guard added < 0, errno == EACCES else { return added }
-        // xrdp's folder of a user is readable to that user alone: then as its owner.
-        var status = stat()
-        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { return -1 }
-        return (try? actingAs(uid: status.st_uid, gid: status.st_gid) { inotify_add_watch(raw, path, mask) }) ?? -1
+        guard let name = levels.last?.split(separator: "/").last,
+            let folder = try? openOwnFolder(String(name), in: levels[levels.count - 2]),
+            let status = try? folder.status()
+        else { return -1 }
+        let path = "/proc/self/fd/\(folder.raw)"
+        let added = try? actingAs(uid: status.uid, gid: status.gid) { inotify_add_watch(raw, path, mask & ~UInt32(IN_DONT_FOLLOW)) }
+        withExtendedLifetime(folder) {}
+        return added ?? -1
     }
 
     private func drain() {

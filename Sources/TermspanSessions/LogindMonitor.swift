@@ -1,6 +1,7 @@
 import CSystemd
 package import TermspanBus
 import TermspanCore
+import TermspanSystem
 
 /// The sessions that systemd-logind knows, kept up to date by its signals and by sd_login_monitor(3).
 ///
@@ -16,10 +17,21 @@ package final class LogindMonitor {
     private var slots: [BusSlot] = []
     private nonisolated(unsafe) var monitor: OpaquePointer?
     private var monitorSource: EventSource?
+    private var endsTimer: EventSource?
+    /// When the files are looked at again at the earliest.
+    private var endsRested = BootInstant.zero
     private var isRefreshing = false
     private var isRefreshWanted = false
-    /// Paths of sessions that are being read again, and whether they changed once more meanwhile.
+    /// Paths of sessions that are being read again or wait for it, and whether they changed once more meanwhile.
     private var rereading: [String: Bool] = [:]
+    /// Those that wait, their users in turn: one with hundreds of sessions that change all the time keeps no other's waiting.
+    private var queue = TurnQueue<String>(limit: .max, limitPerUser: .max)
+    /// How many are being read again.
+    private(set) var questions = 0
+    /// And how many are, or wait for it.
+    var waiting: Int { rereading.count }
+    /// Whose the objects at these paths are, as far as they were read.
+    private var objects: [String: (id: String, uid: UInt32)] = [:]
     /// What each session has left of readings, and those that wait for their turn.
     private var readings: [String: TokenBucket] = [:]
     private var turns: [String: EventSource] = [:]
@@ -40,9 +52,11 @@ package final class LogindMonitor {
     private static let session = "org.freedesktop.login1.Session"
     /// Sessions that are followed; more than any server bears.
     private static let maximumSessions = 8_192
-    /// Sessions that are asked for at a time: the bus lets a connection wait for 128 answers in all (dbus-daemon(1),
-    /// `max_replies_per_connection`), and refuses the rest.
+    /// Sessions that are asked for at a time, for the list of all and again for those that changed: the bus lets a connection wait for 128
+    /// answers in all (dbus-daemon(1), `max_replies_per_connection`), and refuses the rest.
     private static let maximumQuestions = 32
+    /// How much longer than a look at the files took nothing is looked at: as many sessions as a user makes, as often as that user changes them.
+    private static let restFactor = 9
     /// A session's user can make it change without end.
     private static let rereadRate = Rate(20, per: .seconds(1), burst: 20)
     private static let retryDelay: Duration = .seconds(1)
@@ -51,7 +65,11 @@ package final class LogindMonitor {
     private static let terminalDelays: [Duration] = [.milliseconds(250), .seconds(1), .seconds(4)]
 
     /// Reads all sessions, waiting for logind, and follows them from then on.
-    package init(loop: EventLoop, connection: BusConnection, onChange: @escaping @MainActor () -> Void) throws {
+    ///
+    /// - Parameter watchesFiles: whether logind's files are watched as well, which need not be those of who answers on the bus.
+    package init(
+        loop: EventLoop, connection: BusConnection, watchesFiles: Bool = true, onChange: @escaping @MainActor () -> Void
+    ) throws {
         self.loop = loop
         self.connection = connection
         self.onChange = onChange
@@ -65,7 +83,8 @@ package final class LogindMonitor {
                 })
         }
         try match("SessionNew") { [unowned self] _, path in reread(path) }
-        try match("SessionRemoved") { [unowned self] id, _ in
+        try match("SessionRemoved") { [unowned self] id, path in
+            objects[path] = nil
             if remove(where: { $0.id == id }) { onChange() }
         }
         let changes = BusMatch(
@@ -76,14 +95,15 @@ package final class LogindMonitor {
                 if let path = message.path { reread(path) }
             })
         slots.append(try connection.watchName(Self.destination) { [unowned self] owner in if owner != nil { refresh() } })
-        if sd_login_monitor_new("session", &monitor) >= 0 {
+        if watchesFiles, sd_login_monitor_new("session", &monitor) >= 0 {
             let descriptor = sd_login_monitor_get_fd(monitor)
             monitorSource = try loop.watch(descriptor) { [unowned self] _ in
                 sd_login_monitor_flush(monitor)
-                lookForEnds()
+                if endsRested <= .now() { lookForEnds() } else { endsTimer?.arm(at: endsRested) }
             }
             monitorSource?.limit(25, per: .milliseconds(500))
         }
+        endsTimer = try loop.timer { [unowned self] in lookForEnds() }
         retry = try loop.timer { [unowned self] in refresh() }
         refreshTimer = try loop.timer(accuracy: .seconds(1)) { [unowned self] in refresh() }
         terminalTimer = try loop.timer(accuracy: .milliseconds(50)) { [unowned self] in lookForTerminals() }
@@ -92,7 +112,10 @@ package final class LogindMonitor {
             let reply = try? connection.callAndWait(
                 Self.destination, path: path, interface: "org.freedesktop.DBus.Properties", member: "GetAll"
             ) { $0.append(Self.session) }
-            if let reply, let session = try? LogindSession(properties: reply.readProperties()) { sessions.append(session) }
+            if let reply, let session = try? LogindSession(properties: reply.readProperties()) {
+                sessions.append(session)
+                objects[path] = (session.id, session.uid)
+            }
         }
     }
 
@@ -112,6 +135,8 @@ package final class LogindMonitor {
             guard let self else { return }
             // No answer is no news: sessions end when logind says so.
             guard let paths = try? Self.paths(result.get()) else { return finishRefresh(nil) }
+            let present = Set(paths)
+            objects = objects.filter { present.contains($0.key) }
             read(paths) { self.finishRefresh($0) }
         }
     }
@@ -166,8 +191,21 @@ package final class LogindMonitor {
         }
         if readings.count > 2 * Self.maximumSessions { readings = readings.filter { !$0.value.isFull(at: now) } }
         rereading[path] = false
+        // All that nobody knows yet take one turn together.
+        queue.append(path, for: objects[path]?.uid ?? .max)
+        askNext()
+    }
+
+    private func askNext() {
+        while questions < Self.maximumQuestions, let path = queue.take(1).first { ask(path) }
+    }
+
+    private func ask(_ path: String) {
+        questions += 1
         properties(of: path) { [weak self] result in
             guard let self else { return }
+            questions -= 1
+            defer { self.askNext() }
             if case .success(let session?) = result {
                 newer.insert(session.key)
                 replace(with: sessions.filter { $0.id != session.id } + [session])
@@ -192,11 +230,12 @@ package final class LogindMonitor {
         connection.call(
             Self.destination, path: path, interface: "org.freedesktop.DBus.Properties", member: "GetAll",
             arguments: { $0.append(Self.session) },
-            reply: { result in
-                completion(
-                    result.flatMap { message in
-                        Result { () throws(BusError) in LogindSession(properties: try message.readProperties()) }
-                    })
+            reply: { [weak self] result in
+                let session: Result<LogindSession?, BusError> = result.flatMap { message in
+                    Result { () throws(BusError) in LogindSession(properties: try message.readProperties()) }
+                }
+                if case .success(let session?) = session { self?.objects[path] = (session.id, session.uid) }
+                completion(session)
             })
     }
 
@@ -222,19 +261,19 @@ package final class LogindMonitor {
 
     private func lookForTerminals() {
         let now = loop.now
+        var due: Set<String> = []
         for (id, (looks, next)) in terminals where next.map({ $0 <= now }) ?? false {
             let looks = looks + 1
             terminals[id] = (looks, looks < Self.terminalDelays.count ? now.advanced(by: Self.terminalDelays[looks]) : nil)
-            connection.call(
-                Self.destination, path: Self.path, interface: Self.manager, member: "GetSession", arguments: { $0.append(id) }
-            ) { [weak self] result in
-                if let path = try? result.get().readObjectPath() { self?.reread(path) }
-            }
+            due.insert(id)
         }
+        for (path, session) in objects where due.contains(session.id) { reread(path) }
         armTerminals()
     }
 
     private func lookForEnds() {
+        let begin = BootInstant.now()
+        defer { endsRested = .now().advanced(by: begin.duration(to: .now()) * Self.restFactor) }
         var gone: Set<SessionKey> = []
         var isChanged = false
         for (index, session) in sessions.enumerated() {

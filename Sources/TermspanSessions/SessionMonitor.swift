@@ -1,3 +1,4 @@
+import Glibc
 package import TermspanBus
 import TermspanCore
 package import TermspanSystem
@@ -12,6 +13,8 @@ package final class SessionMonitor {
     private var sockets: ServerSocketMonitor?
     private var xrdp: XrdpMonitor?
     private var isNoticed = false
+    /// Logins that are closing.
+    private var closing: Set<SessionKey> = []
 
     /// Starts all monitors, waiting for what each knows at first. `onChange` is called from the loop.
     ///
@@ -25,6 +28,7 @@ package final class SessionMonitor {
         self.loop = loop
         self.onChange = onChange
         logind = try LogindMonitor(loop: loop, connection: connection) { [unowned self] in
+            lookAtEnds()
             sockets?.refresh()
             notice()
         }
@@ -59,17 +63,43 @@ package final class SessionMonitor {
         sockets?.refresh()
     }
 
-    /// Ends the connection of a desktop's client; false where its stack has no way to do that.
-    package func endConnection(of desktop: Desktop) throws(SystemError) -> Bool {
+    /// What became of a wish to end a client's connection.
+    package enum ConnectionEnd {
+        case done
+        case noClient
+        /// This has to be run as the user of the X server; it prints a number if it succeeds, and else why not.
+        case command([String], XServer)
+        /// A program that it takes is not installed.
+        case missing(String)
+        /// The stack has no way to do that.
+        case impossible
+    }
+
+    /// Ends the connection of a desktop's client, or says what that takes.
+    package func endConnection(of desktop: Desktop) throws(SystemError) -> ConnectionEnd {
         switch desktop.stack {
         case .xrdp:
-            guard let display = desktop.xServer?.display ?? desktop.logindSessions.first?.displayNumber else { return false }
-            return try xrdp?.endConnection(of: UserDisplay(display, of: desktop.uid)) ?? false
+            guard let display = desktop.xServer?.display ?? desktop.logindSessions.first?.displayNumber else { return .impossible }
+            return try xrdp?.endConnection(of: UserDisplay(display, of: desktop.uid)) == true ? .done : .impossible
         case .x2go:
-            guard let server = desktop.xServer, let connection = desktop.client.connection else { return false }
-            return try sockets?.suspend(server, connection: connection) ?? false
-        default: return false
+            guard let server = desktop.xServer, let connection = desktop.client.connection else { return .impossible }
+            return try sockets?.suspend(server, connection: connection) == true ? .done : .impossible
+        case .vnc:
+            guard let server = desktop.xServer else { return .impossible }
+            // Of a server that listens on a Unix socket alone nobody knows its clients.
+            guard desktop.client.connection != nil || desktop.confidence == .low else { return .noClient }
+            // Whether this process could run it says nothing: its own sandbox lets it run next to nothing.
+            guard let program = VNCStack.programs.first(where: { access($0, F_OK) == 0 }) else { return .missing(VNCStack.programs[0]) }
+            return .command(VNCStack.disconnect(server, program: program), server)
+        default: return .impossible
         }
+    }
+
+    /// What keeps a closing login a session is an X server that is left running, and that may listen only since a moment ago.
+    private func lookAtEnds() {
+        let known = closing
+        closing = Set(logind?.sessions.filter { $0.state == "closing" }.map(\.key) ?? [])
+        if !closing.isSubset(of: known) { xServers?.lookAgain() }
     }
 
     private func notice() {

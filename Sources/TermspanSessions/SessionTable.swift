@@ -58,7 +58,8 @@ package enum SessionChange: Hashable, Sendable {
 /// Pure: it is shown the desktops that exist now and returns what changed. A row owns a set of keys; a desktop of its user's with any of
 /// them is that row. When one desktop unites the keys of two rows, the lower number stays. A number that was freed rests before it is
 /// given to another session, so that a stale reference names nobody rather than somebody else. Only a logon screen's goes to the session
-/// that begins in its place, as in Windows; with an identity of its own.
+/// that begins in its place, as in Windows, with an identity of its own. And a login that counted as ended and is seen again has the number
+/// that it had, with a new identity: its user left an X server behind that was slow to listen.
 package struct SessionTable: Sendable, Equatable {
     /// How long a client must be absent before the session counts as disconnected: at a logoff it goes a moment before the session.
     package static let absence: Duration = .milliseconds(200)
@@ -76,6 +77,10 @@ package struct SessionTable: Sendable, Equatable {
     private var resting: [SessionID: BootInstant]
     /// Numbers of logon screens that are gone, by their places: whoever logs on there has them next.
     private var vacated: [String: SessionID]
+    /// Whose the freed numbers were, by the logins.
+    private var former: [SessionKey: SessionID] = [:]
+    /// Numbers that were given again before their rest was over, and until when that would have been.
+    private var inherited: [SessionID: BootInstant] = [:]
     /// Logins that were part of a session and are no longer, and until when they are not taken for sessions of their own.
     private var lingering: [SessionKey: BootInstant] = [:]
 
@@ -113,6 +118,8 @@ package struct SessionTable: Sendable, Equatable {
     package mutating func reconcile(_ desktops: [Desktop], at now: BootInstant, makeUUID: () -> UUIDv7) -> [SessionChange] {
         resting = resting.filter { $0.value > now }
         vacated = vacated.filter { resting[$0.value] != nil }
+        former = former.filter { resting[$0.value] != nil }
+        inherited = inherited.filter { $0.value > now }
         lingering = lingering.filter { $0.value > now }
         let present = Set(desktops.flatMap(\.keys))
         var owner: [SessionKey: Int] = [:]
@@ -164,6 +171,7 @@ package struct SessionTable: Sendable, Equatable {
         changes.append(contentsOf: remaining.map { .closed(sessions[$0]) })
         for session in changes.compactMap(\.ended) where session.id != .services {
             resting[session.id] = now.advanced(by: Self.rest)
+            if let login = session.desktop.logindSessions.first?.key { former[login] = session.id }
             for login in session.desktop.logindSessions.dropFirst() {
                 lingering[login.key] = now.advanced(by: Self.lingerTime)
             }
@@ -172,9 +180,12 @@ package struct SessionTable: Sendable, Equatable {
         sessions = kept
         var taken = Set(sessions.map(\.id)).union(resting.keys)
         for desktop in fresh where !isLingering(desktop) {
-            let inherited = desktop.place.flatMap { vacated.removeValue(forKey: $0) }
-            if let inherited { resting[inherited] = nil }
-            guard let id = desktop.stack == .services ? .services : inherited ?? Self.lowestFree(taken) else { continue }
+            let own = desktop.logindSessions.first.flatMap { former[$0.key] } ?? desktop.place.flatMap { vacated[$0] }
+            if let own {
+                inherited[own] = resting[own]
+                endRest(of: own)
+            }
+            guard let id = desktop.stack == .services ? .services : own ?? Self.lowestFree(taken) else { continue }
             taken.insert(id)
             var session = Session(id: id, uuid: makeUUID(), desktop: desktop, opened: now)
             session.note(after: nil, at: now)
@@ -183,6 +194,20 @@ package struct SessionTable: Sendable, Equatable {
         }
         sessions.sort { $0.id < $1.id }
         return changes.sorted { ($0.order, $0.id) < ($1.order, $1.id) }
+    }
+
+    /// Ends the rest of a number that a session had of which there is no record: it rests only as long as it would have without that one.
+    package mutating func giveBack(_ id: SessionID) {
+        guard resting[id] != nil else { return }
+        let before = inherited.removeValue(forKey: id)
+        endRest(of: id)
+        resting[id] = before
+    }
+
+    private mutating func endRest(of id: SessionID) {
+        resting[id] = nil
+        vacated = vacated.filter { $0.value != id }
+        former = former.filter { $0.value != id }
     }
 
     /// Whether it is only what is left of a client's logins. One that has a terminal is a session at once.
@@ -204,6 +229,7 @@ extension SessionTable: Codable {
         var resting: [UInt32: UInt64]
         /// Nil in what earlier versions stored.
         var vacated: [String: UInt32]?
+        var former: [SessionKey: UInt32]?
     }
 
     package init(from decoder: any Decoder) throws {
@@ -212,12 +238,14 @@ extension SessionTable: Codable {
         resting = [:]
         for (id, until) in stored.resting { resting[SessionID(rawValue: id)] = BootInstant(nanoseconds: until) }
         vacated = (stored.vacated ?? [:]).mapValues { SessionID(rawValue: $0) }
+        former = (stored.former ?? [:]).mapValues { SessionID(rawValue: $0) }
     }
 
     package func encode(to encoder: any Encoder) throws {
         var resting: [UInt32: UInt64] = [:]
         for (id, until) in self.resting { resting[id.rawValue] = until.nanoseconds }
-        try Stored(sessions: sessions, resting: resting, vacated: vacated.mapValues(\.rawValue)).encode(to: encoder)
+        let (vacated, former) = (vacated.mapValues(\.rawValue), former.mapValues(\.rawValue))
+        try Stored(sessions: sessions, resting: resting, vacated: vacated, former: former).encode(to: encoder)
     }
 }
 

@@ -29,7 +29,7 @@ package final class XServerMonitor {
     private static let highestDisplay: UInt16 = 9_999
     /// Names read of the directory. Where there are more, which somebody else's rubbish must be, each display's own name is asked for.
     private static let maximumNames = 20_000
-    /// A server binds its socket before it listens: it is tried again 10 times, from 20 ms to 10 s apart.
+    /// A server binds its socket before it listens: it is tried again 10 times, from 40 ms to 10 s apart.
     private static let maximumAttempts = 10
     /// When something could not be looked at for a shortage, everything is looked at again after this.
     private static let shortageDelay: Duration = .seconds(1)
@@ -45,10 +45,13 @@ package final class XServerMonitor {
         self.onChange = onChange
         self.onLimit = onLimit
         retry = try loop.timer { [unowned self] in scan() }
-        monitor = try DirectoryMonitor(loop: loop, path: directory) { [unowned self] in
-            attempts = [:]
-            scan()
-        }
+        monitor = try DirectoryMonitor(loop: loop, path: directory) { [unowned self] in lookAgain() }
+        scan()
+    }
+
+    /// Looks at all sockets now, those that did not answer yet included.
+    package func lookAgain() {
+        attempts = [:]
         scan()
     }
 
@@ -112,7 +115,8 @@ package final class XServerMonitor {
         var counts: [UInt32: Int] = [:]
         var chosen: [UInt16] = []
         for display in candidates.filter(known.contains) + candidates.filter({ !known.contains($0) }) {
-            guard let owner = ownerOfSocket(display) else { continue }
+            // Who made the file, which only root can give away.
+            guard let owner = ownerOfSocket("\(directory)/X\(display)") else { continue }
             let count = counts[owner, default: 0] + 1
             counts[owner] = count
             if owner == 0 || count <= socketsPerUser { chosen.append(display) }
@@ -124,13 +128,6 @@ package final class XServerMonitor {
     private static func display(ofSocket name: String) -> UInt16? {
         guard name.hasPrefix("X"), let number = UInt16(name.dropFirst()), number <= highestDisplay, name == "X\(number)" else { return nil }
         return number
-    }
-
-    /// Who made the socket's file, which only root can give away; nil if it is none.
-    private func ownerOfSocket(_ display: UInt16) -> UInt32? {
-        var status = stat()
-        guard lstat("\(directory)/X\(display)", &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
-        return status.st_uid
     }
 
     /// - Throws: a shortage; whoever does not answer is no server.

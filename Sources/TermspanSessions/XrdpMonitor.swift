@@ -70,17 +70,18 @@ package final class XrdpMonitor {
             for name in (try? namesInFolder(directory, limit: Self.maximumNames)) ?? [] {
                 let path = "\(directory)/\(name)"
                 // One folder a user, by the one name that xrdp gives it.
-                guard let uid = UInt32(name), String(uid) == name, Self.isFolder(path, of: uid) else { continue }
-                found[path] = userMonitors[path] ?? (try? DirectoryMonitor(loop: loop, path: path) { [unowned self] in changed() })
+                guard let uid = UInt32(name), String(uid) == name, Self.isFolder(name, in: directory, of: uid) else { continue }
+                found[path] =
+                    userMonitors[path] ?? (try? DirectoryMonitor(loop: loop, path: path, isUsers: true) { [unowned self] in changed() })
             }
         }
         userMonitors = found
     }
 
     /// Whether it is a folder of that user or of root: anybody may make others there, and each watch takes one of the few that root has.
-    private static func isFolder(_ path: String, of uid: UInt32) -> Bool {
-        var status = stat()
-        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR && (status.st_uid == uid || status.st_uid == 0)
+    private static func isFolder(_ name: String, in directory: String, of uid: UInt32) -> Bool {
+        guard let owner = try? openOwnFolder(name, in: directory).status().uid else { return false }
+        return owner == uid || owner == 0
     }
 
     /// Looks again, as when an X server of a display appeared.

@@ -33,6 +33,7 @@ package struct Policy: Equatable, Sendable {
 
     package var rows: [Row] = []
     package var settings: [Setting] = []
+    package var doNotTrack = DoNotTrackList()
 
     package init() {}
 
@@ -41,7 +42,7 @@ package struct Policy: Equatable, Sendable {
 
     /// Whether the user is tracked now.
     package func tracks(_ user: UserIdentity) -> Bool {
-        rows.first { $0.user == user }?.tracked ?? newUsersAreTracked
+        (rows.first { $0.user == user }?.tracked ?? newUsersAreTracked) && !doNotTrack.names(user)
     }
 
     /// The user's level.
@@ -56,7 +57,7 @@ package struct PolicyChange: Equatable, Sendable {
     package var by: String
     /// Nil for a setting.
     package var user: UserIdentity?
-    /// "tracked", "level", or a setting's name.
+    /// "tracked", "level", "do-not-track-added" or "do-not-track-removed" with whom it names, or a setting's name.
     package var key: String
     package var value: String
     package var reason: String

@@ -13,8 +13,32 @@ enum Schema {
         migrator.registerMigration("2") { db in
             try db.execute(sql: version2)
         }
+        migrator.registerMigration("3") { db in
+            try db.execute(sql: version3)
+            try listUntracked(db)
+        }
         return migrator
     }
+
+    /// Whoever was untracked before there was a list is on it.
+    private static func listUntracked(_ db: Database) throws {
+        for entry in DoNotTrackList.untracked(try Policy.decisions(db)) { _ = try entry.insert(db, revision: 0) }
+    }
+
+    private static let version3 = """
+        -- Who is not tracked, whatever is decided else. `kind` is login or uid; `domain` is a login's, '*' any.
+        CREATE TABLE do_not_track (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            kind TEXT NOT NULL,
+            value TEXT NOT NULL,
+            domain TEXT NOT NULL,
+            since INTEGER NOT NULL,
+            by TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            revision INTEGER NOT NULL,
+            UNIQUE (kind, value, domain)
+        ) STRICT;
+        """
 
     private static let version2 = """
         -- How long the machine had slept by the last sleep that is recorded, in nanoseconds; null while that is not known.

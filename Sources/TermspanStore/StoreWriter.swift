@@ -274,10 +274,11 @@ package final class StoreWriter {
                 }
                 for decision in batch.untracked {
                     // Whatever was decided since stays.
-                    let latest = try Policy(db).rows.first { $0.user == decision.user }
+                    let latest = try Policy.decisions(db).first { $0.user == decision.user }
                     if let latest, latest.since >= decision.since { continue }
                     self.lastPolicy = nil
                     _ = try self.decide(decision, after: latest, keepsLevel: true, db)
+                    _ = try self.list(decision, DoNotTrackList(db), db)
                 }
                 for end in batch.ended {
                     try withSession(end.session) { row in
@@ -460,25 +461,78 @@ package final class StoreWriter {
         return policy
     }
 
-    /// Decides about one user and records who did and why.
+    /// Decides about users, all or none, and records who did and why. The Do Not Track list follows: who is to be tracked leaves it, and
+    /// who is not is on it with all identifiers.
     ///
-    /// - Parameter level: nil leaves the user's level as it is.
-    /// - Returns: the decision that now holds, and whether anything changed.
+    /// - Parameter level: nil leaves the users' levels as they are.
+    /// - Returns: of each user in turn the decision that now holds, and whether anything changed.
     package func setTracking(
-        _ user: UserIdentity, tracked: Bool, level: PrivacyLevel? = nil, by: String, reason: String, at moment: WallInstant
-    ) throws(StoreError) -> (row: Policy.Row, changed: Bool) {
+        _ users: [UserIdentity], tracked: Bool, level: PrivacyLevel? = nil, by: String, reason: String, at moment: WallInstant
+    ) throws(StoreError) -> [(row: Policy.Row, changed: Bool)] {
         lastPolicy = nil
         return try transaction("set tracking") { db in
-            try self.decide(
-                Policy.Row(user: user, tracked: tracked, level: level ?? .basic, since: moment, by: by, reason: reason),
-                after: Policy(db).rows.first { $0.user == user }, keepsLevel: level == nil, db)
+            var decided = Dictionary(try Policy.decisions(db).map { ($0.user, $0) }) { first, _ in first }
+            let list = try DoNotTrackList(db)
+            return try users.map { user in
+                let decision = Policy.Row(user: user, tracked: tracked, level: level ?? .basic, since: moment, by: by, reason: reason)
+                let (row, isDecided) = try self.decide(decision, after: decided[user], keepsLevel: level == nil, db)
+                decided[user] = row
+                return (row, try self.list(decision, list, db) || isDecided)
+            }
         }
+    }
+
+    /// Puts those whom the subjects name on the Do Not Track list, or takes them off: all or none.
+    ///
+    /// - Returns: of each subject in turn whether anything changed.
+    package func setDoNotTrack(
+        _ subjects: [DoNotTrackList.Subject], listed: Bool, by: String, reason: String, at moment: WallInstant
+    ) throws(StoreError) -> [Bool] {
+        lastPolicy = nil
+        return try transaction("set Do Not Track") { db in
+            try subjects.map { subject in
+                guard listed else { return try self.remove(subject, by: by, reason: reason, at: moment, db) }
+                return try self.add(DoNotTrackList.Entry(subject, since: moment, by: by, reason: reason), db)
+            }
+        }
+    }
+
+    /// Brings the Do Not Track list to a decision about a user, and says whether that changed it.
+    ///
+    /// - Parameter list: as it is, or with what was taken off since.
+    private func list(_ decision: Policy.Row, _ list: DoNotTrackList, _ db: Database) throws -> Bool {
+        var isChanged = false
+        if decision.tracked {
+            for subject in list.subjects(naming: decision.user) {
+                isChanged = try remove(subject, by: decision.by, reason: decision.reason, at: decision.since, db) || isChanged
+            }
+        } else {
+            for entry in DoNotTrackList.untracked([decision]) { isChanged = try add(entry, db) || isChanged }
+        }
+        return isChanged
+    }
+
+    private func add(_ entry: DoNotTrackList.Entry, _ db: Database) throws -> Bool {
+        guard try entry.insert(db, revision: revision(db)) else { return false }
+        try record(db, entry.since, entry.by, nil, "do-not-track-added", entry.subject.description, entry.reason)
+        return true
+    }
+
+    private func remove(
+        _ subject: DoNotTrackList.Subject, by: String, reason: String, at moment: WallInstant, _ db: Database
+    ) throws -> Bool {
+        let (kind, value, domain) = subject.columns
+        try db.execute(sql: "DELETE FROM do_not_track WHERE kind = ? AND value = ? AND domain = ?", arguments: [kind, value, domain])
+        guard db.changesCount > 0 else { return false }
+        try record(db, moment, by, nil, "do-not-track-removed", subject.description, reason)
+        return true
     }
 
     /// Makes a policy hold that another store had, with who decided what when.
     func carryOver(_ policy: Policy) throws(StoreError) {
         try transaction("carry the policy over") { db in
             for row in policy.rows { _ = try self.decide(row, after: nil, db) }
+            for entry in policy.doNotTrack.entries { _ = try self.add(entry, db) }
             for setting in policy.settings { try self.set(setting, db) }
         }
     }
@@ -543,7 +597,16 @@ package final class StoreWriter {
 extension Policy {
     init(_ db: Database) throws {
         self.init()
-        rows = try GRDB.Row.fetchAll(
+        rows = try Self.decisions(db)
+        settings = try GRDB.Row.fetchAll(db, sql: "SELECT key, value, since, by, reason FROM setting ORDER BY key").map {
+            Setting(key: $0[0], value: $0[1], since: WallInstant(nanoseconds: $0[2]), by: $0[3], reason: $0[4])
+        }
+        doNotTrack = try DoNotTrackList(db)
+    }
+
+    /// The decisions about users.
+    static func decisions(_ db: Database) throws -> [Row] {
+        try GRDB.Row.fetchAll(
             db,
             sql: """
                 SELECT l.value AS login, u.value AS uid, t.* FROM tracking t
@@ -558,8 +621,60 @@ extension Policy {
                 level: PrivacyLevel(rawValue: UInt8(clamping: row["level"] as Int64)) ?? .basic,
                 since: WallInstant(nanoseconds: row["since"]), by: row["by"], reason: row["reason"])
         }
-        settings = try GRDB.Row.fetchAll(db, sql: "SELECT key, value, since, by, reason FROM setting ORDER BY key").map {
-            Setting(key: $0[0], value: $0[1], since: WallInstant(nanoseconds: $0[2]), by: $0[3], reason: $0[4])
+    }
+}
+
+extension DoNotTrackList {
+    init(_ db: Database) throws {
+        // In a store from before there was a list.
+        guard try db.tableExists("do_not_track") else {
+            self.init(Self.untracked(try Policy.decisions(db)))
+            return
+        }
+        let rows = try Row.fetchAll(db, sql: "SELECT kind, value, domain, since, by, reason FROM do_not_track ORDER BY id")
+        let entries: [Entry] = rows.compactMap { row -> Entry? in
+            // Kinds of newer versions name nobody whom this one could know.
+            let (kind, value, domain) = (row[0] as String, row[1] as String, row[2] as String)
+            guard let subject = Subject(kind: kind, value: value, domain: domain) else { return nil }
+            return Entry(subject, since: WallInstant(nanoseconds: row[3]), by: row[4], reason: row[5])
+        }
+        self.init(entries)
+    }
+
+    /// Everything by which those are known who were untracked.
+    static func untracked(_ decisions: [Policy.Row]) -> [Entry] {
+        decisions.filter { !$0.tracked }.flatMap { row in
+            Subject.all(of: row.user).map { Entry($0, since: row.since, by: row.by, reason: row.reason) }
+        }
+    }
+}
+
+extension DoNotTrackList.Entry {
+    /// Says whether the subject was not in the list before.
+    func insert(_ db: Database, revision: Int64) throws -> Bool {
+        let (kind, value, domain) = subject.columns
+        try db.execute(
+            sql: "INSERT OR IGNORE INTO do_not_track (kind, value, domain, since, by, reason, revision) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            arguments: [kind, value, domain, since.nanoseconds, by, reason, revision])
+        return db.changesCount > 0
+    }
+}
+
+extension DoNotTrackList.Subject {
+    fileprivate var columns: (kind: String, value: String, domain: String) {
+        switch self {
+        case .login(let name): ("login", name.name, name.domain)
+        case .uid(let uid): ("uid", String(uid), "")
+        }
+    }
+
+    fileprivate init?(kind: String, value: String, domain: String) {
+        switch kind {
+        case "login": self = .login(LoginName(value, domain: domain))
+        case "uid":
+            guard let uid = UInt32(value) else { return nil }
+            self = .uid(uid)
+        default: return nil
         }
     }
 }

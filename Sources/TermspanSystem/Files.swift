@@ -67,6 +67,20 @@ package func openFile(
     unsafe OwnedDescriptor(try check(termspan_open(folder, path, flags, mode), "open", path))
 }
 
+/// Opens a folder that somebody hostile may own, as a name for what is there (O_PATH), so that it stays that one whatever is done to its path.
+///
+/// - Parameter parent: The folder that it is in, which must be root's.
+/// - Throws: EXDEV: something is mounted over it, which could make any access wait; ENOTDIR: it is no folder, a link to one included.
+package func openOwnFolder(_ name: String, in parent: String) throws(SystemError) -> OwnedDescriptor {
+    unsafe OwnedDescriptor(try check(termspan_open_own_folder(parent, name), "openat2", "\(parent)/\(name)"))
+}
+
+/// Who owns a socket file, no link followed; nil if it is none. Never waits for a file system that does not answer.
+package func ownerOfSocket(_ path: String) -> UInt32? {
+    var uid: UInt32 = 0
+    return unsafe termspan_socket_owner(path, &uid) == 0 ? uid : nil
+}
+
 /// Writes all of it, waiting where the descriptor is a blocking one.
 package func writeAll(_ bytes: [UInt8], to file: borrowing OwnedDescriptor) throws(SystemError) {
     var done = 0

@@ -85,7 +85,7 @@ package struct ReceivedMessage: ~Copyable, Sendable {
     }
 }
 
-/// Sends one datagram (sendmsg(2), SCM_RIGHTS), without SIGPIPE.
+/// Sends one datagram (sendmsg(2), SCM_RIGHTS; send(2) without descriptors), without SIGPIPE.
 ///
 /// - Parameter descriptors: At most 8, which stay the caller's.
 /// - Returns: Whether it was sent; false if the socket is non-blocking and there is no room now.
@@ -99,10 +99,15 @@ package func send(_ bytes: [UInt8], descriptors: [Int32] = [], to socket: borrow
 
 /// Receives one datagram (recvmsg(2)); the descriptors are close-on-exec.
 ///
-/// - Parameter limit: The longest datagram that is taken. EMSGSIZE: it was longer, or had more than 8 descriptors; it is lost, and none of its
-///   descriptors stays open.
+/// - Parameters:
+///   - limit: The longest datagram that is taken. EMSGSIZE: it was longer, or had more descriptors than are taken; it is lost, and none of its
+///     descriptors stays open.
+///   - takesDescriptors: Whether up to 8 are taken, or none. Closing one that somebody hostile made can wait for that one (a file on FUSE is flushed);
+///     one that is not taken is never closed here: the kernel drops it without that.
 /// - Returns: `nil` if the socket is non-blocking and nothing is there.
-package func receive(limit: Int, from socket: borrowing OwnedDescriptor) throws(SystemError) -> ReceivedMessage? {
+package func receive(limit: Int, takesDescriptors: Bool = true, from socket: borrowing OwnedDescriptor) throws(SystemError)
+    -> ReceivedMessage?
+{
     var raw = InlineArray<8, Int32>(repeating: -1)
     var count: Int32 = 0
     var truncated: Int32 = 0
@@ -113,7 +118,7 @@ package func receive(limit: Int, from socket: borrowing OwnedDescriptor) throws(
             // Both bases are there: neither buffer is empty.
             guard let data = buffer.baseAddress, let list = numbers.baseAddress else { return }
             unsafe received = termspan_receive(
-                socket.raw, data, buffer.count, list.assumingMemoryBound(to: Int32.self), &count, &truncated)
+                socket.raw, data, buffer.count, takesDescriptors ? 8 : 0, list.assumingMemoryBound(to: Int32.self), &count, &truncated)
             for index in 0..<Int(count) { unsafe raw[index] = list.assumingMemoryBound(to: Int32.self)[index] }
         }
         initialized = max(received, 0)

@@ -71,6 +71,14 @@ struct InputMonitor {
             return nil
         }
     }
+
+    /// Takes a value that was read for a snapshot, which may be ahead of the alarm: without this the snapshot would tell of input that no burst
+    /// is open for. The alarm's event then finds nothing new.
+    ///
+    /// - Returns: whether the alarm is to be armed again, by `arming`.
+    mutating func wasRead(idle: Int64, now: BootInstant) -> Bool {
+        if case .idle = phase { alarmFired(idle: idle, now: now) != nil } else { false }
+    }
 }
 
 extension BootInstant {

@@ -243,6 +243,7 @@ struct Probe: ~Copyable {
         guard let (idle, origin) = try session.readIdle(counters) else { throw .failed(.connectionLost) }
         focus = try session.readFocus(watch, atoms, namesProcesses: namesProcesses, known: nil)
         let now = BootInstant.now()
+        if monitor.wasRead(idle: idle, now: now) { session.x.changeAlarm(alarm, monitor.arming) }
         let last = InputEdge(effective: now.milliseconds(before: idle), origin: origin)
         lane.publish(.snapshot(Snapshot(id: id, focus: focus, inputOpen: monitor.isOpen, lastInput: last)), at: now)
         if let screen { try session.collector.tell(.screen(screen)) }

@@ -22,7 +22,7 @@ package enum ProbeProgram {
         termspan_probe_ignore_broken_pipes()
         let channel: ControlChannel
         do {
-            channel = try ControlChannel(OwnedDescriptor(STDIN_FILENO))
+            channel = try ControlChannel(OwnedDescriptor(STDIN_FILENO), takesDescriptors: true)
         } catch {
             return ProbeEnd.failed(.protocol).exitStatus
         }

@@ -23,8 +23,9 @@ import Testing
             var configuration = Configuration()
             configuration.limits.displaysPerUser = displaysPerUser
             supervisor = ProbeSupervisor(
-                loop: loop, connection: connection, aggregator: try Aggregator(limits: configuration.limits) { _ in },
-                configuration: configuration, recordsChanged: {}, report: { _ in })
+                loop: loop, connection: connection, userUnits: UserUnits(loop: loop, connection: connection),
+                aggregator: try Aggregator(limits: configuration.limits) { _ in }, configuration: configuration, recordsChanged: {},
+                report: { _ in })
         }
 
         /// Has a session with an X server measured, and returns it.

@@ -209,6 +209,24 @@ import Testing
         #expect(unknown.code == 3 && unknown.output == "user1 is now tracked.\n")
     }
 
+    @Test func theDoNotTrackList() throws {
+        let server = try Server()
+        defer { server.stop() }
+        let listed = try server.run("donottrack", "list").output.split(separator: "\n")
+        #expect(listed.count == 2 && listed[0].hasPrefix("ENTRY ") && listed[1].hasPrefix("eve@* ") && listed[1].hasSuffix("asked"))
+        #expect(try server.run("donottrack", "list", "--format", "json").output.hasPrefix("[\n{\"entry\":\"eve@*\",\"since\":"))
+        #expect(try server.run("donottrack", "list", "--format", "csv").output.hasPrefix("entry,since,by,reason\r\neve@*,"))
+        #expect(try server.run("policy", "show").output.contains("\nDo Not Track:\nENTRY "))
+        let added = try server.run("donottrack", "add", "anna@*", "uid:7", "--reason", "asked")
+        #expect(added.code == 0)
+        #expect(added.output == "anna@* is on the Do Not Track list now.\nuid:7 was on the Do Not Track list already.\n")
+        #expect(try server.run("donottrack", "remove", "anna@*").output == "anna@* is no longer on the Do Not Track list.\n")
+        let absent = try server.run("donottrack", "remove", "uid:7")
+        #expect(absent.code == 3 && absent.errors.contains("There is no entry uid:7."))
+        let refused = try server.run("donottrack", "add", "*")
+        #expect(refused.code != 0 && refused.errors.contains("names nobody"))
+    }
+
     @Test func mistakesAreExplained() throws {
         let bus = try PrivateBus()
         defer { bus.stop() }

@@ -20,11 +20,11 @@ struct ControlChannelTests {
         let channel: ControlChannel
         let other: OwnedDescriptor
 
-        init() throws {
+        init(takesDescriptors: Bool = true) throws {
             var other: OwnedDescriptor?
             var channel: ControlChannel?
             try SocketPair().split { first, second throws in
-                channel = try ControlChannel(consume first)
+                channel = try ControlChannel(consume first, takesDescriptors: takesDescriptors)
                 other = consume second
             }
             guard let channel = channel.take(), let other = other.take() else { preconditionFailure() }
@@ -66,7 +66,7 @@ struct ControlChannelTests {
     @Test func aStartBringsItsDescriptors() throws {
         let ends = try Ends()
         let counter = try EventCounter()
-        let channel = try ControlChannel(ends.other.duplicate())
+        let channel = try ControlChannel(ends.other.duplicate(), takesDescriptors: false)
         try channel.send(Self.start, descriptors: Array(repeating: counter.descriptor.raw, count: 4))
         guard case .message(let message, var datagram) = try ends.channel.receive(), let last = datagram.takeDescriptor(3) else {
             Issue.record("no message with descriptors")
@@ -95,6 +95,26 @@ struct ControlChannelTests {
         for count in [0, 1, 3, 5] { try ends.push(Self.start.encode(), descriptors: Array(repeating: raw, count: count)) }
         let received = (0..<5).map { _ in ends.receive() }
         #expect(received == Array(repeating: .failed(.malformed), count: 5))
+    }
+
+    /// The writing end of a pipe goes with each message: where none is taken, none is left, and the pipe has ended.
+    @Test func theCollectorsEndTakesNoDescriptorAtAll() throws {
+        let ends = try Ends(takesDescriptors: false)
+        var pair: [Int32] = [0, 0]
+        #expect(pipe(&pair) == 0)
+        let reading = OwnedDescriptor(pair[0])
+        let writing = pair[1]
+        try ends.push(ControlMessage.ready([]).encode(), descriptors: [writing])
+        try ends.push(Self.start.encode(), descriptors: [writing, writing, writing, writing])
+        try ends.push([], descriptors: [writing])
+        try ends.push(ControlMessage.ready([]).encode())
+        close(writing)
+        let received = (0..<5).map { _ in ends.receive() }
+        #expect(received == Array(repeating: .failed(.malformed), count: 3) + [.message(.ready([])), .nothing])
+        try reading.setNonblocking(true)
+        var byte: UInt8 = 0
+        let count = read(reading.raw, &byte, 1)
+        #expect(count == 0)
     }
 
     @Test func anEndThatIsGoneIsClosed() throws {

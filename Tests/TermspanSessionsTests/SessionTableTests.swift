@@ -37,6 +37,33 @@ import Testing
         #expect(table.sessions.map(\.id.rawValue) == [1, 2])
     }
 
+    @Test func aNumberThatNoRecordHadIsGivenAgainAtOnce() {
+        var table = SessionTable()
+        for round in UInt64(1)...5 {
+            let desktop = Self.desktop(.logind(id: "c1", timestamp: round))
+            _ = table.reconcile([desktop], at: Self.seconds(round), makeUUID: Self.makeUUID)
+            #expect(table.sessions.map(\.id.rawValue) == [1])
+            _ = table.reconcile([], at: Self.seconds(round), makeUUID: Self.makeUUID)
+            table.giveBack(SessionID(rawValue: 1))
+        }
+        // But not one that a record had before.
+        func seen(_ id: String, at seconds: UInt64) -> [UInt32] {
+            let login = LogindSession(id: id, timestamp: 1, uid: 1001, userName: "user1")
+            var desktop = Self.desktop(login.key)
+            desktop.logindSessions = [login]
+            _ = table.reconcile([desktop], at: Self.seconds(seconds), makeUUID: Self.makeUUID)
+            return table.sessions.map(\.id.rawValue)
+        }
+        #expect(seen("7", at: 10) == [1])
+        _ = table.reconcile([], at: Self.seconds(11), makeUUID: Self.makeUUID)
+        #expect(seen("7", at: 12) == [1])
+        _ = table.reconcile([], at: Self.seconds(13), makeUUID: Self.makeUUID)
+        table.giveBack(SessionID(rawValue: 1))
+        #expect(seen("8", at: 14) == [2])
+        _ = table.reconcile([], at: Self.seconds(610), makeUUID: Self.makeUUID)
+        #expect(seen("9", at: 612) == [1])
+    }
+
     @Test func disconnectAndReconnectKeepTheNumber() throws {
         var table = SessionTable()
         let key = SessionKey.logind(id: "c1", timestamp: 1)
@@ -218,6 +245,33 @@ import Testing
         #expect(table.sessions.map(\.id.rawValue) == [1, 2] && table.sessions[1].desktop.uid == 1002)
     }
 
+    /// A terminal ended right after its user had left an X server behind that was not listening yet.
+    @Test func aLoginThatIsSeenAgainHasItsNumberAgain() throws {
+        func desktop(_ id: String, _ server: UInt32? = nil) -> Desktop {
+            let login = LogindSession(id: id, timestamp: 1, uid: 1001, userName: "user1", service: "sshd", type: "tty", state: "closing")
+            var desktop = Self.desktop(login.key)
+            desktop.logindSessions = [login]
+            if let server { desktop.keys.insert(.xServer(pid: server, startTime: 1)) }
+            return desktop
+        }
+        var table = SessionTable()
+        _ = table.reconcile([desktop("7"), desktop("8")], at: Self.seconds(1), makeUUID: Self.makeUUID)
+        let before = table.sessions
+        _ = table.reconcile([], at: Self.seconds(2), makeUUID: Self.makeUUID)
+        // Over a restart of the collector as well.
+        table = try JSONDecoder().decode(SessionTable.self, from: JSONEncoder().encode(table))
+        _ = table.reconcile([desktop("9"), desktop("8", 80)], at: Self.seconds(3), makeUUID: Self.makeUUID)
+        #expect(table.sessions.map(\.id.rawValue) == [2, 3])
+        #expect(table.sessions[0].desktop.logindSessions.map(\.id) == ["8"] && table.sessions[0].uuid != before[1].uuid)
+        // It rests anew, and once that is over it is a number like any other.
+        _ = table.reconcile([], at: Self.seconds(4), makeUUID: Self.makeUUID)
+        _ = table.reconcile([desktop("8", 80)], at: Self.seconds(5), makeUUID: Self.makeUUID)
+        #expect(table.sessions.map(\.id.rawValue) == [2])
+        _ = table.reconcile([], at: Self.seconds(6), makeUUID: Self.makeUUID)
+        _ = table.reconcile([desktop("8", 80)], at: Self.seconds(700), makeUUID: Self.makeUUID)
+        #expect(table.sessions.map(\.id.rawValue) == [1])
+    }
+
     @Test func aClientThatAsksIsKnownOnlyWhileItHasNotGone() throws {
         var table = SessionTable()
         let key = SessionKey.logind(id: "3", timestamp: 3)
@@ -271,17 +325,24 @@ import Testing
         var table = SessionTable()
         var living: [Int: Desktop] = [:]
         var identities: [Int: (SessionID, UUIDv7)] = [:]
-        var freed: [SessionID: BootInstant] = [:]
+        var freed: [SessionID: (since: BootInstant, of: Int?)] = [:]
+        var ended: [Int: Desktop] = [:]
         var next = 0
         var now: UInt64 = 0
         for _ in 0..<400 {
             now += random.next() % 200
-            switch random.next() % 5 {
+            switch random.next() % 6 {
             case 0, 1:
                 next += 1
-                living[next] = Self.desktop(.logind(id: "c\(next % 7)", timestamp: UInt64(next)))
+                let login = LogindSession(id: "c\(next % 7)", timestamp: UInt64(next), uid: 1001, userName: "user1")
+                var desktop = Self.desktop(login.key)
+                desktop.logindSessions = [login]
+                living[next] = desktop
             case 2:
-                if let key = living.keys.sorted().randomElement(using: &random) { living[key] = nil }
+                if let key = living.keys.sorted().randomElement(using: &random) { ended[key] = living.removeValue(forKey: key) }
+            case 5:
+                // A login that was taken to have ended is seen again.
+                if let key = ended.keys.sorted().randomElement(using: &random) { living[key] = ended.removeValue(forKey: key) }
             case 3:
                 if let key = living.keys.sorted().randomElement(using: &random) {
                     let state = living[key]?.state
@@ -295,9 +356,18 @@ import Testing
             // As a restart of the collector does it.
             if random.next() % 8 == 0 { table = try JSONDecoder().decode(SessionTable.self, from: JSONEncoder().encode(table)) }
             let changes = table.reconcile(Array(living.values), at: Self.seconds(now)) { UUIDv7(at: WallInstant(nanoseconds: Int64(now))) }
-            for case .closed(let session) in changes { freed[session.id] = Self.seconds(now) }
+            func number(of session: Session) -> Int? { session.desktop.logindSessions.first.map { Int($0.timestamp) } }
+            for case .closed(let session) in changes {
+                freed[session.id] = (Self.seconds(now), number(of: session))
+                if let key = number(of: session) { identities[key] = nil }
+            }
             for case .opened(let session) in changes {
-                if let since = freed[session.id] { #expect(since.duration(to: Self.seconds(now)) >= SessionTable.rest) }
+                let key = number(of: session)
+                if let last = freed[session.id], last.of != key {
+                    #expect(last.since.duration(to: Self.seconds(now)) >= SessionTable.rest)
+                }
+                let own = freed.filter { $0.value.of == key && $0.value.since.duration(to: Self.seconds(now)) < SessionTable.rest }
+                if !own.isEmpty { #expect(own[session.id] != nil) }
             }
             #expect(table.sessions.count == living.count)
             #expect(Set(table.sessions.map(\.id)).count == living.count)

@@ -32,7 +32,8 @@ import Testing
         #expect(writer.anchors.wall(at: F.at(500)) == (isStep ? wall : F.anchor.wall(at: F.at(500))))
     }
 
-    /// A file as schema 1 left it, with a session that is open: everything is there after the migration, and the session goes on.
+    /// A file as schema 1 left it, with a session that is open and a user who was untracked: everything is there after the migration, the session
+    /// goes on, and the user is on the Do Not Track list.
     @Test func aStoreOfSchemaOneIsMigrated() throws {
         let fixture = try StoreFixture()
         let session = F.session(1)
@@ -43,16 +44,25 @@ import Testing
             batch.sessions = [session]
             batch.focus = [focus]
             try writer.write(batch)
+            for (login, isTracked) in [("anna", true), (#"EXAMPLE\Ben"#, false)] {
+                let user = UserIdentity(login: login, uid: isTracked ? 1001 : 1002)
+                _ = try writer.setTracking([user], tracked: isTracked, by: "root", reason: "asked", at: F.anchor.wall)
+            }
         }
         let queue = try DatabaseQueue(path: fixture.path)
         try queue.write { db in
-            try db.execute(sql: "ALTER TABLE boot DROP COLUMN asleep; DELETE FROM grdb_migrations WHERE identifier = '2'")
+            try db.execute(
+                sql: """
+                    DROP TABLE do_not_track; ALTER TABLE boot DROP COLUMN asleep;
+                    DELETE FROM grdb_migrations WHERE identifier IN ('2', '3')
+                    """)
         }
         try queue.close()
 
         let writer = try fixture.writer()
         #expect(writer.asleep == nil)
         #expect(try writer.sessionsOpen().map(\.record) == [session])
+        #expect(try writer.policy().doNotTrack.entries.map(\.subject.description) == ["ben@example", "uid:1002"])
         var batch = StoreBatch()
         batch.asleep = .seconds(60)
         batch.events = [

@@ -41,3 +41,12 @@ final class StoreFixture {
             start: at(start))
     }
 }
+
+extension StoreWriter {
+    /// Decides about one user.
+    func setTracking(
+        _ user: UserIdentity, tracked: Bool, level: PrivacyLevel? = nil, by: String, reason: String, at moment: WallInstant
+    ) throws -> (row: Policy.Row, changed: Bool) {
+        try setTracking([user], tracked: tracked, level: level, by: by, reason: reason, at: moment)[0]
+    }
+}

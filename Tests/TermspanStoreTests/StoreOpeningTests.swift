@@ -88,7 +88,7 @@ import Testing
         let opening = try StoreOpening.open(place, anchor: anchor)
         #expect(opening.replacement?.keepsPolicy == true)
         #expect(opening.policy == before && before.rows.count == 2 && before.newUsersAreTracked)
-        #expect(try StoreReader(path: fixture.path).policyChanges().count == 3)
+        #expect(try StoreReader(path: fixture.path).policyChanges().count == 5)
         #expect(opening.open.isEmpty)
     }
 

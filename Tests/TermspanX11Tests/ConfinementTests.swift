@@ -11,7 +11,7 @@ struct ConfinementTests {
 
     @Test(arguments: [
         "open", "socket", "connect", "fork", "execve", "kill", "ptrace", "mprotect", "executable", "map-file", "memfd", "send-elsewhere",
-        "prctl", "foreign",
+        "send-descriptors", "prctl", "foreign",
     ])
     func anythingElseKills(_ call: String) throws {
         #expect(try run(call) == .signalled(SIGSYS))

@@ -18,6 +18,21 @@ struct InputMonitorTests {
         #expect(monitor.arming == .reaches(30_000))
     }
 
+    /// Else a snapshot told of the input, and the event a moment later of a burst that began then.
+    @Test func aSnapshotThatIsAheadOfTheAlarmBeginsTheBurst() {
+        var monitor = InputMonitor(gapMilliseconds: 30_000, idle: 30_000, now: at(1_000_000))
+        func read(_ idle: Int64, _ milliseconds: UInt64) -> Bool { monitor.wasRead(idle: idle, now: at(milliseconds)) }
+        #expect(!read(31_000, 1_001_000))
+        #expect(!monitor.isOpen)
+        #expect(read(1, 1_002_000))
+        #expect(monitor.isOpen)
+        #expect(monitor.arming == .reaches(30_000))
+        #expect(monitor.alarmFired(idle: 2, now: at(1_002_001)) == nil)
+        // One that is open ends by its alarm alone.
+        #expect(!read(40_000, 1_042_000))
+        #expect(monitor.alarmFired(idle: 40_000, now: at(1_042_000)) == .ended(at(1_002_000)))
+    }
+
     @Test func beginsIdleWhenTheCounterSaysSo() {
         let monitor = InputMonitor(gapMilliseconds: 30_000, idle: 30_000, now: at(1_000_000))
         #expect(!monitor.isOpen)

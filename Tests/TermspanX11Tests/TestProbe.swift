@@ -36,7 +36,7 @@ final class TestProbe {
         let path = try Self.path
         try SocketPair().split { first, second throws in
             started = try Program(path, [], environment: ["SWIFT_BACKTRACE=enable=no"], descriptors: [second.raw, -1, 2])
-            mine = try ControlChannel(first)
+            mine = try ControlChannel(first, takesDescriptors: false)
         }
         guard let channel = mine.take(), let started else { preconditionFailure() }
         program = started

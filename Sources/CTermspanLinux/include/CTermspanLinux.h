@@ -14,6 +14,10 @@
 int termspan_open(int directory, const char *_Nonnull path, int flags, mode_t mode);
 /// Opens a path only as a name for what is there (O_PATH), not following a link at its end.
 int termspan_open_path(int directory, const char *_Nonnull path);
+/// Opens a folder in another one, as a name for what is there (O_PATH); -EXDEV where something is mounted over it (openat2(2)).
+int termspan_open_own_folder(const char *_Nonnull parent, const char *_Nonnull name);
+/// Who owns a socket file, no link followed; -ENOTSOCK if it is none. A file system that answers late is not asked (AT_STATX_DONT_SYNC).
+int termspan_socket_owner(const char *_Nonnull path, uint32_t *_Nonnull uid);
 /// read(2); EINTR is retried.
 ssize_t termspan_read(int descriptor, void *_Nonnull buffer, size_t length);
 /// write(2); EINTR is retried. SIGPIPE is the caller's concern.
@@ -117,11 +121,11 @@ int termspan_unix_stream_socket(void);
 int termspan_connect_by_descriptor(int socket, int path_descriptor);
 
 enum { TERMSPAN_MAXIMUM_DESCRIPTORS = 8 };
-/// sendmsg(2) with MSG_NOSIGNAL and up to 8 descriptors.
+/// sendmsg(2) with MSG_NOSIGNAL and up to 8 descriptors; send(2) without.
 ssize_t termspan_send(int socket, const void *_Nullable data, size_t length, const int *_Nullable descriptors, int count);
-/// recvmsg(2) with MSG_CMSG_CLOEXEC. `descriptors` has room for 8. `truncated` tells that data or descriptors did not fit:
-/// the descriptors that came are still the caller's to close.
-ssize_t termspan_receive(int socket, void *_Nonnull data, size_t capacity, int *_Nonnull descriptors, int *_Nonnull count,
+/// recvmsg(2) with MSG_CMSG_CLOEXEC. `descriptors` has room for 8; with a `room` of 0 none is taken at all. `truncated` tells that data or
+/// descriptors did not fit: the descriptors that came are still the caller's to close.
+ssize_t termspan_receive(int socket, void *_Nonnull data, size_t capacity, int room, int *_Nonnull descriptors, int *_Nonnull count,
                          int *_Nonnull truncated);
 
 // MARK: Clocks

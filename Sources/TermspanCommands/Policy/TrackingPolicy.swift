@@ -24,10 +24,34 @@ package struct TrackingPolicy: Hashable, Sendable {
         }
     }
 
+    /// One entry of the Do Not Track list.
+    package struct Entry: Hashable, Sendable {
+        package var entry: String
+        package var since: WallInstant?
+        package var by: String
+        package var reason: String
+
+        package static let keys = ["entry", "since", "by", "reason"]
+
+        package var json: JSONValue {
+            .object([
+                .init("entry", .string(entry)), .init("since", .optional(since.map { TimeText.utc($0) })),
+                .init("by", by.isEmpty ? .null : .string(by)), .init("reason", reason.isEmpty ? .null : .string(reason)),
+            ])
+        }
+
+        package static func table(_ entries: [Entry]) -> [String] {
+            var table = Table([.init("ENTRY", width: 30), .init("SINCE", width: 25), .init("BY", width: 12), .init("REASON")])
+            for entry in entries { table.add([entry.entry, entry.since.map { TimeText.local($0) } ?? "", entry.by, entry.reason]) }
+            return table.lines()
+        }
+    }
+
     package var newUsers: String
     /// Who answers for what is collected, as the configuration says.
     package var responsible: String
     package var users: [User]
+    package var doNotTrack: [Entry]
 
     package init(_ values: [String: BusValue]) {
         newUsers = values["new-users"]?.string ?? ""
@@ -39,12 +63,18 @@ package struct TrackingPolicy: Hashable, Sendable {
                 isTracked: row["tracked"]?.bool ?? false, since: row["since"]?.unsigned.flatMap { WallInstant(microseconds: $0) },
                 by: row["by"]?.string ?? "", reason: row["reason"]?.string ?? "", level: row["level"]?.string ?? "")
         }.sorted { $0.name < $1.name }
+        doNotTrack = (values["do-not-track"]?.elements ?? []).compactMap { row in
+            guard let row = row.properties else { return nil }
+            return Entry(
+                entry: row["entry"]?.string ?? "", since: row["since"]?.unsigned.flatMap { WallInstant(microseconds: $0) },
+                by: row["by"]?.string ?? "", reason: row["reason"]?.string ?? "")
+        }
     }
 
     package var json: JSONValue {
         .object([
             .init("new_users", .string(newUsers)), .init("responsible", responsible.isEmpty ? .null : .string(responsible)),
-            .init("users", .array(users.map(\.json))),
+            .init("users", .array(users.map(\.json))), .init("do_not_track", .array(doNotTrack.map(\.json))),
         ])
     }
 
@@ -62,6 +92,7 @@ package struct TrackingPolicy: Hashable, Sendable {
             }
             lines += [""] + table.lines()
         }
+        if !doNotTrack.isEmpty { lines += ["", "Do Not Track:"] + Entry.table(doNotTrack) }
         return lines
     }
 }

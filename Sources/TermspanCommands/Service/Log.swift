@@ -8,8 +8,8 @@ struct Log: MainCommand {
         CommandConfiguration(
             commandName: "log", abstract: "Show the journal's records of sessions, users and the collector.",
             discussion: """
-                Only records that the collector itself wrote are shown; anybody could write others that look alike. An ID is given to another
-                session ten minutes after its session ended; a UUID never is.
+                Only records that the collector itself wrote are shown; anybody could write others that look alike. An ID may be
+                another session's ten minutes after its session ended, and a logon screen's at once; a UUID never is.
                 """)
     }
 

@@ -19,7 +19,7 @@ struct SessionDisconnect: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: "disconnect", abstract: "End the connection of a session's client; the session goes on.",
-            discussion: "For sessions of xrdp and X2Go. Others' sessions need the right org.termspan1.manage-sessions.")
+            discussion: "For sessions of xrdp, X2Go and TigerVNC. Others' sessions need the right org.termspan1.manage-sessions.")
     }
 
     @OptionGroup var session: OneSession

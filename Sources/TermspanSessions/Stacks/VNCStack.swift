@@ -10,6 +10,14 @@ extension Stack {
 /// Whoever reaches the port counts as a client from the beginning of the connection, before the password; of several the first, until it
 /// goes. What logind has for the host of TigerVNC's unit is no address: it always says 203.0.113.20.
 package struct VNCStack: StackAdapter {
+    /// TigerVNC's vncconfig(1), under Debian's name and others'.
+    static let programs = ["/usr/bin/tigervncconfig", "/usr/bin/vncconfig"]
+
+    /// What makes a server let all its clients go. Once it has, it is asked for its port, since else a success would say nothing.
+    static func disconnect(_ server: XServer, program: String) -> [String] {
+        [program, "-display", ":\(server.display)", "-disconnect", "-get", "rfbport"]
+    }
+
     package init() {}
     package var stack: Stack { .vnc }
     package var typeName: String { "vnc" }

@@ -20,7 +20,8 @@ private final class BusPeers {
     static let methods: [(name: String, arguments: KeyValuePairs<String, String>)] = [
         ("Properties", ["values": "a{sv}"]), ("Rows", ["rows": "aa{sv}"]), ("SetTracking", ["users": "as", "tracked": "b", "reason": "s"]),
         ("SetPolicy", ["key": "s", "value": "v"]), ("CollectActivity", ["filter": "a{sv}"]), ("Value", ["value": "v"]),
-        ("Spans", ["filter": "a{sv}"]), ("Summary", ["filter": "a{sv}"]), ("History", ["filter": "a{sv}"]),
+        ("SetDoNotTrack", ["entries": "as", "listed": "b", "reason": "s"]), ("Spans", ["filter": "a{sv}"]),
+        ("Summary", ["filter": "a{sv}"]), ("History", ["filter": "a{sv}"]),
     ]
 
     init() {
@@ -66,6 +67,16 @@ private final class BusPeers {
                     let call = try TrackingCall(message)
                     require((1...10_000).contains(call.names.count) && isFitToPrint(call.reason), "what is accepted is bounded")
                     return .strings(call.names)
+                },
+                method("SetDoNotTrack") { message throws(BusError) in
+                    let call = try DoNotTrackCall(message)
+                    require((1...10_000).contains(call.subjects.count) && isFitToPrint(call.reason), "what is accepted is bounded")
+                    for subject in call.subjects {
+                        require(
+                            isFitToPrint(subject.description) && type(of: subject).init(subject.description) == subject,
+                            "an entry is read as it was written")
+                    }
+                    return .strings(call.subjects.map(\.description))
                 },
                 method("SetPolicy") { message throws(BusError) in .string(try PolicyCall(message).value) },
                 method("CollectActivity") { message throws(BusError) in .bool(try ActivityCall(message).uid == nil) },

@@ -23,18 +23,18 @@ extension FuzzTarget {
             seeds: messages.map { [UInt8($0.descriptorCount)] + $0.encode() }
         ) { bytes in
             let before = openDescriptors()
-            exchange(bytes)
+            for takesDescriptors in [true, false] { exchange(bytes, takesDescriptors) }
             require(openDescriptors() == before, "no descriptor stays open")
         }
     }
 
-    private static func exchange(_ bytes: UnsafeRawBufferPointer) {
+    private static func exchange(_ bytes: UnsafeRawBufferPointer, _ takesDescriptors: Bool) {
         var input = FuzzInput(bytes)
         let descriptors = [Int32](repeating: STDERR_FILENO, count: input.number(below: DescriptorList.capacity + 1))
         let datagram = Array(input.remaining())
         do {
             try SocketPair(nonblocking: true).split { (peer, own) throws in
-                let channel = try ControlChannel(own)
+                let channel = try ControlChannel(own, takesDescriptors: takesDescriptors)
                 guard try send(datagram, descriptors: descriptors, to: peer) else { return }
                 let expected = datagram.withUnsafeBytes { ControlMessage.decode($0) }
                 if let expected { require(expected.encode() == datagram, "a message is coded as it was read") }
@@ -44,7 +44,8 @@ extension FuzzTarget {
                     case .closed: require(datagram.isEmpty, "only an empty datagram looks like the end")
                     case .message(let message, let received):
                         require(
-                            message == expected && descriptors.count == message.descriptorCount,
+                            message == expected && descriptors.count == message.descriptorCount
+                                && (takesDescriptors || descriptors.isEmpty),
                             "a message has the form and the descriptors that it must have")
                         var received = received
                         for index in 0..<descriptors.count {
@@ -53,7 +54,9 @@ extension FuzzTarget {
                     }
                 } catch {
                     require(error == .malformed, "nothing else is wrong than the message: \(error)")
-                    require(expected == nil || descriptors.count != expected?.descriptorCount, "what has the form is understood")
+                    let isRefused = !takesDescriptors && !descriptors.isEmpty
+                    require(
+                        isRefused || expected == nil || descriptors.count != expected?.descriptorCount, "what has the form is understood")
                 }
             }
         } catch {

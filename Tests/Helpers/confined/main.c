@@ -34,6 +34,7 @@ static void call_executable(void) { mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_
 static void call_map_file(void) { mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, file, 0); }
 static void call_memfd(void) { syscall(__NR_memfd_create, "x", 0); }
 static void call_send_elsewhere(void) { send(pair[0], "x", 1, MSG_NOSIGNAL); }
+static void call_send_descriptors(void) { struct msghdr message = {0}; sendmsg(0, &message, MSG_NOSIGNAL); }
 static void call_prctl(void) { syscall(__NR_prctl, 15, "x", 0, 0, 0); }
 static void call_foreign(void) { syscall(0x40000000 | __NR_read, file, NULL, 0); }
 
@@ -44,7 +45,8 @@ static const struct {
     {"poll", call_poll}, {"clock", call_clock}, {"memory", call_memory}, {"answer", call_answer},
     {"open", call_open}, {"socket", call_socket}, {"connect", call_connect}, {"fork", call_fork}, {"execve", call_execve},
     {"kill", call_kill}, {"ptrace", call_ptrace}, {"mprotect", call_mprotect}, {"executable", call_executable},
-    {"map-file", call_map_file}, {"memfd", call_memfd}, {"send-elsewhere", call_send_elsewhere}, {"prctl", call_prctl},
+    {"map-file", call_map_file}, {"memfd", call_memfd}, {"send-elsewhere", call_send_elsewhere},
+    {"send-descriptors", call_send_descriptors}, {"prctl", call_prctl},
     {"foreign", call_foreign},
 };
 

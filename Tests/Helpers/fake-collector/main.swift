@@ -75,6 +75,9 @@ let manager = BusInterface(
                                 "reason": "billing", "level": "basic",
                             ])
                         ]),
+                    "do-not-track": .array(
+                        of: "a{sv}",
+                        [.properties(["entry": "eve@*", "since": .uint64(boot), "by": "root", "reason": "asked"])]),
                 ])
             }
         },
@@ -92,6 +95,12 @@ let manager = BusInterface(
                         ]
                     })
             }
+        },
+        BusMethod("SetDoNotTrack", in: ["entries": "as", "listed": "b", "reason": "s"], out: ["results": "aa{sv}"]) {
+            call throws(BusError) in
+            let entries = try call.message.readStrings()
+            if entries == ["*"] { throw .invalidArguments("'*' names nobody.") }
+            call.reply { $0.rows(entries.map { ["entry": .string($0), "changed": .bool($0 != "uid:7")] }) }
         },
         BusMethod("SetPolicy", in: ["key": "s", "value": "v"]) { call in call.reply() },
         BusMethod("LockSession", in: ["id": "u"]) { call in call.reply() },

@@ -7,7 +7,7 @@ What may be unknown, and nothing else:
 
 | explanation | which time | how it begins | how it ends |
 | --- | --- | --- | --- |
-| logon | the session's first | with the session | at most LOGON_LIMIT later; where a fault holds up logons, that long after its end |
+| logon | the session's first | with the session | at most LOGON_LIMIT after its X server began; where a fault holds up logons, that long after its end |
 | logoff | the session's last | not before the logoff | with the session, at most LOGOFF_LIMIT later than logind let go of it; held up as logons are |
 | a killed probe | one time in its own session | at the last that the probe told before | at most SUCCESSOR_LIMIT after the kill, or when its successor was seen to run |
 """
@@ -65,6 +65,11 @@ class Script:
             else:
                 inputs.append(Input(record["at"], sure))
         return cls(changes, inputs)
+
+    @property
+    def server(self):
+        """When its X server began."""
+        return self.inputs[0].at
 
     def class_at(self, moment):
         return next((change.name for change in reversed(self.changes) if change.at <= moment), None)
@@ -168,7 +173,7 @@ def _explain(session, row, faults, gap, begins):
 
     # A probe that was not ready when its collector went is ended by the next one.
     reasons = ("starting", "source-ended") if held_from(session.start) > session.start else ("starting",)
-    if begins and REASONS[row.what] in reasons and row.end <= held_from(session.start) + LOGON_LIMIT:
+    if begins and REASONS[row.what] in reasons and row.end <= held_from(max(session.start, session.script.server)) + LOGON_LIMIT:
         return "logon"
     if row.start >= session.logoff - TOLERANCE and row.end == session.end <= max(held_from(session.logoff), session.gone) + LOGOFF_LIMIT:
         return "logoff"

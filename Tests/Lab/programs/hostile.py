@@ -13,6 +13,7 @@ lab's image, and witness.py of lablib, which lies beside it in the lab.
 """
 
 import argparse
+import contextlib
 import ctypes
 import json
 import os
@@ -123,16 +124,23 @@ def sockets(options, clock):
 def names(options, clock):
     """20,000 names in the folder of sockets that are files, made and removed without end"""
     paths = [f"{SOCKETS}/X{display}" for display in range(FIRST_FALSE, 10_000)] + [f"{SOCKETS}/no-display-{number}" for number in range(13_000)]
+
+    def make(path):
+        """Whether the name was free, and not taken by another attacker in the same moment."""
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except OSError:
+            return False
+        return True
+
     changes = 0
     try:
-        paths = [path for path in paths if not os.path.exists(path)]
-        for path in paths:
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-        for number in clock.rounds():
+        paths = [path for path in paths if make(path)]
+        for number in clock.rounds() if paths else ():
             path = paths[number % len(paths)]
-            os.unlink(path)
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-            changes += 2
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            changes += 2 * make(path)
     finally:
         remove(paths)
     return {"names": len(paths), "changes": changes}
@@ -692,18 +700,22 @@ def shown_with(options, clock, *properties, a_second=20):
     """One of two windows after the other, both with these properties, so that they are read again and again."""
     server = own_server()
     windows = [make_window(server, number, override=True) for number in range(2)]
+    longest = 0
     for window in windows:
         for name, kind, width, data in properties:
             name = name if isinstance(name, int) else server.atom(name)
-            # The longest request without an extension is 256 KiB.
+            # The longest request without an extension is 256 KiB, and the server copies all of it for each.
             for offset in range(0, max(1, len(data)), 1 << 17):
+                if offset and clock.left() <= 0:
+                    break
                 put(server, [property_change(window, name, kind, width, data[offset:offset + (1 << 17)], mode=2 if offset else 0)])
+                longest = max(longest, min(len(data), offset + (1 << 17)))
     changes = 0
     for number in clock.rounds(a_second):
         activate(server, windows[number % 2])
         drain(server)
         changes += 1
-    return {"changes": changes}
+    return {"changes": changes, "longest": longest}
 
 
 WM_CLASS, STRING, CARDINAL = 67, 31, 6
@@ -713,7 +725,7 @@ DIRTY = b"\x1b]0;owned\x07\x1b[31m\x9b2J\r\nTERMSPAN_EVENT=forged\n=cmd|'/c calc
 
 @attack("session")
 def huge_class(options, clock):
-    """the windows' class is 100 MB long"""
+    """the windows' class is 100 MB long, or as long as it gets in the time"""
     return shown_with(options, clock, (WM_CLASS, STRING, 8, b"long\0" + b"A" * (100 << 20) + b"\0"))
 
 

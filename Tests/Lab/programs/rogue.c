@@ -75,21 +75,20 @@ static int map_lane(void) {
 }
 
 static ssize_t send_bytes(const void *bytes, size_t length, const int *descriptors, int count) {
+    if (count == 0) return send(0, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
     union {
         struct cmsghdr head;
         char room[CMSG_SPACE(64 * sizeof(int))];
     } ancillary;
     struct iovec data = {(void *)bytes, length};
     struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
-    if (count > 0) {
-        message.msg_control = &ancillary;
-        message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
-        struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-        head->cmsg_level = SOL_SOCKET;
-        head->cmsg_type = SCM_RIGHTS;
-        head->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
-        memcpy(CMSG_DATA(head), descriptors, (size_t)count * sizeof(int));
-    }
+    message.msg_control = &ancillary;
+    message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+    memcpy(CMSG_DATA(head), descriptors, (size_t)count * sizeof(int));
     return sendmsg(0, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 

@@ -74,6 +74,8 @@ class SessionCommandTests(ProductTestCase):
         for user in (None, "user1", "user2"):
             cls.watchers[user] = Watcher(cls.lab, "termspan", "session", "watch", "--user", "user1", "--format", "json", user=user)
             cls.addClassCleanup(cls.watchers[user].stop)
+        cls.follower = Watcher(cls.lab, "termspan", "log", "--follow", "--user", "user1", "--format", "json")
+        cls.addClassCleanup(cls.follower.stop)
         cls.monitor = Watcher(cls.lab, "gdbus", "monitor", "--system", "--dest", "org.termspan1", user="user2")
         cls.addClassCleanup(cls.monitor.stop)
         wait_until("gdbus to watch", lambda: any("is owned by" in line for _, line in cls.monitor.lines), 20)
@@ -110,6 +112,9 @@ class SessionCommandTests(ProductTestCase):
         self.assertEqual((self.property("UUID"), self.property("State"), self.property("User")), (self.row["uuid"], "active", [2001, "user1"]))
         for user, seen in ((None, ("198.51.100.11", "unlocked")), ("user1", ("198.51.100.11", "unlocked")), ("user2", ("", ""))):
             self.assertEqual((self.property("ClientAddress", user), self.property("Locked", user)), seen, user)
+        self.lab.type("user1", "x")
+        wait_until("the key to show", lambda: (self.property("LastInput", "user1") or 0) / 1e6 > time.time() - 60, 20)
+        self.assertEqual(self.property("LastInput", "user2"), 0)
         users = json.loads(self.lab.enter(["busctl", "--json=short", "call", *MANAGER, "ListUsers"]).stdout)["data"][0]
         self.assertEqual([user[:2] for user in users], [[2001, "user1"], [2002, "user2"]])
         shown = self.lab.enter(["busctl", "introspect", "org.termspan1", path, "org.termspan1.Session"]).stdout
@@ -285,6 +290,19 @@ class SessionCommandTests(ProductTestCase):
         self.assertEqual(self.product.listing("session", "history", "--all", "--until", row["start"]), [])
         # Of who is not tracked there is nothing.
         self.assertEqual({row["user"] for row in self.product.listing("session", "history", "--all")}, {"user1"})
+
+    def test_9_the_log_was_followed(self):
+        def seen():
+            return [(json.loads(line)["time"], json.loads(line)["event"], at) for at, line in self.follower.lines if line.startswith("{")]
+        told = [(record["time"], record["event"]) for record in self.product.log(user="user1")]
+        self.assertIn("session-closed", [event for _, event in told])
+        wait_until("the last record to be followed", lambda: told[-1] in [record[:2] for record in seen()], 20, progress=lambda: str(seen()))
+        # It began with some of before.
+        followed = [record for record in seen() if record[:2] in told]
+        self.assertEqual([record[:2] for record in followed], told)
+        # By the journal's own word, not by looking again and again.
+        late = sorted(at - moment(time) for time, _, at in followed)
+        self.assertLess(late[len(late) // 2], 1, late)
 
     def test_9_the_journal_says_who_did_it(self):
         records = [(record["event"], record["actor"]) for record in self.product.log(session=self.row["id"]) if record["event"].endswith("-requested")]

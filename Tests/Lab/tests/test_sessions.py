@@ -341,8 +341,43 @@ class TrackingTests(ProductTestCase):
         self.assertEqual(self.product.session("user2")["coverage"], "untracked")
         self.assertFalse(self.notice(2002))
 
+    def test_do_not_track_goes_before_all_else_and_before_the_first_logon(self):
+        self.addCleanup(self.product.command, "policy", "set", "new-users", "untracked")
+        self.addCleanup(self.product.command, "donottrack", "remove", "user2", "uid:2001", check=False)
+        self.product.command("policy", "set", "new-users", "tracked")
+        self.product.command("donottrack", "add", "user2", "--reason", "asked")
+        self.lab.login("user2")
+        wait_until("the session to show", lambda: self.product.session("user2"), 10)
+        self.assertEqual(self.product.session("user2")["coverage"], "untracked")
+        wait_until("the notice not to say otherwise", lambda: not self.notice(2002), 5)
+        # Who it is about sees it, and nobody else's.
+        entry, = self.product.listing("donottrack", "list", user="user2")
+        self.assertEqual((entry["entry"], entry["by"], entry["reason"]), ("user2@*", "root", "asked"))
+        self.assertEqual(self.product.listing("donottrack", "list", user="user1"), [])
+
+        self.lab.login("user1")
+        self.product.track("user1")
+        self.product.wait_measured("user1")
+        before = self.product.collector()
+        self.product.command("donottrack", "add", "uid:2001")
+        self.assertEqual(self.product.session("user1")["coverage"], "untracked")
+        wait_until("the probe to end", lambda: not self.product.probes(), 5)
+        self.assertFalse(self.notice(2001))
+        self.lab.enter(["systemctl", "kill", "--signal=KILL", "termspand.service"])
+        self.product.wait_ready(other_than=before)
+        self.assertEqual({user: self.product.session(user)["coverage"] for user in ("user1", "user2")}, dict.fromkeys(("user1", "user2"), "untracked"))
+        self.product.command("donottrack", "remove", "uid:2001")
+        self.product.wait_measured("user1")
+        self.product.command("donottrack", "remove", "user2")
+        self.product.wait_measured("user2")
+        self.assertEqual(self.product.listing("donottrack", "list"), [])
+        for user in ("user1", "user2"):
+            self.lab.logout(user)
+        wait_until("both to be gone", lambda: not any(self.product.session(user) for user in ("user1", "user2")) and not self.product.probes(), 40)
+
     def test_only_some_may_change_it(self):
-        for arguments in (["untrack", "user1"], ["track", "user2", "--reason", "mine"], ["policy", "set", "new-users", "tracked"]):
+        for arguments in (["untrack", "user1"], ["track", "user2", "--reason", "mine"], ["policy", "set", "new-users", "tracked"],
+                          ["donottrack", "add", "user2"], ["donottrack", "remove", "user2"]):
             done = self.product.command(*arguments, user="user2", check=False)
             self.assertEqual(done.returncode, NOT_PERMITTED, done)
         policy = self.product.policy()

@@ -127,10 +127,17 @@ class CheckTests(unittest.TestCase):
         self.assertFinds("the program of Mail was not found", nameless, (KILL, short._replace(end=seconds(129.9))))
 
     def test_a_logon_that_is_held_up_may_take_longer(self):
-        late = replace(SESSION, start=seconds(80), unknown=[unknown(80, 82, "starting"), unknown(82, 100.5, "source-ended"), *SESSION.unknown[1:]])
+        script = replace(SCRIPT, inputs=[Input(seconds(80), True), *SCRIPT.inputs])
+        late = replace(SESSION, script=script, start=seconds(80), unknown=[unknown(80, 82, "starting"), unknown(82, 100.5, "source-ended"), *SESSION.unknown[1:]])
         self.assertFinds("which no fault explains", late)
         self.assertEqual(self.findings(late, (KILL, Fault("upgrade", seconds(81), seconds(95)))), [])
         self.assertFinds("which no fault explains", late, (KILL, Fault("upgrade", seconds(81), seconds(90))))
+
+    def test_a_logon_begins_to_count_with_the_x_server(self):
+        late = replace(SESSION, start=seconds(80), unknown=[unknown(80, 100.5, "starting"), *SESSION.unknown[1:]])
+        self.assertEqual(self.findings(late), [])
+        script = replace(SCRIPT, inputs=[Input(seconds(80), True), *SCRIPT.inputs])
+        self.assertFinds("which no fault explains", replace(late, script=script))
 
     def test_bursts(self):
         self.assertFinds("a burst's begin is 150 ms late", self.changed("bursts", 1, burst(103.15, 105)))

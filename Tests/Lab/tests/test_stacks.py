@@ -3,6 +3,7 @@
 TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
 """
 
+import json
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ LAB_FOLDER = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(LAB_FOLDER))
 
 from lablib import wait_until  # noqa: E402
-from lablib.bounds import check_bounds  # noqa: E402
+from lablib.bounds import EVENTS, check_bounds  # noqa: E402
 from lablib.lab import PASSWORD  # noqa: E402
 from lablib.product import ProductTestCase, StateWatch, figure, percentile  # noqa: E402
 from lablib.stacks import SSH, VNC, X2Go  # noqa: E402
@@ -105,10 +106,26 @@ class StackTestCase(ProductTestCase):
         self.assertEqual(seen(), before)
 
     def events(self, uuid):
-        """The records of one session's changes, each with the client's address."""
-        records = [record for record in self.product.log(user="user1") if record["event"].startswith("session-")]
+        """The records of one session's logon, clients and logoff, each with the client's address."""
+        records = [record for record in self.product.log(user="user1") if record["event"] in EVENTS]
         self.assertEqual({record["session_uuid"] for record in records}, {uuid}, "one session throughout")
         return [(record["event"], record["client_address"]) for record in records]
+
+    def assert_that_a_lock_shows(self):
+        """As the session's own locker tells logind of it, by each of its logins."""
+        login1 = "org.freedesktop.login1"
+        row = self.product.session("user1")
+        for login in row["logind_sessions"]:
+            answer = self.lab.enter(["busctl", "--json=short", "call", login1, "/org/freedesktop/login1", f"{login1}.Manager", "GetSession", "s", login])
+            path, = json.loads(answer.stdout)["data"]
+            for flag, word in (("yes", "locked"), ("no", row["locked"])):
+                self.lab.enter(["busctl", "call", login1, path, f"{login1}.Session", "SetLockedHint", "b", flag])
+                after = self.until(locked=word)
+                self.assertEqual((after["state"], after["uuid"]), (row["state"], row["uuid"]))
+        told = [record["event"] for record in self.product.log(session=row["uuid"]) if record["event"] in ("session-locked", "session-unlocked")]
+        self.assertEqual(told, ["session-locked", "session-unlocked"] * len(row["logind_sessions"]))
+        happened = [event["event"] for event in self.product.listing("session", "history", "--session", row["uuid"], "--events")]
+        self.assertEqual([event for event in happened if event in ("lock", "unlock")], ["lock", "unlock"] * len(row["logind_sessions"]))
 
 
 class VNCTests(StackTestCase):
@@ -137,6 +154,9 @@ class VNCTests(StackTestCase):
         record, = self.lab.logins("user1")
         self.work(lambda *arguments: self.lab.run("user1", arguments, record=record))
 
+    def test_03_a_lock_shows(self):
+        self.assert_that_a_lock_shows()
+
     def test_04_a_killed_viewer_is_disc(self):
         self.timed(1, "disconnected", self.vnc.disconnect, 5903)
         row = self.until(state="disconnected")
@@ -156,6 +176,24 @@ class VNCTests(StackTestCase):
             self.timed(1, "active", lambda: self.vnc.connect(ELSEWHERE), 5903)
         self.timed(1, "disconnected", self.vnc.disconnect, 5903)
 
+    def test_06_disconnected_by_the_command_and_back(self):
+        self.timed(1, "active", lambda: self.vnc.connect(ELSEWHERE), 5903)
+        self.timed(1, "disconnected", lambda: self.product.command("session", "disconnect", "1", user="user1"), 5903)
+        self.assertIn("No client is connected", self.product.command("session", "disconnect", "1", user="user1", check=False).stderr)
+        self.vnc.disconnect()
+        # An X server that stands still: that is told as what it is.
+        self.timed(1, "active", lambda: self.vnc.connect(ELSEWHERE), 5903)
+        self.lab.enter(["pkill", "-STOP", "-u", "user1", "Xtigervnc"])
+        try:
+            done = self.product.command("session", "disconnect", "1", user="user1", check=False)
+            wait_until("its unit to be gone", lambda: not self.lab.enter(
+                ["systemctl", "list-units", "--plain", "--no-legend", "termspan-disconnect-*"]).stdout, 20)
+        finally:
+            self.lab.enter(["pkill", "-CONT", "-u", "user1", "Xtigervnc"])
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("did not come to an end", done.stderr)
+        self.timed(1, "disconnected", self.vnc.disconnect, 5903)
+
     def test_07_the_unit_s_end_is_the_session_s(self):
         self.assert_prompt()
         self.vnc.stop()
@@ -163,7 +201,7 @@ class VNCTests(StackTestCase):
         wait_until("the probe to end", lambda: not self.product.probes(), 20)
         self.assertEqual(self.events(self.first["uuid"]), [
             ("session-opened", None), ("session-connected", HOME), ("session-disconnected", HOME), ("session-connected", ELSEWHERE),
-            *[("session-disconnected", ELSEWHERE), ("session-connected", ELSEWHERE)] * 5, ("session-disconnected", ELSEWHERE), ("session-closed", None)])
+            *[("session-disconnected", ELSEWHERE), ("session-connected", ELSEWHERE)] * 7, ("session-disconnected", ELSEWHERE), ("session-closed", None)])
         check_bounds(self, self.first["uuid"], "vnc")
 
 
@@ -207,6 +245,9 @@ class X2GoTests(StackTestCase):
 
     def test_02_work_is_measured(self):
         self.work(self.x2go.run_program)
+
+    def test_02_a_lock_shows(self):
+        self.assert_that_a_lock_shows()
 
     def test_03_a_client_that_is_switched_off_leaves_it_disc(self):
         self.timed(1, "disconnected", self.x2go.disconnect, self.x2go.port)
@@ -276,8 +317,7 @@ class X2GoTests(StackTestCase):
         self.x2go.terminate()
         wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)
         wait_until("the probe to end", lambda: not self.product.probes(), 20)
-        records = [record for record in self.product.log(user="user1")
-                   if record["event"].startswith("session-") and not record["event"].endswith("-requested")]
+        records = [record for record in self.product.log(user="user1") if record["event"] in EVENTS]
         terminal, = {record["session_uuid"] for record in records} - {self.first["uuid"]}
         events = [(record["event"], record["client_address"]) for record in records if record["session_uuid"] == self.first["uuid"]]
         self.assertEqual(events[:4], [
@@ -306,13 +346,13 @@ class SSHTests(StackTestCase):
             process.stdin.write(b"true\n")
             process.stdin.flush()
             wait_until("what is typed to show", lambda: self.product.session("user1")["idle"] < 10, 20, progress=self.product.report)
+            self.assert_that_a_lock_shows()
             with StateWatch(self.lab):
                 begin = time.monotonic()
                 ssh.close()
                 wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)
                 self.times["disconnect"].append((time.monotonic() - begin) * 1000)
-            records = [record for record in self.product.log(session=row["uuid"]) if record["event"].startswith("session-")]
-            self.assertEqual([(record["event"], record["client_address"]) for record in records],
+            self.assertEqual([(record["event"], record["client_address"]) for record in self.product.log(session=row["uuid"]) if record["event"] in EVENTS],
                              [("session-opened", HOME), ("session-connected", HOME), ("session-closed", HOME)])
             check_bounds(self, row["uuid"], "ssh", wtmp=HOME)
 
@@ -345,6 +385,7 @@ class XvncBehindXrdpTests(StackTestCase):
             # A window that comes before the window manager does is not given the focus.
             self.lab.focus("user1", "Editor")
         self.work(run)
+        self.assert_that_a_lock_shows()
         port = 5900 + int(display)
         for address in (ELSEWHERE, HOME):
             self.timed(1, "disconnected", self.kill, port)
@@ -421,6 +462,7 @@ autologin-user-timeout=6
         self.assertEqual((row["id"], row["name"], row["client_address"]), (1, "console", None))
         self.assertNotEqual(row["uuid"], screen["uuid"])
         self.product.wait_measured("user1")
+        self.assert_that_a_lock_shows()
         record = next(record for record in self.lab.logins("user1") if record.get("service", "").startswith("lightdm"))
         self.lab.enter(["loginctl", "terminate-session", record["id"]])
         after = self.wait_console(state="connected")
@@ -431,7 +473,7 @@ autologin-user-timeout=6
         given = [record["session"] for record in opened[:[record["session_uuid"] for record in opened].index(after["uuid"]) + 1]]
         self.assertEqual(given, [1, *range(1, len(given))])
         self.assertEqual(after["id"], given[-1])
-        events = [record["event"] for record in self.product.log(session=row["uuid"]) if record["event"].startswith("session-")]
+        events = [record["event"] for record in self.product.log(session=row["uuid"]) if record["event"] in EVENTS]
         # On a slow machine the next screen is in front of the seat before the session has gone.
         self.assertIn(events[2:], (["session-closed"], ["session-disconnected", "session-closed"]))
         self.assertEqual(events[:2], ["session-opened", "session-connected"])

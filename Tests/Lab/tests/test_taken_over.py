@@ -27,7 +27,7 @@ OUTCOMES = {
     "ready": ("failed", "protocol"),
     "screens": ("measured", None),
     "deaf": ("failed", "does not answer"),
-    "descriptors": ("failed", "control channel|protocol"),
+    "descriptors": ("failed", "it ended"),
     "claim": ("quarantined", "broke the ring's protocol"),
     "leave": ("failed", "it ended"),
     "leave-before": ("failed", "it ended"),
@@ -97,6 +97,10 @@ class TakenOverTests(HostileTestCase):
                     self.wait_reason(user, reason)
                 else:
                     self.wait_coverage(user, *coverage.split("|"))
+
+        with self.subTest("a descriptor can't be sent"):
+            unit = f"termspan-probe-{display_of(self.user_of['descriptors'])}-*.service"
+            self.assertIn("status=31/SYS", self.lab.enter(["journalctl", "--no-pager", "--unit", unit]).stdout)
 
         self.compare("with fifteen probes that were taken over", [rogues])
 

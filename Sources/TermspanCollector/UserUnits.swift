@@ -1,0 +1,172 @@
+import Glibc
+package import TermspanBus
+package import TermspanSessions
+import TermspanSystem
+
+/// Short-lived units that run as a session's user: one reads an X server's cookie, one ends the connections of a VNC server's clients.
+///
+/// So a path that the user controls is never opened as root, and a home that stalls stalls nobody else.
+@MainActor
+package final class UserUnits {
+    private let loop: EventLoop
+    private let units: UnitManager
+    private var runs: [Int: Run] = [:]
+    private var count = 0
+
+    /// What reads cookies: the probe as a unit without its empty root sees it.
+    private static let reader = "/usr/libexec/termspan/probe-root/probe"
+    /// How long reading a cookie may take; the unit's own limit is shorter.
+    private static let cookieTimeout: Duration = .seconds(10)
+    private static let cookieLength = 16
+    /// How long disconnecting may take: less than a caller on the bus waits.
+    private static let disconnectTimeout: Duration = .seconds(10)
+    /// What is read of what a disconnecting unit says, and what of that is passed on.
+    private static let answerLength = 512
+    private static let complaintLength = 120
+
+    package init(loop: EventLoop, connection: BusConnection) {
+        self.loop = loop
+        units = UnitManager(connection: connection)
+    }
+
+    /// What became of a unit.
+    private enum Outcome {
+        /// It has ended, and this is what it put out.
+        case output([UInt8])
+        /// It said more than it may, took too long or could not be started.
+        case failed(String)
+    }
+
+    private enum Kind: String {
+        case cookie, disconnect
+    }
+
+    private final class Run {
+        let kind: Kind
+        let uid: UInt32
+        let limit: Int
+        var source: EventSource?
+        var timer: EventSource?
+        var input: OwnedDescriptor?
+        var bytes: [UInt8] = []
+        /// Nil once it has been answered that it failed, while the unit still hangs.
+        var completion: (@MainActor (Outcome) -> Void)?
+
+        init(_ kind: Kind, uid: UInt32, limit: Int) {
+            self.kind = kind
+            self.uid = uid
+            self.limit = limit
+        }
+    }
+
+    /// Reads the cookie for the server's display; `completion` gets its 16 bytes, or nil if there is none or it takes too long.
+    package func readCookie(for server: XServer, uid: UInt32, completion: @escaping @MainActor ([UInt8]?) -> Void) {
+        let command = [Self.reader, "cookie", "--server", String(server.pid), "--display", String(server.display)]
+        run(.cookie, command, on: server, uid: uid, limit: Self.cookieLength, timeout: Self.cookieTimeout) { outcome in
+            guard case .output(let bytes) = outcome, bytes.count == Self.cookieLength else { return completion(nil) }
+            completion(bytes)
+        }
+    }
+
+    /// Has a server let its clients go, by a command that then prints a number; one at a time of each user.
+    ///
+    /// - Parameter completion: gets why it could not be done, or nil.
+    package func disconnectClients(of server: XServer, uid: UInt32, _ command: [String], completion: @escaping @MainActor (String?) -> Void)
+    {
+        if runs.values.contains(where: { $0.uid == uid && $0.kind == .disconnect && $0.completion != nil }) {
+            return completion("that was asked for already and is under way")
+        }
+        run(.disconnect, command, on: server, uid: uid, limit: Self.answerLength, timeout: Self.disconnectTimeout) { outcome in
+            switch outcome {
+            case .failed(let why): completion(why)
+            case .output(let said): completion(Self.complaint(said, of: command[0]))
+            }
+        }
+    }
+
+    /// What a command said of its failure, or nil if it said that it succeeded. One that was kept from running or was killed says nothing.
+    static func complaint(_ said: [UInt8], of program: String) -> String? {
+        let lines = said.split { $0 == UInt8(ascii: "\n") || $0 == UInt8(ascii: "\r") }.map { $0.filter { (0x20..<0x7F).contains($0) } }
+        guard let complaint = lines.first(where: { Int(String(decoding: $0, as: UTF8.self)) == nil }) else {
+            return lines.isEmpty ? "\(program) did not come to an end" : nil
+        }
+        // It is the user's program and X server that speak.
+        return "\(program) said '\(String(decoding: complaint.prefix(complaintLength), as: UTF8.self))'"
+    }
+
+    /// Runs a command as the user and collects its output, up to a limit.
+    ///
+    /// One that waits for a file system that does not answer can't even be killed, and its user decides how long that lasts: there is
+    /// no other of its kind for that user until it has gone.
+    private func run(
+        _ kind: Kind, _ command: [String], on server: XServer, uid: UInt32, limit: Int, timeout: Duration,
+        completion: @escaping @MainActor (Outcome) -> Void
+    ) {
+        if runs.values.contains(where: { $0.uid == uid && $0.kind == kind && $0.completion == nil }) {
+            return completion(.failed("an earlier unit of this user's still hangs"))
+        }
+        guard let pipe = try? Pipe() else { return completion(.failed("there is no descriptor left")) }
+        count += 1
+        let service = UnitManager.Service(
+            name: "termspan-\(kind.rawValue)-\(server.display)-\(server.pid)-\(count).service",
+            description: "Termspan's \(kind.rawValue) helper for X display :\(server.display)", command: command, uid: uid)
+        let run = Run(kind, uid: uid, limit: limit)
+        run.completion = completion
+        runs[count] = run
+        pipe.split { start(service, as: count, run, timeout: timeout, from: $0, to: $1) }
+    }
+
+    private func start(
+        _ service: UnitManager.Service, as number: Int, _ run: Run, timeout: Duration,
+        from input: consuming OwnedDescriptor, to output: consuming OwnedDescriptor
+    ) {
+        let descriptor = input.raw
+        run.input = consume input
+        do {
+            run.source = try loop.watch(descriptor) { [weak self] _ in self?.drain(number, from: descriptor) }
+            run.timer = try loop.after(timeout) { [weak self] in self?.giveUp(number) }
+        } catch {
+            return finish(number, .failed("\(error)"))
+        }
+        var service = service
+        service.standardOutput = output.raw
+        units.start(service) { [weak self] result in
+            if case .failure(let error) = result { self?.finish(number, .failed("its unit could not be started: \(error)")) }
+        }
+        // The message holds a duplicate; with this one closed, the pipe ends when the unit does.
+        _ = consume output
+    }
+
+    private func drain(_ number: Int, from descriptor: Int32) {
+        guard let run = runs[number] else { return }
+        var buffer = [UInt8](repeating: 0, count: 64)
+        while true {
+            let count = Glibc.read(descriptor, &buffer, buffer.count)
+            if count > 0 {
+                run.bytes += buffer.prefix(count)
+                if run.bytes.count > run.limit { return finish(number, .failed("it said too much")) }
+            } else if count < 0 && errno == EINTR {
+                continue
+            } else if count < 0 && errno == EAGAIN {
+                return
+            } else {
+                return finish(number, .output(run.bytes))
+            }
+        }
+    }
+
+    /// Answers that it failed. The pipe stays open: its other end tells when the unit has gone.
+    private func giveUp(_ number: Int) {
+        guard let run = runs[number], let completion = run.completion else { return }
+        run.completion = nil
+        run.timer = nil
+        completion(.failed("it took too long"))
+    }
+
+    private func finish(_ number: Int, _ outcome: Outcome) {
+        guard let run = runs.removeValue(forKey: number) else { return }
+        run.source?.cancel()
+        run.timer?.cancel()
+        run.completion?(outcome)
+    }
+}

@@ -1,0 +1,78 @@
+import BusTesting
+import Glibc
+import TermspanBus
+import TermspanCore
+import TermspanSystem
+import Testing
+
+@testable import TermspanSessions
+
+/// logind's questions and answers, on a bus of the tests' own.
+@Suite(.serialized) @MainActor struct LogindMonitorTests {
+    @MainActor private final class Stage {
+        let bus: PrivateBus
+        let logind: Child
+        let loop: EventLoop
+        let connection: BusConnection
+
+        init(sessions: Int) throws {
+            bus = try PrivateBus()
+            var ends: [Int32] = [0, 0]
+            try #require(pipe(&ends) == 0)
+            logind = try Child(
+                [Self.folder + "/fake-logind", String(sessions)], output: ends[1], environment: ["DBUS_SYSTEM_BUS_ADDRESS=" + bus.address])
+            close(ends[1])
+            var byte: UInt8 = 0
+            try #require(read(ends[0], &byte, 1) == 1)
+            close(ends[0])
+            loop = try EventLoop()
+            connection = try BusConnection.open(address: bus.address)
+            try connection.attach(to: loop)
+        }
+
+        func stop() {
+            kill(logind.processID, SIGCONT)
+            logind.stop()
+            bus.stop()
+        }
+
+        func run(until isDone: () -> Bool) throws {
+            let deadline = BootInstant.now().advanced(by: .seconds(20))
+            while !isDone(), BootInstant.now() < deadline { _ = try loop.runOnce(timeout: .milliseconds(20)) }
+            #expect(isDone())
+        }
+
+        /// Where the products of this build are.
+        private static var folder: String {
+            var path = [CChar](repeating: 0, count: 4096)
+            let count = readlink("/proc/self/exe", &path, path.count)
+            let text = String(decoding: path.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            return String(text[..<(text.lastIndex(of: "/") ?? text.endIndex)])
+        }
+    }
+
+    /// A connection may await 128 answers in all, for everything that the collector asks of anybody.
+    @Test func oneUsersSessionsThatAllChangeTakeFewQuestionsAndOthersTakeTurns() throws {
+        let stage = try Stage(sessions: 300)
+        defer { stage.stop() }
+        var before: Int?
+        var monitor: LogindMonitor?
+        monitor = try LogindMonitor(loop: stage.loop, connection: stage.connection, watchesFiles: false) {
+            let sessions = monitor?.sessions ?? []
+            guard before == nil, sessions.contains(where: { $0.uid == 1002 && $0.lockedHint }) else { return }
+            before = sessions.count { $0.uid == 1001 && $0.lockedHint }
+        }
+        #expect(monitor?.sessions.count == 301)
+        stage.connection.call(
+            "org.freedesktop.login1", path: "/org/freedesktop/login1", interface: "org.freedesktop.login1.Manager", member: "LockSessions",
+            reply: { _ in })
+        // Now logind does not answer.
+        try stage.run { monitor?.waiting == 301 }
+        #expect(monitor?.questions == 32)
+        kill(stage.logind.processID, SIGCONT)
+        try stage.run { monitor?.sessions.allSatisfy(\.lockedHint) == true }
+        #expect(monitor?.questions == 0 && monitor?.waiting == 0)
+        // Those that were asked for when the other user's turn came, and a round more.
+        #expect(try #require(before) <= 66)
+    }
+}

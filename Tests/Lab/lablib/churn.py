@@ -385,6 +385,12 @@ class Churn:
         for session in left:
             self.trouble(session.name, "its client ended by itself")
             session.state = "disconnected"
+        for seat in self.seats:
+            if seat.session and seat.session.state == "active" and not seat.has_client(links):
+                # What is left of it would be a session of its own: an agent that lost its client, whose ssh goes on.
+                self.trouble(seat.session.name, "its client ended in part")
+                seat.end_client()
+                seat.session.state = "disconnected"
         try:
             rows = self.product.query_sessions()
         except LabError as error:

@@ -99,6 +99,10 @@ class Seat:
     def wait_left(self, port, address):
         wait_until(f"the end of {self.name}'s connection from {address}", lambda: (port, address) not in connections(self.lab), PATIENCE)
 
+    def has_client(self, links):
+        """Whether its client, by these connections of the lab's machine, is all there; only asked while it was seen to come."""
+        return True
+
     def end_client(self):
         """Ends what runs on the client's machine."""
 
@@ -208,6 +212,9 @@ class X2GoSeat(Seat):
         wait_until(f"X2Go to have suspended {self.session.name}", lambda: self._x2go.state() == "SUSPENDED", PATIENCE, progress=self._x2go.state)
         self._x2go.resume(address)
         self._wait_agent(True)
+
+    def has_client(self, links):
+        return (self._x2go.port, "127.0.0.1") in links
 
     def end_client(self):
         if self._x2go:

@@ -34,7 +34,7 @@ package final class SessionMonitor {
         }
         sockets = try ServerSocketMonitor(loop: loop, inbox: inbox) { [unowned self] in notice() }
         xServers = try XServerMonitor(
-            loop: loop, socketsPerUser: socketsPerUser,
+            loop: loop, inbox: inbox, socketsPerUser: socketsPerUser,
             onChange: { [unowned self] in
                 // It tells of the first ones before it is there itself.
                 guard let servers = xServers?.servers else { return }

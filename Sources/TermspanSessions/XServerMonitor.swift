@@ -24,19 +24,31 @@ package final class XServerMonitor {
     /// Sockets that exist and did not answer yet, and how often they were tried.
     private var attempts: [UInt16: Int] = [:]
     private var retry: EventSource?
+    private var rest: EventSource?
+    private var look: SideLook<Listing>?
+    /// Whether listing the sockets took so little last time that it may hold up the loop.
+    private(set) var isQuick = true
+    /// Something changed since the listing that is under way began.
+    private var isScanWanted = false
 
     /// Displays with higher numbers than any stack gives are no displays.
-    private static let highestDisplay: UInt16 = 9_999
+    private nonisolated static let highestDisplay: UInt16 = 9_999
     /// Names read of the directory. Where there are more, which somebody else's rubbish must be, each display's own name is asked for.
-    private static let maximumNames = 20_000
+    private nonisolated static let maximumNames = 20_000
     /// A server binds its socket before it listens: it is tried again 10 times, from 40 ms to 10 s apart.
     private static let maximumAttempts = 10
+    private static let quick: Duration = .milliseconds(2)
     /// When something could not be looked at for a shortage, everything is looked at again after this.
     private static let shortageDelay: Duration = .seconds(1)
 
-    /// - Parameter onLimit: is told of each user with more sockets than are looked at, whenever they were counted.
+    /// The servers that are there are known when it returns.
+    ///
+    /// - Parameters:
+    ///   - inbox: brings what is listed beside the loop; without one all is listed by the loop.
+    ///   - onLimit: is told of each user with more sockets than are looked at, whenever they were counted.
     package init(
-        loop: EventLoop, directory: String = "/tmp/.X11-unix", socketsPerUser: Int = 64, onChange: @escaping @MainActor () -> Void,
+        loop: EventLoop, inbox: MainInbox? = nil, directory: String = "/tmp/.X11-unix", socketsPerUser: Int = 64,
+        onChange: @escaping @MainActor () -> Void,
         onLimit: @escaping @MainActor (_ uid: UInt32) -> Void = { _ in }
     ) throws {
         self.loop = loop
@@ -45,6 +57,8 @@ package final class XServerMonitor {
         self.onChange = onChange
         self.onLimit = onLimit
         retry = try loop.timer { [unowned self] in scan() }
+        rest = try loop.timer { [unowned self] in scan() }
+        if let inbox { look = SideLook(name: "x-sockets", inbox: inbox) { [unowned self] in take($0) } }
         monitor = try DirectoryMonitor(loop: loop, path: directory) { [unowned self] in lookAgain() }
         scan()
     }
@@ -55,12 +69,46 @@ package final class XServerMonitor {
         scan()
     }
 
+    /// Lists the sockets and looks at them: at once as long as listing them is quick, else beside the loop, since any user can fill the folder.
     private func scan() {
-        guard let displays = try? displays() else {
+        let (directory, limit, known) = (directory, socketsPerUser, Set(servers.map(\.display)))
+        guard let look, !isQuick else {
+            return take(Result { () throws(SystemError) in try Self.listing(of: directory, limit: limit, known: known) })
+        }
+        guard !look.isUnderWay else {
+            isScanWanted = true
+            return
+        }
+        guard look.rested <= .now() else { return rest?.arm(at: look.rested) ?? () }
+        isScanWanted = false
+        if !look.begin({ () throws(SystemError) in try Self.listing(of: directory, limit: limit, known: known) }) {
+            retry?.arm(after: Self.shortageDelay)
+        }
+    }
+
+    private func take(_ result: Result<Listing, SystemError>) {
+        guard case .success(let listing) = result else {
             // What can't be looked at is not gone.
             retry?.arm(after: Self.shortageDelay)
             return
         }
+        isQuick = listing.took < Self.quick
+        for owner in listing.limited { onLimit(owner) }
+        look(at: listing.displays)
+        if isScanWanted { scan() }
+    }
+
+    /// A server's process has ended, which needs no listing.
+    private func serverEnded() {
+        let living = servers.filter { lives[$0]?.isRunning != false }
+        if !isQuick, living != servers {
+            servers = living
+            onChange()
+        }
+        scan()
+    }
+
+    private func look(at displays: [UInt16]) {
         var found: [XServer] = []
         var unanswered: [UInt16: Int] = [:]
         var isShort = false
@@ -84,7 +132,7 @@ package final class XServerMonitor {
         attempts = unanswered
         lives = lives.filter { found.contains($0.key) && ($0.value.isWatching || !$0.value.isRunning) }
         for server in found where lives[server] == nil {
-            let life = ProcessWatch(loop: loop, pid: server.pid) { [unowned self] in scan() }
+            let life = ProcessWatch(loop: loop, pid: server.pid) { [unowned self] in serverEnded() }
             lives[server] = life
             if life.isRunning, !life.isWatching { isShort = true }
         }
@@ -98,20 +146,28 @@ package final class XServerMonitor {
         onChange()
     }
 
+    /// What there is to look at.
+    private struct Listing: Sendable {
+        var displays: [UInt16] = []
+        /// Users with more sockets than are looked at.
+        var limited: [UInt32] = []
+        var took: Duration = .zero
+    }
+
     /// The displays whose sockets are to be looked at: of each user those with the lowest numbers, the servers that are known before others.
+    /// Any thread.
     ///
     /// - Throws: a shortage; a folder that is not there has no displays.
-    private func displays() throws(SystemError) -> [UInt16] {
+    private nonisolated static func listing(of directory: String, limit: Int, known: Set<UInt16>) throws(SystemError) -> Listing {
+        let begin = BootInstant.now()
         let names: [String]
         do throws(SystemError) {
-            names = try namesInFolder(directory, limit: Self.maximumNames)
+            names = try namesInFolder(directory, limit: maximumNames)
         } catch {
             if error.isShortage { throw error }
-            return []
+            return Listing()
         }
-        let candidates =
-            names.count < Self.maximumNames ? names.compactMap { Self.display(ofSocket: $0) }.sorted() : Array(0...Self.highestDisplay)
-        let known = Set(servers.map(\.display))
+        let candidates = names.count < maximumNames ? names.compactMap { display(ofSocket: $0) }.sorted() : Array(0...highestDisplay)
         var counts: [UInt32: Int] = [:]
         var chosen: [UInt16] = []
         for display in candidates.filter(known.contains) + candidates.filter({ !known.contains($0) }) {
@@ -119,13 +175,14 @@ package final class XServerMonitor {
             guard let owner = ownerOfSocket("\(directory)/X\(display)") else { continue }
             let count = counts[owner, default: 0] + 1
             counts[owner] = count
-            if owner == 0 || count <= socketsPerUser { chosen.append(display) }
+            if owner == 0 || count <= limit { chosen.append(display) }
         }
-        for (owner, count) in counts where owner != 0 && count > socketsPerUser { onLimit(owner) }
-        return chosen.sorted()
+        return Listing(
+            displays: chosen.sorted(), limited: counts.filter { $0.key != 0 && $0.value > limit }.map(\.key),
+            took: begin.duration(to: .now()))
     }
 
-    private static func display(ofSocket name: String) -> UInt16? {
+    private nonisolated static func display(ofSocket name: String) -> UInt16? {
         guard name.hasPrefix("X"), let number = UInt16(name.dropFirst()), number <= highestDisplay, name == "X\(number)" else { return nil }
         return number
     }

@@ -1,5 +1,6 @@
 import Foundation
 import TermspanBus
+import TermspanCore
 import TermspanSystem
 import Testing
 
@@ -54,6 +55,31 @@ import Testing
         for display in 600..<610 { try folder.listen(display, owner: 0) }
         let monitor = try XServerMonitor(loop: try EventLoop(), directory: folder.path, socketsPerUser: 5, onChange: {})
         #expect(monitor.servers.map(\.display) == [100, 101, 102, 103, 104, 500, 501, 502] + Array(600..<610))
+    }
+
+    /// Whoever fills it makes new servers be found late, and nothing else.
+    @Test func aFolderThatTakesLongIsListedBesideTheLoop() throws {
+        let folder = try Folder()
+        try folder.listen(9)
+        let loop = try EventLoop()
+        let inbox = try MainInbox()
+        let source = try inbox.attach(to: loop)
+        let monitor = try XServerMonitor(loop: loop, inbox: inbox, directory: folder.path, onChange: {})
+        func run(until isDone: () -> Bool) throws {
+            let deadline = BootInstant.now().advanced(by: .seconds(20))
+            while !isDone(), BootInstant.now() < deadline { _ = try loop.runOnce(timeout: .milliseconds(20)) }
+            #expect(isDone())
+        }
+        for number in 0..<25_000 { #expect(close(open("\(folder.path)/rubbish\(number)", O_CREAT | O_WRONLY, 0o600)) == 0) }
+        try run { !monitor.isQuick }
+        try folder.listen(10)
+        try run { monitor.servers.map(\.display) == [9, 10] }
+        // And when the rubbish is gone, at once again.
+        for number in 0..<25_000 { unlink("\(folder.path)/rubbish\(number)") }
+        try run { monitor.isQuick }
+        try folder.listen(11)
+        try run { monitor.servers.map(\.display) == [9, 10, 11] }
+        withExtendedLifetime(source) {}
     }
 
     /// Whatever lies in the folder, a socket with a display's name is found.

@@ -40,7 +40,7 @@ class IsolationTestCase(ProductTestCase):
         cls.product.wait_measured(*cls.user_names)
         folder = cls.lab.root / INSIDE.lstrip("/")
         folder.mkdir(exist_ok=True)
-        for program in (*PROGRAMS.iterdir(), static("attacker.c")):
+        for program in (*filter(Path.is_file, PROGRAMS.iterdir()), static("attacker.c")):
             shutil.copy(program, folder / program.name)
 
     @classmethod

@@ -480,8 +480,7 @@ package final class Aggregator: Sendable {
     package func lastInputs(at now: BootInstant) -> [UUIDv7: BootInstant] {
         perform { core in
             core.measures.pointee.index.compactMapValues { row in
-                guard let state = core.measures.pointee.rows[row]?.fold.state else { return nil }
-                return state.burstOpen ? now : state.previousBurstEnd
+                core.measures.pointee.rows[row]?.fold.state.lastInput(at: now)
             }
         }
     }
@@ -489,10 +488,7 @@ package final class Aggregator: Sendable {
     /// The last input of one session.
     package func lastInput(of session: UUIDv7, at now: BootInstant) -> BootInstant? {
         perform { core in
-            guard let row = core.measures.pointee.index[session], let state = core.measures.pointee.rows[row]?.fold.state else {
-                return nil
-            }
-            return state.burstOpen ? now : state.previousBurstEnd
+            core.measures.pointee.index[session].flatMap { core.measures.pointee.rows[$0]?.fold.state.lastInput(at: now) }
         }
     }
 
@@ -734,4 +730,9 @@ extension Aggregator.Measure {
             return moment.duration(to: now) < time
         }
     }
+}
+
+extension SessionFold.State {
+    /// When there was input last, which goes on while a burst is open; nil before the first.
+    fileprivate func lastInput(at now: BootInstant) -> BootInstant? { burstOpen ? now : previousBurstEnd }
 }

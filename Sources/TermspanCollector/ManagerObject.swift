@@ -351,9 +351,7 @@ final class ManagerObject {
             let turn = Turn()
             let call = park(invocation) {
                 if !isTracked { return "No longer tracked from now on, but the store does not answer: it is stored when it does." }
-                return turn.refuse()
-                    ? "The store does not answer; nothing was changed."
-                    : "The store does not answer; the decision holds when it does."
+                return turn.giveUp()
             }
             collector.store.submit { [inbox = collector.inbox] writer in
                 // Nobody is tracked by a decision that its maker was told had failed.
@@ -430,7 +428,12 @@ final class ManagerObject {
 
         func take() -> Bool { settle(.taken) }
 
-        func refuse() -> Bool { settle(.refused) }
+        private func refuse() -> Bool { settle(.refused) }
+
+        /// Gives up if the job was not begun, and says what that means.
+        func giveUp() -> String {
+            refuse() ? "The store does not answer; nothing was changed." : "The store does not answer; the decision holds when it does."
+        }
 
         private func settle(_ end: State) -> Bool {
             state.withLock { state in
@@ -487,8 +490,7 @@ final class ManagerObject {
             let turn = Turn()
             let call = park(invocation) {
                 if isListed { return "Not tracked from now on, but the store does not answer: it is stored when it does." }
-                return turn.refuse()
-                    ? "The store does not answer; nothing was changed." : "The store does not answer; the decision holds when it does."
+                return turn.giveUp()
             }
             collector.store.submit { [inbox = collector.inbox] writer in
                 guard turn.take() || isListed else { return }
@@ -528,8 +530,7 @@ final class ManagerObject {
         authorized(invocation) { [unowned self] actor in
             let turn = Turn()
             let call = park(invocation) {
-                turn.refuse()
-                    ? "The store does not answer; nothing was changed." : "The store does not answer; the decision holds when it does."
+                turn.giveUp()
             }
             collector.store.submit { [inbox = collector.inbox] writer in
                 guard turn.take() else { return }

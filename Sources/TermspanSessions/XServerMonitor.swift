@@ -73,6 +73,7 @@ package final class XServerMonitor {
     private func scan() {
         let (directory, limit, known) = (directory, socketsPerUser, Set(servers.map(\.display)))
         guard let look, !isQuick else {
+            isScanWanted = false
             return take(Result { () throws(SystemError) in try Self.listing(of: directory, limit: limit, known: known) })
         }
         guard !look.isUnderWay else {

@@ -16,14 +16,7 @@ import Testing
 
         init() throws {
             bus = try PrivateBus()
-            var ends: [Int32] = [0, 0]
-            try #require(pipe(&ends) == 0)
-            collector = try Child(
-                [CommandTests.folder + "/fake-collector"], output: ends[1], environment: ["DBUS_SYSTEM_BUS_ADDRESS=" + bus.address])
-            close(ends[1])
-            var byte: UInt8 = 0
-            try #require(read(ends[0], &byte, 1) == 1)
-            close(ends[0])
+            collector = try bus.start("fake-collector")
         }
 
         func stop() {
@@ -34,20 +27,12 @@ import Testing
         func run(_ arguments: String...) throws -> Outcome { try CommandTests.run(arguments, address: bus.address) }
     }
 
-    /// Where the products of this build are.
-    static var folder: String {
-        var path = [CChar](repeating: 0, count: 4096)
-        let count = readlink("/proc/self/exe", &path, path.count)
-        let text = String(decoding: path.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return String(text[..<(text.lastIndex(of: "/") ?? text.endIndex)])
-    }
-
     static func run(_ arguments: [String], address: String) throws -> Outcome {
         var (output, errors): ([Int32], [Int32]) = ([0, 0], [0, 0])
         try #require(pipe(&output) == 0 && pipe(&errors) == 0)
         for end in [output[0], errors[0]] { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         let child = try Child(
-            [folder + "/termspan"] + arguments, output: output[1], errors: errors[1],
+            [PrivateBus.productsFolder + "/termspan"] + arguments, output: output[1], errors: errors[1],
             environment: ["DBUS_SYSTEM_BUS_ADDRESS=" + address, "TZ=Europe/Vienna"])
         close(output[1])
         close(errors[1])
@@ -150,7 +135,7 @@ import Testing
             try #require(pipe(&output) == 0)
             _ = fcntl(output[0], F_SETFD, FD_CLOEXEC)
             let child = try Child(
-                [Self.folder + "/termspan", "session", "watch"] + arguments, output: output[1],
+                [PrivateBus.productsFolder + "/termspan", "session", "watch"] + arguments, output: output[1],
                 environment: ["DBUS_SYSTEM_BUS_ADDRESS=" + server.bus.address, "TZ=Europe/Vienna"])
             close(output[1])
             var bytes: [UInt8] = []

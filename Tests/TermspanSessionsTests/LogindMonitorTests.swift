@@ -17,14 +17,7 @@ import Testing
 
         init(sessions: Int) throws {
             bus = try PrivateBus()
-            var ends: [Int32] = [0, 0]
-            try #require(pipe(&ends) == 0)
-            logind = try Child(
-                [Self.folder + "/fake-logind", String(sessions)], output: ends[1], environment: ["DBUS_SYSTEM_BUS_ADDRESS=" + bus.address])
-            close(ends[1])
-            var byte: UInt8 = 0
-            try #require(read(ends[0], &byte, 1) == 1)
-            close(ends[0])
+            logind = try bus.start("fake-logind", [String(sessions)])
             loop = try EventLoop()
             connection = try BusConnection.open(address: bus.address)
             try connection.attach(to: loop)
@@ -40,14 +33,6 @@ import Testing
             let deadline = BootInstant.now().advanced(by: .seconds(20))
             while !isDone(), BootInstant.now() < deadline { _ = try loop.runOnce(timeout: .milliseconds(20)) }
             #expect(isDone())
-        }
-
-        /// Where the products of this build are.
-        private static var folder: String {
-            var path = [CChar](repeating: 0, count: 4096)
-            let count = readlink("/proc/self/exe", &path, path.count)
-            let text = String(decoding: path.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            return String(text[..<(text.lastIndex(of: "/") ?? text.endIndex)])
         }
     }
 

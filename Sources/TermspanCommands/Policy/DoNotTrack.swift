@@ -25,9 +25,7 @@ struct DoNotTrackList: MainCommand {
     @OptionGroup var output: FormatOptions
 
     func execute() throws {
-        let client = try Client.connect()
-        let values = try client.decode(client.manager("GetPolicy")) { message throws(BusError) in try message.readProperties() }
-        let entries = TrackingPolicy(values).doNotTrack
+        let entries = try Client.connect().policy().doNotTrack
         switch output.format {
         case .table: Output.lines(TrackingPolicy.Entry.table(entries))
         case .json, .csv: Output.write(Records.text(entries.map(\.json), keys: TrackingPolicy.Entry.keys, output.format))
@@ -75,15 +73,7 @@ struct DoNotTrackRemove: MainCommand {
 enum DoNotTrackEntries {
     @MainActor
     static func set(_ entries: [String], listed: Bool, _ reason: String) throws {
-        let client = try Client.connect()
-        let rows = try PasswordAgent.whileAsking {
-            let answer = try client.manager("SetDoNotTrack", interactive: true) { writer in
-                writer.append(entries)
-                writer.append(listed)
-                writer.append(reason)
-            }
-            return try client.decode(answer) { message throws(BusError) in try message.readRows() }
-        }
+        let rows = try Client.connect().decide("SetDoNotTrack", entries, listed, reason)
         let outcomes = rows.map { (entry: $0["entry"]?.string ?? "", changed: $0["changed"]?.bool ?? false) }
         for (entry, changed) in outcomes {
             let state =

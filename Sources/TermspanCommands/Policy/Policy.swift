@@ -20,9 +20,7 @@ struct PolicyShow: MainCommand {
     @OptionGroup var output: FormatOptions
 
     func execute() throws {
-        let client = try Client.connect()
-        let values = try client.decode(client.manager("GetPolicy")) { message throws(BusError) in try message.readProperties() }
-        let policy = TrackingPolicy(values)
+        let policy = try Client.connect().policy()
         switch output.format {
         case .table: Output.lines(policy.lines)
         case .json: Output.write(policy.json.text + "\n")

@@ -50,15 +50,7 @@ enum Tracking {
 
     @MainActor
     static func set(_ users: [String], _ tracked: Bool, _ reason: String) throws {
-        let client = try Client.connect()
-        let rows = try PasswordAgent.whileAsking {
-            let answer = try client.manager("SetTracking", interactive: true) { writer in
-                writer.append(users)
-                writer.append(tracked)
-                writer.append(reason)
-            }
-            return try client.decode(answer) { message throws(BusError) in try message.readRows() }
-        }
+        let rows = try Client.connect().decide("SetTracking", users, tracked, reason)
         let outcomes = rows.map {
             Outcome(user: $0["user"]?.string ?? "", changed: $0["changed"]?.bool ?? false, error: $0["error"]?.string ?? "")
         }

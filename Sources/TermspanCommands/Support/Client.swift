@@ -85,6 +85,23 @@ package struct Client {
         try decode(manager("Status")) { message throws(BusError) in ServiceStatus(try message.readProperties()) }
     }
 
+    /// What this caller is told of the policy.
+    func policy() throws(CommandError) -> TrackingPolicy {
+        try decode(manager("GetPolicy")) { message throws(BusError) in TrackingPolicy(try message.readProperties()) }
+    }
+
+    /// Decides about several at once, by `SetTracking` or `SetDoNotTrack`: whether, and why. A row for each comes back.
+    func decide(_ member: String, _ names: [String], _ value: Bool, _ reason: String) throws(CommandError) -> [[String: BusValue]] {
+        try PasswordAgent.whileAsking { () throws(CommandError) in
+            let answer = try manager(member, interactive: true) { writer in
+                writer.append(names)
+                writer.append(value)
+                writer.append(reason)
+            }
+            return try decode(answer) { message throws(BusError) in try message.readRows() }
+        }
+    }
+
     /// Reads an answer; one that isn't understood is the service's fault.
     func decode<Value>(
         _ message: BusMessage, _ body: @MainActor (BusMessage) throws(BusError) -> Value

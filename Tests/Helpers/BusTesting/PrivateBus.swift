@@ -99,6 +99,27 @@ package struct PrivateBus: Sendable {
         close(ends[0])
     }
 
+    /// Starts a program of this build that offers something on this bus, and waits until it says that it is ready.
+    package func start(_ program: String, _ arguments: [String] = []) throws -> Child {
+        var ends: [Int32] = [0, 0]
+        guard pipe(&ends) == 0 else { throw BusError(code: errno, operation: "pipe") }
+        let child = try Child(
+            [Self.productsFolder + "/" + program] + arguments, output: ends[1], environment: ["DBUS_SYSTEM_BUS_ADDRESS=" + address])
+        close(ends[1])
+        defer { close(ends[0]) }
+        var byte: UInt8 = 0
+        guard read(ends[0], &byte, 1) == 1 else { throw BusError(code: ECHILD, operation: "starting \(program)") }
+        return child
+    }
+
+    /// Where the products of this build are.
+    package static var productsFolder: String {
+        var path = [CChar](repeating: 0, count: 4096)
+        let count = readlink("/proc/self/exe", &path, path.count)
+        let text = String(decoding: path.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return String(text[..<(text.lastIndex(of: "/") ?? text.endIndex)])
+    }
+
     /// The daemon's, to be stopped and continued by signals.
     package var processID: Int32 { child.processID }
 

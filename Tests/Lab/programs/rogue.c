@@ -170,8 +170,8 @@ static void lies(void) {
     for (uint64_t count = 0; count % 1024 || !is_over(); count++) {
         // Of a process that is not the user's, at times before the last, after now, and such as none.
         uint64_t moment = count % 5 == 0 ? 0 : count % 5 == 1 ? UINT64_MAX : count % 5 == 2 ? now() + 3600000000000u : now();
-        focus_changed((uint32_t)(1 + count % 4000), moment, classes[count % 4]);
-        if (count % 64) continue;
+        // No ring without an event: that is another attack.
+        if (!focus_changed((uint32_t)(1 + count % 4000), moment, classes[count % 4]) || count % 64) continue;
         ring();
         // It reads what is asked of it, as one that is deaf does not.
         char asked[64];

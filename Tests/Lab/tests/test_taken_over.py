@@ -21,8 +21,7 @@ DROP_INS = "run/systemd/system"
 # What each attack shall come to: the coverage of its session, and what doctor or the journal says of it.
 OUTCOMES = {
     "rubbish": ("quarantined", "broke the ring's protocol"),
-    # It keeps to the ring's protocol, and was quarantined once of many times; why is not known yet, so the reason is printed below.
-    "lies": ("measured|quarantined", None),
+    "lies": ("measured", None),
     "ring": ("quarantined", "broke the ring.s protocol"),
     "flood": ("failed", "control channel|protocol"),
     "ready": ("failed", "protocol"),
@@ -99,8 +98,6 @@ class TakenOverTests(HostileTestCase):
                 else:
                     self.wait_coverage(user, *coverage.split("|"))
 
-        for record in self.product.log(event="lane-quarantined", user=self.user_of["lies"]):
-            print(f"figure: 'lies' was quarantined: {record['message']}", file=sys.stderr, flush=True)
         with self.subTest("a descriptor can't be sent"):
             unit = f"termspan-probe-{display_of(self.user_of['descriptors'])}-*.service"
             self.assertIn("status=31/SYS", self.lab.enter(["journalctl", "--no-pager", "--unit", unit]).stdout)

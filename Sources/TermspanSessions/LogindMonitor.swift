@@ -240,7 +240,8 @@ package final class LogindMonitor {
     }
 
     private func replace(with found: [LogindSession]) {
-        let sorted = found.filter { !ended.contains($0.key) }.map { $0.following(sessions) }
+        let closing = Set(sessions.lazy.filter { $0.state == "closing" }.map(\.key))
+        let sorted = found.filter { !ended.contains($0.key) }.map { $0.following(closing: closing) }
             .sorted { ($0.timestamp, $0.id) < ($1.timestamp, $1.id) }
         guard sorted != sessions else { return }
         sessions = sorted
@@ -315,11 +316,11 @@ package final class LogindMonitor {
 }
 
 extension LogindSession {
-    /// This session as it is after what was known of it: one that is closing stays so.
+    /// This session as it is after what was known of it: one that is among those that are closing stays so.
     ///
     /// An answer on the bus may be older than the file that told of the closing, and would make a session that has ended begin anew.
-    func following(_ known: [LogindSession]) -> LogindSession {
-        guard known.contains(where: { $0.id == id && $0.timestamp == timestamp && $0.state == "closing" }) else { return self }
+    func following(closing: Set<SessionKey>) -> LogindSession {
+        guard closing.contains(key) else { return self }
         var session = self
         session.state = "closing"
         session.isActive = false

@@ -127,13 +127,13 @@ import Testing
         closing.state = "closing"
         closing.isActive = false
         // An answer that is older than the file which told of the closing.
-        #expect(Self.xrdpLogin.following([closing]) == closing)
-        #expect(Self.xrdpLogin.following([]) == Self.xrdpLogin)
-        #expect(closing.following([Self.xrdpLogin]) == closing)
+        #expect(Self.xrdpLogin.following(closing: [closing.key]) == closing)
+        #expect(Self.xrdpLogin.following(closing: []) == Self.xrdpLogin)
+        #expect(closing.following(closing: []) == closing)
         // Another session under the same ID, as after a restart of logind.
         var other = Self.xrdpLogin
         other.timestamp += 1
-        #expect(other.following([closing]) == other)
+        #expect(other.following(closing: [closing.key]) == other)
     }
 
     @Test func closingEndsASessionUnlessItsXServerLives() {

@@ -36,8 +36,8 @@ package final class LogindMonitor {
     private var readings: [String: TokenBucket] = [:]
     private var turns: [String: EventSource] = [:]
     private var retry: EventSource?
-    /// Sessions whose end was seen and which logind's last list, that may be older, still had.
-    private var ended: Set<SessionKey> = []
+    /// What is older than an end that was seen must not undo it.
+    private var ended = EndedLogins()
     /// Sessions that were read or seen to change since the list that is being read was asked for: what it has of them may be older.
     private var newer: Set<SessionKey> = []
     private var refreshTimer: EventSource?
@@ -131,6 +131,7 @@ package final class LogindMonitor {
         }
         isRefreshing = true
         newer = []
+        ended.listIsAskedFor()
         connection.call(Self.destination, path: Self.path, interface: Self.manager, member: "ListSessions") { [weak self] result in
             guard let self else { return }
             // No answer is no news: sessions end when logind says so.
@@ -145,7 +146,7 @@ package final class LogindMonitor {
     private func finishRefresh(_ found: [LogindSession]?) {
         isRefreshing = false
         if let found {
-            ended.formIntersection(found.map(\.key))
+            ended.listHasCome(with: Set(found.map(\.key)))
             replace(with: found.filter { !newer.contains($0.key) } + sessions.filter { newer.contains($0.key) })
         } else {
             retry?.arm(after: Self.retryDelay)
@@ -297,7 +298,7 @@ package final class LogindMonitor {
     private func remove(where hasEnded: (LogindSession) -> Bool) -> Bool {
         let gone = sessions.filter(hasEnded)
         guard !gone.isEmpty else { return false }
-        ended.formUnion(gone.map(\.key))
+        ended.insert(gone.map(\.key))
         sessions.removeAll(where: hasEnded)
         return true
     }

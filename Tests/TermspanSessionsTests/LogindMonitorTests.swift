@@ -61,3 +61,22 @@ import Testing
         #expect(try #require(before) <= 66)
     }
 }
+
+@Suite struct EndedLoginsTests {
+    private func login(_ number: UInt64) -> SessionKey { .logind(id: String(number), timestamp: number) }
+
+    @Test func whatHasEndedIsRememberedUntilAListThatWasAskedForLaterDoesNotHaveIt() {
+        var ended = EndedLogins()
+        ended.insert([login(1)])
+        ended.listIsAskedFor()
+        // This one began and ended while the list was under way, which does not know of it.
+        ended.insert([login(2)])
+        ended.listHasCome(with: [login(1)])
+        #expect(ended.contains(login(1)) && ended.contains(login(2)))
+        ended.listIsAskedFor()
+        // No answer: nothing is forgotten.
+        ended.listIsAskedFor()
+        ended.listHasCome(with: [])
+        #expect(!ended.contains(login(1)) && !ended.contains(login(2)))
+    }
+}

@@ -58,6 +58,8 @@ package enum UnknownReason: UInt8, CaseIterable, Sendable {
     case limited = 8
     /// What was stored of it is in a damaged file that was set aside.
     case storeDamaged = 16
+    /// What was stored of it was erased.
+    case erased = 17
 
     /// The name in machine-readable output.
     package var name: String {
@@ -72,6 +74,7 @@ package enum UnknownReason: UInt8, CaseIterable, Sendable {
         case .noSource: "no-source"
         case .limited: "limited"
         case .storeDamaged: "store-damaged"
+        case .erased: "erased"
         }
     }
 }

@@ -4,7 +4,8 @@ import TermspanEvents
 // The saved form of a fold's state: version, then fixed little-endian fields, then the two classes.
 
 extension SessionFold.State {
-    private static let version: UInt8 = 1
+    /// The first had no `begun`.
+    private static let version: UInt8 = 2
 
     /// The state as bytes, for a checkpoint; at most 400.
     package var bytes: [UInt8] {
@@ -15,6 +16,7 @@ extension SessionFold.State {
         for word in [
             since.nanoseconds, latest.nanoseconds, lost, serial, UInt64(switches), switchedAt.nanoseconds, credit,
             creditAt.nanoseconds, burstStart.nanoseconds, burstLast.nanoseconds, previousBurstEnd?.nanoseconds ?? 0, burstGap,
+            begun.nanoseconds,
         ] {
             for shift in stride(from: 0 as UInt64, to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: word >> shift)) }
         }
@@ -48,12 +50,12 @@ extension SessionFold.State {
                 process: ProcessClaim(pid: UInt32(truncatingIfNeeded: pid), origin: origin),
                 windowClass: WindowClass(rest.prefix(count)))
         }
-        guard take() == Self.version, let phase = take().flatMap(Phase.init(rawValue:)),
+        guard let version = take(), (1...Self.version).contains(version), let phase = take().flatMap(Phase.init(rawValue:)),
             let reason = take().flatMap(UnknownReason.init(rawValue:)), let origin = take().flatMap(InputOrigin.init(rawValue:)),
             let open = take(), open <= 1, let hasPrevious = take(), hasPrevious <= 2
         else { return nil }
         var words: [UInt64] = []
-        for _ in 0..<12 {
+        for _ in 0..<(version == 1 ? 12 : 13) {
             guard let next = word(8) else { return nil }
             words.append(next)
         }
@@ -78,6 +80,7 @@ extension SessionFold.State {
         previousBurstIsPoint = hasPrevious == 2
         previousBurstEnd = hasPrevious > 0 ? BootInstant(nanoseconds: words[10]) : nil
         burstGap = words[11]
+        begun = version == 1 ? .zero : BootInstant(nanoseconds: words[12])
         self.focus = focus
         self.switchedTo = switchedTo
     }

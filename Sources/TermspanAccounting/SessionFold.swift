@@ -26,6 +26,8 @@ package struct SessionFold: Sendable {
         package var reason = UnknownReason.noData
         /// Events lost in the open unknown interval.
         package var lost: UInt64 = 0
+        /// When measuring began: no burst reaches back beyond it.
+        package var begun = BootInstant.zero
 
         /// The number of the last focus interval that was opened.
         package var serial: UInt64 = 0
@@ -106,6 +108,7 @@ package struct SessionFold: Sendable {
         advance(moment)
         state.phase = .unknown
         state.since = state.latest
+        state.begun = state.latest
         state.reason = reason
         state.lost = 0
     }
@@ -216,9 +219,11 @@ package struct SessionFold: Sendable {
             guard let last = snapshot.lastInput, last.effective <= state.latest,
                 state.previousBurstEnd.map({ last.effective > $0.advanced(by: Self.tolerance) }) ?? true
             else { break }
-            emit(.burst(InputBurst(start: last.effective, end: last.effective, origin: last.origin)))
+            // That of a time in which nothing was measured is nobody's business afterwards.
+            let isMeasured = last.effective >= state.begun
+            if isMeasured { emit(.burst(InputBurst(start: last.effective, end: last.effective, origin: last.origin))) }
             state.previousBurstEnd = last.effective
-            state.previousBurstIsPoint = true
+            state.previousBurstIsPoint = isMeasured
         }
     }
 
@@ -300,7 +305,7 @@ package struct SessionFold: Sendable {
 
     private mutating func inputBegan(_ edge: InputEdge) {
         let earliest = state.latest.nanoseconds - min(state.burstGap, state.latest.nanoseconds)
-        var moment = max(edge.effective, BootInstant(nanoseconds: earliest))
+        var moment = max(edge.effective, BootInstant(nanoseconds: earliest), state.begun)
         if let previous = state.previousBurstEnd { moment = max(moment, previous) }
         moment = min(moment, state.latest)
         if state.burstOpen {

@@ -147,7 +147,8 @@ let package = Package(
         .testTarget(
             name: "TermspanStoreTests",
             dependencies: [
-                "TermspanStore", "TermspanAccounting", "TermspanCore", "TermspanEvents", .product(name: "GRDB", package: "GRDB.swift"),
+                "TermspanStore", "TermspanAccounting", "TermspanCore", "TermspanEvents", "SeededRandom",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),
         .testTarget(

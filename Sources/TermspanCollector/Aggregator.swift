@@ -346,13 +346,15 @@ package final class Aggregator: Sendable {
         }
     }
 
-    /// Measures a session anew, with all until its source's next snapshot unknown: what was stored of it is lost. Its lane is read on.
+    /// Measures a session anew, with all until its source's next snapshot unknown: what was stored of it is lost. Its lane is read on. Of one
+    /// whose measuring has ended meanwhile nothing more is handed out.
     package func restart(_ session: UUIDv7, since moment: BootInstant, burstGap: Duration, reason: UnknownReason) {
         perform { [self] core in
             let measures = core.measures
-            guard let row = measures.pointee.index[session] else { return }
             let fold = SessionFold(burstGap: burstGap, focusRate: measures.pointee.limits.focusChanges)
-            measures.pointee.rows[row]?.restart(fold, since: moment, reason: reason)
+            for row in measures.pointee.rows.indices where measures.pointee.rows[row]?.subject.uuid == session {
+                measures.pointee.rows[row]?.restart(fold, since: moment, reason: reason)
+            }
             _ = noticeBell.ring()
             becomeDirty(measures)
         }
@@ -474,6 +476,11 @@ package final class Aggregator: Sendable {
                     openExecutable: open.focus.flatMap { measure.executables[$0.serial] ?? nil })
             }
         }
+    }
+
+    /// The sessions that are measured.
+    package var measured: [UUIDv7: Subject] {
+        perform { core in core.measures.pointee.index.compactMapValues { core.measures.pointee.rows[$0]?.subject } }
     }
 
     /// The last input of each measured session of which any is known.
@@ -687,15 +694,19 @@ extension Aggregator.Measure {
     }
 
     mutating func restart(_ new: SessionFold, since moment: BootInstant, reason: UnknownReason) {
+        // Why it goes on to be unknown where nothing measures it.
+        let former = fold.state
+        let reason = reason == .erased && lane == nil && former.phase == .unknown ? former.reason : reason
         var fold = new
         // Numbers of intervals go on, since answers about executables may be on their way.
         fold.begin(at: moment, reason: reason, serial: self.fold.state.serial)
+        if isEnded { fold.end(at: moment) { _ in } }
         self.fold = fold
         fresh = []
         executables = [:]
         asked = [:]
         isDirty = true
-        news.wantsSnapshot = true
+        if !isEnded { news.wantsSnapshot = true }
     }
 
     /// Asks for the process behind an interval that has just opened.

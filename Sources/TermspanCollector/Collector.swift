@@ -61,6 +61,7 @@ package final class Collector {
     /// Who waits because of the limits of logons and state changes; such a session is listed.
     private var turns = SessionTurns()
     private var turnTimer: EventSource?
+    private var retention: Retention?
     /// Who is not to be tracked by decisions that are not in the policy yet, with the number of such decisions.
     private var withdrawn: [DoNotTrackList.Subject: Int] = [:]
     /// Likewise, where the decision could not be stored.
@@ -173,6 +174,7 @@ package final class Collector {
         for session in table.sessions where session.desktop.stack != .services { follow(session, at: .now()) }
         endForgotten(open)
         keepNotices()
+        retention = try Retention(loop: loop, store: store, inbox: inbox, configuration: configuration)
         manager = try ManagerObject(collector: self)
         manager?.gate.onLimit = { [unowned self] uid, count in reached(.busCalls, uid: uid, times: count) }
     }
@@ -199,6 +201,7 @@ package final class Collector {
         aggregator.setLimits(configuration.limits)
         store.setCommitInterval(configuration.commitInterval)
         manager?.reload(configuration)
+        retention?.reload(configuration)
         keepNotices()
     }
 
@@ -753,10 +756,23 @@ package final class Collector {
         store.append { $0.untracked += decisions }
     }
 
+    /// The store knows these sessions no longer. One that is measured again meanwhile begins anew.
+    func forget(_ sessions: [UUIDv7]) {
+        let now = BootInstant.now()
+        for uuid in sessions {
+            guard measuredSessions.removeValue(forKey: uuid) != nil, measured.contains(uuid), let session = table.session(uuid: uuid) else {
+                continue
+            }
+            remember(session, since: now)
+            aggregator.restart(uuid, since: now, burstGap: configuration.burstGap, reason: .erased)
+        }
+    }
+
     private func keepNotices() {
         var texts: [UInt32: String] = [:]
         for row in policy.rows {
-            texts[row.user.uid] = policy.tracks(row.user) ? NoticeFiles.text(level: row.level, responsible: configuration.responsible) : ""
+            let isTracked = policy.standing(of: row.user, decision: row).isTracked
+            texts[row.user.uid] = isTracked ? NoticeFiles.text(level: row.level, responsible: configuration.responsible) : ""
         }
         let others = policy.newUsersAreTracked ? NoticeFiles.text(level: .basic, responsible: configuration.responsible) : nil
         if others != nil {

@@ -93,6 +93,27 @@ enum Journal {
         record.send()
     }
 
+    static func historyErased(_ user: UserIdentity, _ receipt: ErasureReceipt, alsoUser: Bool, by actor: String, reason: String) {
+        let what = alsoUser ? "What was held of \(user.login) and the user were erased" : "What was held of \(user.login) was erased"
+        var record = JournalRecord(.historyErased, "\(what) by \(actor).")
+        record.add(.user, user.login)
+        record.add(.actor, actor)
+        record.add(.reason, reason)
+        record.add(.receipt, "\(receipt.text) sha256=\(receipt.digest)")
+        record.send()
+    }
+
+    static func historyExpired(_ expired: Expired) {
+        var record = JournalRecord(
+            .historyExpired, "What is older than is kept was removed: \(expired.sessions) sessions, \(expired.intervals) intervals.")
+        record.add(.count, String(expired.intervals))
+        record.send()
+    }
+
+    static func retentionHeld() {
+        JournalRecord(.retentionHeld, "Nothing is removed by its age for now: the wall clock has leapt ahead.").send()
+    }
+
     static func configurationError(_ problem: String, isRefused: Bool) {
         let consequence = isRefused ? "The configuration in force stays" : "The collector does not start"
         var record = JournalRecord(.configurationError, "\(consequence): \(problem)")

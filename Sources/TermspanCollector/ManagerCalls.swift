@@ -24,6 +24,35 @@ struct TrackingCall {
     }
 }
 
+/// Erase.
+struct ErasureCall: Sendable {
+    var names: [UserName] = []
+    /// Their identifiers and decisions too.
+    var alsoUsers: Bool
+    /// Only say what would be erased.
+    var isRehearsal: Bool
+    var reason: String
+
+    private static let maximumUsers = 1_000
+
+    @MainActor
+    init(_ message: BusMessage) throws(BusError) {
+        let texts = try message.readStrings()
+        alsoUsers = try message.read(Bool.self)
+        isRehearsal = try message.read(Bool.self)
+        reason = try message.readReason()
+        guard !texts.isEmpty, texts.count <= Self.maximumUsers else {
+            throw .invalidArguments("Between 1 and \(Self.maximumUsers) users, please.")
+        }
+        guard isRehearsal || !reason.allSatisfy(\.isWhitespace) else { throw .invalidArguments("An erasure needs a reason.") }
+        var seen: Set<UserName> = []
+        for text in texts {
+            guard let name = UserName(text) else { throw .invalidArguments("'\(text.prefix(80))' names nobody; write anna or uid:1001.") }
+            if seen.insert(name).inserted { names.append(name) }
+        }
+    }
+}
+
 /// SetDoNotTrack.
 @MainActor
 struct DoNotTrackCall {

@@ -12,7 +12,7 @@ import TermspanSystem
 /// The collector on the bus: org.termspan1(5). Whatever a caller sends is bounded, and what a caller may see is decided for each.
 @MainActor
 final class ManagerObject {
-    private unowned let collector: Collector
+    unowned let collector: Collector
     private let objects: SessionObjects
     private let actions: SessionActions
     private var slots: [BusSlot] = []
@@ -30,8 +30,8 @@ final class ManagerObject {
     static let name = "org.termspan1"
     static let path = "/org/termspan1"
     private static let interface = "org.termspan1.Manager"
-    private static let viewOthers = "org.termspan1.view-others"
-    private static let manageTracking = "org.termspan1.manage-tracking"
+    static let viewOthers = "org.termspan1.view-others"
+    static let manageTracking = "org.termspan1.manage-tracking"
     /// The report service's user, who asks on behalf of callers that it has checked itself.
     private static let reportsUser = "termspan-reports"
     /// How long a caller waits for the store.
@@ -210,6 +210,10 @@ final class ManagerObject {
                 BusMethod(
                     "SetDoNotTrack", in: ["entries": "as", "listed": "b", "reason": "s"], out: ["results": "aa{sv}"]
                 ) { [unowned self] invocation throws(BusError) in try setDoNotTrack(invocation) },
+                BusMethod(
+                    "Erase", in: ["users": "as", "forget": "b", "rehearse": "b", "reason": "s"],
+                    out: ["results": "aa{sv}", "unknown": "as", "aside": "as", "left": "b"]
+                ) { [unowned self] invocation throws(BusError) in try erase(invocation) },
                 BusMethod("SetPolicy", in: ["key": "s", "value": "v"]) { [unowned self] invocation throws(BusError) in
                     try setPolicy(invocation)
                 },
@@ -242,12 +246,18 @@ final class ManagerObject {
         }
     }
 
+    /// The unit that a caller lives in.
+    private static func unit(of caller: BusCredentials) -> String? {
+        guard let pid = caller.processID.flatMap({ UInt32(exactly: $0) }), let process = try? ProcessFacts(pid: pid) else { return nil }
+        return ControlGroup.unit(of: process.controlGroup).map(String.init)
+    }
+
     private func listSessions(_ invocation: BusInvocation) {
         invocation.charge(objects: collector.table.sessions.count)
         withRights(invocation) { [unowned self] credentials, isPrivileged in
             let now = BootInstant.now()
             let inputs = collector.aggregator.lastInputs(at: now)
-            let caller = credentials.processID.flatMap { UInt32(exactly: $0) }.flatMap { try? ProcessFacts(pid: $0) }
+            let caller = Self.unit(of: credentials)
             invocation.reply { writer in
                 writer.array(of: "a{sv}") { writer in
                     for session in self.collector.table.sessions {
@@ -257,7 +267,7 @@ final class ManagerObject {
                             isTracked: self.collector.isTracked(session), coverage: self.collector.coverage(of: session),
                             screen: self.collector.screen(of: session),
                             isDetailed: isPrivileged || credentials.userID == session.desktop.uid,
-                            isCallers: caller.map { session.contains($0) } ?? false)
+                            isCallers: caller.map { session.owns($0) } ?? false)
                         writer.properties { row.write(to: &$0) }
                     }
                     for listener in self.collector.listeners { writer.properties { SessionRow.write(listener, to: &$0) } }
@@ -272,7 +282,7 @@ final class ManagerObject {
     private func enumerateSessions(_ invocation: BusInvocation) throws(BusError) {
         invocation.charge(objects: collector.table.sessions.count)
         let credentials = try invocation.credentials()
-        let caller = credentials.processID.flatMap { UInt32(exactly: $0) }.flatMap { try? ProcessFacts(pid: $0) }
+        let caller = Self.unit(of: credentials)
         invocation.reply { writer in
             writer.array(of: "(usssssb)") { writer in
                 for session in self.collector.table.sessions {
@@ -285,7 +295,7 @@ final class ManagerObject {
                         writer.append(desktop.state.name)
                         writer.append(desktop.stack.typeName)
                         writer.append(isDetailed ? session.device : "")
-                        writer.append(caller.map { session.contains($0) } ?? false)
+                        writer.append(caller.map { session.owns($0) } ?? false)
                     }
                 }
                 for listener in self.collector.listeners {
@@ -304,45 +314,63 @@ final class ManagerObject {
     private func getPolicy(_ invocation: BusInvocation) {
         withRights(invocation) { [unowned self] credentials, isPrivileged in
             let policy = collector.policy
-            var decisions = policy.rows.filter { isPrivileged || $0.user.uid == credentials.userID }
-            // The user database may take its time, and knows no more than a session of the caller's or a decision.
-            let session = collector.table.sessions.first { $0.desktop.uid == credentials.userID }
-            let user = session?.user ?? decisions.first?.user ?? UserIdentity(login: String(credentials.userID), uid: credentials.userID)
-            // Nobody decided about this caller, who shall be told all the same what that means.
-            if !isPrivileged, decisions.isEmpty {
-                decisions.append(
-                    Policy.Row(
-                        user: user, tracked: policy.newUsersAreTracked, level: policy.level(of: user), since: WallInstant(nanoseconds: 0),
-                        by: "", reason: ""))
-            }
-            let rows = decisions.map { row in
-                [
-                    "name": BusValue.string(row.user.login), "uid": .uint32(row.user.uid), "tracked": .bool(policy.tracks(row.user)),
+            let own = ownPolicy(of: credentials.userID)
+            func values(of row: Policy.Row) -> BusValue {
+                .properties([
+                    "name": .string(row.user.login), "uid": .uint32(row.user.uid), "tracked": .bool(policy.tracks(row.user)),
                     "since": .uint64(row.since.microseconds), "by": .string(row.by), "reason": .string(row.reason),
                     "level": .string(row.level.name),
-                ]
+                ])
             }
-            let entries = policy.doNotTrack.entries.filter { isPrivileged || $0.subject.names(user) }.map { entry in
-                [
-                    "entry": BusValue.string(entry.subject.description), "since": .uint64(entry.since.microseconds),
-                    "by": .string(entry.by),
-                    "reason": .string(entry.reason),
-                ]
+            func list(_ entries: [DoNotTrackList.Entry]) -> BusValue {
+                .array(
+                    of: "a{sv}",
+                    entries.map { entry in
+                        .properties([
+                            "entry": .string(entry.subject.description), "since": .uint64(entry.since.microseconds),
+                            "by": .string(entry.by), "reason": .string(entry.reason),
+                        ])
+                    })
             }
+            let users = (isPrivileged ? policy.rows : [own.row]).map { values(of: $0) }
+            let entries = list(isPrivileged ? policy.doNotTrack.entries : own.entries)
+            let ownValues = BusValue.properties(["user": values(of: own.row), "do-not-track": list(own.entries)])
             invocation.reply { writer in
                 writer.properties { writer in
                     writer.property("new-users", policy.newUsersAreTracked ? "tracked" : "untracked")
-                    writer.property("responsible", self.collector.configuration.responsible)
-                    writer.property("users", .array(of: "a{sv}", rows.map { BusValue.properties($0) }))
-                    writer.property("do-not-track", .array(of: "a{sv}", entries.map { BusValue.properties($0) }))
+                    let configuration = self.collector.configuration
+                    writer.property("responsible", configuration.responsible)
+                    for (key, time) in [("keep-activity", configuration.keepActivity), ("keep-sessions", configuration.keepSessions)] {
+                        if let time { writer.property(key, UInt64(clamping: time.wholeNanoseconds / 1000)) }
+                    }
+                    writer.property("users", .array(of: "a{sv}", users))
+                    writer.property("do-not-track", entries)
+                    writer.property("own", ownValues)
                 }
             }
         }
     }
 
+    /// What is about one user alone: the decision, or what holds without one, and the entries of the Do Not Track list that name the user.
+    private func ownPolicy(of uid: UInt32) -> (row: Policy.Row, entries: [DoNotTrackList.Entry]) {
+        let policy = collector.policy
+        // The user database may take its time, and knows no more than a session of the user's or a decision; of several logins that had
+        // the UID one after the other, the latest.
+        let session = collector.table.sessions.first { $0.desktop.isUserSession && $0.desktop.uid == uid }
+        let decided = policy.rows.filter { $0.user.uid == uid }.max { $0.since < $1.since }
+        let user = session?.user ?? decided?.user ?? UserIdentity(login: String(uid), uid: uid)
+        let row =
+            policy.rows.first { $0.user == user }
+            ?? Policy.Row(
+                user: user, tracked: policy.newUsersAreTracked, level: policy.level(of: user), since: WallInstant(nanoseconds: 0), by: "",
+                reason: "")
+        return (row, policy.doNotTrack.entries.filter { $0.subject.names(user) })
+    }
+
     private func setTracking(_ invocation: BusInvocation) throws(BusError) {
         let call = try TrackingCall(invocation.message)
         let (names, isTracked, reason) = (call.names, call.isTracked, call.reason)
+        invocation.charge(objects: names.count)
         authorized(invocation) { [unowned self] actor in
             let moment = WallInstant.now()
             // What is wanted most is that it stops: first of all, however long the decision takes to become durable.
@@ -407,28 +435,31 @@ final class ManagerObject {
     /// Keeps a call here until the store's thread is done. That thread must not hold it: libsystemd's messages belong to one thread,
     /// and whoever lets go of one last frees it.
     ///
-    /// - Parameter text: what the caller is told when the store takes too long.
-    private func park(_ invocation: BusInvocation, orElse text: @escaping @MainActor () -> String) -> Int {
+    /// - Parameter text: what the caller is told when the store takes too long; nil to have it wait on.
+    func park(_ invocation: BusInvocation, orElse text: @escaping @MainActor () -> String?) -> Int {
         lastCall += 1
         let call = lastCall
-        let timer = try? collector.loop.after(Self.patience) { [unowned self] in unpark(call)?.fail(Self.storeFailed(text())) }
+        let timer = try? collector.loop.after(Self.patience) { [unowned self] in
+            if let text = text() { unpark(call)?.fail(Self.storeFailed(text)) }
+        }
         parked[call] = (invocation, timer)
         return call
     }
 
     /// The call, unless it was answered already.
-    private func unpark(_ call: Int) -> BusInvocation? {
+    func unpark(_ call: Int) -> BusInvocation? {
         parked.removeValue(forKey: call)?.invocation
     }
 
     /// Whether a job was begun or its caller has given up, whatever comes first.
-    private final class Turn: Sendable {
+    final class Turn: Sendable {
         private enum State { case waits, taken, refused }
         private let state = Mutex(State.waits)
 
         func take() -> Bool { settle(.taken) }
 
-        private func refuse() -> Bool { settle(.refused) }
+        /// Gives up, unless the job was begun.
+        func refuse() -> Bool { settle(.refused) }
 
         /// Gives up if the job was not begun, and says what that means.
         func giveUp() -> String {
@@ -484,6 +515,7 @@ final class ManagerObject {
     private func setDoNotTrack(_ invocation: BusInvocation) throws(BusError) {
         let call = try DoNotTrackCall(invocation.message)
         let (subjects, isListed, reason) = (call.subjects, call.isListed, call.reason)
+        invocation.charge(objects: subjects.count)
         authorized(invocation) { [unowned self] actor in
             let moment = WallInstant.now()
             if isListed { collector.withdraw(subjects) }
@@ -552,9 +584,12 @@ final class ManagerObject {
         }
     }
 
-    /// Goes on with the caller's name if the caller may change who is tracked.
-    private func authorized(_ invocation: BusInvocation, _ body: @escaping @MainActor (_ actor: String) -> Void) {
-        Polkit.check(Self.manageTracking, invocation, on: collector.connection) { result in
+    /// Goes on with the caller's name if the caller may do this: change who is tracked, unless told otherwise.
+    func authorized(
+        _ invocation: BusInvocation, for action: String = ManagerObject.manageTracking,
+        _ body: @escaping @MainActor (_ actor: String) -> Void
+    ) {
+        Polkit.check(action, invocation, on: collector.connection) { result in
             switch result {
             case .success:
                 let uid = (try? invocation.credentials())?.userID
@@ -564,7 +599,7 @@ final class ManagerObject {
         }
     }
 
-    private static func storeFailed(_ message: String) -> BusError {
+    static func storeFailed(_ message: String) -> BusError {
         BusError(name: "org.termspan1.Error.StoreFailed", message: message)
     }
 
@@ -610,11 +645,8 @@ extension Session {
     /// The X display, `:10`; empty without one.
     var display: String { desktop.xServer.map { ":\($0.display)" } ?? desktop.logindSessions.first?.display ?? "" }
 
-    /// Whether a process lives in the session: in one of its scopes.
-    func contains(_ process: ProcessFacts) -> Bool {
-        guard let unit = ControlGroup.unit(of: process.controlGroup) else { return false }
-        return desktop.logindSessions.contains { $0.scope == unit }
-    }
+    /// Whether a unit is one of the session's scopes.
+    func owns(_ unit: String) -> Bool { desktop.logindSessions.contains { $0.scope == unit } }
 }
 
 extension ActivityRow {

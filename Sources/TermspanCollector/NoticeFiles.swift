@@ -58,20 +58,13 @@ struct NoticeFiles {
         return (try? setAttribute("system.posix_acl_access", of: path, to: list)) != nil
     }
 
-    /// What a tracked user is told.
+    /// What a tracked user is told, on lines that fit a terminal.
     static func text(level: PrivacyLevel, responsible: String) -> String {
-        """
-        Your activity in desktop sessions on this server is recorded (level: \(level.name)).
-
-        Recorded are: which application has the focus and from when to when, when there is input from
-        keyboard or mouse and when there is none, and when you log on, lock, connect, disconnect and log off,
-        with the address and name of the computer that you connect from.
-        Never recorded are: what you type, window titles, contents of the screen.
-
-        See all of it:   termspan spans
-        See the policy:  termspan policy show
-        \(responsible.isEmpty ? "Questions: ask the administrators of this server." : "Who answers for it: \(responsible)")
-
-        """
+        [
+            "Your activity in desktop sessions on this server is recorded (level: \(level.name)).", "",
+            "Recorded are: \(WhatIsRecorded.recorded).", "Never recorded are: \(WhatIsRecorded.never).", "",
+            "See all of it, why, and how to object: termspan me",
+            responsible.isEmpty ? "Questions: ask the administrators of this server." : "Who answers for it: \(responsible)", "",
+        ].flatMap { $0.wrapped(to: 80) }.joined(separator: "\n")
     }
 }

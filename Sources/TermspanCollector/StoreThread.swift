@@ -1,4 +1,5 @@
 import Synchronization
+import TermspanAccounting
 package import TermspanCore
 import TermspanRing
 package import TermspanStore
@@ -42,11 +43,16 @@ package final class StoreThread: Sendable {
         case untracked([Policy.Row])
     }
 
+    private enum Job: Sendable {
+        case anyTime(@Sendable (StoreWriter) -> Void)
+        case onceDurable(@Sendable (StoreWriter, _ problem: String?) -> Void)
+    }
+
     private struct Shared {
         var batch = StoreBatch()
         /// What is being written.
         var inFlight = StoreBatch()
-        var jobs: [@Sendable (StoreWriter) -> Void] = []
+        var jobs: [Job] = []
         var isStopped = false
         /// A new store has not been told of the sessions yet.
         var awaitsSessions = false
@@ -71,6 +77,8 @@ package final class StoreThread: Sendable {
     private static let urgentToken: UInt64 = 2
     private static let bellToken: UInt64 = 3
     private static let longestDelay: Duration = .seconds(10)
+    /// Between two tries to remove the bytes of what was removed.
+    private static let longestPatience: Duration = .seconds(600)
     /// Between two commits that are urgent: a lane that fills faster than in this time is a hostile one's, and loses.
     private static let urgentInterval: Duration = .milliseconds(50)
     /// A disk that takes longer to answer is a problem to tell of.
@@ -99,8 +107,26 @@ package final class StoreThread: Sendable {
 
     /// Runs `job` on the thread, between two commits.
     package func submit(_ job: @escaping @Sendable (StoreWriter) -> Void) {
-        shared.withLock { $0.jobs.append(job) }
+        shared.withLock { $0.jobs.append(.anyTime(job)) }
         _ = bell.ring()
+    }
+
+    /// Runs `job` on the thread once everything that waits is durable, or with the reason why it can't be.
+    package func submitOnceDurable(_ job: @escaping @Sendable (StoreWriter, _ problem: String?) -> Void) {
+        shared.withLock { $0.jobs.append(.onceDurable(job)) }
+        _ = bell.ring()
+    }
+
+    /// Has state changes of these sessions that wait count as being of `moment`, with nothing of the client, where they are of before.
+    package func forget(before moment: BootInstant, of sessions: Set<UUIDv7>) {
+        guard !sessions.isEmpty else { return }
+        shared.withLock { shared in
+            for index in shared.batch.events.indices
+            where sessions.contains(shared.batch.events[index].session) && shared.batch.events[index].change.at < moment {
+                let event = shared.batch.events[index]
+                shared.batch.events[index] = SessionEvent(session: event.session, change: StateChange(event.change.kind, at: moment))
+            }
+        }
     }
 
     package func setCommitInterval(_ interval: Duration) {
@@ -154,6 +180,8 @@ package final class StoreThread: Sendable {
         }
         var due: BootInstant?
         var delay = Duration.zero
+        var scrubbing: BootInstant?
+        var patience = Duration.seconds(1)
         var latest = BootInstant.zero
         while true {
             if wasStalled {
@@ -162,7 +190,8 @@ package final class StoreThread: Sendable {
             }
             let (isStopped, interval) = shared.withLock { ($0.isStopped, $0.interval) }
             if isStopped { break }
-            let timeout = due.map { max(.zero, BootInstant.now().duration(to: $0)) }
+            let next = [due, scrubbing].compactMap { $0 }.min()
+            let timeout = next.map { max(.zero, BootInstant.now().duration(to: $0)) }
             _ = try? epoll.wait(timeout: timeout) { token, _ in
                 switch token {
                 case Self.commitToken:
@@ -176,6 +205,14 @@ package final class StoreThread: Sendable {
             }
             runJobs()
             if writer.damage != nil { due = due ?? .now() }
+            // A reader keeps bytes of what was removed in the log, or there is no room to write the file anew.
+            if !writer.holdsRemoved {
+                (scrubbing, patience) = (nil, .seconds(1))
+            } else if let moment = scrubbing, moment <= .now() {
+                onDisk { writer.scrub(isPatient: false) }
+                (scrubbing, patience) = (nil, min(patience + patience, Self.longestPatience))
+            }
+            if writer.holdsRemoved { scrubbing = scrubbing ?? BootInstant.now().advanced(by: patience) }
             guard let moment = due, moment <= .now() else { continue }
             due = nil
             latest = moment
@@ -196,7 +233,21 @@ package final class StoreThread: Sendable {
             return shared.jobs
         }
         guard !jobs.isEmpty else { return }
-        onDisk { for job in jobs { job(writer) } }
+        for job in jobs {
+            switch job {
+            case .anyTime(let body): onDisk { body(writer) }
+            case .onceDurable(let body):
+                let problem = durabilityProblem()
+                onDisk { body(writer, problem) }
+            }
+        }
+    }
+
+    /// Writes what waits, and says why that can't be.
+    private func durabilityProblem() -> String? {
+        if shared.withLock({ $0.awaitsSessions }) { return "a damaged store is being replaced" }
+        guard commit(isFinal: false) else { return health.problem ?? "what waits could not be written" }
+        return shared.withLock { $0.awaitsSessions } ? "a damaged store is being replaced" : nil
     }
 
     /// Does what may take the disk's time, watched over by the alarm.

@@ -78,6 +78,7 @@ private struct Setting: Sendable {
             configuration.passiveLimit = value
             return true
         },
+        "keep-activity": retention(\.keepActivity), "keep-sessions": retention(\.keepSessions),
         "commit-interval": duration(\.commitInterval, from: .milliseconds(10), to: .seconds(10)),
         "probe-ready-timeout": duration(\.probeReadyTimeout, from: .seconds(1), to: .seconds(120)),
         "displays-per-user": number(\.limits.displaysPerUser, in: 1...1000),
@@ -105,6 +106,18 @@ private struct Setting: Sendable {
         }
     }
 
+    private static func retention(_ path: any WritableKeyPath<Configuration, Duration?> & Sendable) -> Setting {
+        Setting(form: "a time from 1h to 10000d, like 180d, or unlimited") { text, configuration in
+            if text == "unlimited" {
+                configuration[keyPath: path] = nil
+                return true
+            }
+            guard let value = Duration(setting: text), value >= .seconds(3600), value <= .seconds(10_000 * 86_400) else { return false }
+            configuration[keyPath: path] = value
+            return true
+        }
+    }
+
     private static func duration(
         _ path: any WritableKeyPath<Configuration, Duration> & Sendable, from least: Duration, to most: Duration
     ) -> Setting {
@@ -117,9 +130,9 @@ private struct Setting: Sendable {
 }
 
 extension Duration {
-    /// Reads `500ms`, `30s`, `2m`, `1.5h`: a number and its unit. A number alone is refused, since nobody knows of what.
+    /// Reads `500ms`, `30s`, `2m`, `1.5h`, `180d`: a number and its unit. A number alone is refused, since nobody knows of what.
     fileprivate init?(setting text: String) {
-        let units: [(String, Double)] = [("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600)]
+        let units: [(String, Double)] = [("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)]
         guard let (unit, scale) = units.first(where: { text.hasSuffix($0.0) }), let number = Double(text.dropLast(unit.count)),
             number.isFinite, number >= 0, number < 1_000_000
         else { return nil }

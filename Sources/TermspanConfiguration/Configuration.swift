@@ -12,6 +12,10 @@ package struct Configuration: Equatable, Sendable {
     package var commitInterval: Duration = .seconds(1)
     /// How long a probe may take from its start to being ready.
     package var probeReadyTimeout: Duration = .seconds(10)
+    /// How long focus intervals and bursts are kept; nil is without end.
+    package var keepActivity: Duration? = .seconds(180 * 86_400)
+    /// How long sessions are kept, with their logons, connects and addresses; nil is without end.
+    package var keepSessions: Duration? = .seconds(400 * 86_400)
     /// What one user can take of the collector.
     package var limits = Limits()
     /// Who answers for what is collected here; shown to those who are tracked.

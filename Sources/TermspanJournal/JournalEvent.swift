@@ -31,6 +31,9 @@ package enum JournalEvent: String, CaseIterable, Sendable {
     case clockStepped = "clock-stepped"
     case machineSlept = "machine-slept"
     case descriptorsShort = "descriptors-short"
+    case historyErased = "history-erased"
+    case historyExpired = "history-expired"
+    case retentionHeld = "retention-held"
 
     /// What happens in a session, by the names that notifications on the bus have.
     package static let notifications: [String: JournalEvent] = [
@@ -66,6 +69,9 @@ package enum JournalEvent: String, CaseIterable, Sendable {
             case .clockStepped: 0x11
             case .machineSlept: 0x12
             case .descriptorsShort: 0x13
+            case .historyErased: 0x14
+            case .historyExpired: 0x15
+            case .retentionHeld: 0x16
             case .sessionLockRequested: 0x30
             case .sessionDisconnectRequested: 0x31
             case .sessionLogoffRequested: 0x32
@@ -77,11 +83,12 @@ package enum JournalEvent: String, CaseIterable, Sendable {
     package var priority: JournalPriority {
         switch self {
         case .sessionOpened, .sessionClosed, .sessionConnected, .sessionDisconnected, .sessionLocked, .sessionUnlocked, .probeStarted,
-            .collectorStarted, .collectorStopped, .machineSlept:
+            .collectorStarted, .collectorStopped, .machineSlept, .historyExpired:
             .info
-        case .policyChanged, .clockStepped, .storeRecovered, .sessionLockRequested, .sessionDisconnectRequested, .sessionLogoffRequested:
+        case .policyChanged, .historyErased, .clockStepped, .storeRecovered, .sessionLockRequested, .sessionDisconnectRequested,
+            .sessionLogoffRequested:
             .notice
-        case .eventsLost, .probeFailed, .laneQuarantined, .limitReached, .recordsLost, .busLost, .descriptorsShort: .warning
+        case .eventsLost, .probeFailed, .laneQuarantined, .limitReached, .recordsLost, .busLost, .descriptorsShort, .retentionHeld: .warning
         case .configurationError, .storeFailed, .storeReplaced, .storeRefused: .error
         }
     }

@@ -47,6 +47,8 @@ package struct JournalField: Hashable, Sendable {
     package static let unit = JournalField("TERMSPAN_UNIT")
     /// The file that a message is about.
     package static let file = JournalField("TERMSPAN_FILE")
+    /// What says that something was erased.
+    package static let receipt = JournalField("TERMSPAN_RECEIPT")
     /// What an error said.
     package static let error = JournalField("TERMSPAN_ERROR")
 }

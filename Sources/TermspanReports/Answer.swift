@@ -31,8 +31,8 @@ package struct Answer {
                 try forEachChunk(of: session, in: range) { totals += $0.evaluation.totals }
                 try line(summary(session, range, totals))
             }
-        case .users:
-            try users(line)
+        case .userTimes:
+            try userTimes(line)
         case .history:
             try forEachSession { session in
                 var totals = CategoryTimes()
@@ -50,6 +50,11 @@ package struct Answer {
                     try line(self.line(event, of: session))
                 }
             }
+        case .records:
+            try forEachSession { try records(of: $0, line) }
+            try decisions(line)
+        case .users:
+            try users(line)
         }
     }
 
@@ -89,13 +94,19 @@ package struct Answer {
     private func passes(_ session: ReportedSession) -> Bool {
         let filter = question.filter
         let record = session.record
-        if let identity = filter.identity, record.user != identity { return false }
-        if let login = filter.login, record.user.login != login { return false }
-        if let uid = filter.uid, record.user.uid != uid { return false }
+        guard passes(record.user) else { return false }
         if let id = filter.id, record.id != id { return false }
         if let uuid = filter.session, record.uuid != uuid { return false }
         if let until = filter.until, let start = session.anchors.wall(at: record.start), start >= until { return false }
         if let since = filter.since, !session.isOpen, let end = session.anchors.wall(at: session.end), end <= since { return false }
+        return true
+    }
+
+    private func passes(_ user: UserIdentity) -> Bool {
+        let filter = question.filter
+        if let identity = filter.identity, user != identity { return false }
+        if let login = filter.login, user.login != login { return false }
+        if let uid = filter.uid, user.uid != uid { return false }
         return true
     }
 
@@ -223,6 +234,65 @@ package struct Answer {
         }
     }
 
+    /// The bursts and unknown intervals of a session, as they are stored.
+    private func records(of session: ReportedSession, _ line: ([UInt8]) throws -> Void) throws {
+        guard let reader, let stored = session.stored else { return }
+        let limit = 2000
+        var after: BootInstant?
+        func json(_ kind: String, _ start: BootInstant, _ end: BootInstant) -> JSONLine {
+            var json = JSONLine()
+            json.add("record", kind)
+            frame(&json, session)
+            json.add("start", session.anchors.wall(at: start))
+            json.add("end", session.anchors.wall(at: end))
+            return json
+        }
+        while true {
+            let bursts = try reader.bursts(of: stored, in: session.life, after: after, limit: limit)
+            for burst in bursts {
+                var json = json("input", burst.start, burst.end)
+                json.add("origin", String(describing: burst.origin))
+                try line(json.finished())
+            }
+            guard bursts.count == limit else { break }
+            after = bursts.last?.start
+        }
+        after = nil
+        while true {
+            let unknowns = try reader.unknowns(of: stored, in: session.life, after: after, limit: limit)
+            for unknown in unknowns {
+                var json = json("unknown", unknown.start, unknown.end)
+                json.add("reason", unknown.reason.name)
+                try line(json.finished())
+            }
+            guard unknowns.count == limit else { break }
+            after = unknowns.last?.start
+        }
+    }
+
+    /// What was decided about the users that are asked for, since ever.
+    private func decisions(_ line: ([UInt8]) throws -> Void) throws {
+        var row: Int64 = 0
+        while let reader {
+            let changes = try reader.policyChanges(after: row, limit: 500)
+            for (_, change) in changes {
+                guard let user = change.user, passes(user) else { continue }
+                var json = JSONLine()
+                json.add("record", "decision")
+                json.add("user", user.login)
+                json.add("uid", user.uid)
+                json.add("time", change.at)
+                json.add("key", change.key)
+                json.add("value", change.value)
+                json.add("by", change.by)
+                json.add("reason", change.reason)
+                try line(json.finished())
+            }
+            row = changes.last?.row ?? row
+            if changes.count < 500 { break }
+        }
+    }
+
     private func frame(_ json: inout JSONLine, _ session: ReportedSession) {
         json.add("user", session.record.user.login)
         json.add("uid", session.record.user.uid)
@@ -294,6 +364,48 @@ package struct Answer {
     }
 
     private func users(_ line: ([UInt8]) throws -> Void) throws {
+        let policy = try reader?.policy() ?? Policy()
+        var present = Set(question.present.filter(passes))
+        var row: Int64 = 0
+        while let reader {
+            let users = try reader.users(question.filter, after: row, limit: 50)
+            for user in users {
+                row = user.row
+                let isPresent = user.isCurrent && present.remove(user.identity) != nil
+                try line(self.line(user.identity, user, isPresent: isPresent, policy))
+            }
+            if users.count < 50 { break }
+        }
+        // Of whom nothing is recorded.
+        for user in present.sorted(by: { ($0.uid, $0.login) < ($1.uid, $1.login) }) {
+            try line(self.line(user, nil, isPresent: true, policy))
+        }
+    }
+
+    private func line(_ user: UserIdentity, _ stored: StoredUser?, isPresent: Bool, _ policy: Policy) -> [UInt8] {
+        let name = LoginName(login: user.login)
+        let decision = stored?.decision
+        // Nothing holds for one whose login or uid is another's by now.
+        let standing = stored?.isCurrent == false ? nil : policy.standing(of: user, decision: decision)
+        let isOpen = isPresent || stored?.isOpen == true
+        var json = JSONLine()
+        json.add("user", user.login)
+        json.add("uid", user.uid)
+        json.add("logins", stored?.logins ?? [user.login])
+        json.add("domain", name.domain == LoginName.anyDomain ? nil : name.domain)
+        json.add("tracked", standing?.isTracked)
+        json.add("decided_by", standing?.basis.rawValue)
+        json.add("decision", decision.map { $0.tracked ? "tracked" : "untracked" })
+        json.add("level", decision?.level.name)
+        json.add("since", decision?.since)
+        json.add("first_seen", stored?.firstSeen)
+        json.add("last_seen", isOpen ? nil : stored?.lastSeen)
+        json.add("open", isOpen)
+        json.add("sessions", stored?.sessions ?? 0)
+        return json.finished()
+    }
+
+    private func userTimes(_ line: ([UInt8]) throws -> Void) throws {
         var groups: [UserBoot: [ReportedSession]] = [:]
         var order: [UserBoot] = []
         // Sessions that are not durable yet are of the boot that the collector runs in.

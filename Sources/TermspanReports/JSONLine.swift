@@ -54,9 +54,9 @@ struct JSONLine {
         bytes += String(value).utf8
     }
 
-    mutating func add(_ name: StaticString, _ value: Bool) {
+    mutating func add(_ name: StaticString, _ value: Bool?) {
         key(name)
-        bytes += (value ? "true" : "false").utf8
+        bytes += (value.map { $0 ? "true" : "false" } ?? "null").utf8
     }
 
     /// A moment as ISO 8601 in UTC with microseconds.

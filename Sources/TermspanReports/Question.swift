@@ -10,11 +10,15 @@ package struct Question: Sendable {
         /// One line a session.
         case sessions
         /// One line a user and boot: the user's own time over concurrent sessions.
-        case users
+        case userTimes
         /// One line a session: its whole life in figures.
         case history
         /// One line an event of a session's life.
         case events
+        /// One line for each burst, unknown interval and decision about a user that the store holds: what the other kinds are made of.
+        case records
+        /// One line a user: since when it is known, what holds for it.
+        case users
     }
 
     package var kind: Kind
@@ -24,6 +28,8 @@ package struct Question: Sendable {
     package var includeOpen = true
     /// What the collector had that may not be durable; asked before the store is read. Nil when it could not be asked.
     package var live: [ActivityRow]?
+    /// Who was logged on, for a question about users; recorded or not.
+    package var present: [UserIdentity] = []
 
     package init(kind: Kind, filter: SessionFilter, thresholds: Thresholds, live: [ActivityRow]? = nil) {
         self.kind = kind

@@ -67,8 +67,14 @@ package final class ReportsService {
                 BusMethod("Summary", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .sessions)
                 },
+                BusMethod("Records", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, .records)
+                },
                 BusMethod("History", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .history)
+                },
+                BusMethod("Users", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, .users)
                 },
             ])
         slots.append(try bus.export(path: Self.path, interface))
@@ -183,10 +189,13 @@ package final class ReportsService {
     /// First the collector, then the store: what is closed in between is in both, and told once.
     private func askCollector(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
         let filter = question.filter
+        let isAboutUsers = question.kind == .users
+        let member = isAboutUsers ? "ListSessions" : "CollectActivity"
         bus.call(
-            "org.termspan1", path: "/org/termspan1", interface: "org.termspan1.Manager", member: "CollectActivity", timeout: .seconds(5),
+            "org.termspan1", path: "/org/termspan1", interface: "org.termspan1.Manager", member: member, timeout: .seconds(5),
             autoStart: false,
             arguments: { writer in
+                if isAboutUsers { return }
                 writer.properties { writer in
                     if let user = filter.identity?.uid ?? filter.uid { writer.property("uid", user) }
                     if let session = filter.session { writer.property("session-uuid", session.description) }
@@ -196,15 +205,27 @@ package final class ReportsService {
                 guard let self else { return }
                 var question = question
                 switch result {
+                case .success(let message) where isAboutUsers:
+                    question.present = Self.loggedOn((try? message.readRows()) ?? [])
                 case .success(let message):
                     message.valueLimit = 1_000_000
                     question.live = (try? message.readRows())?.compactMap { ActivityRow(properties: $0) }
                 case .failure(let error):
                     // Without it the answer ends with what is durable.
-                    if !error.isUnreachable { Self.log("CollectActivity: \(error)") }
+                    if !error.isUnreachable { Self.log("\(member): \(error)") }
                 }
                 start(call, uid, question)
             })
+    }
+
+    /// Who is logged on by ListSessions' rows, which the services and the logon screens have, too.
+    private static func loggedOn(_ rows: [[String: BusValue]]) -> [UserIdentity] {
+        rows.compactMap { row in
+            guard let login = row["user"]?.string, !login.isEmpty, let uid = row["uid"]?.unsigned.flatMap({ UInt32(exactly: $0) }),
+                row["stack"]?.string != "services", row["state"]?.string != ConnectState.connected.name
+            else { return nil }
+            return UserIdentity(login: login, uid: uid)
+        }
     }
 
     private func start(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
@@ -297,6 +318,8 @@ struct Request {
     init(_ values: [String: BusValue], _ kind: Question.Kind) throws(BusError) {
         self.kind = kind
         for (key, value) in values {
+            // All others choose among sessions.
+            if kind == .users, !["user", "uid", "all"].contains(key) { throw .invalidArguments("There is no filter '\(key)'.") }
             func invalid() -> BusError { .invalidArguments("'\(key)' has a value of the wrong type or size.") }
             func wall() throws(BusError) -> WallInstant {
                 guard let microseconds = value.unsigned, let number = Int64(exactly: microseconds) else { throw invalid() }
@@ -333,7 +356,7 @@ struct Request {
             case "by" where kind == .sessions:
                 switch value.string {
                 case "session": self.kind = .sessions
-                case "user": self.kind = .users
+                case "user": self.kind = .userTimes
                 default: throw invalid()
                 }
             case "events" where kind == .history:

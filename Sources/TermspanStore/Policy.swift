@@ -40,9 +40,24 @@ package struct Policy: Equatable, Sendable {
     /// Users nobody has decided about are tracked only where that was decided.
     package var newUsersAreTracked: Bool { settings.first { $0.key == "new-users" }?.value == "tracked" }
 
+    /// By what it is decided whether a user is tracked.
+    package enum Basis: String, Sendable {
+        case doNotTrack = "do-not-track"
+        case decision
+        /// Nobody decided about the user: what holds for new ones.
+        case newUsers = "default"
+    }
+
+    /// Whether the user, about whom `decision` was made, is tracked now, and by what.
+    package func standing(of user: UserIdentity, decision: Row?) -> (isTracked: Bool, basis: Basis) {
+        if doNotTrack.names(user) { return (false, .doNotTrack) }
+        if let decision { return (decision.tracked, .decision) }
+        return (newUsersAreTracked, .newUsers)
+    }
+
     /// Whether the user is tracked now.
     package func tracks(_ user: UserIdentity) -> Bool {
-        (rows.first { $0.user == user }?.tracked ?? newUsersAreTracked) && !doNotTrack.names(user)
+        standing(of: user, decision: rows.first { $0.user == user }).isTracked
     }
 
     /// The user's level.

@@ -219,7 +219,7 @@ enum Schema {
             PRIMARY KEY (session, quarter, category, application)
         ) STRICT, WITHOUT ROWID;
 
-        -- What was erased, so that copies elsewhere learn of it. Not filled by this version.
+        -- What was erased, so that copies elsewhere learn of it: the first 16 bytes of the SHA-256 of a UUID's.
         CREATE TABLE tombstone (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             kind TEXT NOT NULL,

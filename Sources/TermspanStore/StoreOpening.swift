@@ -115,6 +115,9 @@ package struct StoreOpening {
         }
     }
 
+    /// How the names of damaged stores begin that were set aside.
+    static let asidePrefix = "termspan-damaged-"
+
     /// `termspan-damaged-20260102T030405Z.db`: with the moment, in the store's folder.
     private static func unusedName(beside path: String) -> String {
         var now = time(nil)
@@ -125,7 +128,7 @@ package struct StoreOpening {
         let moment = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
         for number in 1... {
-            let name = "\(folder)termspan-damaged-\(moment)\(number == 1 ? "" : "-\(number)").db"
+            let name = "\(folder)\(asidePrefix)\(moment)\(number == 1 ? "" : "-\(number)").db"
             if access(name, F_OK) != 0 { return name }
         }
         preconditionFailure("a name is free")

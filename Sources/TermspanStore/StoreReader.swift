@@ -22,6 +22,28 @@ package struct SessionFilter: Equatable, Sendable {
     package init() {}
 }
 
+/// A user as the store knows them: who has or had a recorded session, or about whom was decided.
+package struct StoredUser: Equatable, Sendable {
+    /// The cursor: rows come in growing order. Means nothing outside this file.
+    package var row: Int64
+    /// The login and uid, or the last ones.
+    package var identity: UserIdentity
+    /// Whether both are this user's still, and not another's by now.
+    package var isCurrent: Bool
+    /// All logins, the oldest first.
+    package var logins: [String]
+    /// What was decided about the user; nil if nothing that holds.
+    package var decision: Policy.Row?
+    /// How many sessions are held.
+    package var sessions: Int
+    /// When the first of them began.
+    package var firstSeen: WallInstant?
+    /// When the last one ended, of those that have.
+    package var lastSeen: WallInstant?
+    /// Whether one has no end yet.
+    package var isOpen: Bool
+}
+
 /// A session as the store holds it.
 package struct StoredSession: Equatable, Sendable {
     /// The cursor: rows come in growing order. Means nothing outside this file.
@@ -34,6 +56,21 @@ package struct StoredSession: Equatable, Sendable {
     package var lastDurable: BootInstant
     /// The anchors of the session's boot.
     package var anchors: ClockAnchors
+}
+
+extension SessionFilter {
+    /// What it asks of the user whose row is in `column`, as SQL with the values to compare with.
+    fileprivate func conditions(onUser column: String) -> [(sql: String, values: StatementArguments)] {
+        let identifier = "\(column) IN (SELECT user FROM user_identifier WHERE kind = ? AND value = ?"
+        var conditions: [(sql: String, values: StatementArguments)] = []
+        if let identity {
+            conditions.append((identifier + " AND until IS NULL)", ["login", identity.login]))
+            conditions.append((identifier + " AND until IS NULL)", ["uid", String(identity.uid)]))
+        }
+        if let login { conditions.append((identifier + ")", ["login", login])) }
+        if let uid { conditions.append((identifier + ")", ["uid", String(uid)])) }
+        return conditions
+    }
 }
 
 /// Reads the store beside the writer, also where the reader may write nothing at all. Use it from one thread at a time.
@@ -110,6 +147,52 @@ package final class StoreReader: Sendable {
         }
     }
 
+    /// The users after a cursor that pass what the filter says of users.
+    ///
+    /// - Parameter limit: small, since all sessions of each are looked at.
+    package func users(
+        _ filter: SessionFilter = SessionFilter(), after row: Int64 = 0, limit: Int = 50
+    ) throws(StoreError) -> [StoredUser] {
+        try read("read users") { db in
+            var conditions = ["u.id > ?"]
+            var arguments: StatementArguments = [row]
+            for (condition, values) in filter.conditions(onUser: "u.id") {
+                conditions.append(condition)
+                arguments += values
+            }
+            arguments += [limit]
+            return try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT u.id, l.value AS login, i.value AS uid, l.until IS NULL AND i.until IS NULL AS is_current,
+                        t.tracked, t.level, t.since, t.by, t.reason,
+                        (SELECT count(*) FROM session WHERE user = u.id) AS sessions,
+                        (SELECT min(start_wall) FROM session WHERE user = u.id) AS first_seen,
+                        (SELECT max(end_wall) FROM session WHERE user = u.id) AS last_seen,
+                        u.id IN (SELECT user FROM session WHERE end IS NULL) AS is_open
+                    FROM user u
+                    JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'login')
+                    JOIN user_identifier i ON i.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'uid')
+                    LEFT JOIN tracking t ON t.user = u.id
+                    WHERE \(conditions.joined(separator: " AND ")) ORDER BY u.id LIMIT ?
+                    """, arguments: arguments
+            ).map { row in
+                let id: Int64 = row["id"]
+                let identity = UserIdentity(login: row["login"], uid: UInt32(row["uid"] as String) ?? .max)
+                let isCurrent = (row["is_current"] as Int64) != 0
+                let isDecided = (row["tracked"] as Int64?) != nil
+                return StoredUser(
+                    row: id, identity: identity, isCurrent: isCurrent,
+                    logins: try String.fetchAll(
+                        db.cachedStatement(sql: "SELECT value FROM user_identifier WHERE user = ? AND kind = 'login' ORDER BY id"),
+                        arguments: [id]),
+                    decision: isCurrent && isDecided ? Policy.Row(row, of: identity) : nil, sessions: row["sessions"],
+                    firstSeen: (row["first_seen"] as Int64?).map { WallInstant(nanoseconds: $0) },
+                    lastSeen: (row["last_seen"] as Int64?).map { WallInstant(nanoseconds: $0) }, isOpen: (row["is_open"] as Int64) != 0)
+            }
+        }
+    }
+
     /// The sessions after a cursor that pass the filter.
     package func sessions(
         _ filter: SessionFilter, after row: Int64 = 0, limit: Int = 200
@@ -121,13 +204,7 @@ package final class StoreReader: Sendable {
                 conditions.append(condition)
                 arguments += values
             }
-            let identifier = "SELECT user FROM user_identifier WHERE kind = ? AND value = ?"
-            if let identity = filter.identity {
-                require("s.user IN (\(identifier) AND until IS NULL)", ["login", identity.login])
-                require("s.user IN (\(identifier) AND until IS NULL)", ["uid", String(identity.uid)])
-            }
-            if let login = filter.login { require("s.user IN (\(identifier))", ["login", login]) }
-            if let uid = filter.uid { require("s.user IN (\(identifier))", ["uid", String(uid)]) }
+            for (condition, values) in filter.conditions(onUser: "s.user") { require(condition, values) }
             if let id = filter.id { require("s.number = ?", [id.rawValue]) }
             if let session = filter.session { require("s.uuid = ?", [DatabaseBytes(session.bytes)]) }
             if let since = filter.since {

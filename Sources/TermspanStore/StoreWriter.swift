@@ -12,7 +12,7 @@ package final class StoreWriter {
     private let queue: DatabaseQueue
     package let place: StorePlace
     /// The row of the boot that this process runs in.
-    private let boot: Int64
+    let boot: Int64
     private let machine: Int64
     package private(set) var anchors: ClockAnchors
     /// Set once the file has contradicted itself: it is to be replaced.
@@ -26,8 +26,14 @@ package final class StoreWriter {
     private var sessionRows: [UUIDv7: Int64] = [:]
     private var userRows: [UserIdentity: Int64] = [:]
     private var applicationRows: [Application: Int64] = [:]
+    /// How many seconds readers of the file are waited for.
+    private static let patience = 5
     /// The number of the running transaction, once it needs one.
     private var transactionRevision: Int64?
+    private var logHoldsRemoved = false
+    private var fileHoldsRemoved = false
+    /// Whether bytes are left of what was removed; then `scrub` is to be tried again.
+    package var holdsRemoved: Bool { logHoldsRemoved || fileHoldsRemoved }
     /// Beyond this many names the cache starts anew; hostile classes can't grow it.
     private static let cached = 4096
 
@@ -55,19 +61,28 @@ package final class StoreWriter {
             try checkOrigin(path)
             var configuration = GRDB.Configuration()
             configuration.label = "termspan-store"
-            configuration.busyMode = .timeout(5)
+            // No index leads from an application to its intervals: to look for them at each name that is removed would take a pass for each.
+            configuration.foreignKeysEnabled = false
+            configuration.busyMode = .timeout(Double(patience))
             let queue = try DatabaseQueue(path: path, configuration: configuration)
             let migrator = Schema.migrator
             try queue.writeWithoutTransaction { db in
                 let isEmpty = try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") == 0
                 if isEmpty { try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL") }
-                try db.execute(sql: "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864")
+                try db.execute(
+                    sql: """
+                        PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;
+                        PRAGMA secure_delete = ON
+                        """)
                 // Readers without write access need -wal and -shm to stay when the collector stops.
                 var persist: CInt = 1
                 sqlite3_file_control(db.sqliteConnection, nil, SQLITE_FCNTL_PERSIST_WAL, &persist)
             }
             try migrator.migrate(queue)
-            return try StoreWriter(queue: queue, place: place, anchor: anchor)
+            let writer = try StoreWriter(queue: queue, place: place, anchor: anchor)
+            // One that was killed while it erased may not have come to this.
+            writer.scrub(isPatient: false)
+            return writer
         } catch {
             throw StoreError(error, "open \(path)")
         }
@@ -77,7 +92,7 @@ package final class StoreWriter {
     private static func checkOrigin(_ path: String) throws {
         var configuration = GRDB.Configuration()
         configuration.readonly = true
-        configuration.busyMode = .timeout(5)
+        configuration.busyMode = .timeout(Double(patience))
         let queue = try DatabaseQueue(path: path, configuration: configuration)
         defer { queue.closeAndKeep() }
         try queue.read { db in
@@ -151,19 +166,49 @@ package final class StoreWriter {
         return ClockAnchors(rows.map { ClockAnchor(boot: BootInstant(stored: $0[0]), wall: WallInstant(nanoseconds: $0[1])) })
     }
 
-    private func transaction<T>(_ operation: String, _ body: (Database) throws -> T) throws(StoreError) -> T {
+    func transaction<T>(_ operation: String, _ body: (Database) throws -> T) throws(StoreError) -> T {
         transactionRevision = nil
         do {
             return try queue.write(body)
         } catch {
             // What the transaction put into the caches may never have become true.
-            sessionRows.removeAll()
-            userRows.removeAll()
-            applicationRows.removeAll()
+            forgetRows()
             let failure = StoreError(error, operation)
             if failure.code == .damaged { damage = failure }
             throw failure
         }
+    }
+
+    /// Forgets where rows are.
+    func forgetRows() {
+        sessionRows.removeAll()
+        userRows.removeAll()
+        applicationRows.removeAll()
+    }
+
+    /// The policy is about to be another one.
+    func forgetPolicy() { lastPolicy = nil }
+
+    /// Something was removed, and bytes of it are left: in the log, and, for all that SQLite promises, in the file.
+    func removed(scrubsFile: Bool) {
+        logHoldsRemoved = true
+        fileHoldsRemoved = fileHoldsRemoved || scrubsFile
+        forgetRows()
+    }
+
+    /// Removes the bytes of what was removed: writes the file anew where that is asked for, since rows that SQLite moves between pages leave
+    /// copies in the gaps that secure_delete does not reach; and folds the log back into the file and cuts it off. What can't be done now,
+    /// for lack of room or because somebody reads, is to be tried again.
+    ///
+    /// - Parameter isPatient: waits a little for readers.
+    package func scrub(isPatient: Bool) {
+        if fileHoldsRemoved, (try? queue.writeWithoutTransaction { try $0.execute(sql: "VACUUM") }) != nil { fileHoldsRemoved = false }
+        let isBusy = try? queue.writeWithoutTransaction { db in
+            if !isPatient { try db.execute(sql: "PRAGMA busy_timeout = 0") }
+            defer { if !isPatient { try? db.execute(sql: "PRAGMA busy_timeout = \(Self.patience * 1000)") } }
+            return try Int.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)") != 0
+        }
+        logHoldsRemoved = isBusy ?? true
     }
 
     // MARK: Activity
@@ -334,7 +379,7 @@ package final class StoreWriter {
     }
 
     /// The number of this transaction.
-    private func revision(_ db: Database) throws -> Int64 {
+    func revision(_ db: Database) throws -> Int64 {
         if let transactionRevision { return transactionRevision }
         let value = try Int64.fetchOne(db.cachedStatement(sql: "UPDATE revision SET value = value + 1 RETURNING value")) ?? 0
         transactionRevision = value
@@ -414,7 +459,7 @@ package final class StoreWriter {
     }
 
     /// The last change of one of these kinds that a session had.
-    private static func last(of kinds: [StateChange.Kind], in session: Int64, _ db: Database) throws -> StateChange.Kind? {
+    static func last(of kinds: [StateChange.Kind], in session: Int64, _ db: Database) throws -> StateChange.Kind? {
         let list = kinds.map { String($0.rawValue) }.joined(separator: ", ")
         let kind = try UInt8.fetchOne(
             db, sql: "SELECT kind FROM session_event WHERE session = ? AND kind IN (\(list)) ORDER BY at DESC, id DESC LIMIT 1",
@@ -512,7 +557,7 @@ package final class StoreWriter {
         return isChanged
     }
 
-    private func add(_ entry: DoNotTrackList.Entry, _ db: Database) throws -> Bool {
+    func add(_ entry: DoNotTrackList.Entry, _ db: Database) throws -> Bool {
         guard try entry.insert(db, revision: revision(db)) else { return false }
         try record(db, entry.since, entry.by, nil, "do-not-track-added", entry.subject.description, entry.reason)
         return true
@@ -585,7 +630,7 @@ package final class StoreWriter {
         try record(db, setting.since, setting.by, nil, setting.key, setting.value, setting.reason)
     }
 
-    private func record(
+    func record(
         _ db: Database, _ moment: WallInstant, _ by: String, _ user: Int64?, _ key: String, _ value: String, _ reason: String
     ) throws {
         try db.execute(
@@ -616,11 +661,18 @@ extension Policy {
                 """
         ).compactMap { row in
             guard let uid = UInt32(row["uid"] as String) else { return nil }
-            return Row(
-                user: UserIdentity(login: row["login"], uid: uid), tracked: (row["tracked"] as Int64) != 0,
-                level: PrivacyLevel(rawValue: UInt8(clamping: row["level"] as Int64)) ?? .basic,
-                since: WallInstant(nanoseconds: row["since"]), by: row["by"], reason: row["reason"])
+            return Row(row, of: UserIdentity(login: row["login"], uid: uid))
         }
+    }
+}
+
+extension Policy.Row {
+    /// Reads the columns of `tracking`.
+    init(_ row: GRDB.Row, of user: UserIdentity) {
+        self.init(
+            user: user, tracked: (row["tracked"] as Int64) != 0,
+            level: PrivacyLevel(rawValue: UInt8(clamping: row["level"] as Int64)) ?? .basic,
+            since: WallInstant(nanoseconds: row["since"]), by: row["by"], reason: row["reason"])
     }
 }
 

@@ -1,4 +1,7 @@
+import TermspanAccounting
+import TermspanConfiguration
 import TermspanCore
+import TermspanEvents
 import TermspanRing
 import TermspanSystem
 import Testing
@@ -7,6 +10,31 @@ import Testing
 
 /// What sources tell of themselves, as the aggregator takes it.
 @Suite struct AggregatorTests {
+    @Test func whatIsErasedIsNotHandedOutAfterwards() throws {
+        let start = BootInstant.now()
+        // One whose measuring ends meanwhile.
+        let ended = try AggregatorSource(limits: Limits(), since: start)
+        defer { ended.end() }
+        ended.snapshot(at: start)
+        ended.focus(2, at: start.advanced(by: .milliseconds(1)))
+        ended.waitFolded()
+        ended.aggregator.end(ended.session, at: .now())
+        ended.aggregator.restart(ended.session, since: .now(), burstGap: .seconds(30), reason: .erased)
+        #expect(try ended.commit().isEmpty)
+        // And one that goes on, whose source then tells of input from before.
+        let source = try AggregatorSource(limits: Limits(), since: start)
+        defer { source.end() }
+        source.snapshot(at: start)
+        source.focus(2, at: start.advanced(by: .milliseconds(1)))
+        source.waitFolded()
+        let moment = BootInstant.now()
+        source.aggregator.restart(source.session, since: moment, burstGap: .seconds(30), reason: .erased)
+        let later = BootInstant.now()
+        let edge = InputEdge(effective: start, origin: .device)
+        source.publish(.snapshot(Snapshot(id: 1, focus: .none, inputOpen: false, lastInput: edge)), at: later)
+        #expect(try source.commit() == [.unknown(UnknownInterval(start: moment, end: later, reason: .erased))])
+    }
+
     /// A source's count of attempts is the first word of its events, and a source that was taken over writes there what it likes.
     @Test func countsOfHostileSourcesDoNotOverflow() throws {
         let aggregator = try Aggregator { _ in }

@@ -1,4 +1,5 @@
 import Foundation
+import TermspanCore
 import Testing
 
 @testable import TermspanCollector
@@ -9,6 +10,13 @@ import Testing
         let own = "\(folder)/\(uid)"
         let path = FileManager.default.fileExists(atPath: own) ? "\(own)/text" : "\(folder)/default"
         return String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
+    }
+
+    @Test(arguments: ["", String(repeating: "Someone of Example Ltd. ", count: 8)]) func itFitsATerminal(responsible: String) {
+        let text = NoticeFiles.text(level: .basic, responsible: responsible)
+        #expect(text.hasPrefix("Your activity in desktop sessions on this server is recorded (level: basic).\n\nRecorded are: which "))
+        #expect(text.contains("\nNever recorded are: what you type, ") && text.contains(" termspan me\n") && text.hasSuffix("\n"))
+        #expect(text.split(separator: "\n").allSatisfy { $0.count <= 80 })
     }
 
     @Test func whoeverIsTrackedFindsANoticeAndNobodyElse() throws {

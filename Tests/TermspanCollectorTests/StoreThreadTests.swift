@@ -157,4 +157,30 @@ private final class Writing {
         }
         #expect(problems.first == true && problems.last == false)
     }
+
+    @Test func whatWaitsIsDurableBeforeAJobThatAsksForThat() throws {
+        let writing = try Writing()
+        writing.store.setCommitInterval(.seconds(600))
+        func users() throws -> Int? {
+            let answer = Mutex<Result<Int, StoreError>??>(nil)
+            writing.store.submitOnceDurable { writer, problem in
+                let result = problem == nil ? Result { () throws(StoreError) in try writer.users(named: [UserName("anna")!]).count } : nil
+                answer.withLock { $0 = .some(result) }
+            }
+            #expect(writing.wait { answer.withLock { $0 != nil } })
+            return try answer.withLock { $0 }??.get()
+        }
+        #expect(try users() == 0)
+        writing.open(UUIDv7(at: .now()), since: .now())
+        #expect(try users() == 1)
+        // And where it can't be, the job is told.
+        let holder = try DatabaseQueue(path: writing.path)
+        try holder.inDatabase { db in
+            try db.execute(sql: "BEGIN IMMEDIATE")
+            writing.open(UUIDv7(at: .now()), since: .now())
+            #expect(try users() == nil)
+            try db.execute(sql: "ROLLBACK")
+        }
+        try holder.close()
+    }
 }

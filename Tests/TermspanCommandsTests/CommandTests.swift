@@ -14,9 +14,9 @@ import Testing
         let bus: PrivateBus
         let collector: Child
 
-        init() throws {
+        init(_ arguments: String...) throws {
             bus = try PrivateBus()
-            collector = try bus.start("fake-collector")
+            collector = try bus.start("fake-collector", arguments)
         }
 
         func stop() {
@@ -182,7 +182,9 @@ import Testing
         #expect(status.output.contains("Events: 1000 attempted, 1000 delivered, 0 lost\n"))
         #expect(status.output.contains("p50 120 µs, p99 4.2 ms"))
         #expect(try server.run("status", "--format", "json").output.hasPrefix("{\"version\":\"0.1.0\","))
-        #expect(try server.run("policy", "show").output.hasPrefix("New users: untracked\n\nUSER "))
+        #expect(
+            try server.run("policy", "show").output.hasPrefix(
+                "New users: untracked\n     Kept: activity for 180d, sessions without end\n\nUSER "))
         #expect(
             try server.run("policy", "show", "--format", "json").output.hasPrefix(
                 "{\"new_users\":\"untracked\",\"responsible\":null,\"users\":[{\"name\":\"user1\""))
@@ -192,6 +194,56 @@ import Testing
         #expect(try server.run("track", "denied", "--reason", "x").code == 4)
         let unknown = try server.run("track", "user1", "nobody-there", "--reason", "x")
         #expect(unknown.code == 3 && unknown.output == "user1 is now tracked.\n")
+    }
+
+    @Test func usersAreListed() throws {
+        let server = try Server()
+        defer { server.stop() }
+        #expect(
+            try server.run("users").output == """
+                USER            UID  DOMAIN    STATUS     FIRST SEEN                 LAST SEEN                  SESSIONS
+                EXAMPLE\\ben\u{FFFD}   1003  example   untracked                                                               0
+                former         1009            former     2026-05-14T10:24:00+02:00  2026-05-14T11:24:00+02:00         1
+                root              0            untracked                             now                               0
+                user1          1001            tracked    2026-05-14T10:24:00+02:00  2026-05-14T11:24:00+02:00         3
+
+                """)
+        let csv = try server.run("users", "1", "--format", "csv").output
+        let header = "user,uid,logins,domain,tracked,decided_by,decision,level,since,first_seen,last_seen,open,sessions"
+        #expect(csv.hasPrefix(header + "\r\nuser1,1001,user1,,true,decision,tracked,basic,") && csv.split(separator: "\r\n").count == 2)
+        func logins(_ arguments: String...) throws -> [String] {
+            let outcome = try CommandTests.run(["users"] + arguments + ["--format", "csv"], address: server.bus.address)
+            #expect(outcome.code == 0 && outcome.errors.isEmpty)
+            return outcome.output.split(separator: "\r\n").dropFirst().map { String($0.prefix { $0 != "," }) }
+        }
+        #expect(try logins("--status", "tracked") == ["user1"])
+        #expect(try logins("--group", "root", "--all") == ["root"])
+        #expect(try logins("--seen-since", "2026-05-15") == ["root"] && logins("--has-data") == ["former", "user1"])
+        #expect(try logins("--domain", "Example", "BEN").count == 1 && logins("--domain", "Example", "anna").isEmpty)
+        let nobody = try server.run("users", "nobody-of-that-name")
+        #expect(nobody.code == 0 && nobody.output.isEmpty && nobody.errors == "termspan: No such users are known.\n")
+        let group = try server.run("users", "--group", "no-such-group")
+        #expect(group.code == 3 && group.errors.hasPrefix("termspan: There is no group no-such-group.\n"))
+    }
+
+    /// Without a terminal, as scripts run.
+    @Test func usersAreSelectedAndDecidedAbout() throws {
+        let server = try Server()
+        defer { server.stop() }
+        let unconfirmed = try server.run("untrack", "--status", "tracked")
+        #expect(unconfirmed.code == 2 && unconfirmed.output.isEmpty)
+        #expect(unconfirmed.errors.contains("--dry-run") && unconfirmed.errors.contains("--yes"))
+        let tried = try server.run("track", "--status", "untracked", "--reason", "x", "--dry-run")
+        #expect(tried.code == 0 && tried.output == "EXAMPLE\\ben\u{FFFD}: no such user\nroot would be tracked.\n")
+        #expect(try server.run("untrack", "--group", "root", "--yes").output == "root is now untracked.\n")
+        // Everybody but whose login is another's by now.
+        let all = try server.run("untrack", "--seen-since", "2026-01-01", "--yes")
+        #expect(all.code == 0 && all.output == "root is now untracked.\nuser1 is now untracked.\n")
+        #expect(try server.run("untrack", "user1", "user2").output == "user1 is now untracked.\nuser2 is now untracked.\n")
+        let named = try server.run("untrack", "root", "nobody-of-that-name", "--dry-run")
+        #expect(named.output == "root would be untracked.\nnobody-of-that-name: no such user\n")
+        let none = try server.run("untrack", "--domain", "nowhere.example", "--yes")
+        #expect(none.code == 0 && none.output.isEmpty && none.errors == "termspan: No user is selected; nothing was changed.\n")
     }
 
     @Test func theDoNotTrackList() throws {
@@ -212,6 +264,27 @@ import Testing
         #expect(refused.code != 0 && refused.errors.contains("names nobody"))
     }
 
+    @Test func whatIsErasedIsConfirmedAndTold() throws {
+        let server = try Server()
+        defer { server.stop() }
+        // Standard input is no terminal here.
+        let unconfirmed = try server.run("erase", "user1", "--reason", "left")
+        #expect(unconfirmed.code == 2 && unconfirmed.errors.contains("--dry-run") && unconfirmed.output.isEmpty)
+        #expect(try server.run("erase", "user1", "--yes").code == 2)
+        let held = try server.run("erase", "user1", "--dry-run")
+        #expect(
+            held.code == 0 && held.output.hasPrefix("user1 (uid 1001): 2 sessions, 120 focus intervals, ")
+                && held.output.hasSuffix(" are held.\n"))
+        let erased = try server.run("erase", "user1", "nobody", "--forget", "--reason", "left", "--yes")
+        #expect(erased.code == 3 && erased.output.contains("  Receipt: termspan-erasure user-erased=yes\n  SHA-256: ab\n"))
+        #expect(erased.errors.contains("Nothing is held of nobody.") && erased.errors.contains("termspan-damaged-x.db"))
+        #expect(
+            try server.run("erase", "user1", "--reason", "x", "--yes", "--format", "csv").output.hasPrefix(
+                "user,uid,sessions,focus_intervals,"))
+        let refused = try server.run("erase", "root", "--dry-run")
+        #expect(refused.code == 4 && refused.errors.contains("It needs the right org.termspan1.erase"))
+    }
+
     @Test func mistakesAreExplained() throws {
         let bus = try PrivateBus()
         defer { bus.stop() }
@@ -221,6 +294,7 @@ import Testing
         #expect(try Self.run(["status"], address: "unix:path=/nonexistent/bus").code == 5)
         for arguments in [
             ["query", "sessions"], ["spans", "--since", "soon"], ["track"], ["track", "user1", "--reason", " "],
+            ["track", "--reason", "x"], ["untrack"], ["untrack", "user1", "--status", "tracked"], ["users", "--status", "perhaps"],
             ["policy", "set", "new-users", "perhaps"], ["--wrong"],
         ] {
             let outcome = try Self.run(arguments, address: bus.address)

@@ -141,7 +141,7 @@ import Testing
             + CheckResult.lines([CheckResult(hostile, .fail, hostile, remedy: hostile)])
             + CommandError(.failure, hostile, remedy: hostile).lines
             + [row.json.text, LogText.json(entry).text, span.text]
-        for line in all {
+        for line in all + UsersTable().lines([Self.user(hostile, domain: hostile, seen: hostile)]) {
             for scalar in line.unicodeScalars {
                 #expect(!(scalar.value < 0x20 || 0x7F..<0xA0 ~= scalar.value || scalar.value == 0x2028), "\(line.debugDescription)")
             }
@@ -247,6 +247,96 @@ import Testing
         #expect(JSONValue(#""\ud800x""#.utf8)?.string == "\u{FFFD}x")
     }
 
+    static func user(
+        _ login: String, _ uid: UInt64 = 1001, tracked: Bool? = false, by basis: String? = "default", decision: String? = nil,
+        domain: String? = nil, seen: String? = nil, open: Bool = false, sessions: UInt64 = 0
+    ) -> JSONValue {
+        .object([
+            .init("user", .string(login)), .init("uid", .unsigned(uid)), .init("logins", .array([.string(login)])),
+            .init("domain", .optional(domain)), .init("tracked", tracked.map { .bool($0) } ?? .null), .init("decided_by", .optional(basis)),
+            .init("decision", .optional(decision)), .init("last_seen", .optional(seen)), .init("open", .bool(open)),
+            .init("sessions", .unsigned(sessions)),
+        ])
+    }
+
+    @Test func usersAreSelected() throws {
+        let users = [
+            Self.user("anna", 1001, tracked: true, by: "decision", decision: "tracked", seen: "2026-03-04T05:06:07.000000Z", sessions: 2),
+            Self.user(#"EXAMPLE\Hannah"#, 1002, domain: "example", open: true), Self.user("carl", 1003, tracked: nil, by: nil, sessions: 1),
+        ]
+        func selected(_ change: (inout UserFilter) -> Void) -> [String] {
+            var filter = UserFilter()
+            change(&filter)
+            return users.filter { filter.selects($0) }.compactMap { $0["user"]?.string }
+        }
+        let (anna, hannah) = ("anna", #"EXAMPLE\Hannah"#)
+        #expect(selected { _ in } == [anna, hannah, "carl"])
+        #expect(selected { $0.search = "ANNA" } == [anna, hannah] && selected { $0.search = "example" } == [hannah])
+        #expect(selected { $0.status = .tracked } == [anna] && selected { $0.status = .untracked } == [hannah])
+        #expect(selected { $0.domain = "EXAMPLE" } == [hannah] && selected { $0.domain = "*" } == [])
+        #expect(selected { $0.hasData = true } == [anna, "carl"])
+        let seen = try #require(TimeText.parse("2026-03-04T05:06:07Z", now: WallInstant(nanoseconds: 0)))
+        #expect(selected { $0.seenSince = seen } == [anna, hannah])
+        #expect(selected { $0.seenSince = seen.advanced(by: .seconds(1)) } == [hannah])
+        #expect(selected { $0.isMember = { login, userID in login == anna || userID == 1003 } } == [anna, "carl"])
+        #expect(
+            selected {
+                $0.search = "anna"
+                $0.hasData = true
+            } == [anna])
+        // Whatever a line has or has not.
+        for value in [JSONValue.null, .object([]), .object([.init("logins", .string("anna")), .init("uid", .string("x"))])] {
+            #expect(!UserFilter(search: "a", hasData: true).selects(value))
+        }
+    }
+
+    @Test func membersOfAGroupHaveItAsPrimaryOrOther() throws {
+        let root = try UserGroup(named: "root")
+        #expect(root.contains("root", userID: 0))
+        // Another's login by now, and nobody's.
+        #expect(!root.contains("root", userID: 5) && !root.contains("no-such-user", userID: 0))
+        #expect(try !UserGroup(named: "nogroup").contains("root", userID: 0))
+        #expect(throws: CommandError.self) { try UserGroup(named: "no-such-group") }
+    }
+
+    /// Who has to confirm: by how many are named (0: selected), --yes, and whether there is a terminal.
+    @Test(
+        arguments: [
+            (1, false, true, .given), (1, false, false, .given), (2, false, true, .needed), (2, false, false, .given),
+            (2, true, true, .given), (0, false, true, .needed), (0, false, false, .missing), (0, true, false, .given),
+        ] as [(Int, Bool, Bool, Tracking.Consent)]) func manyAreConfirmed(
+            named: Int, yes: Bool, isTerminal: Bool, consent: Tracking.Consent
+        )
+    {
+        #expect(Tracking.consent(toNamed: named, yes: yes, isTerminal: isTerminal) == consent)
+    }
+
+    @Test func whatWouldHappenIsShown() {
+        let known = [
+            Self.user("anna", tracked: true, by: "decision", decision: "tracked"), Self.user("ben", tracked: true),
+            Self.user("carl", by: "do-not-track", decision: "untracked"), Self.user("dora", by: "do-not-track", decision: "tracked"),
+        ]
+        func plan(_ tracked: Bool) -> [String] {
+            Tracking.plan(["anna", "ben", "carl", "dora", "eve", "gone\u{1B}"], known, tracked: tracked) { !$0.hasPrefix("gone") }
+        }
+        #expect(
+            plan(true) == [
+                "anna is tracked already.", "ben would be tracked.", "carl would be tracked.", "dora would be tracked.",
+                "eve would be tracked.", "gone\u{FFFD}: no such user",
+            ])
+        #expect(
+            plan(false) == [
+                "anna would be untracked.", "ben would be untracked.", "carl is untracked already.", "dora would be untracked.",
+                "eve would be untracked.", "gone\u{FFFD}: no such user",
+            ])
+        #expect(Tracking.question(1, tracked: true) == "Track 1 user?" && Tracking.question(37, tracked: false) == "Untrack 37 users?")
+        let many = (1...37).map { "user\($0)" }
+        let first = Array(many.prefix(20))
+        #expect(Confirmation.abridged(many) == first + ["and 17 more"] && Confirmation.abridged(first) == first)
+        for answer in ["y", "Y", "yes", "YES"] { #expect(Confirmation.isYes(answer)) }
+        for answer in ["", "n", "no", "yess", " y", nil] { #expect(!Confirmation.isYes(answer)) }
+    }
+
     @Test func targetsAreNamesUsersOrNumbers() {
         let row = Self.row(3, "rdp-tcp#3", "eve", .active)
         for target in ["3", "eve", "rdp-tcp#3", "RDP-TCP#3"] { #expect(row.isMeant(by: target)) }
@@ -264,6 +354,27 @@ import Testing
         _ = ServiceStatus(["coverage": .array(of: "a{sv}", [.byte(1)]), "latency": .byte(2), "sessions": .string("")])
             .lines(now: WallInstant(nanoseconds: 0))
         _ = TrackingPolicy(["users": .byte(1)]).lines
+    }
+
+    @Test func whatIsErasedIsSaid() {
+        let answer = ErasureAnswer(
+            rows: [
+                [
+                    "user": .string("anna\u{1B}[2J"), "uid": .uint32(1001), "sessions": .uint64(1), "focus-intervals": .uint64(120),
+                    "sessions-going-on": .uint64(1), "receipt": .string("termspan-erasure x"), "sha256": .string("ab"),
+                ], ["user": .byte(1)],
+            ], unknown: ["nobody"], setAside: ["/var/lib/termspan/termspan-damaged-x.db"], isLeft: true)
+        #expect(
+            answer.lines(isRehearsal: false) == [
+                "anna\u{FFFD}[2J (uid 1001): 1 session, 120 focus intervals, 0 input bursts, 0 unknown intervals, 0 state changes erased.",
+                "  1 of the sessions goes on, with nothing held from before now.", "  Receipt: termspan-erasure x", "  SHA-256: ab",
+                ": 0 sessions, 0 focus intervals, 0 input bursts, 0 unknown intervals, 0 state changes erased.",
+            ])
+        #expect(answer.lines(isRehearsal: true)[0].hasSuffix("0 state changes are held."))
+        #expect(answer.warnings.count == 2 && answer.unknownError?.code == .notFound)
+        #expect(answer.rows[0].json.text.contains("\"focus_intervals\":120"))
+        let none = ErasureAnswer(rows: [], unknown: [], setAside: [], isLeft: false)
+        #expect(none.unknownError == nil && none.lines(isRehearsal: false).isEmpty)
     }
 
     @Test func theCollectorsHealthIsJudged() {

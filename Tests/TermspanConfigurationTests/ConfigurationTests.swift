@@ -15,8 +15,10 @@ import Testing
     @Test func valuesAreApplied() throws {
         var configuration = Configuration()
         try configuration.apply(
-            "burst-gap: 1500ms\nidle-threshold: 3m\npassive-limit: unlimited\nresponsible: IT, room 5\nbus-calls-per-second: 250\n",
+            "burst-gap: 1500ms\nidle-threshold: 3m\npassive-limit: unlimited\nresponsible: IT, room 5\nbus-calls-per-second: 250\n"
+                + "keep-activity: 1.5d\nkeep-sessions: unlimited\n",
             file: "t.yaml")
+        #expect(configuration.keepActivity == .seconds(129_600) && configuration.keepSessions == nil)
         #expect(configuration.limits.busCallsPerSecond == 250)
         #expect(configuration.burstGap == .milliseconds(1500))
         #expect(configuration.idleThreshold == .seconds(180))
@@ -28,7 +30,8 @@ import Testing
         arguments: [
             ("\nburst-gap: soon\n", 2, "burst-gap"), ("burst-gap: 30\n", 1, "burst-gap"), ("burst-gap: 0s\n", 1, "burst-gap"),
             ("a: 1\n", 1, "a"), ("burst-gap: 1s\nburst-gap: 2s\n", nil, nil), ("burst-gap: [1s]\n", 1, "burst-gap"),
-            ("passive-limit: -1s", 1, "passive-limit"), ("displays-per-user: many", 1, "displays-per-user"),
+            ("passive-limit: -1s", 1, "passive-limit"), ("keep-activity: 59m", 1, "keep-activity"),
+            ("keep-sessions: 10001d", 1, "keep-sessions"), ("displays-per-user: many", 1, "displays-per-user"),
             ("bus-calls-per-second: 9", 1, "bus-calls-per-second"), ("- a\n", 1, nil),
             ("burst-gap: 'x\n", nil, nil), ("responsible: \"a\\x07b\"", 1, "responsible"), ("burst-gap: nans", 1, "burst-gap"),
         ] as [(String, Int?, String?)])

@@ -30,6 +30,8 @@ import Testing
         configuration.burstGap = .seconds(7)
         configuration.idleThreshold = .seconds(7)
         configuration.passiveLimit = nil
+        configuration.keepActivity = nil
+        configuration.keepSessions = nil
         configuration.commitInterval = .seconds(7)
         configuration.probeReadyTimeout = .seconds(7)
         configuration.limits.displaysPerUser = 7

@@ -63,7 +63,7 @@ import Testing
             }
             // The order of the rows means nothing.
             rows.shuffle()
-            for kind in [Question.Kind.spans, .sessions, .users] {
+            for kind in [Question.Kind.spans, .sessions, .userTimes] {
                 let question = Question(kind, live: rows)
                 let text = try fixture.text(question)
                 for page in [1, 2, 7] {
@@ -76,7 +76,7 @@ import Testing
                 let session = try #require(line["session"] as? Int)
                 #expect(Self.number(line["total"]) == 3000 - Double(session) * 100)
             }
-            let users = try fixture.lines(Question(.users, live: rows))
+            let users = try fixture.lines(Question(.userTimes, live: rows))
             #expect(users.map { Self.number($0["total"]) }.sorted() == [2800, 2900])
         }
         #expect(Set(answers).count == 1 && Set(summaries).count == 2)
@@ -131,6 +131,50 @@ import Testing
         }
         #expect(abs(try total(.spans, 1000, 2000, "active") - total(.sessions, 1000, 2000, "active")) < 1e-6)
         #expect(try total(.sessions, 6000, nil, "total") == 0)
+    }
+
+    /// Recorded, decided about, logged on alone, and one whose uid is another's by now.
+    @Test func usersAreAsAgreed() throws {
+        let fixture = try ReportsFixture()
+        var batch = StoreBatch()
+        batch.sessions = [F.session(1), F.session(2, "eve", 1009)]
+        batch.ended = [1, 2].map { SessionEnd(session: F.uuid($0), at: F.at(60), reason: .logoff) }
+        try fixture.writer.write(batch)
+        let carl = UserIdentity(login: #"EXAMPLE\carl"#, uid: 1003)
+        _ = try fixture.writer.setTracking([carl], tracked: true, by: "root", reason: "r", at: F.wall(5))
+        let finn = UserIdentity(login: "finn", uid: 1009)
+        _ = try fixture.writer.setTracking([finn], tracked: false, by: "root", reason: "r", at: F.wall(6))
+        var question = Question(.users)
+        question.present = [UserIdentity(login: "ben", uid: 1002), carl]
+        #expect(
+            try fixture.text(question) == #"""
+                {"user":"anna","uid":1001,"logins":["anna"],"domain":null,"tracked":false,"decided_by":"default","decision":null,"level":null,"since":null,\#
+                "first_seen":"2026-01-02T03:04:15.000000Z","last_seen":"2026-01-02T03:05:05.000000Z","open":false,"sessions":1}
+                {"user":"eve","uid":1009,"logins":["eve"],"domain":null,"tracked":null,"decided_by":null,"decision":null,"level":null,"since":null,\#
+                "first_seen":"2026-01-02T03:04:15.000000Z","last_seen":"2026-01-02T03:05:05.000000Z","open":false,"sessions":1}
+                {"user":"EXAMPLE\\carl","uid":1003,"logins":["EXAMPLE\\carl"],"domain":"example","tracked":true,"decided_by":"decision","decision":"tracked",\#
+                "level":"basic","since":"2026-01-02T03:04:10.000000Z","first_seen":null,"last_seen":null,"open":true,"sessions":0}
+                {"user":"finn","uid":1009,"logins":["finn"],"domain":null,"tracked":false,"decided_by":"do-not-track","decision":"untracked",\#
+                "level":"basic","since":"2026-01-02T03:04:11.000000Z","first_seen":null,"last_seen":null,"open":false,"sessions":0}
+                {"user":"ben","uid":1002,"logins":["ben"],"domain":null,"tracked":false,"decided_by":"default","decision":null,"level":null,"since":null,\#
+                "first_seen":null,"last_seen":null,"open":true,"sessions":0}
+
+                """#)
+        // Nobody else's: what a user may see as their own.
+        question.filter.identity = UserIdentity(login: "ben", uid: 1002)
+        #expect(try fixture.lines(question).map { $0["user"] as? String } == ["ben"])
+        question.filter.identity = UserIdentity(login: "anna", uid: 1001)
+        #expect(try fixture.lines(question).map { $0["user"] as? String } == ["anna"])
+    }
+
+    /// Pages of the store don't show.
+    @Test func manyUsersAreListedOnce() throws {
+        let fixture = try ReportsFixture()
+        let users = (0..<120).map { UserIdentity(login: "user\($0)", uid: UInt32(2000 + $0)) }
+        _ = try fixture.writer.setTracking(users, tracked: true, by: "root", reason: "r", at: F.wall(5))
+        var question = Question(.users)
+        question.present = users
+        #expect(try fixture.lines(question).map { $0["user"] as? String } == users.map(\.login))
     }
 
     @Test func openSpansCanBeLeftOut() throws {

@@ -24,7 +24,10 @@ import Testing
         var collector: (BusConnection, BusSlot)?
         var asked: [[String: BusValue]] = []
 
-        init(_ change: (inout ReportsService.Options) -> Void = { _ in }, collector rows: [ActivityRow]? = nil) throws {
+        init(
+            _ change: (inout ReportsService.Options) -> Void = { _ in }, collector rows: [ActivityRow]? = nil,
+            sessions: [[String: BusValue]] = []
+        ) throws {
             fixture = try ReportsFixture()
             bus = try TestBus()
             loop = try EventLoop()
@@ -48,7 +51,8 @@ import Testing
                                 [unowned self] call throws(BusError) in
                                 asked.append(try call.message.readProperties())
                                 call.reply { $0.rows(rows.map(\.properties)) }
-                            }
+                            },
+                            BusMethod("ListSessions", out: ["sessions": "aa{sv}"]) { call in call.reply { $0.rows(sessions) } },
                         ]))
                 try manager.requestName("org.termspan1")
                 collector = (manager, slot)
@@ -122,10 +126,37 @@ import Testing
         #expect((users.first?["total"] as? NSNumber)?.doubleValue == 1990)
     }
 
+    /// Those of the store, and those who are logged on, recorded or not.
+    @Test func usersAreListed() throws {
+        func row(_ user: String, _ uid: UInt32, _ state: String, _ stack: String = "xrdp") -> [String: BusValue] {
+            ["user": .string(user), "uid": .uint32(uid), "state": .string(state), "stack": .string(stack)]
+        }
+        let stage = try Stage(
+            collector: [],
+            sessions: [
+                row("root", 0, "disconnected", "services"), row("ben", 1002, "active"), row("ben", 1002, "disconnected", "x2go"),
+                row("greeter", 104, "connected"), ["id": .uint32(65536), "state": "listen", "stack": "xrdp"],
+            ])
+        defer { stage.stop() }
+        var batch = StoreBatch()
+        batch.sessions = [F.session(1)]
+        batch.ended = [SessionEnd(session: F.uuid(1), at: F.at(60), reason: .logoff)]
+        try stage.fixture.writer.write(batch)
+        let users = try stage.read(try stage.ask("Users", ["all": true]).get())
+        #expect(users.map { $0["user"] as? String } == ["anna", "ben"] && users.map { $0["open"] as? Bool } == [false, true])
+        #expect(try stage.read(try stage.ask("Users", ["user": "ben"]).get()).map { $0["user"] as? String } == ["ben"])
+        #expect(try stage.read(try stage.ask("Users", ["uid": .uint32(1001)]).get()).map { $0["user"] as? String } == ["anna"])
+        #expect(stage.asked.isEmpty)
+        for filter in [["since": .uint64(1)], ["session": .uint32(1)], ["open": true], ["by": "user"]] as [[String: BusValue]] {
+            #expect(Self.error(try stage.ask("Users", filter))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
+        }
+    }
+
     @Test func answersWithoutACollectorAndWithoutAStore() throws {
         let stage = try Stage({ $0.store += ".none" })
         defer { stage.stop() }
         #expect(try stage.read(try stage.ask("Spans").get()).isEmpty)
+        #expect(try stage.read(try stage.ask("Users").get()).isEmpty)
     }
 
     @Test func aDamagedStoreIsSaidInTheAnswer() throws {
@@ -199,6 +230,8 @@ import Testing
         #expect(try busctl("Summary", "a{sv}", "1", "user", "s", "nobody").hasPrefix("h "))
         #expect(try busctl("Spans", "a{sv}", "1", "uid", "u", "1001").contains("ccess"))
         #expect(try busctl("History", "a{sv}", "1", "uid", "u", "1001").contains("ccess"))
+        #expect(try busctl("Users", "a{sv}", "1", "uid", "u", "1001").contains("ccess"))
+        #expect(try busctl("Users", "a{sv}", "1", "all", "b", "true").contains("ccess"))
         #expect(try busctl("Spans", "a{sv}", "1", "user", "s", "anna").contains("ccess"))
         #expect(try busctl("Spans", "a{sv}", "1", "all", "b", "true").contains("ccess"))
         #expect(try busctl("Spans", "a{sv}", "2", "user", "s", "nobody", "uid", "u", "0").contains("ccess"))

@@ -452,7 +452,67 @@ import Testing
         #expect(try own("anna", 1001) == [3])
     }
 
+    @Test func usersAreThoseWithSessionsAndThoseDecidedAbout() throws {
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        var batch = StoreBatch()
+        batch.sessions = [
+            F.session(1, "anna", 1001, start: 20), F.session(2, "ben", 1002, start: 30), F.session(3, "anna", 1001, start: 10),
+        ]
+        batch.ended = [
+            SessionEnd(session: F.uuid(1), at: F.at(90), reason: .logoff), SessionEnd(session: F.uuid(2), at: F.at(80), reason: .logoff),
+        ]
+        try writer.write(batch)
+        let (anna, carl) = (UserIdentity(login: "anna", uid: 1001), UserIdentity(login: #"EXAMPLE\carl"#, uid: 1003))
+        let moment = F.anchor.wall
+        let decided = try writer.setTracking([carl, anna], tracked: true, level: .sites, by: "root", reason: "r", at: moment).map(\.row)
+        let reader = try StoreReader(path: fixture.path)
+        func wall(_ seconds: Double) -> WallInstant { F.anchor.wall(at: F.at(seconds)) }
+        let users = try reader.users()
+        #expect(users.map(\.identity.login) == ["anna", "ben", #"EXAMPLE\carl"#] && users.allSatisfy(\.isCurrent))
+        #expect(users.map(\.logins) == users.map { [$0.identity.login] })
+        #expect(users.map(\.sessions) == [2, 1, 0] && users.map(\.isOpen) == [true, false, false])
+        #expect(users.map(\.firstSeen) == [wall(10), wall(30), nil] && users.map(\.lastSeen) == [wall(90), wall(80), nil])
+        #expect(users.map(\.decision) == [decided[1], nil, decided[0]])
+        // Pages, and filters.
+        #expect(try reader.users(limit: 2) == Array(users[..<2]) && reader.users(after: users[1].row, limit: 2) == [users[2]])
+        func logins(_ change: (inout SessionFilter) -> Void) throws -> [String] {
+            var filter = SessionFilter()
+            change(&filter)
+            return try reader.users(filter).map(\.identity.login)
+        }
+        #expect(try logins { $0.login = "ben" } == ["ben"] && logins { $0.uid = 1003 } == [#"EXAMPLE\carl"#])
+        #expect(try logins { $0.identity = anna } == ["anna"])
+        #expect(try logins { $0.identity = UserIdentity(login: "anna", uid: 1002) } == [])
+        // Another one with anna's uid: she keeps what is held about her, and no decision.
+        _ = try writer.setTracking([UserIdentity(login: "dora", uid: 1001)], tracked: false, by: "root", reason: "r", at: moment)
+        let after = try reader.users()
+        #expect(after.map(\.isCurrent) == [false, true, true, true])
+        #expect(after[0].identity == anna && after[0].decision == nil && after[0].sessions == 2)
+        #expect(try logins { $0.identity = anna } == [])
+    }
+
     // MARK: Policy
+
+    @Test func whatHoldsForAUserHasABasis() throws {
+        let writer = try StoreFixture().writer()
+        let (anna, ben) = (UserIdentity(login: "anna", uid: 1001), UserIdentity(login: "ben", uid: 1002))
+        func standing(_ user: UserIdentity) throws -> String {
+            let policy = try writer.policy()
+            let (isTracked, basis) = policy.standing(of: user, decision: policy.rows.first { $0.user == user })
+            #expect(isTracked == policy.tracks(user))
+            return "\(isTracked) \(basis.rawValue)"
+        }
+        #expect(try standing(anna) == "false default")
+        #expect(try writer.set("new-users", to: "tracked", by: "root", reason: "", at: F.anchor.wall))
+        #expect(try standing(anna) == "true default")
+        _ = try writer.setTracking([anna], tracked: true, by: "root", reason: "r", at: F.anchor.wall)
+        _ = try writer.setTracking([ben], tracked: false, by: "root", reason: "r", at: F.anchor.wall)
+        #expect(try standing(anna) == "true decision" && standing(ben) == "false do-not-track")
+        let entries = try ["ben", "uid:1002"].map { try #require(DoNotTrackList.Subject($0)) }
+        #expect(try writer.setDoNotTrack(entries, listed: false, by: "root", reason: "", at: F.anchor.wall) == [true, true])
+        #expect(try standing(ben) == "false decision")
+    }
 
     @Test func policyIsKeptWithItsHistory() throws {
         let fixture = try StoreFixture()

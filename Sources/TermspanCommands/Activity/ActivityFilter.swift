@@ -27,15 +27,15 @@ struct ActivityOptions: ParsableArguments {
         }
     }
 
+    /// Whose, in a filter of the reports service: everybody's, one user's, else the caller's; root's is everybody's.
+    static func whose(all: Bool, user: String? = nil) -> [String: BusValue] {
+        if all { return ["all": .bool(true)] }
+        if let user { return ["user": .string(user)] }
+        return geteuid() == 0 ? [:] : ["uid": .uint32(geteuid())]
+    }
+
     func filter() -> [String: BusValue] {
-        var filter: [String: BusValue] = [:]
-        if all {
-            filter["all"] = .bool(true)
-        } else if let user {
-            filter["user"] = .string(user)
-        } else if geteuid() != 0 {
-            filter["uid"] = .uint32(geteuid())
-        }
+        var filter = Self.whose(all: all, user: user)
         if let session {
             if let id = UInt32(session) { filter["session"] = .uint32(id) } else { filter["session-uuid"] = .string(session.lowercased()) }
         }

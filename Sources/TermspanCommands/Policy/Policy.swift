@@ -38,13 +38,12 @@ struct PolicySet: MainCommand {
     }
 
     enum Key: String, CaseIterable, ExpressibleByArgument { case newUsers = "new-users" }
-    enum Value: String, CaseIterable, ExpressibleByArgument { case tracked, untracked }
 
     @Argument(help: "What to set: new-users.")
     var key: Key
 
     @Argument(help: "tracked or untracked.")
-    var value: Value
+    var value: TrackingState
 
     func execute() throws {
         let client = try Client.connect()

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import TermspanBus
 
 /// `termspan track`
@@ -6,12 +7,13 @@ struct Track: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: "track", abstract: "Begin to record the activity of users.",
-            discussion: "They can see that they are tracked, and what is held about them. It needs the right org.termspan1.manage-tracking."
-        )
+            discussion: """
+                They can see that they are tracked, and what is held about them. It needs the right org.termspan1.manage-tracking; \
+                \(TrackingOptions.discussion)
+                """)
     }
 
-    @Argument(help: "Login names.", completion: Completions.users)
-    var users: [String]
+    @OptionGroup var options: TrackingOptions
 
     @Option(help: "Why; kept with the policy and shown to the users.")
     var reason: String
@@ -20,7 +22,7 @@ struct Track: MainCommand {
         if reason.allSatisfy(\.isWhitespace) { throw ValidationError("--reason must not be empty: it is shown to the users.") }
     }
 
-    func execute() throws { try Tracking.set(users, true, reason) }
+    func execute() throws { try Tracking.set(options, true, reason) }
 }
 
 /// `termspan untrack`
@@ -28,16 +30,43 @@ struct Untrack: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: "untrack", abstract: "End the recording of users' activity at once.",
-            discussion: "What was recorded stays. It needs the right org.termspan1.manage-tracking.")
+            discussion: """
+                What was recorded stays. It needs the right org.termspan1.manage-tracking; \(TrackingOptions.discussion)
+                """)
     }
 
-    @Argument(help: "Login names.", completion: Completions.users)
-    var users: [String]
+    @OptionGroup var options: TrackingOptions
 
     @Option(help: "Why; kept with the policy.")
     var reason: String = ""
 
-    func execute() throws { try Tracking.set(users, false, reason) }
+    func execute() throws { try Tracking.set(options, false, reason) }
+}
+
+/// About whom `track` and `untrack` decide, and whether they ask before.
+struct TrackingOptions: ParsableArguments {
+    static let discussion = """
+        to select users instead of naming them, and for --dry-run, org.termspan1.view-others, too. A selection is of those whom \
+        `termspan users` lists.
+        """
+
+    @Argument(help: "Login names.", completion: Completions.users)
+    var users: [String] = []
+
+    @OptionGroup var selection: UserSelection
+
+    @Flag(help: "Show what would become of each user, and change nothing.")
+    var dryRun = false
+
+    @Flag(help: "Don't ask; a selection needs it where there is no terminal.")
+    var yes = false
+
+    func validate() throws {
+        if users.isEmpty, selection.isEmpty {
+            throw ValidationError("Name users, or select them by --status, --group, --domain, --seen-since or --has-data.")
+        }
+        if !users.isEmpty, !selection.isEmpty { throw ValidationError("Either name users or select them by options.") }
+    }
 }
 
 enum Tracking {
@@ -48,9 +77,31 @@ enum Tracking {
         package var error: String
     }
 
+    /// Decides about those whom the options mean, in one call and transaction, once that is confirmed.
     @MainActor
-    static func set(_ users: [String], _ tracked: Bool, _ reason: String) throws {
-        let rows = try Client.connect().decide("SetTracking", users, tracked, reason)
+    static func set(_ options: TrackingOptions, _ tracked: Bool, _ reason: String) throws {
+        let consent = Self.consent(toNamed: options.users.count, yes: options.yes, isTerminal: isatty(STDIN_FILENO) == 1)
+        if consent == .missing, !options.dryRun {
+            throw CommandError(
+                .usage, "Whom the options select is to be confirmed, and there is no terminal.",
+                remedy: "See who it is with --dry-run, then add --yes.")
+        }
+        let client = try Client.connect()
+        var (names, known) = (options.users, [JSONValue]())
+        if names.isEmpty || options.dryRun {
+            // Of one whose login or UID is another's by now nobody can be meant.
+            known = try client.users(options.selection.filter(), all: true).filter { $0["tracked"]?.bool != nil }
+        }
+        if names.isEmpty { names = known.compactMap { $0["user"]?.string } }
+        if names.isEmpty { return Output.error("termspan: No user is selected; nothing was changed.") }
+        if options.dryRun || consent == .needed {
+            let plan = Self.plan(names, known, tracked: tracked) { getpwnam($0) != nil }
+            if options.dryRun { return Output.lines(plan) }
+            guard Confirmation.ask(question(names.count, tracked: tracked), after: plan) else {
+                throw CommandError(.failure, "Nothing was changed.")
+            }
+        }
+        let rows = try client.decide("SetTracking", names, tracked, reason)
         let outcomes = rows.map {
             Outcome(user: $0["user"]?.string ?? "", changed: $0["changed"]?.bool ?? false, error: $0["error"]?.string ?? "")
         }
@@ -59,6 +110,35 @@ enum Tracking {
         if let first = failed.first {
             let isUnknown = first.error.hasPrefix("org.termspan1.Error.NoSuchUser") || first.error.lowercased().contains("no such user")
             throw CommandError(isUnknown ? .notFound : .failure, failed.map { "\($0.user): \($0.error)" }.joined(separator: "; "))
+        }
+    }
+
+    enum Consent: Sendable { case given, needed, missing }
+
+    /// Whether whoever runs the command has to confirm it. A single user who is named is meant, and scripts that name users are not asked.
+    ///
+    /// - Parameter count: how many are named; 0 where options select them.
+    static func consent(toNamed count: Int, yes: Bool, isTerminal: Bool) -> Consent {
+        if yes || count == 1 { return .given }
+        if isTerminal { return .needed }
+        return count == 0 ? .missing : .given
+    }
+
+    static func question(_ count: Int, tracked: Bool) -> String {
+        "\(tracked ? "Track" : "Untrack") \(count) \(count == 1 ? "user" : "users")?"
+    }
+
+    /// What would become of each user.
+    ///
+    /// - Parameter known: lines of the reports service; for a user of whom there is none, something would change.
+    static func plan(_ names: [String], _ known: [JSONValue], tracked: Bool, exists: (String) -> Bool) -> [String] {
+        let rows = Dictionary(known.map { ($0["user"]?.string ?? "", $0) }) { first, _ in first }
+        // Who is untracked is on the Do Not Track list, too.
+        let (state, basis) = tracked ? ("tracked", "decision") : ("untracked", "do-not-track")
+        return names.map { name in
+            guard exists(name) else { return Printable.text("\(name): no such user") }
+            let isDone = rows[name]?["decision"]?.string == state && rows[name]?["decided_by"]?.string == basis
+            return Printable.text(isDone ? "\(name) is \(state) already." : "\(name) would be \(state).")
         }
     }
 

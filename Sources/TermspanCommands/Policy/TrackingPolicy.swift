@@ -52,10 +52,15 @@ package struct TrackingPolicy: Hashable, Sendable {
     package var responsible: String
     package var users: [User]
     package var doNotTrack: [Entry]
+    /// How many seconds it is kept what was done, and who was logged on; nil is without end.
+    package var keepActivity: UInt64?
+    package var keepSessions: UInt64?
 
     package init(_ values: [String: BusValue]) {
         newUsers = values["new-users"]?.string ?? ""
         responsible = values["responsible"]?.string ?? ""
+        keepActivity = (values["keep-activity"]?.unsigned).map { $0 / 1_000_000 }
+        keepSessions = (values["keep-sessions"]?.unsigned).map { $0 / 1_000_000 }
         users = (values["users"]?.elements ?? []).compactMap { row in
             guard let row = row.properties else { return nil }
             return User(
@@ -75,11 +80,25 @@ package struct TrackingPolicy: Hashable, Sendable {
         .object([
             .init("new_users", .string(newUsers)), .init("responsible", responsible.isEmpty ? .null : .string(responsible)),
             .init("users", .array(users.map(\.json))), .init("do_not_track", .array(doNotTrack.map(\.json))),
+            .init("keep_activity", keepActivity.map { .unsigned($0) } ?? .null),
+            .init("keep_sessions", keepSessions.map { .unsigned($0) } ?? .null),
         ])
     }
 
+    /// How long what is recorded is kept.
+    package var kept: String {
+        func length(_ seconds: UInt64?) -> String {
+            guard let seconds else { return "without end" }
+            return "for " + (seconds % 86_400 == 0 ? "\(seconds / 86_400)d" : TimeText.age(seconds: seconds))
+        }
+        return "activity \(length(keepActivity)), sessions \(length(keepSessions))"
+    }
+
     package var lines: [String] {
-        var lines = Properties.lines([("New users", newUsers)] + (responsible.isEmpty ? [] : [("Responsible", responsible)]))
+        var values = [("New users", newUsers)]
+        if !responsible.isEmpty { values.append(("Responsible", responsible)) }
+        values.append(("Kept", kept))
+        var lines = Properties.lines(values)
         if !users.isEmpty {
             var table = Table([
                 .init("USER", width: 20), .init("TRACKED", width: 7), .init("LEVEL", width: 7), .init("SINCE", width: 25),

@@ -162,11 +162,16 @@ package struct ServiceStatus: Hashable, Sendable {
 
 /// `Key: value` lines with the values in one column.
 package enum Properties {
-    package static func lines(_ values: [(String, String)]) -> [String] {
+    /// - Parameter limit: the cells of a line, beyond which a value goes on below itself; without it each has one line.
+    package static func lines(_ values: [(String, String)], width limit: Int? = nil) -> [String] {
         let width = values.map { Printable.width($0.0) }.max() ?? 0
-        return values.map { key, value in
+        return values.flatMap { key, value -> [String] in
             let line = String(repeating: " ", count: width - Printable.width(key)) + key + ":"
-            return value.isEmpty ? line : line + " " + Printable.text(value)
+            if value.isEmpty { return [line] }
+            let text = Printable.text(value)
+            guard let limit else { return [line + " " + text] }
+            let indent = String(repeating: " ", count: width + 2)
+            return text.wrapped(to: max(20, limit - width - 2)).enumerated().map { ($0.offset == 0 ? line + " " : indent) + $0.element }
         }
     }
 }

@@ -102,6 +102,23 @@ package struct Client {
         }
     }
 
+    /// Erases what is held about users, or says what that would be.
+    func erase(_ users: [String], forget: Bool, rehearse: Bool, reason: String) throws(CommandError) -> ErasureAnswer {
+        try PasswordAgent.whileAsking { () throws(CommandError) in
+            let answer = try manager("Erase", interactive: true) { writer in
+                writer.append(users)
+                writer.append(forget)
+                writer.append(rehearse)
+                writer.append(reason)
+            }
+            return try decode(answer) { message throws(BusError) in
+                ErasureAnswer(
+                    rows: try message.readRows(), unknown: try message.readStrings(), setAside: try message.readStrings(),
+                    isLeft: try message.read(Bool.self))
+            }
+        }
+    }
+
     /// Reads an answer; one that isn't understood is the service's fault.
     func decode<Value>(
         _ message: BusMessage, _ body: @MainActor (BusMessage) throws(BusError) -> Value
@@ -114,10 +131,13 @@ package struct Client {
         }
     }
 
-    /// Asks the reports service and gives its lines one by one: `Spans`, `Summary` or `History`.
+    /// Asks the reports service and gives its lines one by one: `Spans`, `Summary`, `History` or `Users`.
+    ///
+    /// - Returns: the connection that answered.
+    @discardableResult
     package func reports(
         _ member: String, _ filter: [String: BusValue], _ body: (JSONValue) throws(CommandError) -> Void
-    ) throws(CommandError) {
+    ) throws(CommandError) -> String? {
         let answer: BusMessage
         do throws(BusError) {
             // Nobody needs a password to see what is his own.
@@ -138,7 +158,7 @@ package struct Client {
             if let error = value["error"]?.string, value["user"] == nil { throw CommandError(.failure, "The report ended early: \(error)") }
             try body(value)
         }
-        withExtendedLifetime(answer) {}
+        return answer.sender
     }
 }
 

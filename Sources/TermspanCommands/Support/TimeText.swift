@@ -153,6 +153,15 @@ extension TimeText {
         return WallInstant(nanoseconds: 0).advanced(by: .seconds(Int64(seconds) - offset)).advanced(by: .nanoseconds(nanoseconds))
     }
 
+    /// When the week of `now` began: Monday at midnight, in local time.
+    package static func monday(of now: WallInstant) -> WallInstant? {
+        guard let (today, _) = broken(now, utc: false) else { return nil }
+        var day = today
+        // Sunday is the day 0.
+        day.tm_mday -= (day.tm_wday + 6) % 7
+        return instant(&day, hour: 0, minute: 0, second: 0)
+    }
+
     private static func instant(_ day: inout tm, hour: Int32, minute: Int32, second: Int32) -> WallInstant? {
         day.tm_hour = hour
         day.tm_min = minute

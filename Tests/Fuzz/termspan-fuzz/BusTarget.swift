@@ -21,7 +21,9 @@ private final class BusPeers {
         ("Properties", ["values": "a{sv}"]), ("Rows", ["rows": "aa{sv}"]), ("SetTracking", ["users": "as", "tracked": "b", "reason": "s"]),
         ("SetPolicy", ["key": "s", "value": "v"]), ("CollectActivity", ["filter": "a{sv}"]), ("Value", ["value": "v"]),
         ("SetDoNotTrack", ["entries": "as", "listed": "b", "reason": "s"]), ("Spans", ["filter": "a{sv}"]),
-        ("Summary", ["filter": "a{sv}"]), ("History", ["filter": "a{sv}"]),
+        ("Erase", ["users": "as", "forget": "b", "rehearse": "b", "reason": "s"]),
+        ("Summary", ["filter": "a{sv}"]), ("History", ["filter": "a{sv}"]), ("Users", ["filter": "a{sv}"]),
+        ("Records", ["filter": "a{sv}"]),
     ]
 
     init() {
@@ -78,12 +80,20 @@ private final class BusPeers {
                     }
                     return .strings(call.subjects.map(\.description))
                 },
+                method("Erase") { message throws(BusError) in
+                    let call = try ErasureCall(message)
+                    require((1...1_000).contains(call.names.count) && isFitToPrint(call.reason), "what is accepted is bounded")
+                    require(call.names.allSatisfy { UserName($0.description) == $0 }, "a name is read as it was written")
+                    return .strings(call.names.map(\.description))
+                },
                 method("SetPolicy") { message throws(BusError) in .string(try PolicyCall(message).value) },
                 method("CollectActivity") { message throws(BusError) in .bool(try ActivityCall(message).uid == nil) },
                 method("Value") { message throws(BusError) in try message.readValue() },
                 method("Spans") { message throws(BusError) in .bool(try Request(message.readProperties(), .spans).everybody) },
                 method("Summary") { message throws(BusError) in .bool(try Request(message.readProperties(), .sessions).everybody) },
                 method("History") { message throws(BusError) in .bool(try Request(message.readProperties(), .history).everybody) },
+                method("Records") { message throws(BusError) in .bool(try Request(message.readProperties(), .records).everybody) },
+                method("Users") { message throws(BusError) in .bool(try Request(message.readProperties(), .users).everybody) },
             ])
     }
 

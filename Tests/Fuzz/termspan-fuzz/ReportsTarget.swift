@@ -42,12 +42,14 @@ extension FuzzTarget {
             seeds: [[0] + session + focus + focus, [1] + session + [1] + focus, [2] + focus + session]
         ) { bytes in
             var input = FuzzInput(bytes)
-            let kind: Question.Kind = [.spans, .sessions, .users, .history, .events][input.number(below: 5)]
+            let kind: Question.Kind = [.spans, .sessions, .userTimes, .history, .events, .users, .records][input.number(below: 7)]
+            let logins = kind == .users ? [input.text(atMost: 20), input.text(atMost: 20)] : []
             var rows: [ActivityRow] = []
             while !input.isEmpty, rows.count < 40 { if let row = input.row() { rows.append(row) } }
             let table = SpanTable()
             do {
-                let question = Question(kind: kind, filter: SessionFilter(), thresholds: Thresholds(), live: rows)
+                var question = Question(kind: kind, filter: SessionFilter(), thresholds: Thresholds(), live: rows)
+                question.present = logins.map { UserIdentity(login: $0, uid: 1000) }
                 try Answer(question, reader: nil).write { line in
                     let text = String(decoding: line.dropLast(), as: UTF8.self)
                     require(line.last == UInt8(ascii: "\n") && Oracle.isJSON(text), "a line of an answer is JSON: \(text)")

@@ -1,9 +1,11 @@
 // Offers org.termspan1 and org.termspan1.Reports on the bus that DBUS_SYSTEM_BUS_ADDRESS names, with made-up sessions:
-// for the tests of the command and for measurements. Its argument is how many sessions there are beside the services'.
+// for the tests of the command and for measurements. Its argument is how many sessions there are beside the services', or what is amiss:
+// `no-collector`, `no-reports`, or `broken`, when an answer breaks off.
 import Glibc
 import TermspanBus
 
 let count = CommandLine.arguments.dropFirst().first.flatMap { UInt32($0) } ?? 2
+let amiss = CommandLine.arguments.dropFirst().first
 let boot: UInt64 = 1_780_000_000_000_000
 
 func row(_ id: UInt32) -> [String: BusValue] {
@@ -66,7 +68,7 @@ let manager = BusInterface(
         BusMethod("GetPolicy", out: ["policy": "a{sv}"]) { call in
             call.reply { writer in
                 writer.properties([
-                    "new-users": "untracked",
+                    "new-users": "untracked", "keep-activity": .uint64(180 * 86_400_000_000),
                     "users": .array(
                         of: "a{sv}",
                         [
@@ -78,6 +80,12 @@ let manager = BusInterface(
                     "do-not-track": .array(
                         of: "a{sv}",
                         [.properties(["entry": "eve@*", "since": .uint64(boot), "by": "root", "reason": "asked"])]),
+                    "own": .properties([
+                        "user": .properties([
+                            "name": "user1", "uid": .uint32(1001), "tracked": true, "since": .uint64(boot), "by": "root",
+                            "reason": "billing", "level": "basic",
+                        ]), "do-not-track": .array(of: "a{sv}", []),
+                    ]),
                 ])
             }
         },
@@ -101,6 +109,31 @@ let manager = BusInterface(
             let entries = try call.message.readStrings()
             if entries == ["*"] { throw .invalidArguments("'*' names nobody.") }
             call.reply { $0.rows(entries.map { ["entry": .string($0), "changed": .bool($0 != "uid:7")] }) }
+        },
+        BusMethod(
+            "Erase", in: ["users": "as", "forget": "b", "rehearse": "b", "reason": "s"],
+            out: ["results": "aa{sv}", "unknown": "as", "aside": "as", "left": "b"]
+        ) { call throws(BusError) in
+            let (names, forgets, isRehearsal) = (
+                try call.message.readStrings(), try call.message.read(Bool.self), try call.message.read(Bool.self)
+            )
+            guard !names.contains("root") else { throw .accessDenied("The right org.termspan1.erase is missing.") }
+            let rows = names.filter { $0 != "nobody" }.map { name in
+                var row: [String: BusValue] = [
+                    "user": .string(name), "uid": .uint32(1001), "sessions": .uint64(2), "focus-intervals": .uint64(120),
+                ]
+                if !isRehearsal {
+                    row["receipt"] = .string("termspan-erasure user-erased=\(forgets ? "yes" : "no")")
+                    row["sha256"] = .string("ab")
+                }
+                return row
+            }
+            call.reply { writer in
+                writer.rows(rows)
+                writer.append(names.filter { $0 == "nobody" })
+                writer.append(["/var/lib/termspan/termspan-damaged-x.db"])
+                writer.append(false)
+            }
         },
         BusMethod("SetPolicy", in: ["key": "s", "value": "v"]) { call in call.reply() },
         BusMethod("LockSession", in: ["id": "u"]) { call in call.reply() },
@@ -148,6 +181,7 @@ let reports = BusInterface(
             if filter["user"]?.string == "denied" { throw .accessDenied("The right org.termspan1.view-others is missing.") }
             if filter["user"]?.string == "broken" { return answer(call, [#"{"error":"the store is gone"}"#]) }
             if filter["user"]?.string == "nothing" { return answer(call, []) }
+            if amiss == "broken" { return answer(call, ["{\(frame),\"active\":1}", #"{"error":"the store is gone"}"#]) }
             if filter["all"]?.bool == true { throw .accessDenied("The right org.termspan1.view-others is missing.") }
             answer(
                 call,
@@ -166,6 +200,23 @@ let reports = BusInterface(
                 [
                     "{\(frame)"
                         + #","total":3600,"suspended":0,"paused":0,"unknown":0,"disconnected":600,"locked":0,"active":2000,"passive":500,"inactive":500}"#
+                ])
+        },
+        BusMethod("Records", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call in
+            answer(
+                call,
+                [
+                    #"{"record":"input","user":"user1","uid":1001,"session":1,"session_uuid":"019e247c-3c40-7000-8000-000000000001","start":"2026-05-14T08:24:00.000000Z","end":"2026-05-14T08:25:00.000000Z","origin":"device"}"#
+                ])
+        },
+        BusMethod("Users", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call in
+            answer(
+                call,
+                [
+                    #"{"user":"user1","uid":1001,"logins":["user1"],"domain":null,"tracked":true,"decided_by":"decision","decision":"tracked","level":"basic","since":"2026-05-01T08:00:00.000000Z","first_seen":"2026-05-14T08:24:00.000000Z","last_seen":"2026-05-14T09:24:00.000000Z","open":false,"sessions":3}"#,
+                    #"{"user":"root","uid":0,"logins":["root"],"domain":null,"tracked":false,"decided_by":"default","decision":null,"level":null,"since":null,"first_seen":null,"last_seen":null,"open":true,"sessions":0}"#,
+                    #"{"user":"former","uid":1009,"logins":["former"],"domain":null,"tracked":null,"decided_by":null,"decision":null,"level":null,"since":null,"first_seen":"2026-05-14T08:24:00.000000Z","last_seen":"2026-05-14T09:24:00.000000Z","open":false,"sessions":1}"#,
+                    #"{"user":"EXAMPLE\\ben\u001b","uid":1003,"logins":["EXAMPLE\\ben\u001b"],"domain":"example","tracked":false,"decided_by":"do-not-track","decision":"untracked","level":"basic","since":"2026-05-01T08:00:00.000000Z","first_seen":null,"last_seen":null,"open":false,"sessions":0}"#,
                 ])
         },
         BusMethod("History", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call throws(BusError) in
@@ -194,8 +245,8 @@ try bus.attach(to: loop)
 let slots = [
     try bus.export(path: "/org/termspan1", manager), try bus.export(path: "/org/termspan1/reports", reports),
 ]
-try bus.requestName("org.termspan1")
-try bus.requestName("org.termspan1.Reports")
+if amiss != "no-collector" { try bus.requestName("org.termspan1") }
+if amiss != "no-reports" { try bus.requestName("org.termspan1.Reports") }
 let termination = try loop.signals([SIGTERM, SIGINT]) { _ in loop.exit(0) }
 _ = write(STDOUT_FILENO, "ready\n", 6)
 _ = try loop.run()

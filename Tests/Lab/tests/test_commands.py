@@ -54,6 +54,7 @@ class SessionCommandTests(ProductTestCase):
 
     users = 2
     tracked = ["user1"]
+    settings = {"responsible": "Anna of the lab"}
 
     @classmethod
     def setUpClass(cls):
@@ -290,6 +291,46 @@ class SessionCommandTests(ProductTestCase):
         self.assertEqual(self.product.listing("session", "history", "--all", "--until", row["start"]), [])
         # Of who is not tracked there is nothing.
         self.assertEqual({row["user"] for row in self.product.listing("session", "history", "--all")}, {"user1"})
+
+    def test_8_users_see_all_that_is_held_about_them_and_no_more(self):
+        shown = self.product.command("me", user="user1").stdout
+        self.assertRegex(shown, r"^Your activity is recorded\.\n +Why: decided by root on \S+: a test\n")
+        for pattern in (r"Level: basic\n", r"Never recorded: what you type, window titles,", r"Who answers for it: Anna of the lab\n", r"Sessions: 1\n",
+                        r"  active +\d+:\d\d:\d\d", r"termspan untrack user1\n"):
+            self.assertRegex(shown, pattern)
+        self.assertNotIn("user2", shown)
+        view = self.product.listing("me", user="user1")
+        self.assertEqual([(row["name"], row["tracked"], row["reason"]) for row in view["policy"]["users"]], [("user1", True, "a test")])
+        self.assertEqual((view["held"]["sessions"], view["held"]["open"]), (1, 0))
+        # All of it, or less if the week began meanwhile; in microseconds.
+        row, = self.product.summary("user1")
+        self.assertLessEqual(view["week"]["active"], row["active"] + 1e-6)
+
+        document = json.loads(self.product.command("me", "export", user="user1").stdout)
+        held = {"sessions": self.product.listing("session", "history", user="user1"), "spans": self.product.listing("spans", "--open", user="user1"),
+                "events": self.product.listing("session", "history", "--events", user="user1")}
+        self.assertGreater(len(held["spans"]), 0)
+        for part, rows in held.items():
+            self.assertEqual(document[part], rows)
+        self.assertEqual(document["rows"], {part: len(rows) for part, rows in held.items()} | {"records": len(document["records"])})
+        self.assertLess({"input", "decision"}, {row["record"] for row in document["records"]} | {"-"})
+        self.assertNotIn("user2", json.dumps(document))
+
+        # Nothing about others: neither to an untracked user nor to root, who may see it all by other commands.
+        for user, uid in (("user2", 2002), (None, 0)):
+            shown = self.product.command("me", user=user).stdout
+            self.assertRegex(shown, r"^Your activity is not recorded\.\n +Why: nobody is, unless it is decided so;")
+            self.assertIn("  Nothing.\n", shown)
+            document = json.loads(self.product.command("me", "export", user=user).stdout)
+            self.assertEqual([row["uid"] for row in document["policy"]["users"]], [uid])
+            self.assertEqual(document["rows"], {"sessions": 0, "events": 0, "spans": 0, "records": 0})
+            self.assertNotIn("user1", shown + json.dumps(document))
+
+        # Where the list names the user, it says so, and to nobody else.
+        self.addCleanup(self.product.command, "donottrack", "remove", "user2@*")
+        self.product.command("donottrack", "add", "user2", "--reason", "asked for it")
+        self.assertRegex(self.product.command("me", user="user2").stdout, r"Why: you are on the Do Not Track list\n +Entry: user2@\*, put there by root on ")
+        self.assertNotIn("Do Not Track", self.product.command("me", user="user1").stdout)
 
     def test_9_the_log_was_followed(self):
         def seen():

@@ -20,7 +20,7 @@ from lablib.clocks import MovedClocks, say_clock_was_set  # noqa: E402
 from lablib.container import mounted  # noqa: E402
 from lablib.kills import kill_at_random  # noqa: E402
 from lablib.product import CATEGORIES, ProductTestCase, figure, moment  # noqa: E402
-from lablib.work import WorkDay  # noqa: E402
+from lablib.work import WINDOWS, WorkDay  # noqa: E402
 
 DROP_IN = "etc/systemd/system/termspand.service.d/lab-faults.conf"
 DATABASE = "/var/lib/termspan/termspan.db"
@@ -393,6 +393,47 @@ class ClockTests(FaultTestCase):
         after = self.summary("user1")
         self.assertAlmostEqual(after["total"] - before["total"], sum(after[name] - before[name] for name in CATEGORIES), places=5)
         self.assert_adds_up()
+
+    def step(self, seconds):
+        count = len(self.events_of_all_times("clock-stepped"))
+        self.clocks.move(wall=seconds)
+        wait_until("the record of the step", lambda: len(self.events_of_all_times("clock-stepped")) > count, 20)
+
+    def keep(self, time_text):
+        fragment = self.lab.root / "etc/termspan/termspan.yaml.d/60-retention.yaml"
+        self.addCleanup(fragment.unlink, missing_ok=True)
+        fragment.write_text(f"keep-activity: {time_text}\n")
+        self.lab.enter(["systemctl", "reload", "termspand.service"])
+
+    def test_4_what_is_older_than_is_kept_is_removed_but_not_by_a_clock_that_leapt(self):
+        def show(*windows):
+            for window in windows:
+                self.lab.focus("user1", window)
+            wait_until("the window to be held", lambda: [span["class"] for span in self.in_order(windows[-1:])] == [windows[-1]], 20,
+                       progress=self.product.report)
+
+        show(*WINDOWS[:2])
+        before = self.summary("user1")
+        # Each by less than what is kept, which would be a leap; and what is shown then is last, after all steps before.
+        for _ in range(2):
+            self.step(4 * 3600)
+        show(*WINDOWS[:2])
+        held = self.product.spans("user1")
+        self.keep("7h")
+        wait_until("the record of what was removed", lambda: self.events_of_all_times("history-expired"), 20, progress=self.product.report)
+        left = self.product.spans("user1")
+        # What was before the first step of all is gone, and nothing of the last hours.
+        self.assertLess(len(left), len(held))
+        self.assertEqual(left[-2:], held[-2:])
+        summary = self.summary("user1")
+        self.assertGreater(summary["unknown"], before["unknown"])
+        self.assertGreaterEqual(summary["total"], before["total"])
+        self.assert_adds_up()
+        self.step(9 * 86400)
+        self.keep("8h")
+        wait_until("the record of the doubt", lambda: self.events_of_all_times("retention-held"), 20, progress=self.product.report)
+        self.assertEqual(len(self.events_of_all_times("history-expired")), 1)
+        self.assertEqual([span for span in self.product.spans("user1") if span in left], left)
 
     def setUp(self):
         self.unknown_before = self.product.summary("user1")[0]["unknown"]

@@ -19,7 +19,7 @@ from lablib.bounds import check_bounds  # noqa: E402
 from lablib.product import CATEGORIES, ProductTestCase, StateWatch, figure, moment, percentile  # noqa: E402
 
 # Exit codes of the command (termspan(1)).
-NOT_FOUND, NOT_PERMITTED = 3, 4
+USAGE, NOT_FOUND, NOT_PERMITTED = 2, 3, 4
 
 # The lab's services that wait for remote clients.
 LISTENERS = {65536: ("rdp-tcp", "", "Listen"), 65537: ("ssh", "", "Listen")}
@@ -441,6 +441,42 @@ class RightsTests(ProductTestCase):
     def test_the_policy_shows_the_own_row(self):
         self.assertEqual([row["name"] for row in self.product.listing("policy", "show", user="user1")["users"]], ["user1"])
         self.assertEqual([row["name"] for row in self.product.policy()["users"]], ["user1", "user2"])
+
+    def test_users_are_listed_for_those_who_may_see_them(self):
+        rows = wait_until("both sessions to be stored", lambda: (
+            rows := {row["user"]: row for row in self.product.listing("users") if row["sessions"]}).keys() >= set(self.user_names) and rows, 20)
+        for uid, user in ((2001, "user1"), (2002, "user2")):
+            row = rows[user]
+            self.assertEqual([row[key] for key in ("uid", "logins", "domain", "tracked", "decided_by", "open", "last_seen")],
+                             [uid, [user], None, True, "decision", True, None])
+            self.assertLess(moment(row["first_seen"]), time.time())
+            self.assertEqual([row["user"] for row in self.product.listing("users", user=user)], [user])
+            done = self.product.command("users", "--all", user=user, check=False)
+            self.assertEqual((done.returncode, done.stdout), (NOT_PERMITTED, ""), done)
+            self.assertIn("org.termspan1.view-others", done.stderr)
+
+    def test_a_selection_is_shown_confirmed_and_decided_about(self):
+        self.lab.enter(["sh", "-c", "groupadd leavers && gpasswd --add user2 leavers"])
+        self.addCleanup(self.lab.enter, ["groupdel", "leavers"])
+        self.addCleanup(self.product.wait_measured, "user2")
+        self.addCleanup(self.product.track, "user2")
+
+        def selected(*options):
+            return [row["user"] for row in self.product.listing("users", "--group", "leavers", *options)]
+
+        def tracked():
+            return [row["user"] for row in self.product.listing("users", "--status", "tracked")]
+
+        self.assertEqual((selected(), selected("--status", "tracked"), selected("--status", "untracked")), (["user2"], ["user2"], []))
+        self.assertEqual(self.product.command("untrack", "--group", "leavers", "--dry-run").stdout, "user2 would be untracked.\n")
+        unconfirmed = self.product.command("untrack", "--group", "leavers", check=False)
+        self.assertEqual((unconfirmed.returncode, unconfirmed.stdout), (USAGE, ""), unconfirmed)
+        self.assertEqual(tracked(), ["user1", "user2"])
+        self.assertEqual(self.product.command("untrack", "--group", "leavers", "--yes").stdout, "user2 is now untracked.\n")
+        self.assertEqual(tracked(), ["user1"])
+        row, = self.product.listing("users", "user2")
+        self.assertEqual((row["tracked"], row["decided_by"], row["decision"]), (False, "do-not-track", "untracked"))
+        self.assertEqual(self.product.command("untrack", "--group", "no-such-group", "--yes", check=False).returncode, NOT_FOUND)
 
     def test_the_journal_is_not_for_users(self):
         done = self.product.command("log", user="user1", check=False)

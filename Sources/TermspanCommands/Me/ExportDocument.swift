@@ -1,0 +1,137 @@
+import Glibc
+package import TermspanBus
+package import TermspanCore
+
+/// Everything that is held about a user: one JSON object, written part by part, each row as the reports service gives it.
+package enum ExportDocument {
+    /// A listing in it, and what the reports service is asked for it.
+    package struct Part: Sendable {
+        package var key: String
+        package var member: String
+        package var filter: [String: BusValue]
+    }
+
+    package static let parts = [
+        Part(key: "sessions", member: "History", filter: [:]), Part(key: "events", member: "History", filter: ["events": true]),
+        Part(key: "spans", member: "Spans", filter: ["open": true]), Part(key: "records", member: "Records", filter: [:]),
+    ]
+
+    /// What comes before the parts.
+    package static func opening(login: String, userID: UInt32, time: WallInstant, policy: OwnPolicy) -> String {
+        let members = JSONValue.object([
+            .init("user", .string(login)), .init("uid", .unsigned(UInt64(userID))), .init("time", .string(TimeText.utc(time))),
+            .init("policy", policy.policy.json),
+        ])
+        return String(members.text.dropLast())
+    }
+
+    /// What comes before the rows of a part, which `Records` writes.
+    package static func opening(of part: Part) -> String { ",\n\"\(part.key)\":" }
+
+    /// The end, by which a complete document is told from one that broke off: the number of rows of each part.
+    package static func closing(_ counts: [(part: Part, rows: UInt64)]) -> String {
+        ",\n\"rows\":" + JSONValue.object(counts.map { .init($0.part.key, .unsigned($0.rows)) }).text + "}\n"
+    }
+}
+
+extension Client {
+    /// Writes everything that is held about the caller.
+    func export(_ policy: OwnPolicy, of login: String, to file: ExportFile) throws(CommandError) {
+        file.write(ExportDocument.opening(login: login, userID: geteuid(), time: .present, policy: policy))
+        var counts: [(part: ExportDocument.Part, rows: UInt64)] = []
+        for part in ExportDocument.parts {
+            file.write(ExportDocument.opening(of: part))
+            let rows = try rows(of: part, to: file)
+            counts.append((part: part, rows: rows))
+        }
+        file.write(ExportDocument.closing(counts))
+    }
+
+    /// Writes the rows of one part; returns how many.
+    private func rows(of part: ExportDocument.Part, to file: ExportFile) throws(CommandError) -> UInt64 {
+        var count: UInt64 = 0
+        var writer = Records.Writer(.json, keys: []) { file.write($0) }
+        let sender = try ownReports(part.member, part.filter) { row throws(CommandError) in
+            writer.write(row)
+            count += 1
+            if let error = file.error { throw error }
+        }
+        writer.finish()
+        try confirm(sender)
+        return count
+    }
+
+    /// The answer of a service that was ended in the middle ends like any other: whoever gave it must be there still.
+    private func confirm(_ sender: String?) throws(CommandError) {
+        guard let sender else { return }
+        do throws(BusError) {
+            _ = try bus.callAndWait(
+                sender, path: "/org/termspan1/reports", interface: "org.freedesktop.DBus.Peer", member: "Ping", timeout: Self.timeout,
+                autoStart: false)
+        } catch {
+            if error.isUnreachable {
+                throw CommandError(.failure, "The reports service ended before its answer was known to be complete.", remedy: "Try again.")
+            }
+        }
+    }
+}
+
+/// Where an export goes: standard output, or a new file of the caller's alone.
+@MainActor
+final class ExportFile {
+    private let path: String?
+    private let descriptor: Int32
+    private var buffer: [UInt8] = []
+    /// Why not all could be written; nothing more is then.
+    private(set) var error: CommandError?
+
+    init(path: String?) throws(CommandError) {
+        self.path = path
+        guard let path else {
+            descriptor = STDOUT_FILENO
+            return
+        }
+        descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        if descriptor < 0 {
+            let code = errno
+            throw CommandError(
+                .failure, "\(path): \(String(cString: strerror(code)))",
+                remedy: code == EEXIST ? "Nothing is overwritten: name a file that is not there." : nil)
+        }
+    }
+
+    func write(_ text: String) {
+        buffer += text.utf8
+        if buffer.count >= 1 << 16 { flush() }
+    }
+
+    /// Has all of it written, durably if it is a file; throws what failed since the beginning.
+    func finish() throws(CommandError) {
+        flush()
+        if error == nil, path != nil, fsync(descriptor) != 0 { error = failure() }
+        if let error { throw error }
+        if path != nil { close(descriptor) }
+    }
+
+    /// Removes what is not complete.
+    func discard() {
+        if let path { unlink(path) }
+    }
+
+    private func flush() {
+        var offset = 0
+        while error == nil, offset < buffer.count {
+            let count = buffer.withUnsafeBytes { bytes in
+                Glibc.write(descriptor, bytes.baseAddress.map { $0 + offset }, bytes.count - offset)
+            }
+            if count < 0, errno == EINTR { continue }
+            if count <= 0 { error = failure() } else { offset += count }
+        }
+        buffer.removeAll(keepingCapacity: true)
+    }
+
+    private func failure() -> CommandError {
+        let reason = String(cString: strerror(errno))
+        return CommandError(.failure, "Writing \(path ?? "to standard output"): \(reason)")
+    }
+}

@@ -1,0 +1,60 @@
+package import TermspanBus
+import TermspanCore
+
+/// What the policy says of the caller alone, as `GetPolicy` of org.termspan1.Manager tells it.
+package struct OwnPolicy: Hashable, Sendable {
+    /// As it is told to others of all users, but with one user and the entries that name that user.
+    package let policy: TrackingPolicy
+    /// The decision, or what holds without one.
+    package let user: TrackingPolicy.User
+
+    /// Nil where the collector does not tell it: one of an older version.
+    package init?(_ values: [String: BusValue]) {
+        guard let own = values["own"]?.properties, let row = own["user"] else { return nil }
+        var values = values
+        values["users"] = .array(of: "a{sv}", [row])
+        values["do-not-track"] = own["do-not-track"]
+        policy = TrackingPolicy(values)
+        guard let user = policy.users.first else { return nil }
+        self.user = user
+    }
+
+    /// Who answers where nobody is named.
+    static let administrators = "the administrators of this server"
+
+    /// Whom to ask.
+    package var responsible: String { policy.responsible.isEmpty ? Self.administrators : policy.responsible }
+
+    /// Why it is as it is: keys and values for people.
+    package var reasons: [(String, String)] {
+        // The list goes before each decision.
+        if !user.isTracked, !policy.doNotTrack.isEmpty {
+            var reasons = [("Why", "you are on the Do Not Track list")]
+            for entry in policy.doNotTrack {
+                reasons.append(("Entry", entry.entry + ", put there" + Self.made(by: entry.by, at: entry.since, entry.reason)))
+            }
+            return reasons
+        }
+        if user.since != nil { return [("Why", "decided" + Self.made(by: user.by, at: user.since, user.reason))] }
+        let rule = user.isTracked ? "everybody is, unless it is decided otherwise" : "nobody is, unless it is decided so"
+        return [("Why", rule + "; about you nothing was decided")]
+    }
+
+    /// ` by root on 2026-01-02T03:04:05+01:00: why`, as far as it is known.
+    private static func made(by name: String, at moment: WallInstant?, _ reason: String) -> String {
+        (name.isEmpty ? "" : " by \(name)") + (moment.map { " on \(TimeText.local($0))" } ?? "") + (reason.isEmpty ? "" : ": \(reason)")
+    }
+}
+
+extension Client {
+    /// What the policy says of the caller alone.
+    func ownPolicy() throws(CommandError) -> OwnPolicy {
+        let values = try decode(manager("GetPolicy")) { message throws(BusError) in try message.readProperties() }
+        guard let policy = OwnPolicy(values) else {
+            throw CommandError(
+                .failure, "The collector does not tell what the policy says of one user.",
+                remedy: "It is probably older than this command: sudo systemctl restart termspand.service")
+        }
+        return policy
+    }
+}

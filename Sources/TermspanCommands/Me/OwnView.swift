@@ -1,0 +1,204 @@
+import Glibc
+import TermspanBus
+package import TermspanCore
+
+/// What a user sees of the own activity: whether and why activity is recorded, how the time went, what is held, and how to object.
+package struct OwnView: Sendable {
+    /// The time since a moment.
+    package struct Period: Hashable, Sendable {
+        package var since: WallInstant
+        /// Microseconds of the user's own time by category.
+        package private(set) var times: [String: UInt64] = [:]
+        /// Active microseconds by application.
+        package private(set) var applications: [String: UInt64] = [:]
+
+        package init(since: WallInstant) { self.since = since }
+
+        /// Adds a row of `Summary` by user.
+        package mutating func add(summary row: JSONValue) {
+            for category in SummaryTable.categories { times[category, default: 0] &+= Self.microseconds(row, category) }
+        }
+
+        /// Adds a row of `Spans`.
+        package mutating func add(span row: JSONValue) {
+            let name = SpanTable.application(row)
+            if !name.isEmpty { applications[name, default: 0] &+= Self.microseconds(row, "active") }
+        }
+
+        /// Those that were used most, the first most of all.
+        package var topApplications: [(name: String, active: UInt64)] {
+            applications.filter { $0.value > 0 }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(5).map { ($0.key, $0.value) }
+        }
+
+        private static func microseconds(_ row: JSONValue, _ key: String) -> UInt64 {
+            guard let seconds = row[key]?.double, seconds > 0, seconds < 1e12 else { return 0 }
+            return UInt64((seconds * 1e6).rounded())
+        }
+    }
+
+    /// What is held: from the events of all sessions, of which each has at least its beginning.
+    package struct Held: Hashable, Sendable {
+        private var sessions: Set<String> = []
+        private var ended: Set<String> = []
+        private var starts: [String: WallInstant] = [:]
+
+        package init() {}
+
+        /// Adds a row of `History` by event.
+        package mutating func add(_ event: JSONValue) {
+            guard let session = event["session_uuid"]?.string else { return }
+            sessions.insert(session)
+            if event["event"]?.string == "logoff" { ended.insert(session) }
+            let time = event["time"]?.string.flatMap { TimeText.parse($0, now: WallInstant(nanoseconds: 0)) }
+            if let time { starts[session] = min(starts[session] ?? time, time) }
+        }
+
+        package var count: Int { sessions.count }
+        /// How many last still.
+        package var open: Int { sessions.count - ended.count }
+        /// When the first began, and when the last did.
+        package var first: WallInstant? { starts.values.min() }
+        package var last: WallInstant? { starts.values.max() }
+    }
+
+    package struct Activity: Hashable, Sendable {
+        package var today: Period
+        package var week: Period
+        package var held = Held()
+
+        package init(today: Period, week: Period) {
+            self.today = today
+            self.week = week
+        }
+    }
+
+    package var login: String
+    package var userID: UInt32
+    /// Nil where the collector could not be asked.
+    package var policy: OwnPolicy?
+    /// Nil where the reports service could not be asked.
+    package var activity: Activity?
+
+    package init(login: String, userID: UInt32) {
+        self.login = login
+        self.userID = userID
+    }
+
+    package var json: JSONValue {
+        func moment(_ value: WallInstant?) -> JSONValue { .optional(value.map { TimeText.utc($0) }) }
+        func period(_ period: Period) -> [JSONValue.Member] {
+            [JSONValue.Member("since", moment(period.since))]
+                + SummaryTable.categories.map { JSONValue.Member($0, .seconds(microseconds: period.times[$0] ?? 0)) }
+        }
+        var members: [JSONValue.Member] = [
+            .init("user", .string(login)), .init("uid", .unsigned(UInt64(userID))), .init("policy", policy?.policy.json ?? .null),
+        ]
+        if let activity {
+            let applications = activity.today.topApplications.map { name, active in
+                JSONValue.object([.init("application", .string(name)), .init("active", .seconds(microseconds: active))])
+            }
+            let held = activity.held
+            members.append(.init("today", .object(period(activity.today) + [JSONValue.Member("applications", .array(applications))])))
+            members.append(.init("week", .object(period(activity.week))))
+            let figures: [JSONValue.Member] = [
+                .init("sessions", .unsigned(UInt64(held.count))), .init("open", .unsigned(UInt64(held.open))),
+                .init("first", moment(held.first)), .init("last", moment(held.last)),
+            ]
+            members.append(.init("held", .object(figures)))
+        } else {
+            members += ["today", "week", "held"].map { JSONValue.Member($0, .null) }
+        }
+        return .object(members)
+    }
+}
+
+extension OwnView {
+    package func lines(_ chart: Chart) -> [String] {
+        Array([policyLines(chart.width), activityLines(chart), objectionLines(chart.width)].joined(separator: [""]))
+    }
+
+    private func policyLines(_ width: Int) -> [String] {
+        guard let policy else { return ["Whether your activity is recorded could not be asked."] }
+        var values = policy.reasons
+        if policy.user.isTracked {
+            values += [
+                ("Level", policy.user.level), ("Recorded", WhatIsRecorded.recorded), ("Never recorded", WhatIsRecorded.never),
+                ("Kept", policy.policy.kept),
+            ]
+        }
+        values.append(("Who answers for it", policy.responsible))
+        let line = policy.user.isTracked ? "Your activity is recorded." : "Your activity is not recorded."
+        return [line] + Properties.lines(values, width: width)
+    }
+
+    private func activityLines(_ chart: Chart) -> [String] {
+        guard let activity else { return ["What is held about you could not be asked."] }
+        var lines = ["Today, since \(TimeText.local(activity.today.since)):"] + Self.categories(activity.today, chart)
+        let applications = activity.today.topApplications
+        if !applications.isEmpty {
+            lines += ["", "Applications today, by active time:"] + chart.lines(applications.map { ($0.name, $0.active) })
+        }
+        lines += ["", "This week, since \(TimeText.local(activity.week.since)):"] + Self.categories(activity.week, chart)
+        lines += ["", "What is held about you:"]
+        let held = activity.held
+        if held.count == 0 { return lines + ["  Nothing."] }
+        lines += Properties.lines([
+            ("  Sessions", String(held.count) + (held.open > 0 ? ", \(held.open) of them not over" : "")),
+            ("  First began", held.first.map { TimeText.local($0) } ?? ""), ("  Last began", held.last.map { TimeText.local($0) } ?? ""),
+        ])
+        return lines + [
+            "", "See all of it:", "  termspan spans --open      which application had the focus, from when to when",
+            "  termspan session history   your sessions; --events: what happened in them",
+            "  termspan me export FILE    everything, as one JSON document",
+        ]
+    }
+
+    /// The main categories, and of the others those that there are.
+    private static func categories(_ period: Period, _ chart: Chart) -> [String] {
+        let isThere = { (name: String) in (period.times[name] ?? 0) >= 500_000 }
+        guard SummaryTable.categories.contains(where: isThere) else { return ["  Nothing is recorded."] }
+        let names = SummaryTable.categories.filter { ["active", "passive", "inactive"].contains($0) || isThere($0) }
+        return chart.lines(names.map { ($0, period.times[$0] ?? 0) })
+    }
+
+    private func objectionLines(_ width: Int) -> [String] {
+        let ask = "To object, ask: " + (policy?.responsible ?? OwnPolicy.administrators)
+        // A backslash of a directory's login would be the shell's.
+        let name = Printable.text(login.contains("\\") ? "'\(login)'" : login)
+        return Printable.text(ask).wrapped(to: max(20, width)) + [
+            "An administrator keeps your activity from being recorded by either of:", "  termspan untrack \(name)",
+            "  termspan donottrack add \(name)",
+        ]
+    }
+}
+
+extension Client {
+    /// How the caller's time went, and what is held about the caller.
+    func ownActivity(now: WallInstant) throws(CommandError) -> OwnView.Activity {
+        guard let today = TimeText.parse("today", now: now), let monday = TimeText.monday(of: now) else {
+            throw CommandError(.failure, "The local time is not known.")
+        }
+        var activity = OwnView.Activity(today: .init(since: today), week: .init(since: monday))
+        try ownReports("Summary", ["by": "user", "since": .uint64(today.microseconds)]) { row throws(CommandError) in
+            activity.today.add(summary: row)
+        }
+        try ownReports("Summary", ["by": "user", "since": .uint64(monday.microseconds)]) { row throws(CommandError) in
+            activity.week.add(summary: row)
+        }
+        try ownReports("Spans", ["since": .uint64(today.microseconds), "open": true]) { row throws(CommandError) in
+            activity.today.add(span: row)
+        }
+        try ownReports("History", ["events": true]) { row throws(CommandError) in activity.held.add(row) }
+        return activity
+    }
+
+    /// Asks the reports service about the caller alone.
+    @discardableResult
+    func ownReports(
+        _ member: String, _ filter: [String: BusValue], _ body: (JSONValue) throws(CommandError) -> Void
+    ) throws(CommandError) -> String? {
+        var filter = filter
+        filter["uid"] = .uint32(geteuid())
+        return try reports(member, filter, body)
+    }
+}

@@ -1,0 +1,207 @@
+import GRDB
+import Glibc
+import TermspanAccounting
+package import TermspanCore
+
+// Erasing what is held about users: in one transaction, and from the file's and the log's bytes.
+
+extension StoreWriter {
+    /// The users that have or had one of these names.
+    package func users(named names: [UserName]) throws(StoreError) -> [HeldUser] {
+        try transaction("find users") { db in
+            var users: [HeldUser] = []
+            for name in names {
+                let rows = try Row.fetchAll(
+                    db,
+                    sql: """
+                        SELECT DISTINCT u.id, u.uuid, l.value AS login, d.value AS uid, l.until IS NULL AND d.until IS NULL AS current
+                        FROM user_identifier i JOIN user u ON u.id = i.user
+                        JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'login')
+                        JOIN user_identifier d ON d.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'uid')
+                        WHERE i.kind = ? AND i.value = ? ORDER BY u.id
+                        """, arguments: [name.kind, name.value])
+                for row in rows {
+                    let id: Int64 = row["id"]
+                    if let index = users.firstIndex(where: { $0.row == id }) {
+                        users[index].names.append(name)
+                    } else if let uuid = UUIDv7(bytes: row["uuid"] as DatabaseBytes) {
+                        let identity = UserIdentity(login: row["login"], uid: UInt32(row["uid"] as String) ?? .max)
+                        users.append(HeldUser(row: id, uuid: uuid, names: [name], identity: identity, isCurrent: row["current"]))
+                    }
+                }
+            }
+            return users
+        }
+    }
+
+    /// What is held about a user.
+    package func counts(of user: HeldUser) throws(StoreError) -> HeldCounts {
+        try transaction("count what is held") { try self.counts(of: user, $0) }
+    }
+
+    private static let ofUser = "session IN (SELECT id FROM session WHERE user = ?)"
+
+    private func counts(of user: HeldUser, _ db: Database) throws -> HeldCounts {
+        func count(_ table: String, _ condition: String = StoreWriter.ofUser) throws -> Int {
+            try Int.fetchOne(db, sql: "SELECT count(*) FROM \(table) WHERE \(condition)", arguments: [user.row]) ?? 0
+        }
+        var counts = HeldCounts()
+        counts.sessions = try count("session", "user = ?")
+        counts.focusIntervals = try count("focus_interval")
+        counts.inputBursts = try count("input_burst")
+        counts.unknownIntervals = try count("unknown_interval")
+        counts.stateChanges = try count("session_event")
+        return counts
+    }
+
+    /// Erases the history of users, all or none, with a receipt for each in the record of policy changes.
+    ///
+    /// Of a session that is measured only its row stays: when it began, which `who` shows too. Its time until now is Unknown, `erased`.
+    /// `scrub` must follow: bytes of it are left.
+    ///
+    /// - Parameters:
+    ///   - alsoUsers: their identifiers and what was decided about them go too, and the Do Not Track list has them from now on.
+    ///   - measured: the sessions that are being measured, whose folds the caller begins anew at `moment`.
+    package func erase(
+        _ users: [HeldUser], alsoUsers: Bool, measured: Set<UUIDv7>, burstGap: Duration, by actor: String, reason: String,
+        at moment: ClockAnchor
+    ) throws(StoreError) -> [Erased] {
+        if alsoUsers { forgetPolicy() }
+        defer { if alsoUsers { _ = try? policy() } }
+        let erased = try transaction("erase") { db in
+            var names: Set<Int64> = []
+            let erased = try users.map { user in
+                names.formUnion(
+                    try Int64.fetchAll(
+                        db,
+                        sql: "SELECT DISTINCT application FROM focus_interval WHERE \(Self.ofUser) AND application IS NOT NULL",
+                        arguments: [user.row]))
+                return try self.erase(user, alsoUser: alsoUsers, measured, burstGap, by: actor, reason: reason, at: moment, db)
+            }
+            try self.removeUnused(names, db)
+            return erased
+        }
+        removed(scrubsFile: true)
+        return erased
+    }
+
+    /// Removes those of the applications' names that nobody's time is under any more.
+    func removeUnused(_ names: Set<Int64>, _ db: Database) throws {
+        guard !names.isEmpty else { return }
+        try db.execute(
+            sql: """
+                DELETE FROM application WHERE id IN (SELECT value FROM json_each(?))
+                AND id NOT IN (SELECT application FROM focus_interval WHERE application IS NOT NULL)
+                """, arguments: [Self.json(names)])
+    }
+
+    static func json(_ numbers: some Sequence<Int64>) -> String { "[\(numbers.map(String.init).joined(separator: ","))]" }
+
+    private func erase(
+        _ user: HeldUser, alsoUser: Bool, _ measured: Set<UUIDv7>, _ burstGap: Duration, by actor: String, reason: String,
+        at moment: ClockAnchor, _ db: Database
+    ) throws -> Erased {
+        let counts = try counts(of: user, db)
+        var gone: [UUIDv7] = []
+        var goingOn: [OngoingSession] = []
+        for row in try Row.fetchAll(db, sql: "SELECT id, uuid, start, end FROM session WHERE user = ? ORDER BY id", arguments: [user.row]) {
+            guard let uuid = UUIDv7(bytes: row["uuid"] as DatabaseBytes) else { continue }
+            guard (row["end"] as Int64?) == nil, measured.contains(uuid) else {
+                gone.append(uuid)
+                continue
+            }
+            let id: Int64 = row["id"]
+            goingOn.append(
+                OngoingSession(
+                    row: id, uuid: uuid, start: BootInstant(stored: row["start"]),
+                    isConnected: try Self.last(of: [.connected, .disconnected], in: id, db) != .disconnected,
+                    isLocked: try Self.last(of: [.locked, .unlocked], in: id, db) == .locked))
+        }
+        // Its owner is to be forgotten: whoever is measured was to be untracked before.
+        if alsoUser, let session = goingOn.first {
+            throw StoreError(.busy, "erase \(user.identity.login)", "session \(session.uuid) is still measured")
+        }
+        for table in ["focus_interval", "input_burst", "unknown_interval", "session_event", "lane_checkpoint", "rollup"] {
+            try db.execute(sql: "DELETE FROM \(table) WHERE \(Self.ofUser)", arguments: [user.row])
+        }
+        let kept = Self.json(goingOn.map(\.row))
+        for uuid in gone { try bury("session", uuid, at: moment.wall, db) }
+        for session in goingOn { try bury("activity", session.uuid, at: moment.wall, db) }
+        try db.execute(
+            sql: "DELETE FROM session WHERE user = ? AND id NOT IN (SELECT value FROM json_each(?))", arguments: [user.row, kept])
+        for session in goingOn { try begin(session, anew: moment.boot, burstGap, db) }
+        let receipt = ErasureReceipt(
+            UUIDv7(at: moment.wall), of: user.uuid, counts, goingOn: goingOn.count, alsoUser: alsoUser, by: actor, at: moment.wall)
+        try record(
+            db, moment.wall, actor, user.row, alsoUser ? "user-erased" : "history-erased", "\(receipt.text) sha256=\(receipt.digest)",
+            reason)
+        if alsoUser { try forget(user, by: actor, reason: reason, at: moment.wall, db) }
+        return Erased(user: user, counts: counts, receipt: receipt, gone: gone, goingOn: goingOn.map(\.uuid))
+    }
+
+    /// A session that outlives the erasure of what is held of it.
+    private struct OngoingSession {
+        var row: Int64
+        var uuid: UUIDv7
+        var start: BootInstant
+        var isConnected: Bool
+        var isLocked: Bool
+    }
+
+    /// Leaves of a session what is so now, and a fold that begins here: a collector that is killed goes on with that.
+    private func begin(_ session: OngoingSession, anew moment: BootInstant, _ burstGap: Duration, _ db: Database) throws {
+        let revision = try revision(db)
+        if moment > session.start {
+            try db.execute(
+                sql: "INSERT INTO unknown_interval (session, start, length, reason, lost, revision) VALUES (?, ?, ?, ?, 0, ?)",
+                arguments: [
+                    session.row, session.start.stored, moment.stored - session.start.stored, UnknownReason.erased.rawValue, revision,
+                ])
+        }
+        let changes: [StateChange.Kind] = [session.isConnected ? .connected : .disconnected] + (session.isLocked ? [.locked] : [])
+        for kind in changes {
+            try db.execute(
+                sql: "INSERT INTO session_event (session, at, kind, revision) VALUES (?, ?, ?, ?)",
+                arguments: [session.row, max(moment, session.start).stored, kind.rawValue, revision])
+        }
+        var fold = SessionFold(burstGap: burstGap)
+        fold.begin(at: max(moment, session.start), reason: .erased)
+        try db.execute(
+            sql: "INSERT INTO lane_checkpoint (session, generation, attempted_at, delivered, state) VALUES (?, 0, 0, 0, ?)",
+            arguments: [session.row, DatabaseBytes(fold.state.bytes)])
+        try db.execute(sql: "UPDATE session SET revision = ? WHERE id = ?", arguments: [revision, session.row])
+    }
+
+    /// Leaves a mark by which whoever has a copy knows what was erased: under a hash, since a UUID tells when it was made.
+    private func bury(_ kind: String, _ uuid: UUIDv7, at moment: WallInstant, _ db: Database) throws {
+        try db.cachedStatement(sql: "INSERT INTO tombstone (kind, key, at) VALUES (?, ?, ?)")
+            .execute(arguments: [kind, DatabaseBytes(Array(SHA256.digest(uuid.bytes).prefix(16))), moment.nanoseconds])
+    }
+
+    /// Takes a user's names away; what is recorded about the policy speaks of a number from now on.
+    private func forget(_ user: HeldUser, by actor: String, reason: String, at moment: WallInstant, _ db: Database) throws {
+        // A login or uid that passed on to somebody else is theirs.
+        if user.isCurrent {
+            for subject in DoNotTrackList.Subject.all(of: user.identity) {
+                _ = try add(DoNotTrackList.Entry(subject, since: moment, by: actor, reason: reason), db)
+            }
+        }
+        try db.execute(sql: "DELETE FROM tracking WHERE user = ?", arguments: [user.row])
+        try db.execute(sql: "DELETE FROM user_identifier WHERE user = ?", arguments: [user.row])
+        try bury("user", user.uuid, at: moment, db)
+    }
+
+    /// Damaged stores that were set aside beside this one: they hold what they held.
+    package var setAside: [String] {
+        guard let slash = place.path.lastIndex(of: "/") else { return [] }
+        let folder = String(place.path[..<slash])
+        guard let stream = opendir(folder) else { return [] }
+        defer { closedir(stream) }
+        var files: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            if name.hasPrefix(StoreOpening.asidePrefix) { files.append("\(folder)/\(name)") }
+        }
+        return files.sorted()
+    }
+}

@@ -1,0 +1,139 @@
+"""What is held about a user goes for good, and nothing else does.
+
+TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
+"""
+
+import hashlib
+import sys
+import unittest
+from pathlib import Path
+
+LAB_FOLDER = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(LAB_FOLDER))
+
+from lablib import wait_until  # noqa: E402
+from lablib.product import CATEGORIES, ProductTestCase, moment  # noqa: E402
+
+# Exit codes of the command (termspan(1)).
+USAGE, NOT_FOUND, NOT_PERMITTED = 2, 3, 4
+
+ADDRESS = "198.51.100.155"
+PLANTED = ["PlantedClass", "/usr/local/bin/planted-program", ADDRESS]
+
+
+class ErasureTests(ProductTestCase):
+    """user1 has a session that is over and one that goes on, beside user2's. The cases build on each other, in the order of their names."""
+
+    users = 2
+    tracked = ["user1", "user2"]
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.lab.enter(["cp", "/usr/bin/xterm", PLANTED[1]])
+        for user, address in (("user2", None), ("user1", ADDRESS)):
+            cls.lab.login(user, address=address)
+            cls.product.wait_measured(user)
+        cls.show("user2", "Common")
+        cls.show("user1", "Common")
+        cls.show("user1", "PlantedClass", PLANTED[1])
+        cls.product.command("session", "disconnect", "user1")
+        wait_until("the disconnect", lambda: cls.product.session("user1")["state"] == "disconnected", 10)
+        cls.lab.login("user1", address=ADDRESS)
+        cls.lab.logout("user1")
+        wait_until("the session to end", lambda: not cls.product.session("user1"), 20)
+        cls.lab.login("user1", address="203.0.113.56")
+        cls.row, = cls.product.wait_measured("user1")
+        cls.show("user1", "PlantedClass", PLANTED[1])
+        cls.show("user1", "Afterwards")
+        cls.other = cls.product.spans("user2")
+
+    @classmethod
+    def show(cls, user, window_class, program="xterm"):
+        """Opens a window of this class and has it seen."""
+        cls.lab.run(user, [program, "-class", window_class])
+        cls.lab.focus(user, window_class)
+        cls.lab.key(user, "x")
+        wait_until(f"{window_class} to be seen", lambda: any(span["class"] == window_class for span in cls.product.spans(user, open=True)), 20)
+
+    def where(self, text):
+        """The files of the product that hold this text somewhere in their bytes."""
+        done = self.lab.enter(["grep", "--recursive", "--files-with-matches", "--binary-files=text", "--fixed-strings", "--", text,
+                               "/var/lib/termspan", "/run/termspan"], check=False)
+        self.assertIn(done.returncode, (0, 1), done)
+        return done.stdout.split()
+
+    def assert_adds_up(self, *, sessions):
+        rows = self.product.summary("user1")
+        self.assertEqual(len(rows), sessions)
+        for row in rows:
+            self.assertAlmostEqual(sum(row[name] for name in CATEGORIES), row["total"], places=6)
+        return rows
+
+    def test_1_only_some_may_and_nobody_without_saying_so(self):
+        done = self.product.command("erase", "user1", "--reason", "mine", "--yes", user="user1", check=False)
+        self.assertEqual(done.returncode, NOT_PERMITTED, done)
+        self.assertIn("org.termspan1.erase", done.stderr)
+        done = self.product.command("erase", "user1", "--reason", "a test", check=False)
+        self.assertEqual(done.returncode, USAGE, done)
+        self.assertIn("--yes", done.stderr)
+        done = self.product.command("erase", "nobody-here", "--reason", "a test", "--yes", check=False)
+        self.assertEqual(done.returncode, NOT_FOUND, done)
+        held, = self.product.listing("erase", "user1", "--dry-run")
+        self.assertEqual((held["user"], held["sessions"], held["receipt"]), ("user1", 2, None))
+        self.assertGreater(held["focus_intervals"], 3)
+        for text in PLANTED:
+            self.assertTrue(self.where(text), text)
+
+    def test_2_no_byte_is_left_and_the_session_goes_on(self):
+        erased, = self.product.listing("erase", "user1", "--reason", "a test", "--yes")
+        self.assertEqual((erased["sessions"], erased["sessions_going_on"]), (2, 1))
+        self.assertEqual(hashlib.sha256(erased["receipt"].encode()).hexdigest(), erased["sha256"])
+        self.assertNotIn("user1", erased["receipt"])
+        for text in PLANTED:
+            self.assertEqual(self.where(text), [])
+        self.assertTrue(self.where("Common"))
+        self.assertEqual(self.product.spans("user2")[:len(self.other)], self.other)
+        # Killed right after it, the collector knows no more than before.
+        before = self.product.collector()
+        self.lab.enter(["systemctl", "kill", "--signal=KILL", "termspand.service"])
+        self.product.wait_ready(other_than=before)
+        row, = self.product.wait_measured("user1")
+        self.assertEqual((row["id"], row["uuid"]), (self.row["id"], self.row["uuid"]))
+        self.show("user1", "Later")
+        spans = self.product.spans("user1", open=True)
+        self.assertNotIn("PlantedClass", {span["class"] for span in spans})
+        self.assertEqual({span["session_uuid"] for span in spans}, {row["uuid"]})
+        summary, = self.assert_adds_up(sessions=1)
+        self.assertGreater(summary["unknown"], 0)
+        self.assertTrue(self.product.session("user1")["tracked"])
+        for text in PLANTED:
+            self.assertEqual(self.where(text), [])
+
+    def test_3_who_is_forgotten_is_untracked_and_kept_so(self):
+        self.product.command("erase", "user1", "--forget", "--reason", "left", "--yes")
+        self.assertEqual(self.product.session("user1")["coverage"], "untracked")
+        wait_until("the probe to end", lambda: len(self.product.probes()) == 1, 5)
+        self.assertEqual(self.product.spans("user1", open=True), [])
+        self.assertEqual(self.product.listing("session", "history", "--user", "user1"), [])
+        for text in [*PLANTED, "Afterwards", "Later"]:
+            self.assertEqual(self.where(text), [])
+        self.assertEqual({entry["entry"] for entry in self.product.listing("donottrack", "list")}, {"user1@*", "uid:2001"})
+        self.assertEqual([user["name"] for user in self.product.policy()["users"]], ["user2"])
+        records = [(record["user"], record["actor"], record["reason"]) for record in self.product.log(event="history-erased")]
+        self.assertEqual(records, [("user1", "root", "a test"), ("user1", "root", "left")])
+
+    def test_4_who_is_tracked_again_begins_anew(self):
+        self.product.track("user1")
+        begun = moment(self.product.policy()["users"][0]["since"])
+        self.product.wait_measured("user1")
+        self.show("user1", "Again")
+        self.assertTrue(all(moment(span["start"]) >= begun for span in self.product.spans("user1", open=True)))
+        self.assert_adds_up(sessions=1)
+        self.lab.logout("user1")
+        wait_until("the session to end", lambda: not self.product.session("user1"), 20)
+        self.assertEqual(self.product.status()["store_problem"], None)
+
+
+if __name__ == "__main__":
+    unittest.main()

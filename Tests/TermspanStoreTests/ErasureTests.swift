@@ -1,0 +1,249 @@
+import Foundation
+import GRDB
+import SeededRandom
+import TermspanAccounting
+import TermspanCore
+import TermspanEvents
+import Testing
+
+@testable import TermspanStore
+
+@Suite struct ErasureTests {
+    private typealias F = StoreFixture
+    private let moment = ClockAnchor(boot: StoreFixture.at(100), wall: StoreFixture.anchor.wall.advanced(by: .seconds(100)))
+
+    private func name(_ text: String) throws -> UserName { try #require(UserName(text)) }
+
+    private func erase(
+        _ writer: StoreWriter, _ names: String..., alsoUsers: Bool = false, measured: Set<UUIDv7> = []
+    ) throws -> [Erased] {
+        let erased = try writer.erase(
+            try writer.users(named: try names.map { try name($0) }), alsoUsers: alsoUsers, measured: measured, burstGap: .seconds(30),
+            by: "root", reason: "test", at: moment)
+        writer.scrub(isPatient: false)
+        return erased
+    }
+
+    /// A session with two focus intervals, one in an application of the session's own, a burst, an unknown interval and an address.
+    private func batch(_ session: SessionRecord, ended: Bool) -> StoreBatch {
+        var batch = StoreBatch()
+        let uuid = session.uuid
+        batch.sessions = [session]
+        batch.events = [
+            SessionEvent(
+                session: uuid, change: StateChange(.connected, at: F.at(11)), clientAddress: "192.0.2.\(session.id)", clientName: "PC"),
+            SessionEvent(session: uuid, change: StateChange(.locked, at: F.at(30))),
+        ]
+        batch.focus = [
+            FocusRecord(
+                session: uuid, span: F.span(12, 20), application: Application(executable: "/usr/bin/shared", windowClass: "Shared")),
+            FocusRecord(
+                session: uuid, span: F.span(20, 25),
+                application: Application(executable: "/opt/own-\(session.user.login)", windowClass: nil)),
+        ]
+        batch.bursts = [BurstRecord(session: uuid, burst: InputBurst(start: F.at(13), end: F.at(19), origin: .device))]
+        batch.unknowns = [
+            UnknownRecord(session: uuid, interval: UnknownInterval(start: F.at(10), end: F.at(12), reason: .starting))
+        ]
+        if ended { batch.ended = [SessionEnd(session: uuid, at: F.at(60), reason: .logoff)] }
+        return batch
+    }
+
+    private func applications(_ fixture: StoreFixture) throws -> [String] {
+        let queue = try DatabaseQueue(path: fixture.path)
+        defer { try? queue.close() }
+        return try queue.read { try String.fetchAll($0, sql: "SELECT executable FROM application ORDER BY executable") }
+    }
+
+    @Test(arguments: [("anna", "anna"), ("uid:1001", "uid:1001"), ("UID:7", "uid:7"), (#"EXAMPLE\anna"#, #"EXAMPLE\anna"#)])
+    func aNameIsReadAndWritten(text: String, written: String) throws { #expect(try name(text).description == written) }
+
+    @Test(arguments: ["", "uid:", "uid:x", "uid:4294967295", String(repeating: "a", count: 257)])
+    func whatNamesNobodyIsRefused(text: String) { #expect(UserName(text) == nil) }
+
+    @Test func historyGoesAndAllElseStays() throws {
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        try writer.write(batch(F.session(1), ended: true))
+        try writer.write(batch(F.session(2), ended: false))
+        try writer.write(batch(F.session(3, "ben", 1002), ended: true))
+        let anna = UserIdentity(login: "anna", uid: 1001)
+        _ = try writer.setTracking(anna, tracked: true, by: "root", reason: "x", at: F.anchor.wall)
+        let policy = try writer.policy()
+
+        let users = try writer.users(named: [try name("anna"), try name("uid:1001"), try name("nobody")])
+        #expect(users.count == 1 && users[0].identity == anna && users[0].isCurrent)
+        #expect(users[0].names.map(\.description) == ["anna", "uid:1001"])
+        let counts = try writer.counts(of: users[0])
+        #expect(counts.named.map(\.count) == [2, 4, 2, 2, 4])
+
+        let erased = try #require(try erase(writer, "anna").first)
+        #expect(erased.counts == counts && Set(erased.gone) == [F.uuid(1), F.uuid(2)] && erased.goingOn.isEmpty)
+        #expect(!writer.holdsRemoved)
+        let reader = try StoreReader(path: fixture.path)
+        #expect(try reader.sessions(SessionFilter()).map(\.record.uuid) == [F.uuid(3)])
+        let bens = try #require(try reader.sessions(SessionFilter()).first)
+        #expect(try reader.focus(of: bens, in: F.span(0, 100)).count == 2 && reader.events(of: bens).count == 2)
+        #expect(try applications(fixture) == ["/opt/own-ben", "/usr/bin/shared"])
+        #expect(try writer.policy() == policy)
+        #expect(try writer.counts(of: users[0]) == HeldCounts())
+        // A receipt that says so, and names nobody.
+        let change = try #require(try reader.policyChanges().last?.change)
+        #expect(change.key == "history-erased" && change.reason == "test" && change.user == anna)
+        #expect(change.value == "\(erased.receipt.text) sha256=\(erased.receipt.digest)")
+        let counted = " sessions=2 focus-intervals=4 input-bursts=2 unknown-intervals=2 state-changes=4 sessions-going-on=0 user-erased=no "
+        #expect(erased.receipt.text.contains(counted))
+        #expect(!erased.receipt.text.contains("anna") && erased.receipt.digest.count == 64)
+        // The user is measured on as if new.
+        #expect(try writer.write(batch(F.session(4), ended: false)).rejected == 0)
+        #expect(try applications(fixture) == ["/opt/own-anna", "/opt/own-ben", "/usr/bin/shared"])
+    }
+
+    @Test func aSessionThatIsMeasuredGoesOnAndItsTimeUntilNowIsUnknown() throws {
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        try writer.write(batch(F.session(1), ended: true))
+        try writer.write(batch(F.session(2), ended: false))
+        let erased = try #require(try erase(writer, "anna", measured: [F.uuid(2)]).first)
+        #expect(erased.gone == [F.uuid(1)] && erased.goingOn == [F.uuid(2)])
+        let reader = try StoreReader(path: fixture.path)
+        let stored = try #require(try reader.sessions(SessionFilter()).first)
+        #expect(stored.record == F.session(2) && stored.end == nil)
+        #expect(try reader.focus(of: stored, in: F.span(0, 200)).isEmpty && reader.bursts(of: stored, in: F.span(0, 200)).isEmpty)
+        #expect(
+            try reader.unknowns(of: stored, in: F.span(0, 200)) == [UnknownInterval(start: F.at(10), end: F.at(100), reason: .erased)])
+        #expect(
+            try reader.events(of: stored).map(\.event.change)
+                == [StateChange.Kind.connected, .locked].map { StateChange($0, at: F.at(100)) })
+        #expect(try reader.events(of: stored).allSatisfy { $0.event.clientAddress.isEmpty })
+        // Where a collector that is killed now goes on.
+        let open = try #require(try writer.sessionsOpen().first)
+        let state = try #require(open.checkpoint?.state)
+        #expect(state.phase == .unknown && state.since == F.at(100) && state.reason == .erased && open.checkpoint?.generation == 0)
+    }
+
+    @Test func whoIsForgottenIsANumberAndIsNotTracked() throws {
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        let anna = UserIdentity(login: "anna", uid: 1001)
+        try writer.write(batch(F.session(1), ended: true))
+        _ = try writer.setTracking(anna, tracked: true, by: "root", reason: "x", at: F.anchor.wall)
+        _ = try writer.set("new-users", to: "tracked", by: "root", reason: "", at: F.anchor.wall)
+        // One who is measured can't be forgotten: nobody would be whose session that is.
+        try writer.write(batch(F.session(2), ended: false))
+        #expect(throws: StoreError.self) { try erase(writer, "anna", alsoUsers: true, measured: [F.uuid(2)]) }
+        #expect(try writer.counts(of: writer.users(named: [name("anna")])[0]).sessions == 2)
+
+        #expect(try erase(writer, "uid:1001", alsoUsers: true).count == 1)
+        let policy = try writer.policy()
+        #expect(policy.rows.isEmpty && !policy.tracks(anna))
+        #expect(policy.doNotTrack.entries.map(\.subject.description) == ["anna@*", "uid:1001"])
+        #expect(try writer.users(named: [name("anna"), name("uid:1001")]).isEmpty)
+        let reader = try StoreReader(path: fixture.path)
+        #expect(try reader.sessions(SessionFilter()).isEmpty)
+        #expect(try reader.policyChanges().allSatisfy { $0.change.user == nil })
+        // Whoever comes with that login is somebody else.
+        try writer.write(batch(F.session(3), ended: true))
+        #expect(try reader.sessions(SessionFilter()).count == 1)
+    }
+
+    @Test func anErasureThatFailsErasesNothing() throws {
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        try writer.write(batch(F.session(1), ended: true))
+        try writer.write(batch(F.session(2, "ben", 1002), ended: true))
+        let other = try DatabaseQueue(path: fixture.path)
+        try other.write {
+            try $0.execute(sql: "CREATE TRIGGER no BEFORE DELETE ON session WHEN OLD.number = 2 BEGIN SELECT RAISE(ABORT, 'no'); END")
+        }
+        #expect(throws: StoreError.self) { try erase(writer, "anna", "ben") }
+        let users = try writer.users(named: [name("anna"), name("ben")])
+        for user in users { #expect(try writer.counts(of: user).named.map(\.count) == [1, 2, 1, 1, 2]) }
+        #expect(try StoreReader(path: fixture.path).policyChanges().isEmpty)
+        try other.write { try $0.execute(sql: "DROP TRIGGER no") }
+        #expect(try erase(writer, "anna", "ben").count == 2)
+        try other.close()
+    }
+
+    /// The files' bytes that hold `text`.
+    private func files(with text: String, in fixture: StoreFixture) throws -> [String] {
+        try ["", "-wal", "-shm"].filter { suffix in
+            guard FileManager.default.fileExists(atPath: fixture.path + suffix) else { return false }
+            return try Data(contentsOf: URL(filePath: fixture.path + suffix)).range(of: Data(text.utf8)) != nil
+        }
+    }
+
+    @Test(arguments: 0..<8)
+    func noByteOfThemIsLeft(seed: UInt64) throws {
+        var random = SeededRandom(seed: seed)
+        let fixture = try StoreFixture()
+        var writer = try fixture.writer()
+        let logins = ["anna", "ben", "cleo", "dora"]
+        var number: UInt64 = 0
+        var open: [(login: String, uuid: UUIDv7, at: Double)] = []
+        for step in 0..<400 {
+            var batch = StoreBatch()
+            if open.count < 6 {
+                number += 1
+                let login = logins.randomElement(using: &random)!
+                let session = F.session(number, login, 1001 + UInt32(logins.firstIndex(of: login)!), start: Double(step))
+                batch.sessions = [session]
+                open.append((login, session.uuid, Double(step)))
+            }
+            for index in open.indices {
+                let (login, uuid, at) = open[index]
+                // Names of all lengths, so that cells move between pages, spill over, and are split.
+                let padding = String(repeating: "x", count: Int.random(in: 0..<(step % 50 == 0 ? 6000 : 200), using: &random))
+                let application = Application(
+                    executable: "/opt/marker-\(login)/\(padding)\(Int.random(in: 0..<100, using: &random))", windowClass: "marker-\(login)")
+                batch.focus.append(FocusRecord(session: uuid, span: F.span(at, at + 0.5), application: application))
+                batch.events.append(
+                    SessionEvent(
+                        session: uuid, change: StateChange(.connected, at: F.at(at)), clientAddress: "marker-\(login)", clientName: padding)
+                )
+                var fold = SessionFold()
+                fold.begin(at: F.at(at))
+                let focus = Focus(window: 1, process: .none, windowClass: WindowClass("marker-\(login)".utf8))
+                fold.apply(
+                    .snapshot(Snapshot(id: 0, focus: focus, inputOpen: false, lastInput: nil)), at: F.at(at)
+                ) { _ in }
+                batch.checkpoints.append(LaneCheckpoint(session: uuid, generation: 1, attemptedAt: 1, delivered: 1, state: fold.state))
+                open[index].at += 1
+            }
+            if Int.random(in: 0..<4, using: &random) == 0 {
+                let ended = open.remove(at: Int.random(in: open.indices, using: &random))
+                batch.ended = [SessionEnd(session: ended.uuid, at: F.at(ended.at), reason: .logoff)]
+            }
+            try writer.write(batch)
+            if Int.random(in: 0..<50, using: &random) == 0 { writer.close(); writer = try fixture.writer() }
+        }
+        #expect(try files(with: "marker-ben", in: fixture).count > 0)
+        let measured = Set(open.filter { $0.login == "ben" }.map(\.uuid))
+        #expect(try erase(writer, "ben", measured: measured).count == 1)
+        #expect(try files(with: "marker-ben", in: fixture).isEmpty)
+        #expect(try files(with: "marker-anna", in: fixture).count > 0)
+        let queue = try DatabaseQueue(path: fixture.path)
+        #expect(try queue.read { try String.fetchAll($0, sql: "PRAGMA integrity_check") } == ["ok"])
+        #expect(try queue.read { try Row.fetchAll($0, sql: "PRAGMA foreign_key_check") }.isEmpty)
+        try queue.close()
+    }
+
+    @Test func aLogThatSomebodyReadsIsCutOffAfterwards() throws {
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        try writer.write(batch(F.session(1), ended: true))
+        let reader = try DatabaseQueue(path: fixture.path)
+        try reader.inDatabase { db in
+            try db.execute(sql: "BEGIN")
+            _ = try Int.fetchOne(db, sql: "SELECT count(*) FROM session")
+            #expect(try erase(writer, "anna").count == 1)
+            #expect(writer.holdsRemoved)
+            #expect(try files(with: "own-anna", in: fixture).count > 0)
+            try db.execute(sql: "ROLLBACK")
+        }
+        writer.scrub(isPatient: false)
+        #expect(!writer.holdsRemoved)
+        #expect(try files(with: "own-anna", in: fixture).isEmpty)
+        try reader.close()
+    }
+}

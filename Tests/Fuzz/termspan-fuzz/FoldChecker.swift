@@ -156,7 +156,9 @@ extension FuzzTarget {
             longest: 600, seeds: [saved.state.bytes, SessionFold().state.bytes]
         ) { bytes in
             guard let state = SessionFold.State(bytes: bytes) else { return }
-            require(state.bytes.elementsEqual(bytes), "a state is saved as it was read")
+            // One of the first version is saved in today's form, and is the same.
+            let isSame = bytes.first == 1 ? SessionFold.State(bytes: state.bytes) == state : state.bytes.elementsEqual(bytes)
+            require(isSame, "a state is saved as it was read")
             var fold = SessionFold(state)
             var input = FuzzInput(bytes)
             let now = state.latest.nanoseconds

@@ -260,8 +260,8 @@ def _check_focus(session, period, faults, executable, result, find):
             find(row.start, f"{row.what} is taken for {row.executable}")
 
 
-def expected_bursts(inputs, periods, gap, said=()):
-    """The bursts that should be stored, by Docs/accounting.md.
+def expected_bursts(inputs, periods, gap, said=(), began=0):
+    """The bursts that should be stored, by Docs/accounting.md: none reaches back to before measuring began.
 
     `said` decides only where the script itself is too close to a limit to say on which side it is.
     """
@@ -278,9 +278,12 @@ def expected_bursts(inputs, periods, gap, said=()):
     for begin, end in periods:
         first = latest = None
         before = max((each for each in inputs if each.at <= begin), default=None)
-        if before and not reaches(begin - before.at, gap, lambda: not starts_near(max(before.at, previous or 0))):
-            first = latest = before._replace(at=max(before.at, previous or 0))
-        elif before and (previous is None or reaches(before.at - previous, SAME_INPUT, lambda: starts_near(before.at))):
+        earliest = max(previous or 0, began)
+        if before and not reaches(begin - before.at, gap, lambda: not starts_near(max(before.at, earliest))):
+            first = latest = before._replace(at=max(before.at, earliest))
+        elif before and all(
+            reaches(before.at - at, limit, lambda: starts_near(before.at)) for at, limit in [(began, 0), *([(previous, SAME_INPUT)] if previous is not None else [])]
+        ):
             bursts.append(Burst(before.at, before.at, before.sure, before.sure))
             previous = before.at
         for each in inputs:
@@ -305,7 +308,7 @@ def _check_bursts(session, periods, gap, result, find):
     ends, starts = ({getattr(row, which) for row in session.unknown} for which in ("end", "start"))
     periods = sorted({*periods, *((row.end, row.end) for row in said if row.end in ends & starts)})
     # The last known period ends at the logoff only as far as the script knows; a burst open then ends with what the product knows.
-    true = expected_bursts(session.script.inputs, periods, gap, said)
+    true = expected_bursts(session.script.inputs, periods, gap, said, session.start)
     pairs, missing, extra = _pair(true, said, lambda burst, row: abs(burst.start - row.start) < gap // 2)
     for burst in missing:
         if burst.start < session.logoff - TOLERANCE:

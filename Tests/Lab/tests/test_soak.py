@@ -41,13 +41,13 @@ def burst(start, end, origin=2):
 # A session from 100 s on whose probe was killed at 120 s and measured again at 121 s, and whose log off was at 140 s.
 SCRIPT = Script(
     changes=[Change(seconds(at), name, True) for at, name in ((101, "Editor"), (110, "Mail"), (118, None), (120.5, "Editor"), (130, "Mail"))],
-    inputs=[Input(seconds(at), True) for at in (100, 103, 104, 105, 119, 120.4, 125, 132)])
+    inputs=[Input(seconds(at), True) for at in (100, 100.3, 103, 104, 105, 119, 120.4, 125, 132)])
 SESSION = Honest(
     "user1/0", "user1", SCRIPT, seconds(140), seconds(140.2), seconds(100.2), seconds(140.4),
     [focus(100.5, 101, None), focus(101, 110, "Editor"), focus(110, 118, "Mail"), focus(118, 119, None),
      focus(121, 130, "Editor"), focus(130, 140.01, "Mail")],
-    # That of 119 s was told to begin, and ended with what was known; that of 120.4 s is known by the next probe's first look.
-    [burst(100, 100), burst(103, 105), burst(119, 119), burst(120.4, 120.4), burst(125, 125), burst(132, 132)],
+    # That of 100 s was before anybody measured. That of 119 s was told to begin, and ended with what was known; that of 120.4 s is known by the next probe's first look.
+    [burst(100.3, 100.3), burst(103, 105), burst(119, 119), burst(120.4, 120.4), burst(125, 125), burst(132, 132)],
     [unknown(100.2, 100.5, "starting"), unknown(119, 121, "source-ended"), unknown(140.01, 140.4, "source-gap")])
 KILL = Fault("probe-kill", seconds(120), seconds(121.5), "user1")
 
@@ -149,10 +149,13 @@ class CheckTests(unittest.TestCase):
     def test_what_a_look_told_that_was_the_last_is_a_burst_up_to_it(self):
         """A collector that is killed right after a session's first look: nothing is known of the focus, and still there was input."""
         killed = Fault("collector-kill", seconds(100.4), seconds(101))
-        session = replace(SESSION, focus=[focus(101, 110, "Editor"), *SESSION.focus[2:]], bursts=[burst(100, 100.5), burst(100.5, 100.5), *SESSION.bursts[1:]],
+        session = replace(SESSION, focus=[focus(101, 110, "Editor"), *SESSION.focus[2:]], bursts=[burst(100.3, 100.5), burst(100.5, 100.5), *SESSION.bursts[1:]],
                           unknown=[unknown(100.2, 100.5, "starting"), unknown(100.5, 101, "source-ended"), *SESSION.unknown[1:]])
         self.assertEqual(self.findings(session, (KILL, killed)), [])
-        self.assertFinds("late", replace(session, bursts=[burst(100, 100.2), *SESSION.bursts[1:]]), (KILL, killed))
+        self.assertFinds("late", replace(session, bursts=[burst(100.5, 100.7), *SESSION.bursts[1:]]), (KILL, killed))
+
+    def test_input_from_before_measuring_began_is_nobodys(self):
+        self.assertFinds("nobody made", replace(SESSION, bursts=[burst(100, 100), *SESSION.bursts]))
 
     def test_a_burst_is_divided_where_a_gap_is_long_enough(self):
         def expected(*moments):

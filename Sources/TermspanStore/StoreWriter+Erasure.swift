@@ -79,6 +79,7 @@ extension StoreWriter {
                 return try self.erase(user, alsoUser: alsoUsers, measured, burstGap, by: actor, reason: reason, at: moment, db)
             }
             try self.removeUnused(names, db)
+            try db.execute(sql: "PRAGMA user_version = \(Self.holdsErased)")
             return erased
         }
         removed(scrubsFile: true)

@@ -32,6 +32,8 @@ package final class StoreWriter {
     private var transactionRevision: Int64?
     private var logHoldsRemoved = false
     private var fileHoldsRemoved = false
+    /// What the file's user_version is from an erasure on until the file is written anew, so that a kill in between forgets nothing.
+    static let holdsErased = 1
     /// Whether bytes are left of what was removed; then `scrub` is to be tried again.
     package var holdsRemoved: Bool { logHoldsRemoved || fileHoldsRemoved }
     /// Beyond this many names the cache starts anew; hostile classes can't grow it.
@@ -81,6 +83,7 @@ package final class StoreWriter {
             try migrator.migrate(queue)
             let writer = try StoreWriter(queue: queue, place: place, anchor: anchor)
             // One that was killed while it erased may not have come to this.
+            writer.fileHoldsRemoved = try queue.read { try Int.fetchOne($0, sql: "PRAGMA user_version") } == Self.holdsErased
             writer.scrub(isPatient: false)
             return writer
         } catch {
@@ -202,7 +205,9 @@ package final class StoreWriter {
     ///
     /// - Parameter isPatient: waits a little for readers.
     package func scrub(isPatient: Bool) {
-        if fileHoldsRemoved, (try? queue.writeWithoutTransaction { try $0.execute(sql: "VACUUM") }) != nil { fileHoldsRemoved = false }
+        if fileHoldsRemoved, (try? queue.writeWithoutTransaction { try $0.execute(sql: "VACUUM; PRAGMA user_version = 0") }) != nil {
+            fileHoldsRemoved = false
+        }
         let isBusy = try? queue.writeWithoutTransaction { db in
             if !isPatient { try db.execute(sql: "PRAGMA busy_timeout = 0") }
             defer { if !isPatient { try? db.execute(sql: "PRAGMA busy_timeout = \(Self.patience * 1000)") } }

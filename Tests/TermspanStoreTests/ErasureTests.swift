@@ -228,6 +228,25 @@ import Testing
         try queue.close()
     }
 
+    @Test func whoWasKilledBeforeTheFileWasWrittenAnewDoesThatAtTheNextStart() throws {
+        let fixture = try StoreFixture()
+        var writer = try fixture.writer()
+        try writer.write(batch(F.session(1), ended: true))
+        func version() throws -> Int? {
+            let queue = try DatabaseQueue(path: fixture.path)
+            defer { try? queue.close() }
+            return try queue.read { try Int.fetchOne($0, sql: "PRAGMA user_version") }
+        }
+        _ = try writer.erase(
+            try writer.users(named: [name("anna")]), alsoUsers: false, measured: [], burstGap: .seconds(30), by: "root", reason: "test",
+            at: moment)
+        #expect(try writer.holdsRemoved && version() == StoreWriter.holdsErased)
+        writer.close()
+        writer = try fixture.writer()
+        #expect(try !writer.holdsRemoved && version() == 0)
+        #expect(try files(with: "own-anna", in: fixture).isEmpty)
+    }
+
     @Test func aLogThatSomebodyReadsIsCutOffAfterwards() throws {
         let fixture = try StoreFixture()
         let writer = try fixture.writer()

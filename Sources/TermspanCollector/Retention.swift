@@ -51,11 +51,11 @@ final class Retention {
         goOn()
     }
 
-    /// Other work of the store's thread comes between the parts.
+    /// Other work of the store's thread comes between the parts. Steps of the clock that wait to be stored would be one leap.
     private func goOn() {
         let (keepActivity, keepSessions) = (configuration.keepActivity, configuration.keepSessions)
-        store.submit { [inbox] writer in
-            let part = Self.expire(keepActivity, keepSessions, writer)
+        store.submitOnceDurable { [inbox] writer, problem in
+            let part = problem == nil ? Self.expire(keepActivity, keepSessions, writer) : .failed
             inbox.post { [weak self] in self?.take(part) }
         }
     }

@@ -744,6 +744,9 @@ extension Aggregator.Measure {
 }
 
 extension SessionFold.State {
-    /// When there was input last, which goes on while a burst is open; nil before the first.
-    fileprivate func lastInput(at now: BootInstant) -> BootInstant? { burstOpen ? now : previousBurstEnd }
+    /// When there was input last, which goes on while a burst is open; nil before the first. What was before measuring began, as in a pause,
+    /// is nobody's business.
+    fileprivate func lastInput(at now: BootInstant) -> BootInstant? {
+        burstOpen ? now : previousBurstEnd.flatMap { $0 >= begun ? $0 : nil }
+    }
 }

@@ -62,6 +62,10 @@ package final class Collector {
     private var turns = SessionTurns()
     private var turnTimer: EventSource?
     private var retention: Retention?
+    private let auditJournal: AuditJournal
+    /// Users' own.
+    private var pauses: Pauses
+    private var pauseTimer: EventSource?
     /// Who is not to be tracked by decisions that are not in the policy yet, with the number of such decisions.
     private var withdrawn: [DoNotTrackList.Subject: Int] = [:]
     /// Likewise, where the decision could not be stored.
@@ -113,6 +117,7 @@ package final class Collector {
         self.configuration = configuration
         self.paths = paths
         userUnits = UserUnits(loop: loop, connection: connection)
+        auditJournal = try AuditJournal(loop: loop)
         let writer = opening.writer
         boot = writer.place.boot
         let open = opening.open
@@ -122,6 +127,8 @@ package final class Collector {
         anchors = writer.anchors
         let state = RuntimeState.load(path: paths.sessions, bootID: boot.description)
         table = state.table
+        // One that is over since is still to be recorded: its timer goes off at once.
+        pauses = state.pauses ?? Pauses()
 
         let inbox = try MainInbox()
         self.inbox = inbox
@@ -154,6 +161,8 @@ package final class Collector {
         connectTimer = try loop.timer(accuracy: .milliseconds(100)) { [unowned self] in observe() }
         absenceTimer = try loop.timer { [unowned self] in observe() }
         turnTimer = try loop.timer(accuracy: .milliseconds(50)) { [unowned self] in takeTurns() }
+        pauseTimer = try loop.timer(accuracy: .milliseconds(100)) { [unowned self] in endPauses() }
+        if let next = pauses.next { pauseTimer?.arm(at: next) }
         let asleep = timeAsleep()
         // Of what was slept before the store knew of this boot no session's time is made.
         if writer.asleep == nil { store.append { $0.asleep = asleep } }
@@ -190,6 +199,7 @@ package final class Collector {
         aggregator.stop()
         threads[0].join()
         threads[2].join()
+        auditJournal.flush()
         Journal.collectorStopped()
     }
 
@@ -271,7 +281,7 @@ package final class Collector {
         // Its user may have room for another display now.
         for other in table.sessions
         where other.desktop.uid == session.desktop.uid && other.desktop.stack != .services && !turns.isCrowded(other.uuid) {
-            supervisor?.update(other, isTracked: isTracked(other))
+            supervisor?.update(other, isTracked: isToBeMeasured(other))
         }
     }
 
@@ -362,6 +372,8 @@ package final class Collector {
 
     private func append(_ kind: StateChange.Kind, _ session: Session, at now: BootInstant) {
         guard measuredSessions[session.uuid] != nil else { return }
+        // Of somebody who is not tracked any more, or has paused it, that is nobody's business either.
+        guard measured.contains(session.uuid) || kind == .paused || kind == .resumed else { return }
         guard store.hasRoom else {
             aggregator.lose(session.uuid, before: now)
             unsure.insert(session.uuid)
@@ -404,29 +416,36 @@ package final class Collector {
             && !unsettled.names(user)
     }
 
+    /// Whether the session's user is tracked and has not paused it.
+    private func isToBeMeasured(_ session: Session) -> Bool {
+        isTracked(session) && pauses.end(of: session.desktop.uid) == nil
+    }
+
     /// Brings the measuring of a session to what policy and its X server ask for now.
     private func follow(_ session: Session, at now: BootInstant) {
         guard !turns.isCrowded(session.uuid) else { return }
-        let isTracked = isTracked(session)
-        if isTracked, !measured.contains(session.uuid) {
+        let isMeasured = isToBeMeasured(session)
+        if isMeasured, !measured.contains(session.uuid) {
             begin(session, at: now)
-        } else if !isTracked, measured.remove(session.uuid) != nil {
+        } else if !isMeasured, measured.remove(session.uuid) != nil {
             aggregator.end(session.uuid, at: now)
             append(.paused, session, at: now)
-        } else if isTracked {
+        } else if isMeasured {
             noteStack(of: session)
             aggregator.update(session.subject)
         }
-        supervisor?.update(session, isTracked: isTracked)
+        supervisor?.update(session, isTracked: isMeasured)
     }
 
     private func begin(_ session: Session, at now: BootInstant) {
+        measured.insert(session.uuid)
         if measuredSessions[session.uuid] == nil {
             remember(session, since: now)
         } else {
             append(.resumed, session, at: now)
+            append(session.desktop.state == .active ? .connected : .disconnected, session, at: now)
+            append(session.desktop.lock == .locked ? .locked : .unlocked, session, at: now)
         }
-        measured.insert(session.uuid)
         aggregator.begin(session.subject, at: now, burstGap: configuration.burstGap)
     }
 
@@ -477,21 +496,25 @@ package final class Collector {
         let withLane = Set((state.ended + state.probes).filter { kept[DescriptorStore.name(ofLane: $0.generation)] != nil }.map(\.session))
         for session in table.sessions {
             let checkpoint = checkpoints[session.uuid]
-            if isTracked(session) {
+            if isToBeMeasured(session) {
                 if withLane.contains(session.uuid) || checkpoint != nil { goOn(with: session, checkpoint: checkpoint, reason: reason) }
             } else if let checkpoint, checkpoint.state.phase != .ended {
-                // Untracked, and the end came before that was recorded: nothing of what followed is known or used.
+                // Untracked or paused, and the end came before that was recorded: nothing of what followed is known or used.
                 goOn(with: session, checkpoint: checkpoint, reason: reason)
                 measured.remove(session.uuid)
                 aggregator.end(session.uuid, at: checkpoint.state.latest)
-                append(.paused, session, at: checkpoint.state.latest)
+                // What was between that and a pause's beginning is Unknown.
+                let began = isTracked(session) ? pauses.start(of: session.desktop.uid) : nil
+                append(.paused, session, at: max(checkpoint.state.latest, began ?? checkpoint.state.latest))
+            } else if checkpoint == nil, let known = measuredSessions[session.uuid], isTracked(session) {
+                append(.paused, session, at: max(known.start, pauses.start(of: session.desktop.uid) ?? known.start))
             }
         }
         // Ended in an earlier life, and what their lanes still hold had not become durable.
         var gone: [UUIDv7: Session] = [:]
         for session in open.map({ Session($0.record) }) where withLane.contains(session.uuid) && table.session(uuid: session.uuid) == nil {
             let checkpoint = checkpoints[session.uuid]
-            guard isTracked(session), checkpoint?.state.phase != .ended else { continue }
+            guard isToBeMeasured(session), checkpoint?.state.phase != .ended else { continue }
             gone[session.uuid] = session
             goOn(with: session, checkpoint: checkpoint, reason: reason)
         }
@@ -550,19 +573,23 @@ package final class Collector {
 
     /// Goes on measuring a session of an earlier life; one that ended within a second of its beginning may not even be in the store.
     private func goOn(with session: Session, checkpoint: LaneCheckpoint?, reason: UnknownReason) {
-        if measuredSessions[session.uuid] == nil { remember(session, since: session.opened) }
         measured.insert(session.uuid)
+        if measuredSessions[session.uuid] == nil { remember(session, since: session.opened) }
         guard let checkpoint else {
             return aggregator.begin(
                 session.subject, at: measuredSessions[session.uuid]?.start ?? session.opened, burstGap: configuration.burstGap,
                 reason: reason)
         }
-        // Tracked again, and the end came before that was recorded: paused until it was decided, or until now where nobody can tell.
+        // Tracked again, and the end came before that was recorded: paused until it was decided or the user's pause was over, or until now
+        // where nobody can tell.
+        var since = checkpoint.state.latest
         if checkpoint.state.phase == .ended {
             let decided = policy.rows.first { $0.user == session.user }.flatMap { anchors.boot(at: $0.since) }
-            append(.resumed, session, at: min(.now(), max(checkpoint.state.latest, decided ?? .now())))
+            let resumed = [decided, pauses.lastEnd(of: session.desktop.uid)].compactMap { $0 }.max() ?? .now()
+            since = min(.now(), max(since, resumed))
+            append(.resumed, session, at: since)
         }
-        aggregator.begin(session.subject, at: checkpoint.state.latest, burstGap: configuration.burstGap, saved: checkpoint.state)
+        aggregator.begin(session.subject, at: since, burstGap: configuration.burstGap, saved: checkpoint.state)
     }
 
     /// Ends the stored sessions that went while the collector was down.
@@ -635,6 +662,7 @@ package final class Collector {
             for row in decisions {
                 Journal.policyChanged("\(row.user.login) is no longer tracked", user: row.user.login, by: row.by, reason: row.reason)
             }
+        case .audited(let head): auditJournal.grown(head)
         }
     }
 
@@ -688,14 +716,16 @@ package final class Collector {
 
     func coverage(of session: Session) -> Coverage {
         if turns.isCrowded(session.uuid) { return .limited("the user is at the limit of logons") }
-        return supervisor?.coverage(of: session, isTracked: isTracked(session)) ?? .noXServer
+        let isTracked = isTracked(session)
+        if isTracked, pauses.end(of: session.desktop.uid) != nil { return .paused }
+        return supervisor?.coverage(of: session, isTracked: isTracked) ?? .noXServer
     }
 
     /// When there was input last: what is measured of a user who is tracked, else when the terminal was typed at, of a session without a desktop.
     ///
     /// - Parameter measured: gives what is measured of a session.
     func lastInput(of session: Session, _ measured: (UUIDv7) -> BootInstant?) -> BootInstant? {
-        if isTracked(session), let input = measured(session.uuid) { return input }
+        if isToBeMeasured(session), let input = measured(session.uuid) { return input }
         guard session.desktop.xServer == nil, let tty = session.desktop.logindSessions.first?.tty else { return nil }
         return Terminal.lastInput(tty, uid: session.desktop.uid).flatMap { anchors.boot(at: $0) }
     }
@@ -706,6 +736,55 @@ package final class Collector {
     var listeners: [Listener] { listenerMonitor?.listeners ?? [] }
 
     var probeCount: Int { supervisor?.runningCount ?? 0 }
+
+    // MARK: Pauses
+
+    /// When the pause of a user ends, if one is under way, and how much is left.
+    func pause(of uid: UInt32) -> (end: BootInstant?, left: Duration) {
+        (pauses.end(of: uid), pauses.left(to: uid, perDay: configuration.pausePerDay, at: .now()))
+    }
+
+    /// Measures a user's sessions no longer, until `length` has passed or `resume`.
+    ///
+    /// - Returns: when it ends; nil if less is left to the user.
+    /// - Throws: where it could not be kept over a restart; then there is none.
+    func pause(_ user: UserIdentity, for length: Duration) throws(BusError) -> BootInstant? {
+        let now = BootInstant.now()
+        guard let end = pauses.begin(user.uid, for: length, perDay: configuration.pausePerDay, at: now) else { return nil }
+        guard pausesChanged(of: [user.uid], at: now) else {
+            _ = pauses.finish(user.uid, at: now)
+            pausesChanged(of: [user.uid], at: now)
+            throw .failed("The pause can't be kept: the runtime folder can't be written.")
+        }
+        Journal.paused(user, for: length)
+        return end
+    }
+
+    /// Ends a user's pause; false if there is none.
+    func resume(_ user: UserIdentity) -> Bool {
+        let now = BootInstant.now()
+        guard pauses.finish(user.uid, at: now) else { return false }
+        pausesChanged(of: [user.uid], at: now)
+        Journal.resumed(user)
+        return true
+    }
+
+    private func endPauses() {
+        let now = BootInstant.now()
+        let over = pauses.expire(at: now)
+        pausesChanged(of: over, at: now)
+        for uid in over.sorted() { if let user = manager?.ownPolicy(of: uid).row.user { Journal.resumed(user) } }
+    }
+
+    @discardableResult
+    private func pausesChanged(of users: Set<UInt32>, at now: BootInstant) -> Bool {
+        if let next = pauses.next { pauseTimer?.arm(at: next) }
+        for session in table.sessions where session.desktop.stack != .services && users.contains(session.desktop.uid) {
+            follow(session, at: now)
+        }
+        // At once: what was promised must hold in the collector's next life, too.
+        return save()
+    }
 
     // MARK: Policy
 
@@ -793,11 +872,19 @@ package final class Collector {
         loop.deferred { [weak self] in self?.save() }
     }
 
-    private func save() {
+    @discardableResult
+    private func save() -> Bool {
         isSaving = false
         let state = RuntimeState(
-            bootID: boot.description, table: table, probes: supervisor?.records ?? [], ended: supervisor?.endedRecords ?? [])
-        do { try state.save(path: paths.sessions) } catch { Log.error("The sessions' numbers can't be saved", [.error: "\(error)"]) }
+            bootID: boot.description, table: table, probes: supervisor?.records ?? [], ended: supervisor?.endedRecords ?? [],
+            pauses: pauses)
+        do {
+            try state.save(path: paths.sessions)
+            return true
+        } catch {
+            Log.error("The sessions' numbers can't be saved", [.error: "\(error)"])
+            return false
+        }
     }
 }
 

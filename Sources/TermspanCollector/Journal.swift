@@ -114,6 +114,27 @@ enum Journal {
         JournalRecord(.retentionHeld, "Nothing is removed by its age for now: the wall clock has leapt ahead.").send()
     }
 
+    static func paused(_ user: UserIdentity, for length: Duration) {
+        var record = JournalRecord(
+            .recordingPaused, "User \(user.login) has paused the recording of the own activity for \(seconds(length)) s.")
+        record.add(.user, user.login)
+        record.send()
+    }
+
+    static func resumed(_ user: UserIdentity) {
+        var record = JournalRecord(.recordingResumed, "The pause of user \(user.login) is over.")
+        record.add(.user, user.login)
+        record.send()
+    }
+
+    static func auditRecorded(_ head: AuditHead) {
+        var record = JournalRecord(.auditRecorded, "The audit record has \(head.id) entries; the last one's digest is \(head.digest).")
+        record.add(.store, head.store.description)
+        record.add(.count, String(head.id))
+        record.add(.digest, head.digest)
+        record.send()
+    }
+
     static func configurationError(_ problem: String, isRefused: Bool) {
         let consequence = isRefused ? "The configuration in force stays" : "The collector does not start"
         var record = JournalRecord(.configurationError, "\(consequence): \(problem)")

@@ -1,4 +1,5 @@
 import TermspanBus
+import TermspanCore
 import TermspanStore
 
 // The arguments of org.termspan1.Manager's methods, which anybody may have sent: read and checked before anything is done with them.
@@ -102,6 +103,47 @@ struct PolicyCall {
             throw .invalidArguments("new-users is tracked or untracked.")
         }
         self.value = value
+    }
+}
+
+/// RecordRead.
+struct ReadCall: Hashable, Sendable {
+    /// Who reads.
+    var reader: UInt32
+    /// What is asked for.
+    var kind: AuditedRead
+    /// Whose; empty is everybody's.
+    var filter = SessionFilter()
+
+    private static let minute: Int64 = 60_000_000_000
+
+    private static func roundedUp(_ nanoseconds: Int64) -> Int64 {
+        let (sum, overflow) = nanoseconds.addingReportingOverflow(minute - 1)
+        return overflow ? .max : sum - max(0, sum) % minute
+    }
+
+    @MainActor
+    init(_ message: BusMessage) throws(BusError) {
+        let values = try message.readProperties()
+        guard let reader = values["reader"]?.unsigned.flatMap({ UInt32(exactly: $0) }),
+            let kind = values["kind"]?.string.flatMap({ AuditedRead(rawValue: $0) })
+        else { throw .invalidArguments("Say who reads, and which kind of answer.") }
+        self.reader = reader
+        self.kind = kind
+        for (key, value) in values {
+            switch key {
+            case "reader", "kind": continue
+            case "user": filter.login = value.string
+            case "uid": filter.uid = value.unsigned.flatMap { UInt32(exactly: $0) }
+            case "session": filter.id = value.unsigned.flatMap { UInt32(exactly: $0) }.map { SessionID(rawValue: $0) }
+            case "session-uuid": filter.session = value.string.flatMap { UUIDv7($0) }
+            // To the minute, outwards, so that the same question a moment later is the same.
+            case "since": filter.since = value.signed.map { WallInstant(nanoseconds: $0 - max(0, $0) % Self.minute) }
+            case "until": filter.until = value.signed.map { WallInstant(nanoseconds: Self.roundedUp($0)) }
+            default: throw .invalidArguments("There is no filter '\(key.prefix(40))'.")
+            }
+        }
+        guard (filter.login?.utf8.count ?? 0) <= 256 else { throw .invalidArguments("A login has at most 256 bytes.") }
     }
 }
 

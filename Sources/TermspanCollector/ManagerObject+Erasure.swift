@@ -12,19 +12,19 @@ extension ManagerObject {
     func erase(_ invocation: BusInvocation) throws(BusError) {
         let call = try ErasureCall(invocation.message)
         invocation.charge(objects: call.names.count)
-        // To look is no more than others' data shows.
+        // To look is to read how much is held of others.
         authorized(invocation, for: call.isRehearsal ? Self.viewOthers : Self.eraseAction) { [unowned self] actor in
-            if call.isRehearsal { rehearse(call, invocation) } else { erase(call, invocation, by: actor) }
+            if call.isRehearsal { rehearse(call, invocation, by: actor) } else { erase(call, invocation, by: actor) }
         }
     }
 
-    private func rehearse(_ call: ErasureCall, _ invocation: BusInvocation) {
+    private func rehearse(_ call: ErasureCall, _ invocation: BusInvocation, by actor: String) {
         let turn = Turn()
         let parked = park(invocation) { turn.refuse() ? "The store does not answer." : nil }
         let aggregator = collector.aggregator
         collector.store.submit { [inbox = collector.inbox] writer in
             guard turn.take() else { return }
-            let result = Result { () throws(StoreError) in try Erasure(rehearsing: call, aggregator, writer) }
+            let result = Result { () throws(StoreError) in try Erasure(rehearsing: call, by: actor, aggregator, writer) }
             inbox.post { [weak self] in
                 switch result {
                 case .success(let erasure): self?.unpark(parked)?.reply { erasure.write(to: &$0) }
@@ -125,8 +125,14 @@ private struct Erasure: Sendable {
         }
     }
 
-    init(rehearsing call: ErasureCall, _ aggregator: Aggregator, _ writer: StoreWriter) throws(StoreError) {
+    init(rehearsing call: ErasureCall, by actor: String, _ aggregator: Aggregator, _ writer: StoreWriter) throws(StoreError) {
         let users = try writer.users(named: call.names)
+        do throws(StoreError) {
+            try writer.recordCounting(of: users, by: actor, at: .now())
+        } catch {
+            // Root is not refused where it can't be recorded: ADR 13.
+            guard actor == ManagerObject.actor(0) else { throw error }
+        }
         self.init(call, users, writer)
         let measured = Self.measured(users, aggregator)
         for user in users {

@@ -22,8 +22,9 @@ final class ManagerObject {
     /// Calls that the store's thread works on, with what ends the wait for it.
     private var parked: [Int: (invocation: BusInvocation, timer: EventSource?)] = [:]
     private var lastCall = 0
+    var recentReads = RecentReads<ReadCall>()
     /// Whom the service of the reports runs as; looked up once, since the user database may take its time. nil: not installed.
-    private let reportsUserID = UserDatabase.user(named: ManagerObject.reportsUser)?.uid
+    let reportsUserID = UserDatabase.user(named: ManagerObject.reportsUser)?.uid
     /// Limits the calls of each user; the collector is told by its `onLimit`.
     let gate: CallGate
 
@@ -214,6 +215,10 @@ final class ManagerObject {
                     "Erase", in: ["users": "as", "forget": "b", "rehearse": "b", "reason": "s"],
                     out: ["results": "aa{sv}", "unknown": "as", "aside": "as", "left": "b"]
                 ) { [unowned self] invocation throws(BusError) in try erase(invocation) },
+                BusMethod("Pause", in: ["time": "t"], out: ["until": "t"]) { [unowned self] invocation throws(BusError) in
+                    try pause(invocation)
+                },
+                BusMethod("Resume", out: ["ended": "b"]) { [unowned self] invocation throws(BusError) in try resume(invocation) },
                 BusMethod("SetPolicy", in: ["key": "s", "value": "v"]) { [unowned self] invocation throws(BusError) in
                     try setPolicy(invocation)
                 },
@@ -221,6 +226,7 @@ final class ManagerObject {
                     [unowned self] invocation throws(BusError) in
                     try collectActivity(invocation)
                 },
+                BusMethod("RecordRead", in: ["read": "a{sv}"]) { [unowned self] invocation throws(BusError) in try recordRead(invocation) },
             ],
             properties: [
                 BusProperty("Version", "s", emits: .constant) { _, writer in writer.append(Version.text) }
@@ -334,7 +340,11 @@ final class ManagerObject {
             }
             let users = (isPrivileged ? policy.rows : [own.row]).map { values(of: $0) }
             let entries = list(isPrivileged ? policy.doNotTrack.entries : own.entries)
-            let ownValues = BusValue.properties(["user": values(of: own.row), "do-not-track": list(own.entries)])
+            var ownValues = ["user": values(of: own.row), "do-not-track": list(own.entries)]
+            let pause = collector.pause(of: credentials.userID)
+            ownValues["pause-left"] = .uint64(UInt64(clamping: pause.left.wholeNanoseconds / 1000))
+            if let end = pause.end, let until = collector.anchors.wall(at: end) { ownValues["paused-until"] = .uint64(until.microseconds) }
+            let ownProperties = BusValue.properties(ownValues)
             invocation.reply { writer in
                 writer.properties { writer in
                     writer.property("new-users", policy.newUsersAreTracked ? "tracked" : "untracked")
@@ -345,14 +355,14 @@ final class ManagerObject {
                     }
                     writer.property("users", .array(of: "a{sv}", users))
                     writer.property("do-not-track", entries)
-                    writer.property("own", ownValues)
+                    writer.property("own", ownProperties)
                 }
             }
         }
     }
 
     /// What is about one user alone: the decision, or what holds without one, and the entries of the Do Not Track list that name the user.
-    private func ownPolicy(of uid: UInt32) -> (row: Policy.Row, entries: [DoNotTrackList.Entry]) {
+    func ownPolicy(of uid: UInt32) -> (row: Policy.Row, entries: [DoNotTrackList.Entry]) {
         let policy = collector.policy
         // The user database may take its time, and knows no more than a session of the user's or a decision; of several logins that had
         // the UID one after the other, the latest.
@@ -592,12 +602,14 @@ final class ManagerObject {
         Polkit.check(action, invocation, on: collector.connection) { result in
             switch result {
             case .success:
-                let uid = (try? invocation.credentials())?.userID
-                body(uid == 0 ? "root" : uid.map { "uid \($0)" } ?? "unknown")
+                body(Self.actor((try? invocation.credentials())?.userID))
             case .failure(let error): invocation.fail(error)
             }
         }
     }
+
+    /// How records name who did something.
+    nonisolated static func actor(_ uid: UInt32?) -> String { uid == 0 ? "root" : uid.map { "uid \($0)" } ?? "unknown" }
 
     static func storeFailed(_ message: String) -> BusError {
         BusError(name: "org.termspan1.Error.StoreFailed", message: message)

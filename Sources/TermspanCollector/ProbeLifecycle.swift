@@ -2,6 +2,8 @@
 package enum Coverage: Equatable, Sendable {
     /// The user is not tracked: nothing is collected.
     case untracked
+    /// The user has paused it.
+    case paused
     /// No X server belongs to the session.
     case noXServer
     /// A Wayland compositor draws the session: there is no source for these.
@@ -24,6 +26,7 @@ package enum Coverage: Equatable, Sendable {
     package var name: String {
         switch self {
         case .untracked: "untracked"
+        case .paused: "paused"
         case .noXServer: "no-x-server"
         case .wayland: "wayland"
         case .notTrusted: "not-trusted"
@@ -40,6 +43,7 @@ package enum Coverage: Equatable, Sendable {
         switch self {
         case .measured: ""
         case .untracked: "the user is not tracked"
+        case .paused: "the user has paused it"
         case .noXServer: "no X server belongs to the session"
         case .wayland: "not measured: Wayland"
         case .notTrusted: "the X server is not the user's own"

@@ -13,6 +13,8 @@ package struct RuntimeState: Codable, Equatable, Sendable {
     package var probes: [ProbeRecord]
     /// Probes that have ended and whose lanes hold what is not durable yet.
     package var ended: [ProbeRecord]
+    /// Users' own pauses; nil in a file of a version that had none.
+    package var pauses: Pauses?
 
     /// A probe that runs in a unit of its own and so outlives the collector.
     package struct ProbeRecord: Codable, Equatable, Sendable {
@@ -26,11 +28,14 @@ package struct RuntimeState: Codable, Equatable, Sendable {
         package var features: UInt32?
     }
 
-    package init(bootID: String, table: SessionTable = SessionTable(), probes: [ProbeRecord] = [], ended: [ProbeRecord] = []) {
+    package init(
+        bootID: String, table: SessionTable = SessionTable(), probes: [ProbeRecord] = [], ended: [ProbeRecord] = [], pauses: Pauses? = nil
+    ) {
         self.bootID = bootID
         self.table = table
         self.probes = probes
         self.ended = ended
+        self.pauses = pauses
     }
 
     /// Reads the file; an empty state if there is none, if it is damaged, or if it is of another boot.

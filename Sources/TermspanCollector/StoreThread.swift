@@ -41,6 +41,8 @@ package final class StoreThread: Sendable {
         case replaced(StoreReplacement, Policy)
         /// Untracking that could not be stored before is stored.
         case untracked([Policy.Row])
+        /// The audit record has grown.
+        case audited(AuditHead)
     }
 
     private enum Job: Sendable {
@@ -188,6 +190,7 @@ package final class StoreThread: Sendable {
                 wasStalled = false
                 onNotice(.problem(health.problem))
             }
+            tellOfAudit()
             let (isStopped, interval) = shared.withLock { ($0.isStopped, $0.interval) }
             if isStopped { break }
             let next = [due, scrubbing].compactMap { $0 }.min()
@@ -225,6 +228,11 @@ package final class StoreThread: Sendable {
         }
         runJobs()
         _ = commit(isFinal: true)
+        tellOfAudit()
+    }
+
+    private func tellOfAudit() {
+        if let head = writer.takeAuditHead() { onNotice(.audited(head)) }
     }
 
     private func runJobs() {

@@ -79,6 +79,7 @@ private struct Setting: Sendable {
             return true
         },
         "keep-activity": retention(\.keepActivity), "keep-sessions": retention(\.keepSessions),
+        "pause-per-day": duration(\.pausePerDay, from: .zero, to: .seconds(86_400)),
         "commit-interval": duration(\.commitInterval, from: .milliseconds(10), to: .seconds(10)),
         "probe-ready-timeout": duration(\.probeReadyTimeout, from: .seconds(1), to: .seconds(120)),
         "displays-per-user": number(\.limits.displaysPerUser, in: 1...1000),

@@ -16,6 +16,8 @@ package struct Configuration: Equatable, Sendable {
     package var keepActivity: Duration? = .seconds(180 * 86_400)
     /// How long sessions are kept, with their logons, connects and addresses; nil is without end.
     package var keepSessions: Duration? = .seconds(400 * 86_400)
+    /// For how long in any 24 hours users may pause the recording of their own activity; zero does not let them.
+    package var pausePerDay: Duration = .seconds(3600)
     /// What one user can take of the collector.
     package var limits = Limits()
     /// Who answers for what is collected here; shown to those who are tracked.

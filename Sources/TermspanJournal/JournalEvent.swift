@@ -34,6 +34,9 @@ package enum JournalEvent: String, CaseIterable, Sendable {
     case historyErased = "history-erased"
     case historyExpired = "history-expired"
     case retentionHeld = "retention-held"
+    case auditRecorded = "audit-recorded"
+    case recordingPaused = "recording-paused"
+    case recordingResumed = "recording-resumed"
 
     /// What happens in a session, by the names that notifications on the bus have.
     package static let notifications: [String: JournalEvent] = [
@@ -72,6 +75,9 @@ package enum JournalEvent: String, CaseIterable, Sendable {
             case .historyErased: 0x14
             case .historyExpired: 0x15
             case .retentionHeld: 0x16
+            case .auditRecorded: 0x17
+            case .recordingPaused: 0x18
+            case .recordingResumed: 0x19
             case .sessionLockRequested: 0x30
             case .sessionDisconnectRequested: 0x31
             case .sessionLogoffRequested: 0x32
@@ -83,7 +89,8 @@ package enum JournalEvent: String, CaseIterable, Sendable {
     package var priority: JournalPriority {
         switch self {
         case .sessionOpened, .sessionClosed, .sessionConnected, .sessionDisconnected, .sessionLocked, .sessionUnlocked, .probeStarted,
-            .collectorStarted, .collectorStopped, .machineSlept, .historyExpired:
+            .collectorStarted, .collectorStopped, .machineSlept, .historyExpired, .auditRecorded, .recordingPaused,
+            .recordingResumed:
             .info
         case .policyChanged, .historyErased, .clockStepped, .storeRecovered, .sessionLockRequested, .sessionDisconnectRequested,
             .sessionLogoffRequested:

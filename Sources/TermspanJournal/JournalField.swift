@@ -49,6 +49,10 @@ package struct JournalField: Hashable, Sendable {
     package static let file = JournalField("TERMSPAN_FILE")
     /// What says that something was erased.
     package static let receipt = JournalField("TERMSPAN_RECEIPT")
+    /// The store that the audit record is in, by its UUID.
+    package static let store = JournalField("TERMSPAN_STORE")
+    /// The SHA-256 of the audit record's last entry.
+    package static let digest = JournalField("TERMSPAN_SHA256")
     /// What an error said.
     package static let error = JournalField("TERMSPAN_ERROR")
 }

@@ -52,9 +52,14 @@ package struct Answer {
             }
         case .records:
             try forEachSession { try records(of: $0, line) }
-            try decisions(line)
+            // They are of no session.
+            if question.filter.id == nil, question.filter.session == nil { try decisions(line) }
         case .users:
             try users(line)
+        case .audit:
+            try forEachAuditEntry(question.filter) { try line(self.line($0)) }
+        case .auditCheck:
+            try checkAudit(line)
         }
     }
 
@@ -291,6 +296,55 @@ package struct Answer {
             row = changes.last?.row ?? row
             if changes.count < 500 { break }
         }
+    }
+
+    // MARK: Audit
+
+    private func forEachAuditEntry(_ filter: SessionFilter, _ each: (StoredAuditEntry) throws -> Void) throws {
+        var id: Int64 = 0
+        while let reader {
+            let entries = try reader.audit(filter, after: id, limit: 500)
+            for entry in entries { try each(entry) }
+            id = entries.last?.entry.id ?? id
+            if entries.count < 500 { break }
+        }
+    }
+
+    private func line(_ stored: StoredAuditEntry) -> [UInt8] {
+        let entry = stored.entry
+        var json = JSONLine()
+        // One's own view does not tell how much happens about others.
+        let isWhole = question.filter.identity == nil
+        if isWhole { json.add("id", entry.id) }
+        json.add("time", entry.at)
+        json.add("by", entry.by)
+        json.add("action", entry.action)
+        json.add("user", stored.user?.login)
+        json.add("user_uuid", entry.user?.description)
+        json.add("value", entry.value.isEmpty ? nil : entry.value)
+        if isWhole {
+            json.add("entry", entry.text)
+            json.add("sha256", stored.digest)
+        }
+        return json.finished()
+    }
+
+    private func checkAudit(_ line: ([UInt8]) throws -> Void) throws {
+        guard let reader else { return }
+        var check = AuditCheck(store: try reader.auditStore())
+        try forEachAuditEntry(SessionFilter()) { stored in
+            check.add(stored.entry, digest: stored.digest)
+            guard check.problem == nil else { return }
+            var json = JSONLine()
+            json.add("id", stored.entry.id)
+            json.add("sha256", stored.digest)
+            try line(json.finished())
+        }
+        var json = JSONLine()
+        json.add("store", check.head.store.description)
+        json.add("entries", check.head.id)
+        json.add("problem", check.problem)
+        try line(json.finished())
     }
 
     private func frame(_ json: inout JSONLine, _ session: ReportedSession) {

@@ -19,6 +19,23 @@ package struct Question: Sendable {
         case records
         /// One line a user: since when it is known, what holds for it.
         case users
+        /// One line an entry of the audit record.
+        case audit
+        /// One line an entry of the audit record that follows from those before, and one about the whole.
+        case auditCheck
+
+        /// As the audit record names it; nil for what tells nothing of anybody.
+        package var audited: AuditedRead? {
+            switch self {
+            case .spans: .spans
+            case .sessions, .userTimes: .summary
+            case .history, .events: .history
+            case .records: .records
+            case .users: .users
+            case .audit: .audit
+            case .auditCheck: nil
+            }
+        }
     }
 
     package var kind: Kind

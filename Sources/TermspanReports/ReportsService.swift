@@ -30,6 +30,7 @@ package final class ReportsService {
     package static let name = "org.termspan1.Reports"
     package static let path = "/org/termspan1/reports"
     static let viewOthers = "org.termspan1.view-others"
+    static let viewAudit = "org.termspan1.view-audit"
 
     private let options: Options
     private let loop: EventLoop
@@ -75,6 +76,12 @@ package final class ReportsService {
                 },
                 BusMethod("Users", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .users)
+                },
+                BusMethod("Audit", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, .audit)
+                },
+                BusMethod("VerifyAudit", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, .auditCheck)
                 },
             ])
         slots.append(try bus.export(path: Self.path, interface))
@@ -160,21 +167,24 @@ package final class ReportsService {
             if credentials.isRoot {
                 question.filter.login = request.login
                 question.filter.uid = request.uid
-                return askCollector(call, uid, question)
+                // Without a name it is everybody's.
+                let isOthers = !isOwn || (request.login == nil && request.uid == nil)
+                return isOthers ? record(call, uid, question) : askCollector(call, uid, question)
             }
-            if isOwn {
+            if isOwn, request.kind != .auditCheck {
                 question.filter.identity = own
                 return askCollector(call, uid, question)
             }
             question.filter.login = request.login
             question.filter.uid = request.uid
-            guard request.login != nil || request.uid != nil || request.everybody else {
+            guard request.login != nil || request.uid != nil || request.everybody || request.kind == .auditCheck else {
                 throw .accessDenied("The user database does not know who asks.")
             }
-            Polkit.check(Self.viewOthers, call, on: bus) { [weak self] result in
+            let isAudit = request.kind == .audit || request.kind == .auditCheck
+            Polkit.check(isAudit ? Self.viewAudit : Self.viewOthers, call, on: bus) { [weak self] result in
                 guard let self else { return }
                 switch result {
-                case .success: askCollector(call, uid, question)
+                case .success: record(call, uid, question)
                 case .failure(let error):
                     call.fail(error)
                     release(uid)
@@ -186,9 +196,51 @@ package final class ReportsService {
         }
     }
 
+    /// Goes on once the collector has recorded, durably, who is about to see whose data.
+    ///
+    /// Root is not kept waiting, and not refused where nothing can be recorded: whoever can read the file can do without this service.
+    private func record(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
+        guard let kind = question.kind.audited?.rawValue else { return askCollector(call, uid, question) }
+        let filter = question.filter
+        bus.call(
+            "org.termspan1", path: "/org/termspan1", interface: "org.termspan1.Manager", member: "RecordRead", timeout: .seconds(15),
+            autoStart: false,
+            arguments: { writer in
+                writer.properties { writer in
+                    writer.property("reader", uid)
+                    writer.property("kind", kind)
+                    if let login = filter.login { writer.property("user", login) }
+                    if let user = filter.uid { writer.property("uid", user) }
+                    if let session = filter.session { writer.property("session-uuid", session.description) }
+                    if let id = filter.id {
+                        writer.property("session", id.rawValue)
+                        // Others had the number before.
+                        if let since = filter.since { writer.property("since", since.nanoseconds) }
+                        if let until = filter.until { writer.property("until", until.nanoseconds) }
+                    }
+                }
+            },
+            reply: { [weak self] result in
+                guard let self else { return }
+                switch result {
+                case .success where uid != 0: askCollector(call, uid, question)
+                case .failure(let error) where uid != 0:
+                    call.fail(
+                        BusError(
+                            name: "org.termspan1.Error.NotRecorded",
+                            message: "Whoever looks at what is others' is recorded, and that can't be done now: \(error)"))
+                    release(uid)
+                case .failure(let error): Self.log("root reads \(kind) of others, which can't be recorded: \(error)")
+                case .success: break
+                }
+            })
+        if uid == 0 { askCollector(call, uid, question) }
+    }
+
     /// First the collector, then the store: what is closed in between is in both, and told once.
     private func askCollector(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
         let filter = question.filter
+        if question.kind == .audit || question.kind == .auditCheck { return start(call, uid, question) }
         let isAboutUsers = question.kind == .users
         let member = isAboutUsers ? "ListSessions" : "CollectActivity"
         bus.call(
@@ -319,7 +371,14 @@ struct Request {
         self.kind = kind
         for (key, value) in values {
             // All others choose among sessions.
-            if kind == .users, !["user", "uid", "all"].contains(key) { throw .invalidArguments("There is no filter '\(key)'.") }
+            let allowed: [String]? =
+                switch kind {
+                case .users: ["user", "uid", "all"]
+                case .audit: ["user", "uid", "all", "since", "until"]
+                case .auditCheck: []
+                default: nil
+                }
+            if let allowed, !allowed.contains(key) { throw .invalidArguments("There is no filter '\(key)'.") }
             func invalid() -> BusError { .invalidArguments("'\(key)' has a value of the wrong type or size.") }
             func wall() throws(BusError) -> WallInstant {
                 guard let microseconds = value.unsigned, let number = Int64(exactly: microseconds) else { throw invalid() }

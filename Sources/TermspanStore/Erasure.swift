@@ -70,10 +70,7 @@ package struct ErasureReceipt: Equatable, Sendable {
         text =
             "termspan-erasure receipt=\(uuid) at=\(moment.nanoseconds / 1_000_000_000) user=\(user) \(numbers) "
             + "sessions-going-on=\(goingOn) user-erased=\(alsoUser ? "yes" : "no") by=\(actor.split(separator: " ").joined(separator: "-"))"
-        digest = SHA256.digest(Array(text.utf8)).map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.utf8.count == 1 ? "0" + digits : digits
-        }.joined()
+        digest = SHA256.hexadecimalDigest(Array(text.utf8))
     }
 }
 

@@ -1,4 +1,4 @@
-/// SHA-256 (FIPS 180-4), for the keys of interned names: short texts, no secrets.
+/// SHA-256 (FIPS 180-4), for the keys of interned names, receipts and the audit record: short texts, no secrets.
 struct SHA256 {
     private static let constants: [UInt32] = [
         0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,
@@ -44,6 +44,14 @@ struct SHA256 {
             for index in 0..<8 { hash[index] = hash[index] &+ v[index] }
         }
         return hash.flatMap { word in [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: word >> UInt32($0)) } }
+    }
+
+    /// The digest in hexadecimal digits.
+    static func hexadecimalDigest(_ message: some Collection<UInt8>) -> String {
+        digest(message).map { byte in
+            let digits = String(byte, radix: 16)
+            return digits.utf8.count == 1 ? "0" + digits : digits
+        }.joined()
     }
 
     private static func rotate(_ word: UInt32, _ count: UInt32) -> UInt32 { word >> count | word << (32 - count) }

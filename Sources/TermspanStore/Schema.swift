@@ -17,6 +17,9 @@ enum Schema {
             try db.execute(sql: version3)
             try listUntracked(db)
         }
+        migrator.registerMigration("4") { db in
+            try db.execute(sql: version4)
+        }
         return migrator
     }
 
@@ -24,6 +27,22 @@ enum Schema {
     private static func listUntracked(_ db: Database) throws {
         for entry in DoNotTrackList.untracked(try Policy.decisions(db)) { _ = try entry.insert(db, revision: 0) }
     }
+
+    private static let version4 = """
+        -- Who decided, and who read what is others': each row under a digest of itself and of the row before. `user` is a user's UUID; null is
+        -- everybody, or nobody who is known. It outlives what is held about the user.
+        CREATE TABLE audit (
+            id INTEGER PRIMARY KEY,
+            at INTEGER NOT NULL,
+            by TEXT NOT NULL,
+            action TEXT NOT NULL,
+            user BLOB CHECK (length(user) = 16),
+            value TEXT NOT NULL,
+            digest TEXT NOT NULL CHECK (length(digest) = 64)
+        ) STRICT;
+        CREATE TRIGGER audit_closed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'closed'); END;
+        CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'kept'); END;
+        """
 
     private static let version3 = """
         -- Who is not tracked, whatever is decided else. `kind` is login or uid; `domain` is a login's, '*' any.

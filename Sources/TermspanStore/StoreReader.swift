@@ -5,7 +5,7 @@ package import TermspanCore
 import TermspanEvents
 
 /// Which sessions to read; what is nil does not restrict.
-package struct SessionFilter: Equatable, Sendable {
+package struct SessionFilter: Hashable, Sendable {
     /// Exactly this user: what a user may see as their own.
     package var identity: UserIdentity?
     /// Everybody who has or had this login.
@@ -60,7 +60,7 @@ package struct StoredSession: Equatable, Sendable {
 
 extension SessionFilter {
     /// What it asks of the user whose row is in `column`, as SQL with the values to compare with.
-    fileprivate func conditions(onUser column: String) -> [(sql: String, values: StatementArguments)] {
+    func conditions(onUser column: String) -> [(sql: String, values: StatementArguments)] {
         let identifier = "\(column) IN (SELECT user FROM user_identifier WHERE kind = ? AND value = ?"
         var conditions: [(sql: String, values: StatementArguments)] = []
         if let identity {
@@ -143,6 +143,59 @@ package final class StoreReader: Sendable {
                         at: WallInstant(nanoseconds: row["at"]), by: row["by"], user: user, key: row["key"], value: row["value"],
                         reason: row["reason"])
                 )
+            }
+        }
+    }
+
+    /// The UUID that the store was given when it was made.
+    package func auditStore() throws(StoreError) -> UUIDv7 {
+        try read("read the audit record") { try StoreWriter.auditStore($0) }
+    }
+
+    /// The audit record's entries after a cursor, oldest first: of users whom the filter names those about them and about everybody, else all.
+    ///
+    /// - Parameter filter: its users and times count.
+    package func audit(
+        _ filter: SessionFilter = SessionFilter(), after id: Int64 = 0, limit: Int = 500
+    ) throws(StoreError) -> [StoredAuditEntry] {
+        try read("read the audit record") { db in
+            var conditions = ["a.id > ?"]
+            var arguments: StatementArguments = [id]
+            func require(_ condition: String, _ values: StatementArguments) {
+                conditions.append(condition)
+                arguments += values
+            }
+            let users = filter.conditions(onUser: "u.id")
+            if !users.isEmpty {
+                let named = users.map(\.sql).joined(separator: " AND ")
+                // Entries of the Do Not Track list that name nobody who is known are nobody's.
+                let everybodys = "a.user IS NULL AND a.action NOT LIKE 'do-not-track-%'"
+                var values = StatementArguments()
+                for condition in users { values += condition.values }
+                require("((\(named)) OR (\(everybodys)))", values)
+            }
+            if let since = filter.since { require("a.at >= ?", [since.nanoseconds]) }
+            if let until = filter.until { require("a.at < ?", [until.nanoseconds]) }
+            arguments += [limit]
+            return try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT a.*, l.value AS login, i.value AS uid FROM audit a LEFT JOIN user u ON u.uuid = a.user
+                    LEFT JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'login')
+                    LEFT JOIN user_identifier i ON i.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'uid')
+                    WHERE \(conditions.joined(separator: " AND ")) ORDER BY a.id LIMIT ?
+                    """, arguments: arguments
+            ).map { row in
+                let user = (row["login"] as String?).flatMap { login in
+                    (row["uid"] as String?).flatMap { UInt32($0) }.map { UserIdentity(login: login, uid: $0) }
+                }
+                let bytes: DatabaseBytes? = row["user"]
+                let entry = AuditEntry(
+                    id: row["id"], at: WallInstant(nanoseconds: row["at"]), by: row["by"], action: row["action"],
+                    user: bytes.flatMap { UUIDv7(bytes: $0) }, value: row["value"])
+                // Bytes that are no user's can't have been recorded, and the line would not have them.
+                let isWrong = bytes != nil && entry.user == nil
+                return StoredAuditEntry(entry: entry, digest: isWrong ? "" : row["digest"], user: user)
             }
         }
     }

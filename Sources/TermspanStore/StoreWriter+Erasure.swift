@@ -184,7 +184,7 @@ extension StoreWriter {
         // A login or uid that passed on to somebody else is theirs.
         if user.isCurrent {
             for subject in DoNotTrackList.Subject.all(of: user.identity) {
-                _ = try add(DoNotTrackList.Entry(subject, since: moment, by: actor, reason: reason), db)
+                _ = try add(DoNotTrackList.Entry(subject, since: moment, by: actor, reason: reason), about: user.row, db)
             }
         }
         try db.execute(sql: "DELETE FROM tracking WHERE user = ?", arguments: [user.row])

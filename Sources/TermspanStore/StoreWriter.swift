@@ -32,6 +32,8 @@ package final class StoreWriter {
     private var transactionRevision: Int64?
     private var logHoldsRemoved = false
     private var fileHoldsRemoved = false
+    /// Whether the audit record may have an entry that nobody was told of.
+    var hasNewAudit = true
     /// What the file's user_version is from an erasure on until the file is written anew, so that a kill in between forgets nothing.
     static let holdsErased = 1
     /// Whether bytes are left of what was removed; then `scrub` is to be tried again.
@@ -540,9 +542,11 @@ package final class StoreWriter {
     ) throws(StoreError) -> [Bool] {
         lastPolicy = nil
         return try transaction("set Do Not Track") { db in
-            try subjects.map { subject in
-                guard listed else { return try self.remove(subject, by: by, reason: reason, at: moment, db) }
-                return try self.add(DoNotTrackList.Entry(subject, since: moment, by: by, reason: reason), db)
+            let user = try Self.naming(db)
+            return try subjects.map { subject in
+                guard listed else { return try self.remove(subject, about: user(subject), by: by, reason: reason, at: moment, db) }
+                let entry = DoNotTrackList.Entry(subject, since: moment, by: by, reason: reason)
+                return try self.add(entry, about: user(subject), db)
             }
         }
     }
@@ -552,37 +556,66 @@ package final class StoreWriter {
     /// - Parameter list: as it is, or with what was taken off since.
     private func list(_ decision: Policy.Row, _ list: DoNotTrackList, _ db: Database) throws -> Bool {
         var isChanged = false
+        let user = try row(of: decision.user, at: decision.since, db)
         if decision.tracked {
             for subject in list.subjects(naming: decision.user) {
-                isChanged = try remove(subject, by: decision.by, reason: decision.reason, at: decision.since, db) || isChanged
+                isChanged = try remove(subject, about: user, by: decision.by, reason: decision.reason, at: decision.since, db) || isChanged
             }
         } else {
-            for entry in DoNotTrackList.untracked([decision]) { isChanged = try add(entry, db) || isChanged }
+            for entry in DoNotTrackList.untracked([decision]) { isChanged = try add(entry, about: user, db) || isChanged }
         }
         return isChanged
     }
 
-    func add(_ entry: DoNotTrackList.Entry, _ db: Database) throws -> Bool {
+    /// - Parameter user: the one user whom it names, if there is one.
+    func add(_ entry: DoNotTrackList.Entry, about user: Int64?, _ db: Database) throws -> Bool {
         guard try entry.insert(db, revision: revision(db)) else { return false }
-        try record(db, entry.since, entry.by, nil, "do-not-track-added", entry.subject.description, entry.reason)
+        try record(db, entry.since, entry.by, about: user, "do-not-track-added", entry.subject, entry.reason)
         return true
     }
 
     private func remove(
-        _ subject: DoNotTrackList.Subject, by: String, reason: String, at moment: WallInstant, _ db: Database
+        _ subject: DoNotTrackList.Subject, about user: Int64?, by: String, reason: String, at moment: WallInstant, _ db: Database
     ) throws -> Bool {
         let (kind, value, domain) = subject.columns
         try db.execute(sql: "DELETE FROM do_not_track WHERE kind = ? AND value = ? AND domain = ?", arguments: [kind, value, domain])
         guard db.changesCount > 0 else { return false }
-        try record(db, moment, by, nil, "do-not-track-removed", subject.description, reason)
+        try record(db, moment, by, about: user, "do-not-track-removed", subject, reason)
         return true
+    }
+
+    /// Gives the row of the one user whom a subject names now; nil where that is nobody, or more than one.
+    private static func naming(_ db: Database) throws -> (DoNotTrackList.Subject) -> Int64? {
+        let rows = try Row.fetchAll(
+            db,
+            sql: """
+                SELECT l.user, l.value, u.value FROM user_identifier l
+                JOIN user_identifier u ON u.user = l.user AND u.kind = 'uid' AND u.until IS NULL
+                WHERE l.kind = 'login' AND l.until IS NULL
+                """)
+        var byName: [String: [(row: Int64, identity: UserIdentity)]] = [:]
+        var byUID: [UInt32: [Int64]] = [:]
+        for row in rows {
+            let identity = UserIdentity(login: row[1], uid: UInt32(row[2] as String) ?? .max)
+            byName[LoginName(login: identity.login).name, default: []].append((row[0], identity))
+            byUID[identity.uid, default: []].append(row[0])
+        }
+        return { subject in
+            let named: [Int64]
+            switch subject {
+            case .uid(let uid): named = byUID[uid] ?? []
+            case .login(let name): named = (byName[name.name] ?? []).filter { subject.names($0.identity) }.map(\.row)
+            }
+            return named.count == 1 ? named[0] : nil
+        }
     }
 
     /// Makes a policy hold that another store had, with who decided what when.
     func carryOver(_ policy: Policy) throws(StoreError) {
         try transaction("carry the policy over") { db in
             for row in policy.rows { _ = try self.decide(row, after: nil, db) }
-            for entry in policy.doNotTrack.entries { _ = try self.add(entry, db) }
+            let user = try Self.naming(db)
+            for entry in policy.doNotTrack.entries { _ = try self.add(entry, about: user(entry.subject), db) }
             for setting in policy.settings { try self.set(setting, db) }
         }
     }
@@ -635,7 +668,31 @@ package final class StoreWriter {
         try record(db, setting.since, setting.by, nil, setting.key, setting.value, setting.reason)
     }
 
+    /// Notes a change of the policy, and in the audit record, too.
     func record(
+        _ db: Database, _ moment: WallInstant, _ by: String, _ user: Int64?, _ key: String, _ value: String, _ reason: String
+    ) throws {
+        try insertChange(db, moment, by, user, key, value, reason)
+        try audit(key, of: uuid(ofUser: user, db), value, by: by, at: moment, db)
+    }
+
+    /// Likewise a change of the Do Not Track list. The audit record, in which nothing can be erased, has the user whom the entry names in
+    /// place of the entry.
+    private func record(
+        _ db: Database, _ moment: WallInstant, _ by: String, about user: Int64?, _ key: String, _ subject: DoNotTrackList.Subject,
+        _ reason: String
+    ) throws {
+        try insertChange(db, moment, by, nil, key, subject.description, reason)
+        try audit(key, of: uuid(ofUser: user, db), "", by: by, at: moment, db)
+    }
+
+    private func uuid(ofUser row: Int64?, _ db: Database) throws -> UUIDv7? {
+        guard let row else { return nil }
+        return try DatabaseBytes.fetchOne(db.cachedStatement(sql: "SELECT uuid FROM user WHERE id = ?"), arguments: [row])
+            .flatMap { UUIDv7(bytes: $0) }
+    }
+
+    private func insertChange(
         _ db: Database, _ moment: WallInstant, _ by: String, _ user: Int64?, _ key: String, _ value: String, _ reason: String
     ) throws {
         try db.execute(

@@ -226,6 +226,31 @@ import Testing
         #expect(group.code == 3 && group.errors.hasPrefix("termspan: There is no group no-such-group.\n"))
     }
 
+    @Test func theAuditRecordIsShown() throws {
+        let server = try Server()
+        defer { server.stop() }
+        #expect(
+            try server.run("audit").output == """
+                TIME                       BY          WHAT                  ABOUT         VALUE
+                2026-05-28T22:26:40+02:00  root        tracked               user1         true
+                2026-05-28T22:27:40+02:00  uid 1000    read spans            user1
+                2026-05-28T22:28:40+02:00  root        read users            everybody
+                2026-05-28T22:29:40+02:00  root        user-erased           (erased)      termspan-erasure\u{FFFD}
+
+                """)
+        #expect(
+            try server.run("audit", "--format", "csv").output.hasPrefix(
+                "id,time,by,action,user,user_uuid,value,entry,sha256\r\n1,2026-05-28T20:26:40.000000Z,root,tracked,user1,"))
+        let denied = try server.run("audit", "--all")
+        #expect(denied.code == 4 && denied.errors.contains("It needs the right org.termspan1.view-audit"))
+        #expect(try server.run("audit", "--all", "--user", "user1").code == 2)
+        #expect(try server.run("audit", "--since", "2026-05-28", "--until", "2026-05-27").code == 2)
+        let changed = try server.run("verify", "--audit")
+        #expect(changed.code == 1 && changed.output.hasPrefix("The audit record was changed: entry 2 is missing.\n"))
+        #expect(try server.run("verify", "--format", "json").output.contains(#""entries":1,"problem":"entry 2 is missing","#))
+        #expect(try server.run("verify", "--format", "csv").code == 2)
+    }
+
     /// Without a terminal, as scripts run.
     @Test func usersAreSelectedAndDecidedAbout() throws {
         let server = try Server()

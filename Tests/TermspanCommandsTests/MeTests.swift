@@ -10,7 +10,8 @@ import Testing
     private static let sinceText = WallInstant(microseconds: since).map { TimeText.local($0) } ?? ""
 
     private static func policy(
-        _ isTracked: Bool, by name: String = "", reason: String = "", entries: [String] = [], responsible: String = ""
+        _ isTracked: Bool, by name: String = "", reason: String = "", entries: [String] = [], responsible: String = "",
+        paused: UInt64? = nil, left: UInt64? = nil
     ) throws -> OwnPolicy {
         let user: [String: BusValue] = [
             "name": "anna", "uid": .uint32(1001), "tracked": .bool(isTracked), "since": .uint64(name.isEmpty ? 0 : since),
@@ -19,12 +20,15 @@ import Testing
         let list = entries.map { entry in
             BusValue.properties(["entry": .string(entry), "since": .uint64(since), "by": "root", "reason": "asked"])
         }
-        let own = BusValue.properties(["user": .properties(user), "do-not-track": .array(of: "a{sv}", list)])
+        var own: [String: BusValue] = ["user": .properties(user), "do-not-track": .array(of: "a{sv}", list)]
+        if let paused { own["paused-until"] = .uint64(paused) }
+        if let left { own["pause-left"] = .uint64(left * 1_000_000) }
         // What is about others is passed over.
         let other = BusValue.properties(["name": "mallory", "tracked": true])
         return try #require(
             OwnPolicy([
-                "new-users": "untracked", "responsible": .string(responsible), "users": .array(of: "a{sv}", [other]), "own": own,
+                "new-users": "untracked", "responsible": .string(responsible), "users": .array(of: "a{sv}", [other]),
+                "own": .properties(own),
             ]))
     }
 
@@ -73,6 +77,18 @@ import Testing
         #expect(why(try Self.policy(true))[1].hasSuffix("Why: everybody is, unless it is decided otherwise; about you"))
     }
 
+    @Test func aPauseAndWhatIsLeftAreShown() throws {
+        let lines = Self.view(try Self.policy(true, by: "root", paused: Self.since, left: 1850)).lines(Self.chart)
+        #expect(lines[0] == "You have paused the recording of your activity until \(Self.sinceText): termspan resume ends that.")
+        #expect(lines.contains("            Pauses: 30 min left today: termspan pause 30m"))
+        let json = Self.view(try Self.policy(true, paused: Self.since, left: 1850)).json
+        #expect(json["pause_left"] == .unsigned(1850))
+        #expect(json["paused_until"]?.string?.hasPrefix("2026-05-28T20:26:40") == true)
+        // Who is not tracked is not told of pauses.
+        let untracked = Self.view(try Self.policy(false, left: 1850)).lines(Self.chart)
+        #expect(untracked[0] == "Your activity is not recorded." && !untracked.contains { $0.contains("Pauses:") })
+    }
+
     @Test func whatCouldNotBeAskedIsSaid() throws {
         #expect(OwnPolicy(["new-users": "untracked"]) == nil)
         var view = OwnView(login: "EXAMPLE\\anna", userID: 1001)
@@ -82,7 +98,8 @@ import Testing
         #expect(lines.last == "  termspan donottrack add 'EXAMPLE\\anna'")
         #expect(
             view.json.text
-                == #"{"user":"EXAMPLE\\anna","uid":1001,"policy":null,"today":null,"week":null,"held":null}"#)
+                == #"{"user":"EXAMPLE\\anna","uid":1001,"policy":null,"paused_until":null,"pause_left":null,"#
+                + #""today":null,"week":null,"held":null,"looks":null}"#)
         view.policy = try Self.policy(false)
         #expect(view.lines(Self.chart)[0] == "Your activity is not recorded.")
     }
@@ -92,7 +109,7 @@ import Testing
     @Test func ofWhomNothingIsHeldIsToldSo() throws {
         let lines = Self.view(try Self.policy(false)).lines(Self.chart)
         #expect(lines.filter { $0 == "  Nothing is recorded." }.count == 2)
-        #expect(lines.contains("  Nothing.") && !lines.contains { $0.contains("termspan me export") })
+        #expect(lines.contains("  Nobody.") && lines.contains("  Nothing.") && !lines.contains { $0.contains("termspan me export") })
     }
 
     @Test func timesAreAddedUpAndShown() throws {
@@ -183,9 +200,11 @@ import Testing
             view.json.text
                 == #"{"user":"anna","uid":1001,"policy":{"new_users":"untracked","responsible":null,"users":[{"name":"anna","uid":1001,"#
                 + #""tracked":true,"level":"basic","since":null,"by":null,"reason":null}],"do_not_track":[],"keep_activity":null,"keep_sessions":null},"#
+                + #""paused_until":null,"pause_left":null,"#
                 + #""today":{"since":"1970-01-02T00:00:00.000000Z","active":1.5,\#(rest),"applications":[{"application":"xterm","active":1.5}]},"#
                 + #""week":{"since":"1970-01-01T00:00:00.000000Z","active":0,\#(rest)},"#
-                + #""held":{"sessions":1,"open":1,"first":"2026-01-02T03:04:05.000006Z","last":"2026-01-02T03:04:05.000006Z"}}"#)
+                + #""held":{"sessions":1,"open":1,"first":"2026-01-02T03:04:05.000006Z","last":"2026-01-02T03:04:05.000006Z"},"#
+                + #""looks":[]}"#)
     }
 
     @Test func anExportIsOneDocument() throws {
@@ -203,7 +222,22 @@ import Testing
         #expect(text.hasPrefix(#"{"user":"anna","uid":1001,"time":"1970-01-01T00:00:00.000000Z","policy":{"new_users":"#))
         #expect(document["policy"]?["do_not_track"]?.array?.first?["entry"]?.string == "anna@*")
         #expect(document["sessions"]?.array == [] && document["spans"]?.array == [row, row])
-        #expect(text.hasSuffix("\n,\n\"rows\":{\"sessions\":0,\"events\":1,\"spans\":2,\"records\":3}}\n"))
+        #expect(text.hasSuffix("\n,\n\"rows\":{\"sessions\":0,\"events\":1,\"spans\":2,\"records\":3,\"audit\":4}}\n"))
+    }
+
+    @Test func whoLookedIsSummedUp() throws {
+        var looks = OwnView.Looks()
+        for (time, by, user) in [(1, "root", "null"), (2, "uid 5", "\"anna\""), (3, "root", "null"), (4, "root", "\"anna\"")] {
+            let row = "{\"time\":\"2026-01-02T03:04:0\(time).000000Z\",\"by\":\"\(by)\",\"action\":\"read-spans\",\"user\":\(user)}"
+            looks.add(try Self.row(row))
+        }
+        looks.add(try Self.row(#"{"time":"2026-01-02T03:04:09.000000Z","by":"root","action":"tracked","user":"anna"}"#))
+        let all = looks.all
+        #expect(all.map(\.look.by) == ["root", "uid 5", "root"] && all.map(\.look.about) == ["anna", "anna", "everybody"])
+        #expect(all.map(\.sum.count) == [1, 1, 2] && all[2].sum.last == "2026-01-02T03:04:03.000000Z")
+        var view = Self.view(try Self.policy(true))
+        view.activity?.looks = looks
+        #expect(view.lines(Self.chart).contains { $0.hasSuffix("  root   spans of everybody, 2 times, last then") })
     }
 
     // MARK: The command
@@ -217,10 +251,25 @@ import Testing
         #expect(shown.output.contains("decided by root on 2026-05-28T22:26:40+02:00: billing\n"))
         #expect(shown.output.contains("  active                  0:33:20  "))
         #expect(shown.output.contains("  xterm                   0:08:20  "))
+        #expect(
+            shown.output.contains(
+                "Who looked at it:\n  2026-05-28T22:27:40+02:00  uid 1000  spans of user1\n"
+                    + "  2026-05-28T22:28:40+02:00  root      users of everybody\n\n"))
         #expect(shown.output.contains("Sessions: 1\n") && !shown.output.contains("eve@"))
         let json = try server.run("me", "--format", "json").output
-        #expect(json.contains(#","held":{"sessions":1,"open":0,"first":"2026-05-14T08:24:00.000000Z","#) && json.hasSuffix("}}\n"))
+        #expect(json.contains(#","held":{"sessions":1,"open":0,"first":"2026-05-14T08:24:00.000000Z","#) && json.hasSuffix("}]}\n"))
         #expect(try server.run("me", "--format", "csv").code == 2)
+    }
+
+    @Test func aPauseIsBegunAndEnded() throws {
+        let server = try CommandTests.Server()
+        defer { server.stop() }
+        #expect(try server.run("me").output.contains("Pauses: 30 min left today: termspan pause 30m\n"))
+        #expect(try server.run("pause", "30m").output == "Your activity is not recorded until 2026-05-28T22:56:40+02:00.\n")
+        let refused = try server.run("pause", "1h")
+        #expect(refused.code == 1 && refused.errors == "termspan: 30 of the 60 minutes are left that you may pause in 24 hours.\n")
+        #expect(try server.run("resume").output == "Your pause is over.\n")
+        for text in ["0s", "2d", "soon", "-5m"] { #expect(try server.run("pause", text).code == 2) }
     }
 
     @Test func aServiceThatIsMissingIsSaid() throws {
@@ -244,7 +293,7 @@ import Testing
         let printed = try server.run("me", "export")
         #expect(printed.code == 0 && printed.errors.isEmpty)
         let document = try Self.row(printed.output)
-        #expect(document["rows"]?.text == #"{"sessions":1,"events":2,"spans":3,"records":1}"#)
+        #expect(document["rows"]?.text == #"{"sessions":1,"events":2,"spans":3,"records":1,"audit":4}"#)
         #expect(document["spans"]?.array?.count == 3 && document["sessions"]?.array?.first?["connects"]?.unsigned == 2)
 
         var folder = Array("/tmp/termspan-export-XXXXXX".utf8CString)

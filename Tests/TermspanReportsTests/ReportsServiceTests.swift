@@ -23,6 +23,9 @@ import Testing
         let service: ReportsService
         var collector: (BusConnection, BusSlot)?
         var asked: [[String: BusValue]] = []
+        /// What the collector was to record, and whether it can.
+        var reads: [[String: BusValue]] = []
+        var canRecord = true
 
         init(
             _ change: (inout ReportsService.Options) -> Void = { _ in }, collector rows: [ActivityRow]? = nil,
@@ -51,6 +54,13 @@ import Testing
                                 [unowned self] call throws(BusError) in
                                 asked.append(try call.message.readProperties())
                                 call.reply { $0.rows(rows.map(\.properties)) }
+                            },
+                            BusMethod("RecordRead", in: ["read": "a{sv}"]) { [unowned self] call throws(BusError) in
+                                reads.append(try call.message.readProperties())
+                                guard canRecord else {
+                                    throw BusError(name: "org.termspan1.Error.StoreFailed", message: "The disk is full.")
+                                }
+                                call.reply()
                             },
                             BusMethod("ListSessions", out: ["sessions": "aa{sv}"]) { call in call.reply { $0.rows(sessions) } },
                         ]))
@@ -152,11 +162,78 @@ import Testing
         }
     }
 
+    /// Whatever shows others' data is recorded first; root is answered where that can't be.
+    @Test(.enabled(if: getuid() == 0)) func whoReadsWhatIsOthersIsRecorded() throws {
+        let stage = try Stage(collector: [])
+        defer { stage.stop() }
+        var batch = StoreBatch()
+        batch.sessions = [F.session(1)]
+        try stage.fixture.writer.write(batch)
+        let questions: [(String, [String: BusValue], String, [String: BusValue])] = [
+            ("Spans", [:], "spans", [:]), ("Summary", ["user": "anna", "since": .uint64(5)], "summary", ["user": "anna"]),
+            ("Summary", ["by": "user", "uid": .uint32(1001)], "summary", ["uid": .uint32(1001)]),
+            ("History", ["session": .uint32(3), "events": true], "history", ["session": .uint32(3)]),
+            (
+                "Spans", ["session": .uint32(3), "since": .uint64(5)], "spans",
+                ["session": .uint32(3), "since": .int64(5000)]
+            ),
+            ("Records", ["session-uuid": .string(F.uuid(1).description)], "records", ["session-uuid": .string(F.uuid(1).description)]),
+            ("Users", ["all": true], "users", [:]), ("Audit", ["user": "anna"], "audit", ["user": "anna"]),
+        ]
+        for (member, filter, kind, whose) in questions {
+            _ = try stage.read(try stage.ask(member, filter).get())
+            try stage.turn { !stage.reads.isEmpty }
+            #expect(stage.reads.removeFirst() == whose.merging(["reader": .uint32(0), "kind": .string(kind)]) { first, _ in first })
+        }
+        // One's own, and what tells of nobody.
+        _ = try stage.read(try stage.ask("Spans", ["uid": .uint32(0)]).get())
+        _ = try stage.read(try stage.ask("Spans", ["user": "root"]).get())
+        _ = try stage.read(try stage.ask("VerifyAudit").get())
+        #expect(stage.reads.isEmpty)
+        stage.canRecord = false
+        #expect(try stage.read(try stage.ask("History").get()).count == 1)
+        #expect(Self.error(try stage.ask("VerifyAudit", ["all": true]))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
+        #expect(Self.error(try stage.ask("Audit", ["session": .uint32(1)]))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
+    }
+
+    /// Decisions are of no session: a session's records have none, whosever it is.
+    @Test func aSessionsRecordsHaveNoDecisions() throws {
+        let stage = try Stage(collector: [])
+        defer { stage.stop() }
+        let user = UserIdentity(login: "anna", uid: 1001)
+        _ = try stage.fixture.writer.setTracking([user], tracked: true, by: "root", reason: "billing", at: F.anchor.wall)
+        #expect(try stage.read(try stage.ask("Records", ["all": true]).get()).map { $0["record"] as? String } == ["decision"])
+        let filters: [[String: BusValue]] = [
+            ["session": .uint32(.max)], ["session-uuid": .string(F.uuid(1).description), "user": "anna"],
+        ]
+        for filter in filters {
+            #expect(try stage.read(try stage.ask("Records", filter).get()).isEmpty)
+        }
+    }
+
+    @Test func theAuditRecordIsListedAndChecked() throws {
+        let stage = try Stage()
+        defer { stage.stop() }
+        let writer = stage.fixture.writer
+        _ = try writer.setTracking(
+            [UserIdentity(login: "anna", uid: 1001)], tracked: true, by: "root", reason: "billing", at: F.anchor.wall)
+        try writer.recordRead(.spans, of: SessionFilter(), by: "uid 1000", at: F.anchor.wall)
+        let rows = try stage.read(try stage.ask("Audit").get())
+        #expect(rows.map { $0["action"] as? String } == ["tracked", "read-spans"])
+        #expect(rows.map { $0["user"] as? String } == ["anna", nil] && rows.map { $0["by"] as? String } == ["root", "uid 1000"])
+        let check = try stage.read(try stage.ask("VerifyAudit").get())
+        let digests: [String?] = rows.map { $0["sha256"] as? String } + [nil]
+        #expect(check.map { $0["sha256"] as? String } == digests)
+        #expect(check.last?["entries"] as? Int == 2 && check.last?["problem"] is NSNull)
+    }
+
     @Test func answersWithoutACollectorAndWithoutAStore() throws {
         let stage = try Stage({ $0.store += ".none" })
         defer { stage.stop() }
         #expect(try stage.read(try stage.ask("Spans").get()).isEmpty)
         #expect(try stage.read(try stage.ask("Users").get()).isEmpty)
+        #expect(try stage.read(try stage.ask("Audit").get()).isEmpty)
+        #expect(try stage.read(try stage.ask("VerifyAudit").get()).isEmpty)
     }
 
     @Test func aDamagedStoreIsSaidInTheAnswer() throws {
@@ -233,8 +310,12 @@ import Testing
         #expect(try busctl("Users", "a{sv}", "1", "uid", "u", "1001").contains("ccess"))
         #expect(try busctl("Users", "a{sv}", "1", "all", "b", "true").contains("ccess"))
         #expect(try busctl("Spans", "a{sv}", "1", "user", "s", "anna").contains("ccess"))
+        #expect(try busctl("Audit", "a{sv}", "1", "user", "s", "anna").contains("ccess"))
+        #expect(try busctl("Audit", "a{sv}", "1", "all", "b", "true").contains("ccess"))
+        #expect(try busctl("VerifyAudit", "a{sv}", "0").contains("ccess"))
+        #expect(try busctl("Audit", "a{sv}", "0").hasPrefix("h "))
         #expect(try busctl("Spans", "a{sv}", "1", "all", "b", "true").contains("ccess"))
         #expect(try busctl("Spans", "a{sv}", "2", "user", "s", "nobody", "uid", "u", "0").contains("ccess"))
-        #expect(stage.asked.count == 2)
+        #expect(stage.asked.count == 2 && stage.reads.isEmpty)
     }
 }

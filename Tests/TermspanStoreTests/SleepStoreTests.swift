@@ -53,8 +53,8 @@ import Testing
         try queue.write { db in
             try db.execute(
                 sql: """
-                    DROP TABLE do_not_track; ALTER TABLE boot DROP COLUMN asleep;
-                    DELETE FROM grdb_migrations WHERE identifier IN ('2', '3')
+                    DROP TABLE audit; DROP TABLE do_not_track; ALTER TABLE boot DROP COLUMN asleep;
+                    DELETE FROM grdb_migrations WHERE identifier IN ('2', '3', '4')
                     """)
         }
         try queue.close()

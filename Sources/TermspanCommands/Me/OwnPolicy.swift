@@ -1,5 +1,5 @@
 package import TermspanBus
-import TermspanCore
+package import TermspanCore
 
 /// What the policy says of the caller alone, as `GetPolicy` of org.termspan1.Manager tells it.
 package struct OwnPolicy: Hashable, Sendable {
@@ -7,6 +7,10 @@ package struct OwnPolicy: Hashable, Sendable {
     package let policy: TrackingPolicy
     /// The decision, or what holds without one.
     package let user: TrackingPolicy.User
+    /// When the user's own pause ends; nil if none is under way.
+    package let pausedUntil: WallInstant?
+    /// For how many seconds the user may pause still; nil where the collector does not tell it.
+    package let pauseLeft: UInt64?
 
     /// Nil where the collector does not tell it: one of an older version.
     package init?(_ values: [String: BusValue]) {
@@ -17,6 +21,8 @@ package struct OwnPolicy: Hashable, Sendable {
         policy = TrackingPolicy(values)
         guard let user = policy.users.first else { return nil }
         self.user = user
+        pausedUntil = own["paused-until"]?.unsigned.flatMap { WallInstant(microseconds: $0) }
+        pauseLeft = (own["pause-left"]?.unsigned).map { $0 / 1_000_000 }
     }
 
     /// Who answers where nobody is named.

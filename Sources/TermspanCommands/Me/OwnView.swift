@@ -61,10 +61,47 @@ package struct OwnView: Sendable {
         package var last: WallInstant? { starts.values.max() }
     }
 
+    /// Who looked at it: from the audit record's entries about the user and about everybody.
+    package struct Looks: Hashable, Sendable {
+        package struct Look: Hashable, Sendable {
+            package var by: String
+            package var what: String
+            /// The user, or everybody.
+            package var about: String
+        }
+
+        /// How often, and when last.
+        private var looks: [Look: Sum] = [:]
+
+        package struct Sum: Hashable, Sendable {
+            package var count = 0
+            package var last = ""
+        }
+
+        package init() {}
+
+        /// Adds a row of `Audit`, of which each is later than the one before.
+        package mutating func add(_ row: JSONValue) {
+            guard let what = AuditTable.read(row) else { return }
+            let look = Look(by: row["by"]?.string ?? "", what: what, about: AuditTable.about(row))
+            looks[look, default: Sum()].count += 1
+            looks[look]?.last = row["time"]?.string ?? ""
+        }
+
+        /// The latest first, those at the user's own before those at everybody's.
+        package var all: [(look: Look, sum: Sum)] {
+            looks.map { (look: $0.key, sum: $0.value) }.sorted { first, second in
+                func key(_ one: (look: Look, sum: Sum)) -> (Int, String) { (one.look.about == AuditTable.everybody ? 0 : 1, one.sum.last) }
+                return key(first) > key(second)
+            }
+        }
+    }
+
     package struct Activity: Hashable, Sendable {
         package var today: Period
         package var week: Period
         package var held = Held()
+        package var looks = Looks()
 
         package init(today: Period, week: Period) {
             self.today = today
@@ -92,6 +129,8 @@ package struct OwnView: Sendable {
         }
         var members: [JSONValue.Member] = [
             .init("user", .string(login)), .init("uid", .unsigned(UInt64(userID))), .init("policy", policy?.policy.json ?? .null),
+            .init("paused_until", .optional((policy?.pausedUntil).map { TimeText.utc($0) })),
+            .init("pause_left", policy?.pauseLeft.map { .unsigned($0) } ?? .null),
         ]
         if let activity {
             let applications = activity.today.topApplications.map { name, active in
@@ -105,8 +144,15 @@ package struct OwnView: Sendable {
                 .init("first", moment(held.first)), .init("last", moment(held.last)),
             ]
             members.append(.init("held", .object(figures)))
+            let looks = activity.looks.all.map { look, sum in
+                JSONValue.object([
+                    .init("by", .string(look.by)), .init("what", .string(look.what)), .init("about", .string(look.about)),
+                    .init("count", .unsigned(UInt64(sum.count))), .init("last", .string(sum.last)),
+                ])
+            }
+            members.append(.init("looks", .array(looks)))
         } else {
-            members += ["today", "week", "held"].map { JSONValue.Member($0, .null) }
+            members += ["today", "week", "held", "looks"].map { JSONValue.Member($0, .null) }
         }
         return .object(members)
     }
@@ -125,9 +171,17 @@ extension OwnView {
                 ("Level", policy.user.level), ("Recorded", WhatIsRecorded.recorded), ("Never recorded", WhatIsRecorded.never),
                 ("Kept", policy.policy.kept),
             ]
+            if let left = policy.pauseLeft, left >= 60 { values.append(("Pauses", "\(left / 60) min left today: termspan pause 30m")) }
         }
         values.append(("Who answers for it", policy.responsible))
-        let line = policy.user.isTracked ? "Your activity is recorded." : "Your activity is not recorded."
+        let line =
+            if !policy.user.isTracked {
+                "Your activity is not recorded."
+            } else if let until = policy.pausedUntil {
+                "You have paused the recording of your activity until \(TimeText.local(until)): termspan resume ends that."
+            } else {
+                "Your activity is recorded."
+            }
         return [line] + Properties.lines(values, width: width)
     }
 
@@ -139,6 +193,7 @@ extension OwnView {
             lines += ["", "Applications today, by active time:"] + chart.lines(applications.map { ($0.name, $0.active) })
         }
         lines += ["", "This week, since \(TimeText.local(activity.week.since)):"] + Self.categories(activity.week, chart)
+        lines += ["", "Who looked at it:"] + Self.looks(activity.looks)
         lines += ["", "What is held about you:"]
         let held = activity.held
         if held.count == 0 { return lines + ["  Nothing."] }
@@ -149,8 +204,22 @@ extension OwnView {
         return lines + [
             "", "See all of it:", "  termspan spans --open      which application had the focus, from when to when",
             "  termspan session history   your sessions; --events: what happened in them",
+            "  termspan audit             who decided about you, and who looked",
             "  termspan me export FILE    everything, as one JSON document",
         ]
+    }
+
+    private static func looks(_ looks: Looks) -> [String] {
+        let all = looks.all
+        if all.isEmpty { return ["  Nobody."] }
+        let most = 8
+        var table = Table([.init(""), .init(""), .init("")])
+        for (look, sum) in all.prefix(most) {
+            let time = TimeText.parse(sum.last, now: WallInstant(nanoseconds: 0)).map { TimeText.local($0) } ?? sum.last
+            let what = "\(look.what) of \(look.about)" + (sum.count > 1 ? ", \(sum.count) times, last then" : "")
+            table.add([time, look.by, what].map { Printable.text($0) })
+        }
+        return table.lines(header: false).map { "  " + $0 } + (all.count > most ? ["  ... and others: termspan audit"] : [])
     }
 
     /// The main categories, and of the others those that there are.
@@ -189,6 +258,7 @@ extension Client {
             activity.today.add(span: row)
         }
         try ownReports("History", ["events": true]) { row throws(CommandError) in activity.held.add(row) }
+        try ownReports("Audit", [:]) { row throws(CommandError) in activity.looks.add(row) }
         return activity
     }
 

@@ -76,7 +76,8 @@ package struct CheckResult: Hashable, Sendable {
                     : "\(number("pending")) records wait for the disk",
                 remedy: "Is the disk full? df /var/lib/termspan; journalctl -u termspand.service"))
         results += limits(status, now: now)
-        let bad = status.coverage.filter { !["measured", "untracked", "starting", "no-x-server", "wayland", ""].contains($0.coverage) }
+        let fine = ["measured", "untracked", "paused", "starting", "no-x-server", "wayland", ""]
+        let bad = status.coverage.filter { !fine.contains($0.coverage) }
         if bad.isEmpty {
             results.append(CheckResult("Probes", .ok, "\(number("probes")) running, \(number("measured")) sessions measured"))
         }

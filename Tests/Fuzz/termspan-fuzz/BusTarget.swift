@@ -23,7 +23,7 @@ private final class BusPeers {
         ("SetDoNotTrack", ["entries": "as", "listed": "b", "reason": "s"]), ("Spans", ["filter": "a{sv}"]),
         ("Erase", ["users": "as", "forget": "b", "rehearse": "b", "reason": "s"]),
         ("Summary", ["filter": "a{sv}"]), ("History", ["filter": "a{sv}"]), ("Users", ["filter": "a{sv}"]),
-        ("Records", ["filter": "a{sv}"]),
+        ("Records", ["filter": "a{sv}"]), ("Audit", ["filter": "a{sv}"]), ("RecordRead", ["read": "a{sv}"]),
     ]
 
     init() {
@@ -88,6 +88,12 @@ private final class BusPeers {
                 },
                 method("SetPolicy") { message throws(BusError) in .string(try PolicyCall(message).value) },
                 method("CollectActivity") { message throws(BusError) in .bool(try ActivityCall(message).uid == nil) },
+                method("RecordRead") { message throws(BusError) in
+                    let call = try ReadCall(message)
+                    require((call.filter.login?.utf8.count ?? 0) <= 256, "what is accepted is bounded")
+                    return .string(call.kind.rawValue)
+                },
+                method("Audit") { message throws(BusError) in .bool(try Request(message.readProperties(), .audit).everybody) },
                 method("Value") { message throws(BusError) in try message.readValue() },
                 method("Spans") { message throws(BusError) in .bool(try Request(message.readProperties(), .spans).everybody) },
                 method("Summary") { message throws(BusError) in .bool(try Request(message.readProperties(), .sessions).everybody) },

@@ -81,6 +81,7 @@ let manager = BusInterface(
                         of: "a{sv}",
                         [.properties(["entry": "eve@*", "since": .uint64(boot), "by": "root", "reason": "asked"])]),
                     "own": .properties([
+                        "pause-left": .uint64(1_800_000_000),
                         "user": .properties([
                             "name": "user1", "uid": .uint32(1001), "tracked": true, "since": .uint64(boot), "by": "root",
                             "reason": "billing", "level": "basic",
@@ -135,6 +136,15 @@ let manager = BusInterface(
                 writer.append(false)
             }
         },
+        BusMethod("Pause", in: ["time": "t"], out: ["until": "t"]) { call throws(BusError) in
+            let time = try call.message.read(UInt64.self)
+            guard time <= 1_800_000_000 else {
+                throw BusError(
+                    name: "org.termspan1.Error.PauseRefused", message: "30 of the 60 minutes are left that you may pause in 24 hours.")
+            }
+            call.reply { $0.append(1_780_000_000_000_000 + time) }
+        },
+        BusMethod("Resume", out: ["ended": "b"]) { call in call.reply { $0.append(true) } },
         BusMethod("SetPolicy", in: ["key": "s", "value": "v"]) { call in call.reply() },
         BusMethod("LockSession", in: ["id": "u"]) { call in call.reply() },
         BusMethod("DisconnectSession", in: ["id": "u"]) { call throws(BusError) in
@@ -217,6 +227,27 @@ let reports = BusInterface(
                     #"{"user":"root","uid":0,"logins":["root"],"domain":null,"tracked":false,"decided_by":"default","decision":null,"level":null,"since":null,"first_seen":null,"last_seen":null,"open":true,"sessions":0}"#,
                     #"{"user":"former","uid":1009,"logins":["former"],"domain":null,"tracked":null,"decided_by":null,"decision":null,"level":null,"since":null,"first_seen":"2026-05-14T08:24:00.000000Z","last_seen":"2026-05-14T09:24:00.000000Z","open":false,"sessions":1}"#,
                     #"{"user":"EXAMPLE\\ben\u001b","uid":1003,"logins":["EXAMPLE\\ben\u001b"],"domain":"example","tracked":false,"decided_by":"do-not-track","decision":"untracked","level":"basic","since":"2026-05-01T08:00:00.000000Z","first_seen":null,"last_seen":null,"open":false,"sessions":0}"#,
+                ])
+        },
+        BusMethod("Audit", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call throws(BusError) in
+            if try call.message.readProperties()["all"]?.bool == true {
+                throw .accessDenied("The right org.termspan1.view-audit is missing.")
+            }
+            answer(
+                call,
+                [
+                    #"{"id":1,"time":"2026-05-28T20:26:40.000000Z","by":"root","action":"tracked","user":"user1","user_uuid":"019e247c-3c40-7000-8000-000000000009","value":"true","entry":"termspan-audit id=1","sha256":"aa"}"#,
+                    #"{"id":2,"time":"2026-05-28T20:27:40.000000Z","by":"uid 1000","action":"read-spans","user":"user1","user_uuid":"019e247c-3c40-7000-8000-000000000009","value":null,"entry":"termspan-audit id=2","sha256":"bb"}"#,
+                    #"{"id":3,"time":"2026-05-28T20:28:40.000000Z","by":"root","action":"read-users","user":null,"user_uuid":null,"value":null,"entry":"termspan-audit id=3","sha256":"cc"}"#,
+                    #"{"id":4,"time":"2026-05-28T20:29:40.000000Z","by":"root","action":"user-erased","user":null,"user_uuid":"019e247c-3c40-7000-8000-00000000000a","value":"termspan-erasure\u001b","entry":"termspan-audit id=4","sha256":"dd"}"#,
+                ])
+        },
+        BusMethod("VerifyAudit", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call in
+            answer(
+                call,
+                [
+                    #"{"id":1,"sha256":"aa"}"#,
+                    #"{"store":"019e247c-3c40-7000-8000-00000000000b","entries":1,"problem":"entry 2 is missing"}"#,
                 ])
         },
         BusMethod("History", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call throws(BusError) in

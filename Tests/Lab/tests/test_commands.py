@@ -308,7 +308,7 @@ class SessionCommandTests(ProductTestCase):
 
         document = json.loads(self.product.command("me", "export", user="user1").stdout)
         held = {"sessions": self.product.listing("session", "history", user="user1"), "spans": self.product.listing("spans", "--open", user="user1"),
-                "events": self.product.listing("session", "history", "--events", user="user1")}
+                "events": self.product.listing("session", "history", "--events", user="user1"), "audit": self.product.listing("audit", user="user1")}
         self.assertGreater(len(held["spans"]), 0)
         for part, rows in held.items():
             self.assertEqual(document[part], rows)
@@ -323,7 +323,9 @@ class SessionCommandTests(ProductTestCase):
             self.assertIn("  Nothing.\n", shown)
             document = json.loads(self.product.command("me", "export", user=user).stdout)
             self.assertEqual([row["uid"] for row in document["policy"]["users"]], [uid])
-            self.assertEqual(document["rows"], {"sessions": 0, "events": 0, "spans": 0, "records": 0})
+            # Who looked at everybody's concerns everybody.
+            self.assertEqual(document["rows"], {"sessions": 0, "events": 0, "spans": 0, "records": 0, "audit": len(document["audit"])})
+            self.assertEqual({row["user"] for row in document["audit"]} - {None}, set())
             self.assertNotIn("user1", shown + json.dumps(document))
 
         # Where the list names the user, it says so, and to nobody else.

@@ -1,0 +1,148 @@
+import ArgumentParser
+package import TermspanCore
+import TermspanJournal
+
+/// `termspan verify`
+struct Verify: MainCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: "verify", abstract: "Check that nobody has changed the audit record.",
+            discussion: """
+                Each entry has a digest that depends on all before it, and the journal is told of the last one's from time to time. That is \
+                compared where you may read the journal; where the journal is forwarded to another machine, compare with that. Needs the \
+                right org.termspan1.view-audit.
+                """)
+    }
+
+    @Flag(help: "Check the audit record, which is all that there is to check for now.")
+    var audit = false
+
+    @OptionGroup var output: FormatOptions
+
+    func validate() throws {
+        if output.format == .csv { throw ValidationError("This has no rows: use --format json.") }
+    }
+
+    func execute() throws {
+        let client = try Client.connect()
+        // Before the record is read, which goes on growing.
+        var verdict = AuditVerdict(heads: try JournalReader.isReadable ? Self.heads() : nil)
+        try client.reports("VerifyAudit", [:]) { row throws(CommandError) in verdict.add(row) }
+        if verdict.isBrokenOff {
+            throw CommandError(.failure, "The reports service ended before its answer was known to be complete.", remedy: "Try again.")
+        }
+        switch output.format {
+        case .table: Output.lines(verdict.lines)
+        case .json, .csv: Output.write(verdict.json.text + "\n")
+        }
+        if verdict.problem != nil { throw ExitCode(CommandError.Code.failure.rawValue) }
+    }
+
+    private static func heads() throws(CommandError) -> [AuditVerdict.Head] {
+        do throws(JournalError) {
+            let reader = try JournalReader(JournalFilter(event: .auditRecorded))
+            var heads: [AuditVerdict.Head] = []
+            while let entry = try reader.next() {
+                guard let store = entry.first(.store), let digest = entry.first(.digest),
+                    let id = entry.first(.count).flatMap({ UInt64($0) })
+                else { continue }
+                heads.append(AuditVerdict.Head(store: store, id: id, digest: digest, time: entry.time))
+            }
+            return heads
+        } catch {
+            throw CommandError(error)
+        }
+    }
+}
+
+/// Whether an audit record is what it was, by its digests and by what the journal was told of it.
+package struct AuditVerdict: Sendable {
+    /// What a record in the journal says: the number and digest of the last entry at that time.
+    package struct Head: Hashable, Sendable {
+        package var store: String
+        package var id: UInt64
+        package var digest: String
+        package var time: WallInstant
+
+        package init(store: String, id: UInt64, digest: String, time: WallInstant) {
+            self.store = store
+            self.id = id
+            self.digest = digest
+            self.time = time
+        }
+    }
+
+    /// Nil where the journal can't be read.
+    private let heads: [Head]?
+    /// The digests of the entries that heads speak of.
+    private var digests: [UInt64: String] = [:]
+    private var store: String?
+    private var isBegun = false
+    /// How many entries follow from each other.
+    package private(set) var entries: UInt64 = 0
+    private var broken: String?
+
+    package init(heads: [Head]?) {
+        self.heads = heads
+        for head in heads ?? [] { digests[head.id] = "" }
+    }
+
+    /// Adds a line of `VerifyAudit`.
+    package mutating func add(_ row: JSONValue) {
+        if let id = row["id"]?.unsigned, let digest = row["sha256"]?.string {
+            isBegun = true
+            if digests[id] != nil { digests[id] = digest }
+        } else if let store = row["store"]?.string {
+            self.store = store
+            entries = row["entries"]?.unsigned ?? 0
+            broken = row["problem"]?.string
+        }
+    }
+
+    /// Whether lines came, and not the last one.
+    package var isBrokenOff: Bool { isBegun && store == nil }
+
+    /// Those of this store; a store that was begun anew has a record of its own.
+    private var own: [Head] { (heads ?? []).filter { $0.store == store } }
+    private var others: Set<String> { Set((heads ?? []).map(\.store).filter { $0 != store }) }
+
+    /// What is wrong; nil if nothing is.
+    package var problem: String? {
+        guard store != nil else { return heads?.isEmpty == false ? "there is no audit record, though the journal tells of one" : nil }
+        if let broken { return broken }
+        for head in own where digests[head.id] != head.digest {
+            let time = TimeText.local(head.time)
+            return head.id > entries
+                ? "the journal tells of \(head.id) entries at \(time), and there are \(entries)"
+                : "entry \(head.id) is another than the journal told at \(time)"
+        }
+        return nil
+    }
+
+    package var lines: [String] {
+        var lines: [String] = []
+        if let problem {
+            lines.append("The audit record was changed: \(problem).")
+        } else if store == nil {
+            lines.append("There is no audit record yet.")
+        } else if own.isEmpty {
+            lines.append("The audit record's \(entries) entries follow from each other. One that was written anew as a whole would, too:")
+            lines.append(heads == nil ? "you may not read the journal, which would tell." : "the journal has nothing to compare them with.")
+        } else {
+            lines.append("The audit record is as it was written: \(entries) entries, of which the journal was told \(own.count) times.")
+        }
+        if !others.isEmpty {
+            lines.append("The journal was also told of the records of \(others.count) other stores. A store is begun anew where one")
+            lines.append("was damaged, as termspan log --event store-replaced tells, or the package was purged.")
+        }
+        return lines
+    }
+
+    package var json: JSONValue {
+        .object([
+            .init("store", .optional(store)), .init("entries", .unsigned(entries)), .init("problem", .optional(problem)),
+            .init("journal_records", heads == nil ? .null : .unsigned(UInt64(own.count))),
+            .init("other_stores", heads == nil ? .null : .unsigned(UInt64(others.count))),
+        ])
+    }
+}

@@ -179,10 +179,10 @@ class UnstoredStateTests(ProductTestCase):
         self.wait_session(locked="locked")
         self.kill()
         self.wait_stored([*before, "locked"])
+        # Without a client it may have been at first, too. That somebody asks is recorded, with all that waits: so before the rest.
+        before_it = self.product.summary("user1")[0]["disconnected"]
         self.lab.run("user1", [*set_locked, "no"], wait=True)
         self.wait_session(locked="unlocked")
-        # Without a client it may have been at first, too.
-        before_it = self.product.summary("user1")[0]["disconnected"]
         gone = time.time()
         self.lab.disconnect("user1")
         self.wait_session(state="disconnected")

@@ -92,7 +92,7 @@ extension StoreWriter {
 
     /// The last entry, if there is one that was not asked for: at first any, since an earlier life may have told nobody of it.
     package func takeAuditHead() -> AuditHead? {
-        guard hasNewAudit, let head = try? transaction("read the audit record", { try Self.auditHead($0) }) else { return nil }
+        guard hasNewAudit, let head = try? read({ try Self.auditHead($0) }) else { return nil }
         hasNewAudit = false
         return head.id > 0 ? head : nil
     }

@@ -184,6 +184,9 @@ package final class StoreWriter {
         }
     }
 
+    /// Reads, which waits for nobody who writes.
+    func read<T>(_ body: (Database) throws -> T) throws -> T { try queue.read(body) }
+
     /// Forgets where rows are.
     func forgetRows() {
         sessionRows.removeAll()

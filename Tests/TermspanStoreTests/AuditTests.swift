@@ -165,6 +165,17 @@ import Testing
         #expect(try check(fixture).problem == nil)
     }
 
+    /// Whoever holds the file locked keeps nobody from learning of the last entry.
+    @Test func theHeadIsReadThoughSomebodyWrites() throws {
+        let (fixture, writer) = try filled()
+        let holder = try DatabaseQueue(path: fixture.path)
+        try holder.inDatabase { db in
+            try db.execute(sql: "BEGIN IMMEDIATE")
+            #expect(writer.takeAuditHead()?.id == 4)
+            try db.execute(sql: "ROLLBACK")
+        }
+    }
+
     /// A transaction that fails leaves no entry, and the next one follows the last that there is.
     @Test func whatWasNotDoneIsNotRecorded() throws {
         let (fixture, writer) = try filled()

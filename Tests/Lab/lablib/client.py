@@ -92,8 +92,9 @@ class Client:
 
     def disconnect(self):
         """Ends the RDP client as if its window were closed; its screen and network stay for the next connection."""
-        if self.process:
-            self.process.end(signal.SIGTERM)
+        # It may end by itself between two looks, as after a logout.
+        if process := self.process:
+            process.end(signal.SIGTERM)
 
     def cable(self, plugged):
         """Pulls the client's network cable, or puts it back: packets get lost, nobody is told."""

@@ -8,7 +8,10 @@ extension ManagerObject {
     /// Pauses the recording of the caller's own activity.
     func pause(_ invocation: BusInvocation) throws(BusError) {
         let microseconds = try invocation.message.read(UInt64.self)
-        let user = try trackedCaller(invocation)
+        let user = ownPolicy(of: try invocation.credentials().userID).row.user
+        guard collector.policy.tracks(user) else {
+            throw BusError(name: "org.termspan1.Error.NotTracked", message: "Your activity is not recorded.")
+        }
         guard (1_000_000...86_400_000_000).contains(microseconds) else {
             throw .invalidArguments("A pause lasts between a second and a day.")
         }
@@ -29,13 +32,5 @@ extension ManagerObject {
     func resume(_ invocation: BusInvocation) throws(BusError) {
         let isEnded = collector.resume(ownPolicy(of: try invocation.credentials().userID).row.user)
         invocation.reply { $0.append(isEnded) }
-    }
-
-    private func trackedCaller(_ invocation: BusInvocation) throws(BusError) -> UserIdentity {
-        let user = ownPolicy(of: try invocation.credentials().userID).row.user
-        guard collector.policy.tracks(user) else {
-            throw BusError(name: "org.termspan1.Error.NotTracked", message: "Your activity is not recorded.")
-        }
-        return user
     }
 }

@@ -29,7 +29,7 @@ package struct AuditEntry: Equatable, Sendable {
 }
 
 /// What is asked for of others' data, as the audit record names it.
-package enum AuditedRead: String, CaseIterable, Sendable {
+package enum AuditedRead: String, Sendable {
     case spans, summary, history, records, users, audit
     /// How much is held, without what.
     case counts

@@ -58,17 +58,41 @@ package struct StoredSession: Equatable, Sendable {
     package var anchors: ClockAnchors
 }
 
+/// What a row has to meet: SQL with the values that it compares with.
+typealias Condition = (sql: String, values: StatementArguments)
+
+extension Sequence where Element == Condition {
+    /// All of them.
+    var conjunction: Condition {
+        (map(\.sql).joined(separator: " AND "), reduce(into: StatementArguments()) { $0 += $1.values })
+    }
+}
+
 extension SessionFilter {
-    /// What it asks of the user whose row is in `column`, as SQL with the values to compare with.
-    func conditions(onUser column: String) -> [(sql: String, values: StatementArguments)] {
+    /// What it asks of the user whose row is in `column`.
+    func conditions(onUser column: String) -> [Condition] {
         let identifier = "\(column) IN (SELECT user FROM user_identifier WHERE kind = ? AND value = ?"
-        var conditions: [(sql: String, values: StatementArguments)] = []
+        var conditions: [Condition] = []
         if let identity {
             conditions.append((identifier + " AND until IS NULL)", ["login", identity.login]))
             conditions.append((identifier + " AND until IS NULL)", ["uid", String(identity.uid)]))
         }
         if let login { conditions.append((identifier + ")", ["login", login])) }
         if let uid { conditions.append((identifier + ")", ["uid", String(uid)])) }
+        return conditions
+    }
+
+    /// What it asks of a session, the table `session` as `s`.
+    func conditionsOnSession() -> [Condition] {
+        var conditions = conditions(onUser: "s.user")
+        if let id { conditions.append(("s.number = ?", [id.rawValue])) }
+        if let session { conditions.append(("s.uuid = ?", [DatabaseBytes(session.bytes)])) }
+        if let since {
+            // Where the clock was set back, a later end can have an earlier wall time.
+            let stepped = "SELECT boot FROM clock_anchor GROUP BY boot HAVING count(*) > 1"
+            conditions.append(("(s.end_wall IS NULL OR s.end_wall > ? OR s.boot IN (\(stepped)))", [since.nanoseconds]))
+        }
+        if let until { conditions.append(("s.start_wall < ?", [until.nanoseconds])) }
         return conditions
     }
 }
@@ -128,23 +152,32 @@ package final class StoreReader: Sendable {
             try Row.fetchAll(
                 db,
                 sql: """
-                    SELECT p.*, l.value AS login, u.value AS uid FROM policy_change p
-                    LEFT JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = p.user AND kind = 'login')
-                    LEFT JOIN user_identifier u ON u.id = (SELECT max(id) FROM user_identifier WHERE user = p.user AND kind = 'uid')
+                    SELECT p.*, l.value AS login, i.value AS uid FROM policy_change p \(Self.lastIdentity(ofUser: "p.user"))
                     WHERE p.id > ? ORDER BY p.id LIMIT ?
                     """, arguments: [row, limit]
             ).map { row in
-                let user = (row["login"] as String?).flatMap { login in
-                    (row["uid"] as String?).flatMap { UInt32($0) }.map { UserIdentity(login: login, uid: $0) }
-                }
-                return (
+                (
                     row["id"],
                     PolicyChange(
-                        at: WallInstant(nanoseconds: row["at"]), by: row["by"], user: user, key: row["key"], value: row["value"],
+                        at: WallInstant(nanoseconds: row["at"]), by: row["by"], user: Self.identity(row), key: row["key"],
+                        value: row["value"],
                         reason: row["reason"])
                 )
             }
         }
+    }
+
+    /// Joins what a user is called, or was last, where there is one and it was not erased: `login` from l, `uid` from i.
+    private static func lastIdentity(ofUser column: String) -> String {
+        """
+        LEFT JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = \(column) AND kind = 'login')
+        LEFT JOIN user_identifier i ON i.id = (SELECT max(id) FROM user_identifier WHERE user = \(column) AND kind = 'uid')
+        """
+    }
+
+    private static func identity(_ row: Row) -> UserIdentity? {
+        guard let login = row["login"] as String?, let uid = (row["uid"] as String?).flatMap({ UInt32($0) }) else { return nil }
+        return UserIdentity(login: login, uid: uid)
     }
 
     /// The UUID that the store was given when it was made.
@@ -159,43 +192,30 @@ package final class StoreReader: Sendable {
         _ filter: SessionFilter = SessionFilter(), after id: Int64 = 0, limit: Int = 500
     ) throws(StoreError) -> [StoredAuditEntry] {
         try read("read the audit record") { db in
-            var conditions = ["a.id > ?"]
-            var arguments: StatementArguments = [id]
-            func require(_ condition: String, _ values: StatementArguments) {
-                conditions.append(condition)
-                arguments += values
-            }
+            var conditions: [Condition] = [("a.id > ?", [id])]
             let users = filter.conditions(onUser: "u.id")
             if !users.isEmpty {
-                let named = users.map(\.sql).joined(separator: " AND ")
+                let named = users.conjunction
                 // Entries of the Do Not Track list that name nobody who is known are nobody's.
-                let everybodys = "a.user IS NULL AND a.action NOT LIKE 'do-not-track-%'"
-                var values = StatementArguments()
-                for condition in users { values += condition.values }
-                require("((\(named)) OR (\(everybodys)))", values)
+                conditions.append(("((\(named.sql)) OR (a.user IS NULL AND a.action NOT LIKE 'do-not-track-%'))", named.values))
             }
-            if let since = filter.since { require("a.at >= ?", [since.nanoseconds]) }
-            if let until = filter.until { require("a.at < ?", [until.nanoseconds]) }
-            arguments += [limit]
+            if let since = filter.since { conditions.append(("a.at >= ?", [since.nanoseconds])) }
+            if let until = filter.until { conditions.append(("a.at < ?", [until.nanoseconds])) }
+            let wanted = conditions.conjunction
             return try Row.fetchAll(
                 db,
                 sql: """
                     SELECT a.*, l.value AS login, i.value AS uid FROM audit a LEFT JOIN user u ON u.uuid = a.user
-                    LEFT JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'login')
-                    LEFT JOIN user_identifier i ON i.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'uid')
-                    WHERE \(conditions.joined(separator: " AND ")) ORDER BY a.id LIMIT ?
-                    """, arguments: arguments
+                    \(Self.lastIdentity(ofUser: "u.id")) WHERE \(wanted.sql) ORDER BY a.id LIMIT ?
+                    """, arguments: wanted.values + [limit]
             ).map { row in
-                let user = (row["login"] as String?).flatMap { login in
-                    (row["uid"] as String?).flatMap { UInt32($0) }.map { UserIdentity(login: login, uid: $0) }
-                }
                 let bytes: DatabaseBytes? = row["user"]
                 let entry = AuditEntry(
                     id: row["id"], at: WallInstant(nanoseconds: row["at"]), by: row["by"], action: row["action"],
                     user: bytes.flatMap { UUIDv7(bytes: $0) }, value: row["value"])
                 // Bytes that are no user's can't have been recorded, and the line would not have them.
                 let isWrong = bytes != nil && entry.user == nil
-                return StoredAuditEntry(entry: entry, digest: isWrong ? "" : row["digest"], user: user)
+                return StoredAuditEntry(entry: entry, digest: isWrong ? "" : row["digest"], user: Self.identity(row))
             }
         }
     }
@@ -207,13 +227,7 @@ package final class StoreReader: Sendable {
         _ filter: SessionFilter = SessionFilter(), after row: Int64 = 0, limit: Int = 50
     ) throws(StoreError) -> [StoredUser] {
         try read("read users") { db in
-            var conditions = ["u.id > ?"]
-            var arguments: StatementArguments = [row]
-            for (condition, values) in filter.conditions(onUser: "u.id") {
-                conditions.append(condition)
-                arguments += values
-            }
-            arguments += [limit]
+            let wanted = ([("u.id > ?", [row])] + filter.conditions(onUser: "u.id")).conjunction
             return try Row.fetchAll(
                 db,
                 sql: """
@@ -227,8 +241,8 @@ package final class StoreReader: Sendable {
                     JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'login')
                     JOIN user_identifier i ON i.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'uid')
                     LEFT JOIN tracking t ON t.user = u.id
-                    WHERE \(conditions.joined(separator: " AND ")) ORDER BY u.id LIMIT ?
-                    """, arguments: arguments
+                    WHERE \(wanted.sql) ORDER BY u.id LIMIT ?
+                    """, arguments: wanted.values + [limit]
             ).map { row in
                 let id: Int64 = row["id"]
                 let identity = UserIdentity(login: row["login"], uid: UInt32(row["uid"] as String) ?? .max)
@@ -251,24 +265,9 @@ package final class StoreReader: Sendable {
         _ filter: SessionFilter, after row: Int64 = 0, limit: Int = 200
     ) throws(StoreError) -> [StoredSession] {
         try read("read sessions") { db in
-            var conditions = ["s.id > ?"]
-            var arguments: StatementArguments = [row]
-            func require(_ condition: String, _ values: StatementArguments) {
-                conditions.append(condition)
-                arguments += values
-            }
-            for (condition, values) in filter.conditions(onUser: "s.user") { require(condition, values) }
-            if let id = filter.id { require("s.number = ?", [id.rawValue]) }
-            if let session = filter.session { require("s.uuid = ?", [DatabaseBytes(session.bytes)]) }
-            if let since = filter.since {
-                // Where the clock was set back, a later end can have an earlier wall time.
-                let stepped = "SELECT boot FROM clock_anchor GROUP BY boot HAVING count(*) > 1"
-                require("(s.end_wall IS NULL OR s.end_wall > ? OR s.boot IN (\(stepped)))", [since.nanoseconds])
-            }
-            if let until = filter.until { require("s.start_wall < ?", [until.nanoseconds]) }
-            arguments += [limit]
+            let wanted = ([("s.id > ?", [row])] + filter.conditionsOnSession()).conjunction
             let rows = try Row.fetchAll(
-                db, sql: SessionRow.select + " WHERE \(conditions.joined(separator: " AND ")) ORDER BY s.id LIMIT ?", arguments: arguments)
+                db, sql: SessionRow.select + " WHERE \(wanted.sql) ORDER BY s.id LIMIT ?", arguments: wanted.values + [limit])
             var anchors: [Int64: ClockAnchors] = [:]
             return try rows.compactMap { row in
                 guard let session = SessionRow(row) else { return nil }

@@ -37,25 +37,17 @@ extension StoreWriter {
 
     /// The users of whom a filter selects something; nil is everybody.
     private static func users(in filter: SessionFilter, _ db: Database) throws -> [UUIDv7?] {
-        var conditions = filter.conditions(onUser: "u.id")
-        if let id = filter.id {
-            let (since, until) = (filter.since?.nanoseconds ?? .min, filter.until?.nanoseconds ?? .max)
-            conditions.append(
-                (
-                    "u.id IN (SELECT user FROM session WHERE number = ? AND (end_wall IS NULL OR end_wall > ?) AND start_wall < ?)",
-                    [id.rawValue, since, until]
-                ))
-        }
-        if let session = filter.session {
-            conditions.append(("u.id IN (SELECT user FROM session WHERE uuid = ?)", [DatabaseBytes(session.bytes)]))
-        }
+        // As the reader selects them: what it shows must be recorded.
+        let isOfSessions = filter.id != nil || filter.session != nil
+        let conditions = isOfSessions ? filter.conditionsOnSession() : filter.conditions(onUser: "u.id")
         if conditions.isEmpty { return [nil] }
-        var values = StatementArguments()
-        for condition in conditions { values += condition.values }
-        values += [mostUsersOfARead + 1]
-        let named = conditions.map(\.sql).joined(separator: " AND ")
+        let wanted = conditions.conjunction
         let users = try DatabaseBytes.fetchAll(
-            db, sql: "SELECT u.uuid FROM user u WHERE \(named) ORDER BY u.id LIMIT ?", arguments: values)
+            db,
+            sql: """
+                SELECT DISTINCT u.uuid FROM user u \(isOfSessions ? "JOIN session s ON s.user = u.id" : "")
+                WHERE \(wanted.sql) ORDER BY u.id LIMIT ?
+                """, arguments: wanted.values + [mostUsersOfARead + 1])
         let known: [UUIDv7] = users.compactMap { UUIDv7(bytes: $0) }
         return users.count > mostUsersOfARead ? [nil] : known
     }

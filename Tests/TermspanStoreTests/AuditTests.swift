@@ -118,6 +118,32 @@ import Testing
         #expect(try entries(fixture).last?.user?.login == "user11")
     }
 
+    /// Whatever the reader shows of sessions is recorded as read, also where the clock was set back and an end has an earlier wall time.
+    @Test func whatIsShownIsRecorded() throws {
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        var batch = StoreBatch()
+        func anchor(_ seconds: Double, ahead: Int) -> ClockAnchor {
+            ClockAnchor(boot: F.at(seconds), wall: F.anchor.wall.advanced(by: .seconds(Int64(seconds) + Int64(ahead))))
+        }
+        batch.anchors = [anchor(20, ahead: 3600), anchor(40, ahead: 0)]
+        batch.sessions = [F.session(1), F.session(2, "ben", 1002, start: 50)]
+        batch.ended = [1, 2].map { SessionEnd(session: F.uuid($0), at: F.at(60), reason: .logoff) }
+        try writer.write(batch)
+        let reader = try StoreReader(path: fixture.path)
+        for number in [1, 2] as [UInt32] {
+            for (since, until) in [(nil, nil), (3600, 3630), (3600, nil), (nil, 30), (nil, 5), (90, 95)] as [(Int64?, Int64?)] {
+                var filter = SessionFilter()
+                filter.id = SessionID(rawValue: number)
+                filter.since = since.map { F.anchor.wall.advanced(by: .seconds($0)) }
+                filter.until = until.map { F.anchor.wall.advanced(by: .seconds($0)) }
+                let shown = try reader.sessions(filter).count
+                #expect(try writer.recordRead(.spans, of: filter, by: "root", at: moment) == shown, "\(filter)")
+            }
+        }
+        #expect(try entries(fixture).count >= 6)
+    }
+
     @Test(arguments: [
         "UPDATE audit SET by = 'uid 1' WHERE id = 2", "UPDATE audit SET at = at + 1 WHERE id = 2",
         "UPDATE audit SET action = 'read-users' WHERE id = 2", "UPDATE audit SET user = NULL WHERE id = 2",

@@ -304,8 +304,17 @@ class ProductTestCase(LabTestCase):
         for record in cls.lab.logins():
             if record.get("user"):
                 cls.lab.end(record["user"])
+        cls.opened = set()
         cls.product = Product(cls.lab)
         cls.product.install(package)
         cls.product.reset(cls.settings)
         cls.product.wait_ready()
         cls.product.track(*cls.tracked)
+
+    def focus(self, window_class):
+        """Opens a window of this class for user1, if there is none, and makes it active and typed in."""
+        if window_class not in self.opened:
+            self.lab.run("user1", ["xterm", "-class", window_class])
+            self.opened.add(window_class)
+        self.lab.focus("user1", window_class)
+        self.lab.key("user1", "x")

@@ -22,16 +22,8 @@ class PauseTests(ProductTestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.opened = set()
         cls.lab.login("user1")
         cls.row, = cls.product.wait_measured("user1")
-
-    def focus(self, window_class):
-        if window_class not in self.opened:
-            self.lab.run("user1", ["xterm", "-class", window_class])
-            self.opened.add(window_class)
-        self.lab.focus("user1", window_class)
-        self.lab.key("user1", "x")
 
     def seen(self, window_class):
         return any(span["class"] == window_class for span in self.product.spans("user1", open=True))

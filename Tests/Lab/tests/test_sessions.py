@@ -265,14 +265,6 @@ class TrackingTests(ProductTestCase):
     users = 2
     tracked = ["user1"]
 
-    def focus(self, window_class):
-        """Opens a window of this class, if there is none, and makes it active and typed in."""
-        if window_class not in self.opened:
-            self.lab.run("user1", ["xterm", "-class", window_class])
-            self.opened.add(window_class)
-        self.lab.focus("user1", window_class)
-        self.lab.key("user1", "x")
-
     def notice(self, uid):
         """What the user finds at logon; empty where there is nothing for them."""
         folder = self.lab.root / "run/termspan/notice"
@@ -283,7 +275,6 @@ class TrackingTests(ProductTestCase):
         return {span["class"] for span in self.product.spans("user1", open=True)}
 
     def test_untracking_ends_it_at_once_and_tracking_resumes_it(self):
-        self.opened = set()
         self.lab.login("user1")
         row, = self.product.wait_measured("user1")
         probe, = self.product.probes().items()

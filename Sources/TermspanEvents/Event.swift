@@ -34,6 +34,9 @@ package struct Focus: Equatable, Sendable {
 
     /// No window has the focus.
     package static let none = Focus(window: 0, process: .none, windowClass: WindowClass())
+
+    /// A window had the focus, and was gone again before the source could see which. No display system gives a window this number.
+    package static let unseen = Focus(window: .max, process: .none, windowClass: WindowClass())
 }
 
 /// A process as a source names it.

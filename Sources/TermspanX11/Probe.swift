@@ -20,9 +20,8 @@ struct Probe: ~Copyable {
     private var watch: WindowWatch
     private var focus: Focus
     private var screen: Screen?
-    /// A change that was seen and is told once it is known when it was: an event that was on its way while the window was asked for may be
-    /// the one that it came with.
-    private var untold: (focus: Focus, time: BootInstant, read: BootInstant)?
+    /// A change that was seen and is told once it is known when it was.
+    private var untold: UntoldFocus?
     /// Over the times that the X server may wake its probe.
     private var wakes = TokenBucket()
 
@@ -112,13 +111,29 @@ struct Probe: ~Copyable {
         }
     }
 
+    /// A window that was found active, and not yet told: an event that was on its way while it was asked for may be the one that it came with.
+    private struct UntoldFocus {
+        var focus: Focus
+        /// When the window before it ceased to be active.
+        var since: BootInstant
+        /// When it became active; what was so since `since` was gone again before anybody looked.
+        var time: BootInstant
+        /// When it was found.
+        var read: BootInstant
+
+        /// Whether what was lost so is longer than a window may be told to have been active on. The event says that another one is active and
+        /// not which, so of two changes before the probe gets to look, the first one's window is lost.
+        var isPrecededByUnseen: Bool { since.duration(to: time) > .milliseconds(50) }
+    }
+
     /// What the events of one waking come to.
     private struct News {
         /// The alarm fired with the counter at this value, at this time of the server's.
         var alarm: (idle: Int64, time: UInt32?)?
         /// Another window may have the focus.
         var focus = false
-        /// When the focus last changed, by the server's time, where it tells that.
+        /// When the focus first and last changed, by the server's time, where it tells that.
+        var focusSince: UInt32?
         var focusTime: UInt32?
         /// What the screen has come to be.
         var screen: Screen?
@@ -151,6 +166,7 @@ struct Probe: ~Copyable {
     private func note(_ event: XEvent, in news: inout News) {
         switch (event, watch) {
         case (.property(atoms.activeWindow, let time), .activeWindow):
+            if !news.focus { news.focusSince = time }
             news.focus = true
             news.focusTime = time
         case (.focus, .inputFocus), (.windowHidden, .inputFocus):
@@ -184,12 +200,18 @@ struct Probe: ~Copyable {
             // A window manager that died left its mark on the root and no event. Somebody is there: a good moment to look.
             if case .began = edge { looksAgain = true }
         }
-        let focusTime = clock.moment(of: news.focusTime)
-        let focusFirst = news.focus && focusTime < edgeTime
-        if !focusFirst, let edge { try tell(edge, idle: news.alarm?.idle ?? 0, at: edgeTime) }
-        try followFocus(news, looksAgain: looksAgain, at: focusTime)
-        if focusFirst, let edge {
-            tellFocus()
+        let (since, focusTime) = (clock.moment(of: news.focusSince), clock.moment(of: news.focusTime))
+        let found = try findFocus(news, looksAgain: looksAgain, since: since, at: focusTime)
+        // All in the order in which it was.
+        tellFocus(before: edgeTime)
+        if untold != nil, let due = edge {
+            try tell(due, idle: news.alarm?.idle ?? 0, at: edgeTime)
+            edge = nil
+        }
+        tellFocus()
+        untold = found
+        if let edge {
+            tellFocus(before: edgeTime)
             try tell(edge, idle: news.alarm?.idle ?? 0, at: edgeTime)
         }
         if let screen = news.screen, screen != self.screen {
@@ -198,7 +220,15 @@ struct Probe: ~Copyable {
         }
     }
 
-    private mutating func followFocus(_ news: News, looksAgain: Bool, at moment: BootInstant) throws(ProbeEnd) {
+    /// Looks which window is active, where `news` gives reason to.
+    ///
+    /// - Parameters:
+    ///   - since: When the focus first changed, as far as `news` tells.
+    ///   - moment: When it last did.
+    /// - Returns: What is to be told, after what is untold yet.
+    private mutating func findFocus(
+        _ news: News, looksAgain: Bool, since: BootInstant, at moment: BootInstant
+    ) throws(ProbeEnd) -> UntoldFocus? {
         if case .inputFocus(var watched) = watch {
             watched.removeAll(where: news.removed.contains)
             for window in news.added where watched.count < WindowWatch.windowLimit {
@@ -208,22 +238,30 @@ struct Probe: ~Copyable {
             watch = .inputFocus(watched: watched)
         }
         if looksAgain { watch = try session.beginWatching(atoms, before: watch) }
-        guard news.focus || looksAgain else { return }
+        guard news.focus || looksAgain else { return nil }
         let current = try session.readFocus(watch, atoms, namesProcesses: namesProcesses, known: focus)
         // What was seen before came with this event if that was there before the look and it holds still, and else with the one before.
-        if current.window == focus.window, news.focus, let untold, moment <= untold.read.advanced(by: ServerClock.fineness) {
-            self.untold = (untold.focus, max(untold.time, moment), untold.read)
+        if current.window == focus.window, news.focus, let seen = untold, moment <= seen.read.advanced(by: ServerClock.fineness) {
+            untold?.time = max(seen.time, moment)
+            return nil
         }
-        tellFocus()
-        guard current.window != focus.window else { return }
+        let found = UntoldFocus(focus: current, since: since, time: moment, read: .now())
+        guard current.window != focus.window || found.isPrecededByUnseen else { return nil }
         focus = current
-        untold = (current, moment, .now())
+        return found
     }
 
-    private mutating func tellFocus() {
-        guard let (focus, time, _) = untold else { return }
+    /// Tells what has been found, or as much of it as was before a moment.
+    private mutating func tellFocus(before moment: BootInstant? = nil) {
+        guard let found = untold else { return }
+        func isDue(_ time: BootInstant) -> Bool { moment.map { time < $0 } ?? true }
+        if found.isPrecededByUnseen, isDue(found.since) {
+            lane.publish(.focusChanged(.unseen), at: found.since)
+            untold?.since = found.time
+        }
+        guard isDue(found.time) else { return }
+        lane.publish(.focusChanged(found.focus), at: found.time)
         untold = nil
-        lane.publish(.focusChanged(focus), at: time)
     }
 
     /// - Parameter idle: what the counter was at that moment.

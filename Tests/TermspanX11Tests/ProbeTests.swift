@@ -117,6 +117,52 @@ struct ProbeTests {
         #expect(ended.effective > input.advanced(by: .milliseconds(-5)) && ended.effective < after.advanced(by: .milliseconds(50)))
     }
 
+    /// Of two changes in one waking only the second one's window is there to be seen. Nobody is told that the one before went on being active.
+    @Test func aWindowThatIsGoneBeforeItCouldBeSeenIsToldAsUnseen() throws {
+        let display = try TestDisplay()
+        let client = try TestClient(display)
+        client.becomeManager()
+        let names = ["One", "Two", "Three"]
+        let windows = names.map { client.window(class: $0) }
+        func activate(_ index: Int) -> BootInstant {
+            let now = BootInstant.now()
+            client.set(client.atom("_NET_ACTIVE_WINDOW"), of: client.root, to: [windows[index]])
+            client.sync()
+            return now
+        }
+        _ = activate(0)
+        let probe = try TestProbe(display)
+        _ = try probe.ready()
+        #expect(try probe.wait { $0.snapshot?.focus.windowClass.text == "One" } != nil)
+
+        /// What a probe tells that can't look between a change to the second window and one to `last`.
+        func told(last: Int, after pause: Duration) throws -> (since: BootInstant, time: BootInstant, [TestProbe.Entry]) {
+            _ = activate(0)
+            _ = try probe.settle()
+            let before = probe.entries.count
+            try probe.program.signal(SIGSTOP)
+            let since = activate(1)
+            sleep(for: pause)
+            let time = activate(last)
+            sleep(for: .milliseconds(200))
+            try probe.program.signal(SIGCONT)
+            _ = try probe.settle()
+            return (since, time, probe.entries[before...].filter { $0.event.focus != nil })
+        }
+        // Then another window is active, or the one from before again.
+        for last in [2, 0] {
+            let (since, time, entries) = try told(last: last, after: .milliseconds(200))
+            #expect(entries.compactMap(\.event.focus?.window) == [Focus.unseen.window, windows[last]])
+            try #require(entries.count == 2)
+            #expect(abs(since.duration(to: entries[0].time)) < .milliseconds(20))
+            #expect(abs(time.duration(to: entries[1].time)) < .milliseconds(20))
+        }
+        // As far as anybody is promised to be right nothing is missing.
+        let (_, time, entries) = try told(last: 2, after: .zero)
+        #expect(entries.compactMap(\.event.focus?.window) == [windows[2]])
+        #expect(abs(time.duration(to: try #require(entries.first).time)) < .milliseconds(20))
+    }
+
     /// The window is asked for after the event was read: what changes in between must not be told as of that event.
     @Test func aChangeWhileTheWindowIsAskedForIsNotDatedBack() throws {
         let display = try TestDisplay()

@@ -10,6 +10,8 @@ What may be unknown, and nothing else:
 | logon | the session's first | with the session | at most LOGON_LIMIT after its X server began; where a fault holds up logons, that long after its end |
 | logoff | the session's last | not before the logoff | with the session, at most LOGOFF_LIMIT later than logind let go of it; held up as logons are |
 | a killed probe | one time in its own session | at the last that the probe told before | at most SUCCESSOR_LIMIT after the kill, or when its successor was seen to run |
+An active window may be told to be unseen where it was gone before its probe could look, as long as that takes from one change to a later
+one, while a fault of the whole machine goes on.
 """
 
 import json
@@ -28,6 +30,8 @@ SILENCE_LIMIT = 90 * SECOND
 SAME_INPUT = SECOND
 # As the store has them: input of a device, which no script makes; and the reason of the time before the first snapshot.
 DEVICE = 1
+# In the place of a class: some window was active, and nothing of it is known.
+UNSEEN = "an unseen window"
 REASONS = ("no-data", "events-lost", "source-ended", "source-gap", "lane-quarantined", "collector-down", "starting", "no-source")
 
 Change = namedtuple("Change", "at name sure")
@@ -235,9 +239,14 @@ def _check_focus(session, period, faults, executable, result, find):
     # What had the focus when the period began; a change right then may be on either side.
     if said and said[0].what not in {script.class_at(begin - TOLERANCE), script.class_at(begin), script.class_at(begin + TOLERANCE)}:
         find(begin, f"known to begin with {said[0].what}, which should be {script.class_at(begin)}")
-    pairs, missing, extra = _pair(true, said[1:], lambda change, row: change.name == row.what and abs(change.at - row.start) < SECOND // 2)
+    unseen = [row for row in said if row.what == UNSEEN]
+    for row in unseen:
+        if not any(fault.begin < row.end and fault.end > row.start for fault in faults if fault.user is None):
+            find(row.start, f"unseen for {(row.end - row.start) / SECOND:.3f} s, which no fault explains")
+    pairs, missing, extra = _pair(
+        true, said[1:], lambda change, row: row.what in (change.name, UNSEEN) and abs(change.at - row.start) < SECOND // 2)
     for change in missing:
-        if begin + TOLERANCE < change.at < end - TOLERANCE:
+        if begin + TOLERANCE < change.at < end - TOLERANCE and not any(row.start < change.at < row.end for row in unseen):
             find(change.at, f"the change to {change.name} is missing")
     for row in extra:
         if row.start < end - TOLERANCE:
@@ -251,7 +260,10 @@ def _check_focus(session, period, faults, executable, result, find):
         if deviation > TOLERANCE:
             find(change.at, f"the change to {change.name} is {deviation / MILLISECOND:.0f} ms {'late' if row.start > change.at else 'early'}")
     result.compared["focus intervals"] += len(said)
+    result.compared["unseen windows"] += len(unseen)
     for row in said:
+        if row.what == UNSEEN:
+            continue
         if row.what is not None and row.executable is None:
             result.unresolved += 1
             if not _out_of_sight(session, row, faults):

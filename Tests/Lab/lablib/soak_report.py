@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from . import soak_check
 from .product import CATEGORIES, moment, percentile
 from .soak import GAP_SECONDS
-from .soak_check import MILLISECOND, SECOND, Finding, Honest, Result, Row, Script
+from .soak_check import MILLISECOND, SECOND, UNSEEN, Finding, Honest, Result, Row, Script
 from .soak_faults import FAULTS, now
 
 # DESIGN: how long a freed number rests.
@@ -45,7 +45,11 @@ class Store:
             LEFT JOIN application ON application.id = application WHERE session = ? ORDER BY start""", session)
         bursts = self.rows("SELECT start, start + length AS end, origin FROM input_burst WHERE session = ? ORDER BY start", session)
         unknown = self.rows("SELECT start, start + length AS end, reason FROM unknown_interval WHERE session = ? ORDER BY start", session)
-        return ([Row(row["start"], row["end"], f"{row['switches']} quick switches" if row["switches"] else row["class"], row["executable"]) for row in focus],
+        def name(row):
+            if row["switches"]:
+                return f"{row['switches']} quick switches"
+            return UNSEEN if row["application"] is not None and row["class"] is row["executable"] is None else row["class"]
+        return ([Row(row["start"], row["end"], name(row), row["executable"]) for row in focus],
                 [Row(*row) for row in bursts], [Row(*row) for row in unknown])
 
     def lost(self, session):

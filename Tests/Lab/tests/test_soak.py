@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lablib.soak import Plan, Soak  # noqa: E402
-from lablib.soak_check import (DEVICE, REASONS, SECOND, Change, Fault, Honest, Input, Row, Script,  # noqa: E402
+from lablib.soak_check import (DEVICE, REASONS, SECOND, UNSEEN, Change, Fault, Honest, Input, Row, Script,  # noqa: E402
                                check, check_numbers, expected_bursts)
 from lablib.soak_report import compare, describe  # noqa: E402
 from lablib.testing import LabTestCase  # noqa: E402
@@ -71,7 +71,7 @@ class CheckTests(unittest.TestCase):
     def test_what_is_right_has_no_finding(self):
         result = check(SESSION, (KILL,), gap=GAP, executable=PROGRAM)
         self.assertEqual(result.findings, [])
-        self.assertEqual(dict(result.compared), {"focus intervals": 6, "bursts": 6})
+        self.assertEqual(dict(result.compared), {"focus intervals": 6, "unseen windows": 0, "bursts": 6})
         self.assertEqual(len(result.deviations["focus: start, and end of the one before"]), 4)
         self.assertEqual(set(result.unknown), {("starting", "logon"), ("source-ended", "probe-kill"), ("source-gap", "logoff")})
 
@@ -86,6 +86,20 @@ class CheckTests(unittest.TestCase):
         missing = replace(SESSION, focus=[*SESSION.focus[:1], focus(101, 118, "Editor"), *SESSION.focus[3:]])
         self.assertFinds("the change to Mail is missing", missing)
         self.assertFinds("that nobody made", self.changed("focus", 1, focus(101, 105, "Editor"), focus(105, 110, "Browser")))
+
+    def test_a_window_may_be_unseen_from_one_change_to_a_later_one_while_a_fault_goes_on(self):
+        upgrade = Fault("upgrade", seconds(109), seconds(111))
+        script = replace(SCRIPT, changes=sorted([*SCRIPT.changes, Change(seconds(110.3), "Editor", True), Change(seconds(110.4), "Browser", True)]))
+        def session(*rows):
+            return replace(SESSION, script=script, focus=[*SESSION.focus[:2], *rows, *SESSION.focus[3:]])
+        right = session(focus(110, 110.4, UNSEEN, None), focus(110.4, 118, "Browser"))
+        self.assertEqual(self.findings(right, (KILL, upgrade)), [])
+        self.assertFinds("which no fault explains", right)
+        self.assertFinds("which no fault explains", right, (KILL, upgrade._replace(user="user1")))
+        # It begins with no change; it ends with none; it takes the place of more than it says.
+        self.assertFinds("ms late", session(focus(110.15, 110.4, UNSEEN, None), focus(110.4, 118, "Browser")), (KILL, upgrade))
+        self.assertFinds("ms late", session(focus(110, 110.6, UNSEEN, None), focus(110.6, 118, "Browser")), (KILL, upgrade))
+        self.assertFinds("the change to Browser is missing", session(focus(110, 110.3, UNSEEN, None), focus(110.3, 118, "Editor")), (KILL, upgrade))
 
     def test_a_change_right_before_the_first_look_does_not_stand_for_the_next(self):
         early = [Change(seconds(at), "Editor", True) for at in (100.46, 100.76)]

@@ -285,9 +285,8 @@ package final class LogindMonitor {
             guard result >= 0, let state else { continue }
             let known = String(cString: state)
             free(state)
-            guard known != session.state || session.isActive != (known == "active") else { continue }
-            sessions[index].state = known
-            sessions[index].isActive = known == "active"
+            guard let updated = session.following(file: known) else { continue }
+            sessions[index] = updated
             newer.insert(session.key)
             isChanged = true
         }
@@ -325,6 +324,18 @@ extension LogindSession {
         var session = self
         session.state = "closing"
         session.isActive = false
+        return session
+    }
+
+    /// This session as its file tells, which has this state; nil if that is no news.
+    ///
+    /// logind writes the file of a session that closes a moment after its answers on the bus tell that, when the login's last process has
+    /// gone: what is closing stays so.
+    func following(file known: String) -> LogindSession? {
+        guard state != "closing", known != state || isActive != (known == "active") else { return nil }
+        var session = self
+        session.state = known
+        session.isActive = known == "active"
         return session
     }
 

@@ -130,6 +130,11 @@ import Testing
         #expect(Self.xrdpLogin.following(closing: [closing.key]) == closing)
         #expect(Self.xrdpLogin.following(closing: []) == Self.xrdpLogin)
         #expect(closing.following(closing: []) == closing)
+        // And a file that was not written since.
+        #expect(closing.following(file: "active") == nil)
+        #expect(closing.following(file: "closing") == nil)
+        #expect(Self.xrdpLogin.following(file: "closing") == closing)
+        #expect(Self.xrdpLogin.following(file: Self.xrdpLogin.state) == nil)
         // Another session under the same ID, as after a restart of logind.
         var other = Self.xrdpLogin
         other.timestamp += 1

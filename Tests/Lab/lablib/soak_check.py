@@ -346,16 +346,19 @@ def _check_bursts(session, periods, gap, result, find):
 
 
 def check_numbers(sessions, rest):
-    """No number is two sessions' at a time, nor another's before it has rested; `sessions` are (number, name, start, end)."""
+    """No number is two sessions' at a time, nor another's before it has rested; `sessions` are (number, name, start, end, lost).
+
+    One that was `lost` went while no collector ran, or before its end was stored: the end that it has is that of the next one's look.
+    """
     findings = []
     by_number = defaultdict(list)
-    for number, name, start, end in sessions:
-        by_number[number].append((start, end, name))
+    for number, name, start, end, lost in sessions:
+        by_number[number].append((start, end, name, lost))
     for number, holders in by_number.items():
-        for (_, end, one), (start, _, other) in zip(sorted(holders), sorted(holders)[1:]):
+        for (_, end, one, lost), (start, _, other, _) in zip(sorted(holders), sorted(holders)[1:]):
             if end > start:
                 findings.append(Finding(other, start, f"number {number} is still that of {one}"))
             # A session's end is when it ended, the rest begins when that is seen.
-            elif start - end < rest - SECOND:
+            elif start - end < rest - (LOGOFF_LIMIT if lost else SECOND):
                 findings.append(Finding(other, start, f"number {number} rested for {(start - end) / SECOND:.1f} s only after {one}"))
     return findings

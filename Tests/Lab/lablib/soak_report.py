@@ -15,6 +15,8 @@ from .soak_faults import FAULTS, now
 
 # DESIGN: how long a freed number rests.
 REST = 600 * SECOND
+# As the store has it: the reason of an end that nobody saw.
+LOST = 3
 # How much of what the scripts did may be too uncertain in time to be compared.
 UNCERTAIN_SHARE = 0.01
 # Attacks are rude to their own sessions too, and some fail by that; but a soak without attacks shows nothing.
@@ -82,7 +84,8 @@ def compare(soak):
         result.add(soak_check.check(honest, soak.faults, gap=GAP_SECONDS * SECOND, executable=soak.executable))
         lost += store.lost(row["id"])
     result.findings += soak_check.check_numbers(
-        [(row["number"], f"{row['login']}'s {row['uuid'][:13]}", row["start"], row["end"]) for row in store.sessions], REST)
+        [(row["number"], f"{row['login']}'s {row['uuid'][:13]}", row["start"], row["end"], row["end_reason"] == LOST)
+         for row in store.sessions], REST)
     result.findings += check_summaries(soak, store) + check_spans(soak, store) + check_records(soak)
     done = sum(attack.done for attack in soak.attacks)
     if done < ATTACKS_DONE * len(soak.attacks):

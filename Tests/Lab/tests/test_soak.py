@@ -190,10 +190,17 @@ class CheckTests(unittest.TestCase):
 
     def test_numbers_are_nobody_elses_and_rest(self):
         rest = 600 * SECOND
-        right = [(1, "one", 0, seconds(10)), (1, "other", seconds(610), seconds(620)), (2, "third", 0, seconds(620))]
+        right = [(1, "one", 0, seconds(10), False), (1, "other", seconds(610), seconds(620), False), (2, "third", 0, seconds(620), False)]
         self.assertEqual(check_numbers(right, rest), [])
-        self.assertIn("is still that of one", check_numbers([(1, "one", 0, seconds(10)), (1, "other", seconds(9), seconds(20))], rest)[0].text)
-        self.assertIn("rested for 500.0 s only", check_numbers([(1, "one", 0, seconds(10)), (1, "other", seconds(510), seconds(520))], rest)[0].text)
+        self.assertIn("is still that of one", check_numbers([(1, "one", 0, seconds(10), False), (1, "other", seconds(9), seconds(20), False)], rest)[0].text)
+
+        def early(after, lost):
+            return [each.text for each in check_numbers([(1, "one", 0, seconds(10), lost), (1, "other", seconds(10 + after), seconds(620), False)], rest)]
+        self.assertEqual(early(598.5, False), ["number 1 rested for 598.5 s only after one"])
+        self.assertEqual(early(599.5, False), [])
+        # Nobody saw that one's end: the rest may have begun before.
+        self.assertEqual(early(598.5, True), [])
+        self.assertEqual(early(500, True), ["number 1 rested for 500.0 s only after one"])
 
 
 class SoakTests(LabTestCase):

@@ -49,6 +49,8 @@ class PackageTests(unittest.TestCase):
         self.assertEqual(self.inside("dpkg", "--verify", "termspan"), "")
         self.assertEqual(self.inside("dpkg", "--audit"), "")
         self.assertEqual(self.inside("systemctl", "list-units", "--failed", "--no-legend", "--plain"), "")
+        # Nobody could be asked, so nobody is tracked.
+        self.assertIn('"new_users":"untracked"', self.inside("termspan", "policy", "export"))
 
     def test_2_it_brings_what_belongs_to_a_server(self):
         self.assertIn("termspan-reports", self.inside("getent", "passwd", "termspan-reports"))
@@ -102,6 +104,17 @@ class PackageTests(unittest.TestCase):
                            "-not", "-path", "/run/systemd/*")
         self.assertEqual(left, "")
         self.assertEqual(self.inside("dpkg", "--audit"), "")
+        self.assertEqual(self.inside("debconf-show", "termspan"), "")
+
+    def test_8_what_was_answered_holds_from_the_first_installation_on(self):
+        self.inside("sh", "-c", "echo 'termspan termspan/new-users boolean true' | debconf-set-selections")
+        self.lab.install(PACKAGE)
+        self.assertIn('"new_users":"tracked"', self.inside("termspan", "policy", "export"))
+        # Afterwards administrators decide, whatever was answered then.
+        self.inside("termspan", "policy", "set", "new-users", "untracked")
+        self.lab.install(PACKAGE)
+        self.running_collector()
+        self.assertIn('"new_users":"untracked"', self.inside("termspan", "policy", "export"))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ let package = Package(
             swiftSettings: strict),
 
         .target(
-            name: "TermspanConfiguration", dependencies: [.product(name: "Yams", package: "Yams")], swiftSettings: strict),
+            name: "TermspanConfiguration", dependencies: ["TermspanCore", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
 
         // Composition.
         .target(
@@ -130,7 +130,9 @@ let package = Package(
                 "TermspanRing", "TermspanSessions", "TermspanStore", "TermspanSystem", "BusTesting", "SeededRandom",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ], swiftSettings: strict),
-        .testTarget(name: "TermspanConfigurationTests", dependencies: ["TermspanConfiguration"], swiftSettings: strict),
+        .testTarget(
+            name: "TermspanConfigurationTests", dependencies: ["TermspanConfiguration", "TermspanCore", "TermspanSystem", "SeededRandom"],
+            swiftSettings: strict),
         .testTarget(
             name: "TermspanAccountingTests", dependencies: ["TermspanAccounting", "TermspanCore", "TermspanEvents", "SeededRandom"],
             swiftSettings: strict),

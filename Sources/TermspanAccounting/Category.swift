@@ -4,7 +4,7 @@
 package enum Category: UInt8, CaseIterable, Comparable, Sendable {
     /// The machine slept.
     case suspended = 0
-    /// Measuring was switched off on purpose: the user was not tracked, or paused it.
+    /// Measuring was switched off on purpose: the user was not tracked, paused it, or it was outside the tracking hours.
     case paused = 1
     /// Measuring was on and yet what happened is not known.
     case unknown = 2

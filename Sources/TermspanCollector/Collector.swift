@@ -66,6 +66,7 @@ package final class Collector {
     /// Users' own.
     private var pauses: Pauses
     private var pauseTimer: EventSource?
+    let hours: HoursWatch
     /// Who is not to be tracked by decisions that are not in the policy yet, with the number of such decisions.
     private var withdrawn: [DoNotTrackList.Subject: Int] = [:]
     /// Likewise, where the decision could not be stored.
@@ -143,6 +144,7 @@ package final class Collector {
             inbox.post { notices.handler?(notice) }
         }
         self.store = store
+        hours = try HoursWatch(loop: loop, inbox: inbox, hours: configuration.hours, saved: state.hours)
         notices.handler = { [unowned self] in take($0) }
         threads = [
             try ThreadHandle(name: "aggregator") { aggregator.run() }, try ThreadHandle(name: "store") { store.run() },
@@ -163,6 +165,8 @@ package final class Collector {
         turnTimer = try loop.timer(accuracy: .milliseconds(50)) { [unowned self] in takeTurns() }
         pauseTimer = try loop.timer(accuracy: .milliseconds(100)) { [unowned self] in endPauses() }
         if let next = pauses.next { pauseTimer?.arm(at: next) }
+        hours.onChange = { [unowned self] in hoursChanged(of: $0, at: $1) }
+        hours.onRetry = { [unowned self] in wantGroups() }
         let asleep = timeAsleep()
         // Of what was slept before the store knew of this boot no session's time is made.
         if writer.asleep == nil { store.append { $0.asleep = asleep } }
@@ -212,6 +216,7 @@ package final class Collector {
         store.setCommitInterval(configuration.commitInterval)
         manager?.reload(configuration)
         retention?.reload(configuration)
+        hours.reload(configuration.hours, users: Set(table.sessions.filter { isTracked($0) }.map(\.user)))
         keepNotices()
     }
 
@@ -257,6 +262,7 @@ package final class Collector {
         manager?.sessionOpened(session)
         tell(.logon, session)
         if policy.newUsersAreTracked, policy.doNotTrack.names(session.user) { keepNotices() }
+        if isTracked(session) { hours.loggedOn(session.user) } else { hours.forget(session.user) }
         follow(session, at: now)
         if session.desktop.isClientPresent { tell(.connect, session) }
     }
@@ -394,6 +400,7 @@ package final class Collector {
         if let step = anchors.wall(at: anchor.boot)?.duration(to: anchor.wall) { Journal.clockStepped(by: step) }
         anchors = ClockAnchors(anchors.anchors + [anchor])
         store.append { $0.anchors.append(anchor) }
+        hours.clockChanged()
     }
 
     private func slept(_ span: TimeSpan, asleep: Duration) {
@@ -416,14 +423,15 @@ package final class Collector {
             && !unsettled.names(user)
     }
 
-    /// Whether the session's user is tracked and has not paused it.
+    /// Whether the session's user is tracked, at this time, and has not paused it.
     private func isToBeMeasured(_ session: Session) -> Bool {
-        isTracked(session) && pauses.end(of: session.desktop.uid) == nil
+        isTracked(session) && pauses.end(of: session.desktop.uid) == nil && hours.isOpen(for: session.user)
     }
 
     /// Brings the measuring of a session to what policy and its X server ask for now.
     private func follow(_ session: Session, at now: BootInstant) {
         guard !turns.isCrowded(session.uuid) else { return }
+        if isTracked(session) { hours.want(session.user) }
         let isMeasured = isToBeMeasured(session)
         if isMeasured, !measured.contains(session.uuid) {
             begin(session, at: now)
@@ -494,37 +502,49 @@ package final class Collector {
         var kept = DescriptorStore.takeAll()
         let checkpoints = Dictionary(open.compactMap { $0.checkpoint }.map { ($0.session, $0) }) { first, _ in first }
         let withLane = Set((state.ended + state.probes).filter { kept[DescriptorStore.name(ofLane: $0.generation)] != nil }.map(\.session))
+        hours.look()
+        let now = BootInstant.now()
+        // Of whom it was outside the hours meanwhile: what their lanes hold may be of that time.
+        var anew: Set<UUIDv7> = []
         for session in table.sessions {
             let checkpoint = checkpoints[session.uuid]
-            if isToBeMeasured(session) {
+            let known = checkpoint?.state.latest ?? measuredSessions[session.uuid]?.start
+            let edges = hoursEdges(of: session.user, from: known ?? session.opened, to: now)
+            if isToBeMeasured(session), !wasOutside(checkpoint, edges) {
                 if withLane.contains(session.uuid) || checkpoint != nil { goOn(with: session, checkpoint: checkpoint, reason: reason) }
-            } else if let checkpoint, checkpoint.state.phase != .ended {
-                // Untracked or paused, and the end came before that was recorded: nothing of what followed is known or used.
-                goOn(with: session, checkpoint: checkpoint, reason: reason)
-                measured.remove(session.uuid)
-                aggregator.end(session.uuid, at: checkpoint.state.latest)
-                // What was between that and a pause's beginning is Unknown.
-                let began = isTracked(session) ? pauses.start(of: session.desktop.uid) : nil
-                append(.paused, session, at: max(checkpoint.state.latest, began ?? checkpoint.state.latest))
-            } else if checkpoint == nil, let known = measuredSessions[session.uuid], isTracked(session) {
-                append(.paused, session, at: max(known.start, pauses.start(of: session.desktop.uid) ?? known.start))
+                continue
+            }
+            if let checkpoint, checkpoint.state.phase != .ended {
+                stop(session, checkpoint, edges, reason: reason)
+            } else if let known, isTracked(session) {
+                recordPauses(of: session, after: known, wasPaused: checkpoint != nil, edges)
+            }
+            if isToBeMeasured(session), known != nil, let opened = edges.last(where: { $0.opens })?.at {
+                anew.insert(session.uuid)
+                measured.insert(session.uuid)
+                aggregator.begin(session.subject, at: opened, burstGap: configuration.burstGap, reason: reason)
             }
         }
         // Ended in an earlier life, and what their lanes still hold had not become durable.
         var gone: [UUIDv7: Session] = [:]
         for session in open.map({ Session($0.record) }) where withLane.contains(session.uuid) && table.session(uuid: session.uuid) == nil {
             let checkpoint = checkpoints[session.uuid]
-            guard isToBeMeasured(session), checkpoint?.state.phase != .ended else { continue }
-            gone[session.uuid] = session
-            goOn(with: session, checkpoint: checkpoint, reason: reason)
+            guard isTracked(session), pauses.end(of: session.desktop.uid) == nil, checkpoint?.state.phase != .ended else { continue }
+            let edges = hoursEdges(of: session.user, from: checkpoint?.state.latest ?? session.opened, to: now)
+            if isToBeMeasured(session), !wasOutside(checkpoint, edges) {
+                gone[session.uuid] = session
+                goOn(with: session, checkpoint: checkpoint, reason: reason)
+            } else if let checkpoint {
+                stop(session, checkpoint, edges, reason: reason)
+            }
         }
         var adopted: Set<UUIDv7> = []
         func takeLane(_ record: RuntimeState.ProbeRecord, _ body: (Session, consuming DescriptorStore.Lane) throws -> Void) {
             guard let raws = kept.removeValue(forKey: DescriptorStore.name(ofLane: record.generation)) else { return }
             guard let lane = DescriptorStore.lane(of: raws) else { return DescriptorStore.remove(generation: record.generation) }
-            guard measured.contains(record.session), let session = table.session(uuid: record.session) ?? gone[record.session] else {
-                return DescriptorStore.remove(generation: record.generation)
-            }
+            guard measured.contains(record.session), !anew.contains(record.session),
+                let session = table.session(uuid: record.session) ?? gone[record.session]
+            else { return DescriptorStore.remove(generation: record.generation) }
             let checkpoint = checkpoints[record.session]
             do {
                 try aggregator.attach(
@@ -536,7 +556,6 @@ package final class Collector {
                 DescriptorStore.remove(generation: record.generation)
             }
         }
-        let now = BootInstant.now()
         func detach(_ record: RuntimeState.ProbeRecord) {
             // A kill before its lane is durable must not lose it either.
             supervisor?.keep(record)
@@ -556,8 +575,48 @@ package final class Collector {
             try? ServiceManager.removeStored(name: name)
         }
         // A session that was measured and whose probe is gone: unknown since the last event.
-        for uuid in measured where !adopted.contains(uuid) { aggregator.detach(uuid, at: now) }
+        for uuid in measured where !adopted.contains(uuid) && !anew.contains(uuid) { aggregator.detach(uuid, at: now) }
         for session in open { catchUp(session, at: now) }
+    }
+
+    /// Whether it was outside the hours for a time since what is known of a session. An edge at that very moment is none: both are read
+    /// from clocks.
+    private func wasOutside(_ checkpoint: LaneCheckpoint?, _ edges: [(at: BootInstant, opens: Bool)]) -> Bool {
+        if edges.contains(where: { !$0.opens }) { return true }
+        guard let checkpoint, checkpoint.state.phase != .ended, let opened = edges.first?.at else { return false }
+        return checkpoint.state.latest.duration(to: opened) > .seconds(1)
+    }
+
+    /// Ends the measuring of a session that was untracked, paused or outside the hours before that could be recorded: at the last that is
+    /// known of it, and nothing of what followed is used.
+    private func stop(
+        _ session: Session, _ checkpoint: LaneCheckpoint, _ edges: [(at: BootInstant, opens: Bool)], reason: UnknownReason
+    ) {
+        goOn(with: session, checkpoint: checkpoint, reason: reason)
+        measured.remove(session.uuid)
+        aggregator.end(session.uuid, at: checkpoint.state.latest)
+        if isTracked(session) {
+            recordPauses(of: session, after: checkpoint.state.latest, wasPaused: false, edges)
+        } else {
+            append(.paused, session, at: checkpoint.state.latest)
+        }
+    }
+
+    /// Has it stored since when a session is paused, and what the hours made of it meanwhile. What was between a moment and the first of
+    /// that is Unknown.
+    private func recordPauses(
+        of session: Session, after known: BootInstant, wasPaused: Bool, _ edges: [(at: BootInstant, opens: Bool)]
+    ) {
+        if let start = pauses.start(of: session.desktop.uid) {
+            if !wasPaused { append(.paused, session, at: max(known, min(start, edges.first(where: { !$0.opens })?.at ?? start))) }
+        } else if edges.isEmpty {
+            // By hours that may not have held before, or because it is not known which are the user's.
+            let since = hours.state(for: session.user) == nil ? .now() : hours.since
+            if !wasPaused { append(.paused, session, at: hours.isOpen(for: session.user) ? known : max(known, since)) }
+        } else {
+            if !wasPaused, edges.first?.opens == true { append(.paused, session, at: known) }
+            for edge in edges { append(edge.opens ? .resumed : .paused, session, at: edge.at) }
+        }
     }
 
     /// Has a change of a session's state stored that an earlier life knew of and was killed before it could store.
@@ -574,19 +633,23 @@ package final class Collector {
     /// Goes on measuring a session of an earlier life; one that ended within a second of its beginning may not even be in the store.
     private func goOn(with session: Session, checkpoint: LaneCheckpoint?, reason: UnknownReason) {
         measured.insert(session.uuid)
-        if measuredSessions[session.uuid] == nil { remember(session, since: session.opened) }
+        if measuredSessions[session.uuid] == nil {
+            let opened = hoursEdges(of: session.user, from: session.opened, to: .now()).last(where: { $0.opens })?.at
+            remember(session, since: opened ?? session.opened)
+        }
         guard let checkpoint else {
             return aggregator.begin(
                 session.subject, at: measuredSessions[session.uuid]?.start ?? session.opened, burstGap: configuration.burstGap,
                 reason: reason)
         }
-        // Tracked again, and the end came before that was recorded: paused until it was decided or the user's pause was over, or until now
-        // where nobody can tell.
+        // Tracked again, and the end came before that was recorded: paused until it was decided, the user's pause was over or the hours for it
+        // began, or until now where nobody can tell.
         var since = checkpoint.state.latest
         if checkpoint.state.phase == .ended {
             let decided = policy.rows.first { $0.user == session.user }.flatMap { anchors.boot(at: $0.since) }
-            let resumed = [decided, pauses.lastEnd(of: session.desktop.uid)].compactMap { $0 }.max() ?? .now()
-            since = min(.now(), max(since, resumed))
+            let opened = hoursEdges(of: session.user, from: since, to: .now()).last(where: { $0.opens })?.at
+            let resumed = [decided, pauses.lastEnd(of: session.desktop.uid), opened].compactMap { $0 }.filter { $0 > since }.max()
+            since = min(.now(), resumed ?? .now())
             append(.resumed, session, at: since)
         }
         aggregator.begin(session.subject, at: since, burstGap: configuration.burstGap, saved: checkpoint.state)
@@ -718,6 +781,7 @@ package final class Collector {
         if turns.isCrowded(session.uuid) { return .limited("the user is at the limit of logons") }
         let isTracked = isTracked(session)
         if isTracked, pauses.end(of: session.desktop.uid) != nil { return .paused }
+        if isTracked, let coverage = hours.coverage(of: session.user) { return coverage }
         return supervisor?.coverage(of: session, isTracked: isTracked) ?? .noXServer
     }
 
@@ -786,6 +850,32 @@ package final class Collector {
         return save()
     }
 
+    /// It has become another time for these users, or for all with nil, or it is known now what time it is for them.
+    private func hoursChanged(of users: Set<UserIdentity>?, at moment: BootInstant?) {
+        let now = min(moment ?? .now(), .now())
+        let before = measured
+        for session in table.sessions where session.desktop.stack != .services && users?.contains(session.user) ?? true {
+            follow(session, at: now)
+        }
+        let (begun, ended) = (measured.subtracting(before).count, before.subtracting(measured).count)
+        if begun + ended > 0 { Journal.trackingHours(begun: begun, ended: ended) }
+        save()
+    }
+
+    private func wantGroups() {
+        for session in table.sessions where isTracked(session) { hours.want(session.user) }
+    }
+
+    /// When the tracking hours of a user began and ended between two moments, as far as they held then.
+    private func hoursEdges(of user: UserIdentity, from start: BootInstant, to end: BootInstant) -> [(at: BootInstant, opens: Bool)] {
+        var edges: [(at: BootInstant, opens: Bool)] = []
+        for edge in hours.edges(for: user) {
+            guard let moment = anchors.boot(at: edge.moment), moment > max(start, hours.since), moment <= end else { continue }
+            edges.append((moment, edge.opens))
+        }
+        return edges
+    }
+
     // MARK: Policy
 
     /// Applies another policy to all sessions at once.
@@ -847,6 +937,12 @@ package final class Collector {
         }
     }
 
+    /// Which groups users are in who are known no longer is forgotten too.
+    func forget(users: [UserIdentity]) {
+        for user in users { hours.forget(user) }
+        save()
+    }
+
     private func keepNotices() {
         var texts: [UInt32: String] = [:]
         for row in policy.rows {
@@ -875,9 +971,10 @@ package final class Collector {
     @discardableResult
     private func save() -> Bool {
         isSaving = false
-        let state = RuntimeState(
+        var state = RuntimeState(
             bootID: boot.description, table: table, probes: supervisor?.records ?? [], ended: supervisor?.endedRecords ?? [],
             pauses: pauses)
+        state.hours = hours.saved
         do {
             try state.save(path: paths.sessions)
             return true

@@ -127,6 +127,16 @@ enum Journal {
         record.send()
     }
 
+    /// - Parameters:
+    ///   - begun: how many sessions are recorded from now on.
+    ///   - ended: how many no longer are.
+    static func trackingHours(begun: Int, ended: Int) {
+        var record = JournalRecord(
+            .trackingHours, "By the tracking hours \(begun) sessions are recorded from now on, and \(ended) no longer are.")
+        record.add(.count, String(begun + ended))
+        record.send()
+    }
+
     static func auditRecorded(_ head: AuditHead) {
         var record = JournalRecord(.auditRecorded, "The audit record has \(head.id) entries; the last one's digest is \(head.digest).")
         record.add(.store, head.store.description)

@@ -61,6 +61,7 @@ extension ManagerObject {
                     collector.apply(collector.policy)
                     unpark(parked)?.fail(Self.storeFailed("Nothing was erased: \(error)"))
                 case .success(let erasure):
+                    if call.alsoUsers { collector.forget(users: erasure.rows.filter { $0.receipt != nil }.map(\.user.identity)) }
                     if let policy = erasure.policy {
                         collector.release { subjects.contains($0) }
                         collector.apply(policy)

@@ -344,15 +344,31 @@ final class ManagerObject {
             let pause = collector.pause(of: credentials.userID)
             ownValues["pause-left"] = .uint64(UInt64(clamping: pause.left.wholeNanoseconds / 1000))
             if let end = pause.end, let until = collector.anchors.wall(at: end) { ownValues["paused-until"] = .uint64(until.microseconds) }
+            let hours = collector.hours
+            if !hours.hours.isEmpty, policy.tracks(own.row.user) {
+                hours.want(own.row.user)
+                ownValues["within-hours"] = .bool(hours.isOpen(for: own.row.user))
+                if let (group, state) = hours.state(for: own.row.user) {
+                    ownValues["hours"] = .array(of: "s", hours.hours.windows(of: group).map { .string($0.text) })
+                    if let group { ownValues["hours-group"] = .string(group) }
+                    if let until = state.until { ownValues["hours-until"] = .uint64(until.microseconds) }
+                }
+            }
             let ownProperties = BusValue.properties(ownValues)
             invocation.reply { writer in
                 writer.properties { writer in
                     writer.property("new-users", policy.newUsersAreTracked ? "tracked" : "untracked")
+                    writer.property("complete", isPrivileged)
                     let configuration = self.collector.configuration
                     writer.property("responsible", configuration.responsible)
                     for (key, time) in [("keep-activity", configuration.keepActivity), ("keep-sessions", configuration.keepSessions)] {
                         if let time { writer.property(key, UInt64(clamping: time.wholeNanoseconds / 1000)) }
                     }
+                    let windows = hours.hours.windows.map { window in
+                        BusValue.properties(["group": .string(window.group ?? ""), "hours": .string(window.text)])
+                    }
+                    writer.property("tracking-hours", .array(of: "a{sv}", windows))
+                    writer.property("holidays", .array(of: "s", hours.hours.holidays.sorted().map { .string($0.description) }))
                     writer.property("users", .array(of: "a{sv}", users))
                     writer.property("do-not-track", entries)
                     writer.property("own", ownProperties)

@@ -4,6 +4,10 @@ package enum Coverage: Equatable, Sendable {
     case untracked
     /// The user has paused it.
     case paused
+    /// It is outside the tracking hours.
+    case outsideHours
+    /// Whether it is, is not known: in words.
+    case groupUnknown(String)
     /// No X server belongs to the session.
     case noXServer
     /// A Wayland compositor draws the session: there is no source for these.
@@ -27,6 +31,8 @@ package enum Coverage: Equatable, Sendable {
         switch self {
         case .untracked: "untracked"
         case .paused: "paused"
+        case .outsideHours: "outside-hours"
+        case .groupUnknown: "group-unknown"
         case .noXServer: "no-x-server"
         case .wayland: "wayland"
         case .notTrusted: "not-trusted"
@@ -44,11 +50,12 @@ package enum Coverage: Equatable, Sendable {
         case .measured: ""
         case .untracked: "the user is not tracked"
         case .paused: "the user has paused it"
+        case .outsideHours: "it is outside the tracking hours"
         case .noXServer: "no X server belongs to the session"
         case .wayland: "not measured: Wayland"
         case .notTrusted: "the X server is not the user's own"
         case .starting: "the probe is starting"
-        case .limited(let reason), .failed(let reason), .noDescriptors(let reason): reason
+        case .limited(let reason), .failed(let reason), .noDescriptors(let reason), .groupUnknown(let reason): reason
         case .quarantined: "the probe broke the ring's protocol"
         }
     }

@@ -15,6 +15,8 @@ package struct RuntimeState: Codable, Equatable, Sendable {
     package var ended: [ProbeRecord]
     /// Users' own pauses; nil in a file of a version that had none.
     package var pauses: Pauses?
+    /// The tracking hours, and who is in their groups; nil likewise.
+    var hours: HoursWatch.Saved?
 
     /// A probe that runs in a unit of its own and so outlives the collector.
     package struct ProbeRecord: Codable, Equatable, Sendable {

@@ -41,8 +41,8 @@ struct Status {
         let coverages = sessions.map { CoverageRow(id: $0.id, user: $0.desktop.userName, coverage: collector.coverage(of: $0)) }
         counts = (
             sessions: coverages.count, measured: coverages.count { $0.coverage == .measured },
-            // Who has paused is not told from who is untracked.
-            untracked: coverages.count { $0.coverage == .untracked || $0.coverage == .paused }
+            // Nobody is told who has paused; outside the hours nobody is recorded either.
+            untracked: coverages.count { [.untracked, .paused, .outsideHours].contains($0.coverage) }
         )
         coverage = zip(sessions, coverages).filter { uid == nil || $0.0.desktop.uid == uid }.map(\.1)
     }

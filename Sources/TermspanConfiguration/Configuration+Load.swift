@@ -1,4 +1,5 @@
 import Foundation
+import TermspanCore
 import Yams
 
 extension Configuration {
@@ -46,8 +47,12 @@ extension Configuration {
             let line = keyNode.mark?.line
             guard let key = keyNode.string else { throw ConfigurationError(file: file, line: line, problem: "a key must be a word") }
             guard seen.insert(key).inserted else { throw ConfigurationError(file: file, line: line, key: key, problem: "is set twice") }
+            if let setting = ListSetting.all[key] {
+                try apply(setting, key: key, valueNode, file: file, line: line)
+                continue
+            }
             guard let setting = Setting.all[key] else {
-                let known = Setting.all.keys.sorted().joined(separator: ", ")
+                let known = (Array(Setting.all.keys) + ListSetting.all.keys).sorted().joined(separator: ", ")
                 throw ConfigurationError(file: file, line: line, key: key, problem: "is not a known key; known are \(known)")
             }
             guard case .scalar(let scalar) = valueNode else {
@@ -58,6 +63,68 @@ extension Configuration {
                     file: file, line: valueNode.mark?.line ?? line, key: key, problem: "must be \(setting.form), not '\(scalar.string)'")
             }
         }
+    }
+}
+
+extension Configuration {
+    private mutating func apply(
+        _ setting: ListSetting, key: String, _ node: Node, file: String, line: Int?
+    ) throws(ConfigurationError) {
+        guard case .sequence(let sequence) = node, sequence.count <= ListSetting.limit else {
+            throw ConfigurationError(
+                file: file, line: line, key: key, problem: "must be a list of at most \(ListSetting.limit), each \(setting.form)")
+        }
+        setting.clear(&self)
+        for element in sequence where !setting.add(element, &self) {
+            throw ConfigurationError(file: file, line: element.mark?.line ?? line, key: key, problem: "each must be \(setting.form)")
+        }
+    }
+}
+
+/// A key whose value is a list: what each of its elements must be, and where it goes.
+private struct ListSetting: Sendable {
+    var form: String
+    var clear: @Sendable (inout Configuration) -> Void
+    /// False for an element that has another form.
+    var add: @Sendable (Node, inout Configuration) -> Bool
+
+    static let limit = 400
+
+    static let all: [String: ListSetting] = [
+        "tracking-hours": ListSetting(
+            form: "like {days: mon-fri, hours: 07:00-19:00, group: staff}, where days and group may be missing",
+            clear: { $0.trackingHours = [] },
+            add: { node, configuration in
+                guard let window = window(node) else { return false }
+                configuration.trackingHours.append(window)
+                return true
+            }),
+        "holidays": ListSetting(
+            form: "a day like 2026-12-25", clear: { $0.holidays = [] },
+            add: { node, configuration in
+                guard let day = node.scalar.flatMap({ CalendarDay($0.string) }) else { return false }
+                configuration.holidays.insert(day)
+                return true
+            }),
+    ]
+
+    private static func window(_ node: Node) -> TrackingHours.Window? {
+        guard case .mapping(let mapping) = node else { return nil }
+        var values: [String: String] = [:]
+        for (key, value) in mapping {
+            guard let key = key.string, ["days", "hours", "group"].contains(key), let text = value.scalar?.string,
+                values.updateValue(text, forKey: key) == nil
+            else { return nil }
+        }
+        guard let hours = values["hours"].flatMap({ TrackingHours.Window.hours($0) }),
+            let days = TrackingHours.Window.days(values["days"] ?? "mon-sun")
+        else { return nil }
+        if let group = values["group"] {
+            guard (1...256).contains(group.utf8.count),
+                group.unicodeScalars.allSatisfy({ $0.properties.generalCategory != .control })
+            else { return nil }
+        }
+        return TrackingHours.Window(group: values["group"], days: days, start: hours.start, end: hours.end)
     }
 }
 

@@ -1,3 +1,5 @@
+package import TermspanCore
+
 /// What `/etc/termspan/termspan.yaml` and its fragments set; every value has a default that needs no file.
 ///
 /// What is collected and of whom is policy, which lives in the store and changes through the bus, not here.
@@ -18,12 +20,18 @@ package struct Configuration: Equatable, Sendable {
     package var keepSessions: Duration? = .seconds(400 * 86_400)
     /// For how long in any 24 hours users may pause the recording of their own activity; zero does not let them.
     package var pausePerDay: Duration = .seconds(3600)
+    /// When activity is recorded; without any always.
+    package var trackingHours: [TrackingHours.Window] = []
+    /// Days on which it isn't.
+    package var holidays: Set<CalendarDay> = []
     /// What one user can take of the collector.
     package var limits = Limits()
     /// Who answers for what is collected here; shown to those who are tracked.
     package var responsible = ""
 
     package init() {}
+
+    package var hours: TrackingHours { TrackingHours(windows: trackingHours, holidays: holidays) }
 }
 
 /// What one user can take of the collector at most. Whoever is at a limit costs only themselves.

@@ -37,6 +37,7 @@ package enum JournalEvent: String, CaseIterable, Sendable {
     case auditRecorded = "audit-recorded"
     case recordingPaused = "recording-paused"
     case recordingResumed = "recording-resumed"
+    case trackingHours = "tracking-hours"
 
     /// What happens in a session, by the names that notifications on the bus have.
     package static let notifications: [String: JournalEvent] = [
@@ -78,6 +79,7 @@ package enum JournalEvent: String, CaseIterable, Sendable {
             case .auditRecorded: 0x17
             case .recordingPaused: 0x18
             case .recordingResumed: 0x19
+            case .trackingHours: 0x1A
             case .sessionLockRequested: 0x30
             case .sessionDisconnectRequested: 0x31
             case .sessionLogoffRequested: 0x32
@@ -90,7 +92,7 @@ package enum JournalEvent: String, CaseIterable, Sendable {
         switch self {
         case .sessionOpened, .sessionClosed, .sessionConnected, .sessionDisconnected, .sessionLocked, .sessionUnlocked, .probeStarted,
             .collectorStarted, .collectorStopped, .machineSlept, .historyExpired, .auditRecorded, .recordingPaused,
-            .recordingResumed:
+            .recordingResumed, .trackingHours:
             .info
         case .policyChanged, .historyErased, .clockStepped, .storeRecovered, .sessionLockRequested, .sessionDisconnectRequested,
             .sessionLogoffRequested:

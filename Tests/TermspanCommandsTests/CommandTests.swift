@@ -196,6 +196,44 @@ import Testing
         #expect(unknown.code == 3 && unknown.output == "user1 is now tracked.\n")
     }
 
+    @Test func aPolicyIsAFile() throws {
+        let server = try Server()
+        defer { server.stop() }
+        let exported = try server.run("policy", "export")
+        #expect(exported.code == 0 && exported.output.contains(#"{"name":"user1","tracked":true,"reason":"billing"}"#))
+        let path = "/tmp/termspan-policy-\(getpid()).json"
+        defer { unlink(path) }
+        func write(_ text: String) throws {
+            let file = try #require(fopen(path, "w"))
+            fputs(text, file)
+            fclose(file)
+        }
+        try write(exported.output)
+        let same = try server.run("policy", "diff", path)
+        #expect(same.code == 0 && same.output.isEmpty && same.errors.isEmpty)
+        let nothing = try server.run("policy", "apply", path, "--yes")
+        #expect(nothing.code == 0 && nothing.output.isEmpty && nothing.errors.contains("All of it holds already"))
+        try write(
+            #"{"new_users":"tracked","users":[{"name":"user1","tracked":false},{"name":"nobody-there","tracked":true,"reason":"x"}],"#
+                + #""do_not_track":[{"entry":"eve"},{"entry":"uid:7"}]}"#)
+        #expect(
+            try server.run("policy", "diff", path).output == """
+                uid:7 would be on the Do Not Track list.
+                user1 would be untracked.
+                New users would be tracked.
+                nobody-there would be tracked.
+
+                """)
+        let unconfirmed = try server.run("policy", "apply", path)
+        #expect(unconfirmed.code == 2 && unconfirmed.output.isEmpty && unconfirmed.errors.contains("add --yes"))
+        let applied = try server.run("policy", "apply", path, "--yes")
+        #expect(
+            applied.output == "uid:7 was on the Do Not Track list already.\nuser1 is now untracked.\nNew users are now tracked.\n")
+        #expect(applied.code == 3 && applied.errors.contains("nobody-there: "))
+        let missing = try server.run("policy", "diff", "/nonexistent/policy.json")
+        #expect(missing.code == 1 && missing.errors == "termspan: /nonexistent/policy.json: No such file or directory\n")
+    }
+
     @Test func usersAreListed() throws {
         let server = try Server()
         defer { server.stop() }

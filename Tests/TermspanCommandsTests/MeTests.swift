@@ -98,7 +98,7 @@ import Testing
         #expect(lines.last == "  termspan donottrack add 'EXAMPLE\\anna'")
         #expect(
             view.json.text
-                == #"{"user":"EXAMPLE\\anna","uid":1001,"policy":null,"paused_until":null,"pause_left":null,"#
+                == #"{"user":"EXAMPLE\\anna","uid":1001,"policy":null,"paused_until":null,"pause_left":null,"hours":null,"#
                 + #""today":null,"week":null,"held":null,"looks":null}"#)
         view.policy = try Self.policy(false)
         #expect(view.lines(Self.chart)[0] == "Your activity is not recorded.")
@@ -199,8 +199,8 @@ import Testing
         #expect(
             view.json.text
                 == #"{"user":"anna","uid":1001,"policy":{"new_users":"untracked","responsible":null,"users":[{"name":"anna","uid":1001,"#
-                + #""tracked":true,"level":"basic","since":null,"by":null,"reason":null}],"do_not_track":[],"keep_activity":null,"keep_sessions":null},"#
-                + #""paused_until":null,"pause_left":null,"#
+                + #""tracked":true,"level":"basic","since":null,"by":null,"reason":null}],"do_not_track":[],"keep_activity":null,"keep_sessions":null,"tracking_hours":[],"holidays":[]},"#
+                + #""paused_until":null,"pause_left":null,"hours":null,"#
                 + #""today":{"since":"1970-01-02T00:00:00.000000Z","active":1.5,\#(rest),"applications":[{"application":"xterm","active":1.5}]},"#
                 + #""week":{"since":"1970-01-01T00:00:00.000000Z","active":0,\#(rest)},"#
                 + #""held":{"sessions":1,"open":1,"first":"2026-01-02T03:04:05.000006Z","last":"2026-01-02T03:04:05.000006Z"},"#

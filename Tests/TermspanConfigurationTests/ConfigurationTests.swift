@@ -1,4 +1,5 @@
 import Foundation
+import TermspanCore
 import Testing
 
 @testable import TermspanConfiguration
@@ -26,6 +27,24 @@ import Testing
         #expect(configuration.responsible == "IT, room 5")
     }
 
+    @Test func listsAreReplacedAsAWhole() throws {
+        var configuration = Configuration()
+        try configuration.apply(
+            "tracking-hours:\n  - {days: mon-fri, hours: 07:00-19:00}\n  - group: night shift\n    hours: 22:00-06:00\n"
+                + "holidays: [2026-12-25, 2028-02-29]\n",
+            file: "t.yaml")
+        #expect(
+            configuration.trackingHours == [
+                TrackingHours.Window(days: Set(0..<5), start: 420, end: 1140),
+                TrackingHours.Window(group: "night shift", start: 1320, end: 1800),
+            ])
+        #expect(configuration.holidays.map(\.description).sorted() == ["2026-12-25", "2028-02-29"])
+        #expect(configuration.hours == TrackingHours(windows: configuration.trackingHours, holidays: configuration.holidays))
+        try configuration.apply("tracking-hours:\n- hours: 00:00-24:00\nholidays: []", file: "u.yaml")
+        #expect(configuration.trackingHours == [TrackingHours.Window(start: 0, end: 1440)])
+        #expect(configuration.holidays.isEmpty)
+    }
+
     @Test(
         arguments: [
             ("\nburst-gap: soon\n", 2, "burst-gap"), ("burst-gap: 30\n", 1, "burst-gap"), ("burst-gap: 0s\n", 1, "burst-gap"),
@@ -34,6 +53,12 @@ import Testing
             ("keep-sessions: 10001d", 1, "keep-sessions"), ("displays-per-user: many", 1, "displays-per-user"),
             ("bus-calls-per-second: 9", 1, "bus-calls-per-second"), ("- a\n", 1, nil),
             ("burst-gap: 'x\n", nil, nil), ("responsible: \"a\\x07b\"", 1, "responsible"), ("burst-gap: nans", 1, "burst-gap"),
+            ("tracking-hours: mon-fri", 1, "tracking-hours"),
+            ("tracking-hours:\n- {hours: 07:00-19:00}\n- {days: mon}\n", 3, "tracking-hours"),
+            ("tracking-hours: [{hours: 07:00-19:00, until: x}]", 1, "tracking-hours"),
+            ("tracking-hours: [{hours: 07:00-19:00, group: ''}]", 1, "tracking-hours"), ("tracking-hours: [mon]", 1, "tracking-hours"),
+            ("holidays: 2026-12-25", 1, "holidays"), ("holidays:\n- 2026-12-25\n- 2026-02-29\n", 3, "holidays"),
+            ("holidays: [[2026-12-25]]", 1, "holidays"),
         ] as [(String, Int?, String?)])
     func whatIsWrongIsNamedWithItsPlace(text: String, line: Int?, key: String?) {
         var configuration = Configuration()

@@ -1,4 +1,5 @@
 import Foundation
+import TermspanCore
 import Testing
 
 @testable import TermspanConfiguration
@@ -43,6 +44,8 @@ import Testing
         configuration.limits.probeStartsPerMinute = 7
         configuration.limits.busCallsPerSecond = 7
         configuration.responsible = "somebody"
+        configuration.trackingHours = [TrackingHours.Window(start: 0, end: 1)]
+        configuration.holidays = [CalendarDay(number: 7)]
         try configuration.apply(settings.joined(separator: "\n"), file: "termspan.yaml")
         #expect(configuration == Configuration())
     }

@@ -11,6 +11,26 @@ package struct OwnPolicy: Hashable, Sendable {
     package let pausedUntil: WallInstant?
     /// For how many seconds the user may pause still; nil where the collector does not tell it.
     package let pauseLeft: UInt64?
+    /// Nil where there are no tracking hours.
+    package let hours: Hours?
+
+    /// The tracking hours, as they are for the user.
+    package struct Hours: Hashable, Sendable {
+        /// Like `mon-fri 07:00-19:00`; none: always. Nil while it is not known which are the user's.
+        package var windows: [String]?
+        /// The group whose hours they are.
+        package var group: String?
+        /// Whether it is a time to record at, and until when that is so; nil for long.
+        package var isWithin: Bool
+        package var until: WallInstant?
+
+        package var json: JSONValue {
+            .object([
+                .init("hours", windows.map { .array($0.map { .string($0) }) } ?? .null), .init("group", group.map { .string($0) } ?? .null),
+                .init("within", .bool(isWithin)), .init("until", .optional(until.map { TimeText.utc($0) })),
+            ])
+        }
+    }
 
     /// Nil where the collector does not tell it: one of an older version.
     package init?(_ values: [String: BusValue]) {
@@ -23,6 +43,11 @@ package struct OwnPolicy: Hashable, Sendable {
         self.user = user
         pausedUntil = own["paused-until"]?.unsigned.flatMap { WallInstant(microseconds: $0) }
         pauseLeft = (own["pause-left"]?.unsigned).map { $0 / 1_000_000 }
+        hours = (own["within-hours"]?.bool).map { isWithin in
+            Hours(
+                windows: own["hours"]?.strings, group: own["hours-group"]?.string, isWithin: isWithin,
+                until: own["hours-until"]?.unsigned.flatMap { WallInstant(microseconds: $0) })
+        }
     }
 
     /// Who answers where nobody is named.

@@ -130,7 +130,7 @@ package struct OwnView: Sendable {
         var members: [JSONValue.Member] = [
             .init("user", .string(login)), .init("uid", .unsigned(UInt64(userID))), .init("policy", policy?.policy.json ?? .null),
             .init("paused_until", .optional((policy?.pausedUntil).map { TimeText.utc($0) })),
-            .init("pause_left", policy?.pauseLeft.map { .unsigned($0) } ?? .null),
+            .init("pause_left", policy?.pauseLeft.map { .unsigned($0) } ?? .null), .init("hours", policy?.hours?.json ?? .null),
         ]
         if let activity {
             let applications = activity.today.topApplications.map { name, active in
@@ -171,6 +171,7 @@ extension OwnView {
                 ("Level", policy.user.level), ("Recorded", WhatIsRecorded.recorded), ("Never recorded", WhatIsRecorded.never),
                 ("Kept", policy.policy.kept),
             ]
+            if let hours = policy.hours { values.append(("Hours", Self.text(hours, holidays: policy.policy.holidays))) }
             if let left = policy.pauseLeft, left >= 60 { values.append(("Pauses", "\(left / 60) min left today: termspan pause 30m")) }
         }
         values.append(("Who answers for it", policy.responsible))
@@ -179,10 +180,21 @@ extension OwnView {
                 "Your activity is not recorded."
             } else if let until = policy.pausedUntil {
                 "You have paused the recording of your activity until \(TimeText.local(until)): termspan resume ends that."
+            } else if let hours = policy.hours, !hours.isWithin {
+                "Your activity is not recorded at this time"
+                    + (hours.until.map { ", outside the tracking hours; again from \(TimeText.local($0))." }
+                        ?? (hours.windows == nil ? ": which tracking hours are yours is not known yet." : ", outside the tracking hours."))
             } else {
                 "Your activity is recorded."
             }
         return [line] + Properties.lines(values, width: width)
+    }
+
+    /// `mon-fri 07:00-19:00, of the group staff; not on holidays`
+    private static func text(_ hours: OwnPolicy.Hours, holidays: [String]) -> String {
+        guard let windows = hours.windows else { return "not known yet" }
+        return (windows.isEmpty ? "always" : windows.joined(separator: "; ")) + (hours.group.map { ", of the group \($0)" } ?? "")
+            + (holidays.isEmpty ? "" : "; not on \(holidays.count) holidays: termspan policy show")
     }
 
     private func activityLines(_ chart: Chart) -> [String] {

@@ -1,11 +1,11 @@
 import ArgumentParser
-import TermspanBus
 
 /// `termspan policy`
 struct Policy: ParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            commandName: "policy", abstract: "Show and set whose activity is recorded.", subcommands: [PolicyShow.self, PolicySet.self])
+            commandName: "policy", abstract: "Show and set whose activity is recorded.",
+            subcommands: [PolicyShow.self, PolicySet.self, PolicyExport.self, PolicyDiff.self, PolicyApply.self])
     }
 }
 
@@ -46,12 +46,6 @@ struct PolicySet: MainCommand {
     var value: TrackingState
 
     func execute() throws {
-        let client = try Client.connect()
-        try PasswordAgent.whileAsking {
-            _ = try client.manager("SetPolicy", interactive: true) { writer in
-                writer.append(key.rawValue)
-                writer.append(.variant(.string(value.rawValue)))
-            }
-        }
+        try Client.connect().setPolicy(key.rawValue, value.rawValue)
     }
 }

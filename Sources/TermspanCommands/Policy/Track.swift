@@ -101,16 +101,24 @@ enum Tracking {
                 throw CommandError(.failure, "Nothing was changed.")
             }
         }
-        let rows = try client.decide("SetTracking", names, tracked, reason)
-        let outcomes = rows.map {
+        let outcomes = try decide(names, tracked, reason, client)
+        Output.lines(lines(outcomes, tracked: tracked))
+        try check(outcomes.filter { !$0.error.isEmpty })
+    }
+
+    /// One call and transaction.
+    @MainActor
+    static func decide(_ names: [String], _ tracked: Bool, _ reason: String, _ client: Client) throws(CommandError) -> [Outcome] {
+        try client.decide("SetTracking", names, tracked, reason).map {
             Outcome(user: $0["user"]?.string ?? "", changed: $0["changed"]?.bool ?? false, error: $0["error"]?.string ?? "")
         }
-        Output.lines(lines(outcomes, tracked: tracked))
-        let failed = outcomes.filter { !$0.error.isEmpty }
-        if let first = failed.first {
-            let isUnknown = first.error.hasPrefix("org.termspan1.Error.NoSuchUser") || first.error.lowercased().contains("no such user")
-            throw CommandError(isUnknown ? .notFound : .failure, failed.map { "\($0.user): \($0.error)" }.joined(separator: "; "))
-        }
+    }
+
+    /// Throws where there are any.
+    static func check(_ failed: [Outcome]) throws(CommandError) {
+        guard let first = failed.first else { return }
+        let isUnknown = first.error.hasPrefix("org.termspan1.Error.NoSuchUser") || first.error.lowercased().contains("no such user")
+        throw CommandError(isUnknown ? .notFound : .failure, failed.map { "\($0.user): \($0.error)" }.joined(separator: "; "))
     }
 
     enum Consent: Sendable { case given, needed, missing }

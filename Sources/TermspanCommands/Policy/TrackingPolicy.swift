@@ -55,12 +55,33 @@ package struct TrackingPolicy: Hashable, Sendable {
     /// How many seconds it is kept what was done, and who was logged on; nil is without end.
     package var keepActivity: UInt64?
     package var keepSessions: UInt64?
+    /// When activity is recorded, and of which group's members; none: always.
+    package var trackingHours: [Hours]
+    package var holidays: [String]
+    /// Whether `users` and `doNotTrack` are of all, not of the caller alone.
+    package var isComplete: Bool
+
+    package struct Hours: Hashable, Sendable {
+        /// Empty: of those who are in no group that is named.
+        package var group: String
+        package var hours: String
+
+        package var json: JSONValue {
+            .object([.init("group", group.isEmpty ? .null : .string(group)), .init("hours", .string(hours))])
+        }
+    }
 
     package init(_ values: [String: BusValue]) {
         newUsers = values["new-users"]?.string ?? ""
         responsible = values["responsible"]?.string ?? ""
         keepActivity = (values["keep-activity"]?.unsigned).map { $0 / 1_000_000 }
         keepSessions = (values["keep-sessions"]?.unsigned).map { $0 / 1_000_000 }
+        trackingHours = (values["tracking-hours"]?.elements ?? []).compactMap { row in
+            guard let row = row.properties else { return nil }
+            return Hours(group: row["group"]?.string ?? "", hours: row["hours"]?.string ?? "")
+        }
+        holidays = values["holidays"]?.strings ?? []
+        isComplete = values["complete"]?.bool ?? false
         users = (values["users"]?.elements ?? []).compactMap { row in
             guard let row = row.properties else { return nil }
             return User(
@@ -82,6 +103,7 @@ package struct TrackingPolicy: Hashable, Sendable {
             .init("users", .array(users.map(\.json))), .init("do_not_track", .array(doNotTrack.map(\.json))),
             .init("keep_activity", keepActivity.map { .unsigned($0) } ?? .null),
             .init("keep_sessions", keepSessions.map { .unsigned($0) } ?? .null),
+            .init("tracking_hours", .array(trackingHours.map(\.json))), .init("holidays", .array(holidays.map { .string($0) })),
         ])
     }
 
@@ -98,6 +120,8 @@ package struct TrackingPolicy: Hashable, Sendable {
         var values = [("New users", newUsers)]
         if !responsible.isEmpty { values.append(("Responsible", responsible)) }
         values.append(("Kept", kept))
+        for hours in trackingHours { values.append(("Hours", hours.hours + (hours.group.isEmpty ? "" : ", group \(hours.group)"))) }
+        if !holidays.isEmpty { values.append(("Holidays", holidays.joined(separator: ", "))) }
         var lines = Properties.lines(values)
         if !users.isEmpty {
             var table = Table([

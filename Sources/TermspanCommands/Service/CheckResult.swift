@@ -76,7 +76,7 @@ package struct CheckResult: Hashable, Sendable {
                     : "\(number("pending")) records wait for the disk",
                 remedy: "Is the disk full? df /var/lib/termspan; journalctl -u termspand.service"))
         results += limits(status, now: now)
-        let fine = ["measured", "untracked", "paused", "starting", "no-x-server", "wayland", ""]
+        let fine = ["measured", "untracked", "paused", "outside-hours", "starting", "no-x-server", "wayland", ""]
         let bad = status.coverage.filter { !fine.contains($0.coverage) }
         if bad.isEmpty {
             results.append(CheckResult("Probes", .ok, "\(number("probes")) running, \(number("measured")) sessions measured"))
@@ -91,7 +91,9 @@ package struct CheckResult: Hashable, Sendable {
                 CheckResult(
                     "Probe of session \(row.session)", row.coverage == "failed" ? .fail : .warn,
                     "\(row.user) is not measured: \(why)" + (others == 0 ? "" : "; likewise \(others) more, see `termspan status`"),
-                    remedy: "See `termspan log --session \(row.session)` and journalctl -u 'termspan-probe-*' -u 'termspan-cookie-*'."))
+                    remedy: row.coverage == "group-unknown"
+                        ? "See `getent group`; then: systemctl reload termspand.service"
+                        : "See `termspan log --session \(row.session)` and journalctl -u 'termspan-probe-*' -u 'termspan-cookie-*'."))
         }
         return results
     }

@@ -68,7 +68,7 @@ let manager = BusInterface(
         BusMethod("GetPolicy", out: ["policy": "a{sv}"]) { call in
             call.reply { writer in
                 writer.properties([
-                    "new-users": "untracked", "keep-activity": .uint64(180 * 86_400_000_000),
+                    "new-users": "untracked", "complete": true, "keep-activity": .uint64(180 * 86_400_000_000),
                     "users": .array(
                         of: "a{sv}",
                         [

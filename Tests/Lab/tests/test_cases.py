@@ -6,6 +6,7 @@ TERMSPAN_DEB names the package; TERMSPAN_BULK_KILLS how often the collector is k
 
 import csv
 import io
+import json
 import os
 import random
 import subprocess
@@ -157,6 +158,31 @@ class CaseTests(ProductTestCase):
         self.assertEqual(sorted(user for user, _, _ in told), sorted(MANY))
         self.assertEqual(self.decisions(MANY[0])[-1], ("tracked", "false"))
         self.assertEqual(self.product.command("verify").returncode, 0)
+
+    def test_6_a_policy_is_kept_as_a_file(self):
+        """What configuration management applies again and again, and what somebody changed by hand meanwhile."""
+        billed, left = MANY[:2]
+        self.product.command("untrack", billed, "--reason", "by hand")
+        self.product.command("track", left, "--reason", "by hand")
+        file = self.lab.root / "root/policy.json"
+        self.addCleanup(file.unlink, missing_ok=True)
+        file.write_text(json.dumps({"users": [{"name": billed, "tracked": True, "reason": "billing"}, {"name": left, "tracked": False}],
+                                    "do_not_track": [{"entry": "somebody@example.com", "reason": "asked"}]}))
+        self.assertEqual(self.product.command("policy", "diff", "/root/policy.json").stdout.splitlines(),
+                         ["somebody@example.com would be on the Do Not Track list.", f"{left} would be untracked.", f"{billed} would be tracked."])
+        self.product.command("policy", "apply", "/root/policy.json", "--yes")
+        self.assertEqual(self.changes(user=billed)[-1], (billed, "root", "billing"))
+        self.assertEqual([value for _, value in (self.decisions(billed)[-1], self.decisions(left)[-1])], ["true", "false"])
+        self.assertIn("somebody@example.com", {entry["entry"] for entry in self.product.listing("donottrack", "list")})
+        told = len(self.product.log(event="policy-changed"))
+        again = self.product.command("policy", "apply", "/root/policy.json", "--yes")
+        self.assertEqual((again.stdout, again.stderr), ("", "termspan: All of it holds already; nothing was changed.\n"))
+        self.assertEqual(len(self.product.log(event="policy-changed")), told)
+        # What is exported is what holds, and nobody's who may not see it.
+        file.write_text(self.product.command("policy", "export").stdout)
+        self.assertEqual(self.product.command("policy", "diff", "/root/policy.json").stdout, "")
+        refused = self.product.command("policy", "export", user="user3", check=False)
+        self.assertEqual((refused.returncode, refused.stdout), (4, ""))
 
 
 if __name__ == "__main__":

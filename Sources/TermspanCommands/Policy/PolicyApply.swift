@@ -1,0 +1,119 @@
+import ArgumentParser
+import Glibc
+import TermspanBus
+
+/// `termspan policy export`
+struct PolicyExport: MainCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: "export", abstract: "Write the policy as a file that apply takes.",
+            discussion: "Who is tracked, who is not to be, and what new users are. It needs the right org.termspan1.view-others.")
+    }
+
+    func execute() throws { Output.write(PolicyFile(try Client.connect().wholePolicy()).text) }
+}
+
+/// `termspan policy diff`
+struct PolicyDiff: MainCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: "diff", abstract: "Show what apply would change.",
+            discussion: "Nothing is shown where all of the file holds already. It needs the right org.termspan1.view-others.")
+    }
+
+    @OptionGroup var file: PolicyFileArgument
+
+    func execute() throws {
+        let wanted = try file.read()
+        Output.lines(wanted.changes(from: try Client.connect().wholePolicy()).map(\.line))
+    }
+}
+
+/// `termspan policy apply`
+struct PolicyApply: MainCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: "apply", abstract: "Let hold what a file says of users and entries.",
+            discussion: """
+                What it does not name stays as it is, and what holds already is not decided again. Who is to be left alone comes before \
+                who is to be tracked. It needs the rights org.termspan1.manage-tracking and org.termspan1.view-others.
+                """)
+    }
+
+    @OptionGroup var file: PolicyFileArgument
+
+    @Flag(help: "Don't ask; needed where there is no terminal.")
+    var yes = false
+
+    func execute() throws {
+        let wanted = try file.read()
+        let consent = Tracking.consent(toNamed: 0, yes: yes, isTerminal: isatty(STDIN_FILENO) == 1)
+        if consent == .missing {
+            throw CommandError(
+                .usage, "What the file changes is to be confirmed, and there is no terminal.",
+                remedy: "See what it is with termspan policy diff, then add --yes.")
+        }
+        let client = try Client.connect()
+        let changes = wanted.changes(from: try client.wholePolicy())
+        if changes.isEmpty { return Output.error("termspan: All of it holds already; nothing was changed.") }
+        if consent == .needed {
+            let question = "Change \(changes.count == 1 ? "this" : "these \(changes.count)")?"
+            guard Confirmation.ask(question, after: changes.map(\.line)) else { throw CommandError(.failure, "Nothing was changed.") }
+        }
+        var failed: [Tracking.Outcome] = []
+        for call in PolicyFile.calls(for: changes) {
+            switch call {
+            case .setDoNotTrack(let entries, let reason): try DoNotTrackEntries.set(entries, listed: true, reason)
+            case .setNewUsers(let state):
+                try client.setPolicy("new-users", state)
+                Output.lines(["New users are now \(state)."])
+            case .setTracking(let names, let tracked, let reason):
+                let outcomes = try Tracking.decide(names, tracked, reason, client)
+                Output.lines(Tracking.lines(outcomes, tracked: tracked))
+                failed += outcomes.filter { !$0.error.isEmpty }
+            }
+        }
+        try Tracking.check(failed)
+    }
+}
+
+/// A policy file.
+struct PolicyFileArgument: ParsableArguments {
+    @Argument(help: "What policy export has written, and you have changed; - for standard input.", completion: .file())
+    var file: String
+
+    /// More than any policy comes to.
+    private static let limit = 64 << 20
+
+    func read() throws(CommandError) -> PolicyFile {
+        let (name, path) = file == "-" ? ("standard input", "/dev/stdin") : (file, file)
+        guard let text = Files.text(path, limit: Self.limit + 1) else {
+            throw CommandError(.failure, "\(name): \(String(cString: strerror(errno)))")
+        }
+        guard text.utf8.count <= Self.limit else { throw CommandError(.failure, "\(name): It is longer than \(Self.limit >> 20) MiB.") }
+        return try PolicyFile(text.utf8, name: name)
+    }
+}
+
+extension Client {
+    /// The policy with what is about others, for which a password may be asked.
+    func wholePolicy() throws(CommandError) -> TrackingPolicy {
+        let policy = try PasswordAgent.whileAsking { () throws(CommandError) in
+            try decode(manager("GetPolicy", interactive: true)) { message throws(BusError) in TrackingPolicy(try message.readProperties()) }
+        }
+        guard policy.isComplete else {
+            throw CommandError(
+                .notPermitted, "The policy of others takes the right org.termspan1.view-others.", remedy: "Try it with sudo.")
+        }
+        return policy
+    }
+
+    func setPolicy(_ key: String, _ value: String) throws(CommandError) {
+        _ = try PasswordAgent.whileAsking { () throws(CommandError) in
+            try manager("SetPolicy", interactive: true) { writer in
+                writer.append(key)
+                writer.append(.variant(.string(value)))
+            }
+        }
+    }
+}

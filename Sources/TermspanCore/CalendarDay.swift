@@ -1,0 +1,68 @@
+/// A day of the Gregorian calendar, without a time zone.
+package struct CalendarDay: Codable, Hashable, Comparable, Sendable {
+    /// Days since 1970-01-01.
+    package var number: Int
+
+    package init(number: Int) { self.number = number }
+
+    /// Reads `2026-12-25`; nil for what is no day from 1970 on.
+    package init?(_ text: String) {
+        let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+        guard parts.count == 3, zip(parts, [4, 2, 2]).allSatisfy({ $0.utf8.count == $1 && $0.utf8.allSatisfy { (48...57).contains($0) } }),
+            let year = Int(parts[0]), let month = Int(parts[1]), let day = Int(parts[2]), year >= 1970
+        else { return nil }
+        self.init(number: Self.number(year: year, month: month, day: day))
+        // What the month does not have is another day.
+        if description != text { return nil }
+    }
+
+    /// 0 is Monday, 6 is Sunday.
+    package var weekday: Int { ((number + 3) % 7 + 7) % 7 }
+
+    package func advanced(by days: Int) -> CalendarDay { CalendarDay(number: number + days) }
+
+    package static func < (lhs: CalendarDay, rhs: CalendarDay) -> Bool { lhs.number < rhs.number }
+
+    /// Days since 1970-01-01; years are counted from March, so that the leap day is a year's last.
+    private static func number(year: Int, month: Int, day: Int) -> Int {
+        let marchYear = month <= 2 ? year - 1 : year
+        let monthFromMarch = (month + 9) % 12
+        return 365 * marchYear + marchYear / 4 - marchYear / 100 + marchYear / 400 + (153 * monthFromMarch + 2) / 5 + day - 1 - 719_468
+    }
+}
+
+extension CalendarDay: CustomStringConvertible {
+    /// `2026-12-25`.
+    package var description: String {
+        // 400 years are 146097 days.
+        let sinceMarch0 = number + 719_468
+        let era = sinceMarch0 / 146_097
+        let dayOfEra = sinceMarch0 % 146_097
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let monthFromMarch = (5 * dayOfYear + 2) / 153
+        let day = dayOfYear - (153 * monthFromMarch + 2) / 5 + 1
+        let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
+        let year = era * 400 + yearOfEra + (month <= 2 ? 1 : 0)
+        func padded(_ value: Int, _ count: Int) -> String {
+            String(repeating: "0", count: max(0, count - String(value).count)) + String(value)
+        }
+        return "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))"
+    }
+}
+
+/// How days and the time on the wall clock correspond to moments in some time zone.
+package struct LocalCalendar: Sendable {
+    /// The day that a moment is in.
+    package var day: @Sendable (WallInstant) -> CalendarDay
+    /// The moment at which the wall clock shows so many minutes after the day's midnight; more than 1440 are on later days. Of two such moments
+    /// it is always the same one, mostly the first, and where the clock skips the time, one near it.
+    package var moment: @Sendable (CalendarDay, _ minutes: Int) -> WallInstant
+
+    package init(
+        day: @escaping @Sendable (WallInstant) -> CalendarDay, moment: @escaping @Sendable (CalendarDay, _ minutes: Int) -> WallInstant
+    ) {
+        self.day = day
+        self.moment = moment
+    }
+}

@@ -1,0 +1,85 @@
+import TermspanBus
+import Testing
+
+@testable import TermspanCommands
+
+@Suite struct PolicyFileTests {
+    private static func policy(_ users: [String: Bool], entries: [String] = [], newUsers: String = "untracked") -> TrackingPolicy {
+        TrackingPolicy([
+            "new-users": .string(newUsers), "complete": true,
+            "users": .array(
+                of: "a{sv}", users.map { .properties(["name": .string($0), "tracked": .bool($1), "reason": .string("of \($0)")]) }),
+            "do-not-track": .array(of: "a{sv}", entries.map { .properties(["entry": .string($0), "reason": "asked"]) }),
+        ])
+    }
+
+    private static func read(_ text: String) throws -> PolicyFile { try PolicyFile(text.utf8, name: "p.json") }
+
+    @Test func whatIsExportedHolds() throws {
+        let policy = Self.policy(["anna": true, "bert": false], entries: ["bert@*", "uid:7"], newUsers: "tracked")
+        let text = PolicyFile(policy).text
+        #expect(
+            text == """
+                {
+                "new_users":"tracked",
+                "users":[
+                {"name":"anna","tracked":true,"reason":"of anna"},
+                {"name":"bert","tracked":false,"reason":"of bert"}
+                ],
+                "do_not_track":[
+                {"entry":"bert@*","reason":"asked"},
+                {"entry":"uid:7","reason":"asked"}
+                ]
+                }
+
+                """)
+        #expect(try Self.read(text) == PolicyFile(policy))
+        #expect(try Self.read(text).changes(from: policy).isEmpty)
+        #expect(PolicyFile(Self.policy([:])).text == "{\n\"new_users\":\"untracked\",\n\"users\":[],\n\"do_not_track\":[]\n}\n")
+    }
+
+    @Test func whoIsToBeLeftAloneComesFirst() throws {
+        let file = try Self.read(
+            #"{"users":[{"name":"anna","tracked":true,"reason":"billing"},{"name":"eve","tracked":true,"reason":"billing"},"#
+                + #"{"name":"bert","tracked":false},{"name":"carl","tracked":false},{"name":"dora","tracked":true,"reason":"other"}],"#
+                + #""do_not_track":[{"entry":"fred","reason":"asked"},{"entry":"gina@*"}],"new_users":"untracked"}"#)
+        let policy = Self.policy(["anna": true, "bert": true, "carl": false, "zoe": true], entries: ["gina@*"], newUsers: "tracked")
+        let changes = file.changes(from: policy)
+        #expect(
+            changes.map(\.line) == [
+                "fred would be on the Do Not Track list.", "bert would be untracked.", "New users would be untracked.",
+                "eve would be tracked.", "dora would be tracked.",
+            ])
+        #expect(
+            PolicyFile.calls(for: changes) == [
+                .setDoNotTrack(["fred"], reason: "asked"), .setTracking(["bert"], false, reason: ""), .setNewUsers("untracked"),
+                .setTracking(["eve"], true, reason: "billing"), .setTracking(["dora"], true, reason: "other"),
+            ])
+        #expect(try Self.read("{}").changes(from: Self.policy(["anna": true], newUsers: "tracked")).isEmpty)
+    }
+
+    @Test func manyAreFewCalls() throws {
+        let users = (0..<2500).map { #"{"name":"user\#($0)","tracked":false,"reason":"x"}"# }.joined(separator: ",")
+        let calls = PolicyFile.calls(for: try Self.read("{\"users\":[\(users)]}").changes(from: Self.policy([:])))
+        let counts = calls.map { call in if case .setTracking(let names, false, reason: "x") = call { names.count } else { 0 } }
+        #expect(counts == [1000, 1000, 500])
+    }
+
+    @Test(
+        arguments: [
+            ("", "is not JSON"), ("[]", "The file is not an object"), (#"{"user":[]}"#, "has 'user', which is not known"),
+            (#"{"users":{}}"#, "'users' is not an array"), (#"{"users":[],"users":[]}"#, "has 'users' twice"),
+            (#"{"new_users":"no"}"#, "neither tracked nor untracked"),
+            (#"{"users":[{"name":"a"}]}"#, "does not say whether it is 'tracked'"),
+            (#"{"users":[{"name":"a","tracked":true}]}"#, "number 1 of 'users' has no 'reason'"),
+            (#"{"users":[{"name":"a","tracked":false},{"name":"","tracked":false}]}"#, "number 2 of 'users' has no 'name'"),
+            (#"{"users":[{"name":"a","tracked":false,"level":"basic"}]}"#, "has 'level', which is not known"),
+            (#"{"users":[{"name":"a","tracked":false},{"name":"a","tracked":false}]}"#, "'a' is among the 'users' twice"),
+            (#"{"users":[{"name":"a","tracked":true,"reason":"r"}],"do_not_track":[{"entry":"a@*"}]}"#, "'a' is tracked, and on the"),
+            (#"{"do_not_track":["a"]}"#, "number 1 of 'do_not_track' is not an object"), (#"{"do_not_track":[{}]}"#, "has no 'entry'"),
+        ])
+    func whatIsWrongIsNamed(text: String, problem: String) {
+        let error = #expect(throws: CommandError.self) { try Self.read(text) }
+        #expect(error?.message.hasPrefix("p.json: ") == true && error?.message.contains(problem) == true, "\(error?.message ?? "")")
+    }
+}

@@ -576,7 +576,9 @@ package final class Collector {
         }
         // A session that was measured and whose probe is gone: unknown since the last event.
         for uuid in measured where !adopted.contains(uuid) && !anew.contains(uuid) { aggregator.detach(uuid, at: now) }
-        for session in open { catchUp(session, at: now) }
+        for session in open {
+            catchUp(session, at: now, wasPaused: anew.contains(session.record.uuid) || session.checkpoint?.state.phase == .ended)
+        }
     }
 
     /// Whether it was outside the hours for a time since what is known of a session. An edge at that very moment is none: both are read
@@ -620,11 +622,14 @@ package final class Collector {
     }
 
     /// Has a change of a session's state stored that an earlier life knew of and was killed before it could store.
-    private func catchUp(_ stored: OpenSession, at now: BootInstant) {
+    ///
+    /// - Parameter wasPaused: When it was is then nobody's business: it may have been in the pause.
+    private func catchUp(_ stored: OpenSession, at now: BootInstant, wasPaused: Bool) {
         guard let session = table.session(uuid: stored.record.uuid) else { return }
         let isConnected = session.desktop.state == .active
         if isConnected != stored.isConnected {
-            append(isConnected ? .connected : .disconnected, session, at: isConnected ? now : session.disconnected ?? now)
+            append(
+                isConnected ? .connected : .disconnected, session, at: isConnected || wasPaused ? now : session.disconnected ?? now)
         }
         let isLocked = session.desktop.lock == .locked
         if isLocked != stored.isLocked { append(isLocked ? .locked : .unlocked, session, at: now) }

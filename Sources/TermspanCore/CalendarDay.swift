@@ -51,18 +51,28 @@ extension CalendarDay: CustomStringConvertible {
     }
 }
 
-/// How days and the time on the wall clock correspond to moments in some time zone.
+/// How days and the time on the wall clock correspond to moments in a time zone.
 package struct LocalCalendar: Sendable {
-    /// The day that a moment is in.
-    package var day: @Sendable (WallInstant) -> CalendarDay
-    /// The moment at which the wall clock shows so many minutes after the day's midnight; more than 1440 are on later days. Of two such moments
-    /// it is always the same one, mostly the first, and where the clock skips the time, one near it.
-    package var moment: @Sendable (CalendarDay, _ minutes: Int) -> WallInstant
+    /// By how many seconds the zone's wall clock is ahead of UTC, so many seconds after 1970-01-01T00:00:00Z.
+    private let offset: @Sendable (Int) -> Int
 
-    package init(
-        day: @escaping @Sendable (WallInstant) -> CalendarDay, moment: @escaping @Sendable (CalendarDay, _ minutes: Int) -> WallInstant
-    ) {
-        self.day = day
-        self.moment = moment
+    package init(offset: @escaping @Sendable (Int) -> Int) { self.offset = offset }
+
+    /// The day that a moment is in.
+    package func day(_ moment: WallInstant) -> CalendarDay {
+        let (second, part) = moment.nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
+        let seconds = Int(second) - (part < 0 ? 1 : 0)
+        let (day, rest) = (seconds + offset(seconds)).quotientAndRemainder(dividingBy: 86_400)
+        return CalendarDay(number: rest < 0 ? day - 1 : day)
+    }
+
+    /// The moment at which the wall clock shows so many minutes after the day's midnight; more than 1440 are on later days. Of two such moments
+    /// it is the first; where the clock skips the time, the one at which it would have come.
+    package func moment(_ day: CalendarDay, _ minutes: Int) -> WallInstant {
+        let local = day.number * 86_400 + minutes * 60
+        // No zone is set twice within two days.
+        let candidates = [local - offset(local - 86_400), local - offset(local + 86_400)].sorted()
+        let seconds = candidates.first { $0 + offset($0) == local } ?? candidates[1]
+        return WallInstant(nanoseconds: Int64(seconds) * 1_000_000_000)
     }
 }

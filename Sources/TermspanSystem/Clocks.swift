@@ -35,30 +35,14 @@ extension ClockAnchor {
 }
 
 extension LocalCalendar {
-    /// The machine's time zone, as it is at each call: /etc/localtime by localtime(3) and mktime(3).
-    package static let system = LocalCalendar(
-        day: { instant in
-            var seconds = time_t(instant.nanoseconds / 1_000_000_000)
-            var fields = unsafe tm()
-            // localtime_r(3) alone need not notice another zone.
-            tzset()
-            let offset = unsafe localtime_r(&seconds, &fields) == nil ? 0 : fields.tm_gmtoff
-            let (day, rest) = (seconds + offset).quotientAndRemainder(dividingBy: 86_400)
-            return CalendarDay(number: rest < 0 ? day - 1 : day)
-        },
-        moment: { day, minutes in
-            // Left to itself, mktime(3) says of a time that comes twice what it said last.
-            for isSummer: Int32 in [1, 0] {
-                var fields = unsafe tm()
-                unsafe fields.tm_year = 70
-                unsafe fields.tm_isdst = isSummer
-                unsafe fields.tm_mday = Int32(clamping: 1 + day.number)
-                unsafe fields.tm_min = Int32(clamping: minutes)
-                let seconds = unsafe mktime(&fields)
-                if unsafe isSummer == 0 || fields.tm_isdst > 0 { return WallInstant(nanoseconds: Int64(seconds) * 1_000_000_000) }
-            }
-            return WallInstant(nanoseconds: 0)
-        })
+    /// The machine's time zone, as it is at each call: /etc/localtime, by localtime(3).
+    package static let system = LocalCalendar { seconds in
+        var seconds = time_t(seconds)
+        var fields = unsafe tm()
+        // localtime_r(3) alone need not notice another zone.
+        tzset()
+        return unsafe localtime_r(&seconds, &fields) == nil ? 0 : fields.tm_gmtoff
+    }
 }
 
 /// How far CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC: all that the machine slept in this boot.

@@ -214,12 +214,12 @@ import Testing
         let nothing = try server.run("policy", "apply", path, "--yes")
         #expect(nothing.code == 0 && nothing.output.isEmpty && nothing.errors.contains("All of it holds already"))
         try write(
-            #"{"new_users":"tracked","users":[{"name":"user1","tracked":false},{"name":"nobody-there","tracked":true,"reason":"x"}],"#
+            #"{"new_users":"tracked","users":[{"name":"root","tracked":false},{"name":"nobody-there","tracked":true,"reason":"x"}],"#
                 + #""do_not_track":[{"entry":"eve"},{"entry":"uid:7"}]}"#)
         #expect(
             try server.run("policy", "diff", path).output == """
                 uid:7 would be on the Do Not Track list.
-                user1 would be untracked.
+                root would be untracked.
                 New users would be tracked.
                 nobody-there would be tracked.
 
@@ -228,8 +228,12 @@ import Testing
         #expect(unconfirmed.code == 2 && unconfirmed.output.isEmpty && unconfirmed.errors.contains("add --yes"))
         let applied = try server.run("policy", "apply", path, "--yes")
         #expect(
-            applied.output == "uid:7 was on the Do Not Track list already.\nuser1 is now untracked.\nNew users are now tracked.\n")
+            applied.output == "uid:7 was on the Do Not Track list already.\nroot is now untracked.\nNew users are now tracked.\n")
         #expect(applied.code == 3 && applied.errors.contains("nobody-there: "))
+        try write(#"{"users":[{"name":"root","tracked":true,"reason":"x"}],"do_not_track":[{"entry":"uid:0"}]}"#)
+        let torn = try server.run("policy", "diff", path)
+        #expect(
+            torn.code == 1 && torn.errors.contains("'root' is to be tracked, and 'uid:0' of the Do Not Track list names the same user."))
         let missing = try server.run("policy", "diff", "/nonexistent/policy.json")
         #expect(missing.code == 1 && missing.errors == "termspan: /nonexistent/policy.json: No such file or directory\n")
     }

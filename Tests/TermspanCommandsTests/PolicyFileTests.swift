@@ -8,9 +8,19 @@ import Testing
         TrackingPolicy([
             "new-users": .string(newUsers), "complete": true,
             "users": .array(
-                of: "a{sv}", users.map { .properties(["name": .string($0), "tracked": .bool($1), "reason": .string("of \($0)")]) }),
+                of: "a{sv}",
+                users.map { name, tracked in
+                    .properties([
+                        "name": .string(name), "uid": .uint32(uid(name) ?? 0), "tracked": .bool(tracked), "reason": .string("of \(name)"),
+                    ])
+                }),
             "do-not-track": .array(of: "a{sv}", entries.map { .properties(["entry": .string($0), "reason": "asked"]) }),
         ])
+    }
+
+    /// All exist here but for those whose name begins with `no`.
+    private static func uid(_ name: String) -> UInt32? {
+        name.hasPrefix("no") ? nil : UInt32(name.utf8.reduce(0) { $0 * 3 + Int($1) } % 10_000)
     }
 
     private static func read(_ text: String) throws -> PolicyFile { try PolicyFile(text.utf8, name: "p.json") }
@@ -34,7 +44,7 @@ import Testing
 
                 """)
         #expect(try Self.read(text) == PolicyFile(policy))
-        #expect(try Self.read(text).changes(from: policy).isEmpty)
+        #expect(try Self.read(text).changes(from: policy, uid: Self.uid).isEmpty)
         #expect(PolicyFile(Self.policy([:])).text == "{\n\"new_users\":\"untracked\",\n\"users\":[],\n\"do_not_track\":[]\n}\n")
     }
 
@@ -44,23 +54,55 @@ import Testing
                 + #"{"name":"bert","tracked":false},{"name":"carl","tracked":false},{"name":"dora","tracked":true,"reason":"other"}],"#
                 + #""do_not_track":[{"entry":"fred","reason":"asked"},{"entry":"gina@*"}],"new_users":"untracked"}"#)
         let policy = Self.policy(["anna": true, "bert": true, "carl": false, "zoe": true], entries: ["gina@*"], newUsers: "tracked")
-        let changes = file.changes(from: policy)
+        let changes = file.changes(from: policy, uid: Self.uid)
         #expect(
             changes.map(\.line) == [
-                "fred would be on the Do Not Track list.", "bert would be untracked.", "New users would be untracked.",
+                "fred@* would be on the Do Not Track list.", "bert would be untracked.", "New users would be untracked.",
                 "eve would be tracked.", "dora would be tracked.",
             ])
         #expect(
             PolicyFile.calls(for: changes) == [
-                .setDoNotTrack(["fred"], reason: "asked"), .setTracking(["bert"], false, reason: ""), .setNewUsers("untracked"),
+                .setDoNotTrack(["fred@*"], reason: "asked"), .setTracking(["bert"], false, reason: ""), .setNewUsers("untracked"),
                 .setTracking(["eve"], true, reason: "billing"), .setTracking(["dora"], true, reason: "other"),
             ])
-        #expect(try Self.read("{}").changes(from: Self.policy(["anna": true], newUsers: "tracked")).isEmpty)
+        #expect(try Self.read("{}").changes(from: Self.policy(["anna": true], newUsers: "tracked"), uid: Self.uid).isEmpty)
+    }
+
+    /// Each is tracked by the file and named by it: neither would hold after the other.
+    @Test(arguments: ["anna", "ANNA@*", "anna@example.com", "EXAMPLE\\\\anna", "UID:1001"])
+    func nobodyIsTrackedAndListed(entry: String) throws {
+        let file = try Self.read(
+            #"{"users":[{"name":"anna","tracked":true,"reason":"r"}],"do_not_track":[{"entry":"bert"},{"entry":"\#(entry)"}]}"#)
+        #expect(file.conflict { $0 == "anna" ? 1001 : nil }?.user == "anna")
+        #expect(try Self.read(#"{"users":[{"name":"anna","tracked":false}],"do_not_track":[{"entry":"anna"}]}"#).conflict { _ in 1 } == nil)
+    }
+
+    @Test func otherSpellingsAreTheSame() throws {
+        let policy = Self.policy(["EXAMPLE\\anna": true], entries: ["carl@example", "uid:7"])
+        let file = try Self.read(
+            #"{"users":[{"name":"anna@example","tracked":true,"reason":"r"}],"do_not_track":[{"entry":"Example\\Carl"},{"entry":"UID:7"}]}"#
+        )
+        #expect(file.changes(from: policy) { _ in nil }.isEmpty)
+        // The login is another user's by now, about whom nothing was decided.
+        #expect(file.changes(from: policy) { _ in 99 }.map(\.line) == ["anna@example would be tracked."])
+    }
+
+    @Test func whoDoesNotExistYetIsListed() throws {
+        let file = try Self.read(
+            #"{"new_users":"tracked","users":[{"name":"nobody","tracked":false,"reason":"r"},{"name":"noel","tracked":true,"reason":"r"}]}"#
+        )
+        let changes = file.changes(from: Self.policy([:]), uid: Self.uid)
+        #expect(
+            changes == [
+                .list(.init(entry: "nobody@*", reason: "r")), .newUsers("tracked"),
+                .track(.init(name: "noel", isTracked: true, reason: "r")),
+            ])
+        #expect(file.changes(from: Self.policy([:], entries: ["nobody@*"], newUsers: "tracked"), uid: Self.uid).count == 1)
     }
 
     @Test func manyAreFewCalls() throws {
         let users = (0..<2500).map { #"{"name":"user\#($0)","tracked":false,"reason":"x"}"# }.joined(separator: ",")
-        let calls = PolicyFile.calls(for: try Self.read("{\"users\":[\(users)]}").changes(from: Self.policy([:])))
+        let calls = PolicyFile.calls(for: try Self.read("{\"users\":[\(users)]}").changes(from: Self.policy([:]), uid: Self.uid))
         let counts = calls.map { call in if case .setTracking(let names, false, reason: "x") = call { names.count } else { 0 } }
         #expect(counts == [1000, 1000, 500])
     }
@@ -75,7 +117,10 @@ import Testing
             (#"{"users":[{"name":"a","tracked":false},{"name":"","tracked":false}]}"#, "number 2 of 'users' has no 'name'"),
             (#"{"users":[{"name":"a","tracked":false,"level":"basic"}]}"#, "has 'level', which is not known"),
             (#"{"users":[{"name":"a","tracked":false},{"name":"a","tracked":false}]}"#, "'a' is among the 'users' twice"),
-            (#"{"users":[{"name":"a","tracked":true,"reason":"r"}],"do_not_track":[{"entry":"a@*"}]}"#, "'a' is tracked, and on the"),
+            (#"{"users":[{"name":"a","tracked":false},{"name":"A","tracked":false}]}"#, "'A' is among the 'users' twice"),
+            (#"{"users":[{"name":"a","tracked":false,"reason":5}]}"#, "the 'reason' of number 1 of 'users' is not a text"),
+            (#"{"users":[{"name":"a","tracked":false,"reason":"a\nb"}]}"#, "control characters"),
+            (#"{"do_not_track":[{"entry":"*"}]}"#, "number 1 of 'do_not_track', '*', names nobody"),
             (#"{"do_not_track":["a"]}"#, "number 1 of 'do_not_track' is not an object"), (#"{"do_not_track":[{}]}"#, "has no 'entry'"),
         ])
     func whatIsWrongIsNamed(text: String, problem: String) {

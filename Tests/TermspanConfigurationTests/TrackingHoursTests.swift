@@ -7,13 +7,7 @@ import Testing
 
 @Suite struct TrackingHoursTests {
     /// Central European time of the year 2026, in which the clock is put forward on 29 March at 1:00 and back on 25 October at 1:00 (UTC).
-    private static let berlin = LocalCalendar(
-        day: { CalendarDay(number: floor(seconds($0) + offset(seconds($0)), 86_400)) },
-        moment: { day, minutes in
-            let local = day.number * 86_400 + minutes * 60
-            let summer = local - 7200
-            return instant(offset(summer) == 7200 ? summer : local - 3600)
-        })
+    private static let berlin = LocalCalendar { offset($0) }
 
     private static func offset(_ seconds: Int) -> Int { (1_774_746_000..<1_792_890_000).contains(seconds) ? 7200 : 3600 }
     private static func seconds(_ instant: WallInstant) -> Int { floor(Int(instant.nanoseconds), 1_000_000_000) }
@@ -168,6 +162,25 @@ import Testing
 
     @Test(arguments: ["", "mon-", "-fri", "mo", "mon-tue-wed", "mon,,tue", "1-5"])
     func whatAreNoDays(text: String) { #expect(TrackingHours.Window.days(text) == nil) }
+
+    @Test func ofATimeThatComesTwiceTheFirstCountsAndASkippedOneIsWhenItWouldHaveBeen() throws {
+        func seconds(_ day: String, _ minutes: Int) throws -> Int {
+            Self.seconds(Self.berlin.moment(try #require(CalendarDay(day)), minutes))
+        }
+        #expect(try seconds("2026-10-25", 150) == 1_792_888_200)  // 00:30Z, in summer time
+        #expect(try seconds("2026-10-25", 180) == 1_792_893_600)  // 02:00Z
+        #expect(try seconds("2026-03-29", 150) == 1_774_747_800)  // 01:30Z, when the clock shows 03:30
+        #expect(try seconds("2026-03-29", 119) == 1_774_745_940 && seconds("2026-03-29", 180) == 1_774_746_000)
+        #expect(try seconds("2026-03-28", 1440 + 180) == seconds("2026-03-29", 180))
+        #expect(
+            Self.berlin.day(Self.instant(1_774_738_800)) == CalendarDay("2026-03-29")
+                && Self.berlin.day(Self.instant(1_774_738_799)) == CalendarDay("2026-03-28"))
+        #expect(Self.berlin.day(WallInstant(nanoseconds: -3_600_000_000_001)) == CalendarDay(number: -1))
+        // A zone that is set by half an hour, on the other side of the year.
+        let lordHowe = LocalCalendar { (1_775_314_800..<1_791_039_600).contains($0) ? 37_800 : 39_600 }
+        let day = try #require(CalendarDay("2026-04-05"))
+        #expect(Self.seconds(lordHowe.moment(day, 105)) == 1_775_314_800 - 900 && lordHowe.day(Self.instant(1_775_314_800)) == day)
+    }
 
     /// The machine's own calendar, whatever its zone is.
     @Test func theMachinesCalendar() {

@@ -25,7 +25,7 @@ struct PolicyDiff: MainCommand {
 
     func execute() throws {
         let wanted = try file.read()
-        Output.lines(wanted.changes(from: try Client.connect().wholePolicy()).map(\.line))
+        Output.lines(wanted.changes(from: try Client.connect().wholePolicy(), uid: PolicyFileArgument.uid(of:)).map(\.line))
     }
 }
 
@@ -54,13 +54,15 @@ struct PolicyApply: MainCommand {
                 remedy: "See what it is with termspan policy diff, then add --yes.")
         }
         let client = try Client.connect()
-        let changes = wanted.changes(from: try client.wholePolicy())
+        let changes = wanted.changes(from: try client.wholePolicy(), uid: PolicyFileArgument.uid(of:))
         if changes.isEmpty { return Output.error("termspan: All of it holds already; nothing was changed.") }
         if consent == .needed {
             let question = "Change \(changes.count == 1 ? "this" : "these \(changes.count)")?"
-            guard Confirmation.ask(question, after: changes.map(\.line)) else { throw CommandError(.failure, "Nothing was changed.") }
+            // Of many not all are shown: what is begun before what ends.
+            guard Confirmation.ask(question, after: changes.reversed().map(\.line)) else {
+                throw CommandError(.failure, "Nothing was changed.")
+            }
         }
-        var failed: [Tracking.Outcome] = []
         for call in PolicyFile.calls(for: changes) {
             switch call {
             case .setDoNotTrack(let entries, let reason): try DoNotTrackEntries.set(entries, listed: true, reason)
@@ -70,10 +72,10 @@ struct PolicyApply: MainCommand {
             case .setTracking(let names, let tracked, let reason):
                 let outcomes = try Tracking.decide(names, tracked, reason, client)
                 Output.lines(Tracking.lines(outcomes, tracked: tracked))
-                failed += outcomes.filter { !$0.error.isEmpty }
+                // Nobody is tracked after somebody could not be untracked.
+                try Tracking.check(outcomes.filter { !$0.error.isEmpty })
             }
         }
-        try Tracking.check(failed)
     }
 }
 
@@ -86,13 +88,28 @@ struct PolicyFileArgument: ParsableArguments {
     private static let limit = 64 << 20
 
     func read() throws(CommandError) -> PolicyFile {
-        let (name, path) = file == "-" ? ("standard input", "/dev/stdin") : (file, file)
-        guard let text = Files.text(path, limit: Self.limit + 1) else {
-            throw CommandError(.failure, "\(name): \(String(cString: strerror(errno)))")
+        let name = file == "-" ? "standard input" : file
+        let descriptor = file == "-" ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY)
+        defer { if descriptor > STDIN_FILENO { close(descriptor) } }
+        var bytes: [UInt8] = []
+        var part = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = descriptor < 0 ? -1 : Glibc.read(descriptor, &part, part.count)
+            if count < 0, errno == EINTR { continue }
+            if count < 0 { throw CommandError(.failure, "\(name): \(String(cString: strerror(errno)))") }
+            if count == 0 { break }
+            bytes += part[..<count]
+            guard bytes.count <= Self.limit else { throw CommandError(.failure, "\(name): It is longer than \(Self.limit >> 20) MiB.") }
         }
-        guard text.utf8.count <= Self.limit else { throw CommandError(.failure, "\(name): It is longer than \(Self.limit >> 20) MiB.") }
-        return try PolicyFile(text.utf8, name: name)
+        let policy = try PolicyFile(bytes, name: name)
+        if let (user, entry) = policy.conflict(uid: Self.uid(of:)) {
+            throw CommandError(
+                .failure, "\(name): '\(user)' is to be tracked, and '\(entry)' of the Do Not Track list names the same user.")
+        }
+        return policy
     }
+
+    static func uid(of name: String) -> UInt32? { getpwnam(name)?.pointee.pw_uid }
 }
 
 extension Client {

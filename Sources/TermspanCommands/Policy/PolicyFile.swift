@@ -1,3 +1,5 @@
+import TermspanCore
+
 /// A policy as a file, for configuration management: what `termspan policy export` writes and `apply` makes so (termspan-json(5)).
 ///
 /// It says what is to hold of whom and what it names; of nobody else. A value without effects.
@@ -9,9 +11,14 @@ package struct PolicyFile: Hashable, Sendable {
     }
 
     package struct Entry: Hashable, Sendable {
+        /// As the list shows it.
         package var entry: String
         package var reason: String
     }
+
+    /// The longest that the collector takes, in bytes.
+    private static let longestReason = 1000
+    private static let longestName = 256
 
     /// tracked or untracked; nil where the file leaves it.
     package private(set) var newUsers: String?
@@ -59,29 +66,50 @@ package struct PolicyFile: Hashable, Sendable {
                 let place = "number \(index + 1) of '\(member.key)'"
                 let isUser = member.key == "users"
                 _ = try members(row, place, of: isUser ? ["name", "tracked", "reason"] : ["entry", "reason"])
-                let reason = row["reason"]?.string ?? ""
+                var reason = ""
+                if let value = row["reason"] {
+                    guard let text = value.string else { throw wrong("the 'reason' of \(place) is not a text") }
+                    reason = text
+                }
+                guard reason.utf8.count <= Self.longestReason,
+                    !reason.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+                else { throw wrong("the 'reason' of \(place) has more than \(Self.longestReason) bytes, or control characters") }
                 guard isUser else {
-                    doNotTrack.append(Entry(entry: try text(row, "entry", place), reason: reason))
+                    let entry = try text(row, "entry", place)
+                    guard let subject = DoNotTrackSubject(entry) else { throw wrong("\(place), '\(entry)', names nobody") }
+                    doNotTrack.append(Entry(entry: subject.description, reason: reason))
                     continue
                 }
                 guard let isTracked = row["tracked"]?.bool else { throw wrong("\(place) does not say whether it is 'tracked'") }
                 if isTracked, reason.allSatisfy(\.isWhitespace) {
                     throw wrong("\(place) has no 'reason', which is shown to who is tracked")
                 }
-                users.append(User(name: try text(row, "name", place), isTracked: isTracked, reason: reason))
+                let name = try text(row, "name", place)
+                guard name.utf8.count <= Self.longestName else { throw wrong("the 'name' of \(place) is too long") }
+                users.append(User(name: name, isTracked: isTracked, reason: reason))
             }
         }
-        var names: Set<String> = []
-        for user in users where !names.insert(user.name).inserted { throw wrong("'\(user.name)' is among the 'users' twice") }
-        let entries = Set(doNotTrack.map { Self.entry($0.entry) })
-        for user in users where user.isTracked && entries.contains(Self.entry(user.name)) {
-            throw wrong("'\(user.name)' is tracked, and on the Do Not Track list")
+        var names: Set<LoginName> = []
+        for user in users where !names.insert(LoginName(login: user.name)).inserted {
+            throw wrong("'\(user.name)' is among the 'users' twice")
         }
     }
 
-    /// An entry as the list shows it: a login alone is of every domain.
-    private static func entry(_ text: String) -> String {
-        text.contains("@") || text.contains("\\") || text.hasPrefix("uid:") ? text : text + "@*"
+    /// Who is tracked by the file, and named by an entry of it: to track would take the entry away, and to list it would end the tracking.
+    ///
+    /// - Parameter uid: of a user by name; nil where there is none.
+    package func conflict(uid: (String) -> UInt32?) -> (user: String, entry: String)? {
+        for user in users where user.isTracked {
+            let login = LoginName(login: user.name)
+            for entry in doNotTrack {
+                switch DoNotTrackSubject(entry.entry) {
+                case .login(let name)? where name.covers(login): return (user.name, entry.entry)
+                case .uid(let number)? where number == uid(user.name): return (user.name, entry.entry)
+                default: continue
+                }
+            }
+        }
+        return nil
     }
 
     /// One line for each user and entry, so that a version control shows what became another.
@@ -118,14 +146,26 @@ package struct PolicyFile: Hashable, Sendable {
         }
     }
 
-    /// What of this does not hold yet: who is to be left alone before who is to be tracked.
-    package func changes(from policy: TrackingPolicy) -> [Change] {
+    /// What of this does not hold yet: who is to be left alone before who is to be tracked. Who is not to be tracked and does not exist here
+    /// yet goes on the list.
+    ///
+    /// - Parameter uid: of a user by name; nil where there is none.
+    package func changes(from policy: TrackingPolicy, uid: (String) -> UInt32?) -> [Change] {
         let listed = Set(policy.doNotTrack.map(\.entry))
-        let holds = Dictionary(policy.users.map { ($0.name, $0.isTracked) }) { first, _ in first }
-        var changes = doNotTrack.filter { !listed.contains(Self.entry($0.entry)) }.map { Change.list($0) }
-        changes += users.filter { !$0.isTracked && holds[$0.name] != false }.map { Change.untrack($0) }
+        func holds(_ user: User) -> Bool {
+            let (login, number) = (LoginName(login: user.name), uid(user.name))
+            return policy.users.contains { row in
+                LoginName(login: row.name) == login && row.isTracked == user.isTracked && (number == nil || row.userID == number)
+            }
+        }
+        let pending = users.filter { !holds($0) }
+        let absent = pending.filter { !$0.isTracked && uid($0.name) == nil }.map { user in
+            Entry(entry: DoNotTrackSubject.login(LoginName(login: user.name)).description, reason: user.reason)
+        }
+        var changes = (doNotTrack + absent).filter { !listed.contains($0.entry) }.map { Change.list($0) }
+        changes += pending.filter { !$0.isTracked && uid($0.name) != nil }.map { Change.untrack($0) }
         if let newUsers, newUsers != policy.newUsers { changes.append(.newUsers(newUsers)) }
-        changes += users.filter { $0.isTracked && holds[$0.name] != true }.map { Change.track($0) }
+        changes += pending.filter(\.isTracked).map { Change.track($0) }
         return changes
     }
 
@@ -139,7 +179,7 @@ package struct PolicyFile: Hashable, Sendable {
     /// More than a call takes is several.
     private static let most = 1000
 
-    /// The calls that make changes, in their order: as few as there are reasons.
+    /// The calls that make changes, in their order: one for those that follow one another with one reason.
     package static func calls(for changes: [Change]) -> [Call] {
         var calls: [Call] = []
         for change in changes {

@@ -92,7 +92,7 @@ package struct CheckResult: Hashable, Sendable {
                     "Probe of session \(row.session)", row.coverage == "failed" ? .fail : .warn,
                     "\(row.user) is not measured: \(why)" + (others == 0 ? "" : "; likewise \(others) more, see `termspan status`"),
                     remedy: row.coverage == "group-unknown"
-                        ? "See `getent group`; then: systemctl reload termspand.service"
+                        ? "See `getent group NAME`; then: systemctl reload termspand.service"
                         : "See `termspan log --session \(row.session)` and journalctl -u 'termspan-probe-*' -u 'termspan-cookie-*'."))
         }
         return results

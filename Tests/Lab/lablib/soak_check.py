@@ -241,7 +241,7 @@ def _check_focus(session, period, faults, executable, result, find):
         find(begin, f"known to begin with {said[0].what}, which should be {script.class_at(begin)}")
     unseen = [row for row in said if row.what == UNSEEN]
     for row in unseen:
-        if not any(fault.begin < row.end and fault.end > row.start for fault in faults if fault.user is None):
+        if row.end - row.start > SECOND or not any(fault.begin < row.end and fault.end > row.start for fault in faults if fault.user is None):
             find(row.start, f"unseen for {(row.end - row.start) / SECOND:.3f} s, which no fault explains")
     pairs, missing, extra = _pair(
         true, said[1:], lambda change, row: row.what in (change.name, UNSEEN) and abs(change.at - row.start) < SECOND // 2)

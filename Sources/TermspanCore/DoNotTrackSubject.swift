@@ -1,0 +1,74 @@
+/// Whom an entry of the Do Not Track list names.
+package enum DoNotTrackSubject: Hashable, Sendable {
+    case login(LoginName)
+    case uid(UInt32)
+}
+
+/// A login name and the domain that it is of, both in lower case, since directories don't tell cases apart.
+package struct LoginName: Hashable, Sendable {
+    package let name: String
+    /// `*` is any: in the name of a user that it is not known.
+    package let domain: String
+
+    package static let anyDomain = "*"
+
+    package init(_ name: String, domain: String) {
+        self.name = name.lowercased()
+        self.domain = domain.lowercased()
+    }
+
+    /// Reads a login as the user database has it: `anna`, and of a directory's users `anna@example.com` or `EXAMPLE\anna`.
+    package init(login: String) {
+        // By scalars: an accent that follows makes another Character of what divides.
+        let scalars = login.unicodeScalars
+        if let slash = scalars.firstIndex(of: "\\") {
+            self.init(String(scalars[scalars.index(after: slash)...]), domain: String(scalars[..<slash]))
+        } else if let at = scalars.lastIndex(of: "@") {
+            self.init(String(scalars[..<at]), domain: String(scalars[scalars.index(after: at)...]))
+        } else {
+            self.init(login, domain: Self.anyDomain)
+        }
+    }
+
+    /// Whether this, in the list, is about who has that login. Where either's domain is any or unknown it is: rather one too many is not tracked.
+    package func covers(_ login: LoginName) -> Bool {
+        name == login.name && (domain == login.domain || domain == Self.anyDomain || login.domain == Self.anyDomain)
+    }
+}
+
+extension DoNotTrackSubject: CustomStringConvertible {
+    /// What a name or a domain may have, in bytes.
+    private static let maximumLength = 256
+
+    /// Reads `anna` or `anna@*` (in whatever domain), `anna@example.com`, `EXAMPLE\anna`, `uid:1001`; nil for anything else.
+    package init?(_ text: String) {
+        if text.lowercased().hasPrefix("uid:") {
+            let digits = text.dropFirst("uid:".count)
+            guard !digits.isEmpty, digits.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
+                let uid = UInt32(digits),
+                uid != .max
+            else { return nil }
+            self = .uid(uid)
+            return
+        }
+        let name = LoginName(login: text)
+        for part in [name.name, name.domain] {
+            guard !part.isEmpty, part.utf8.count <= Self.maximumLength,
+                part.unicodeScalars.allSatisfy({
+                    !$0.properties.isWhitespace && $0.properties.generalCategory != .control && !"@\\:/".unicodeScalars.contains($0)
+                })
+            else { return nil }
+        }
+        // A number alone is a UID to whoever writes it, and a login to the user database.
+        guard name.name != LoginName.anyDomain, UInt64(name.name) == nil else { return nil }
+        self = .login(name)
+    }
+
+    /// As it is read again.
+    package var description: String {
+        switch self {
+        case .login(let name): "\(name.name)@\(name.domain)"
+        case .uid(let uid): "uid:\(uid)"
+        }
+    }
+}

@@ -16,14 +16,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import soak_check
 from .churn_check import Identities, Session, Spoiled, check_history, check_table, ended_by_themselves
 from .churn_seats import SEATS, GenericSeat, connections
 from .host import LabError, wait_until
 from .product import Product, moment, percentile
 from .soak_check import SECOND, Finding
 from .soak_faults import RECOVERY_SECONDS, collector_kill, collector_restart, logind_restart, now, wait_logind
-from .soak_report import REST, Store, line
+from .soak_report import REST, Store, check_numbers, line
 
 REAL = ("xrdp", "x2go", "vnc", "ssh")
 # What a session and its client take of the machine's memory, in MB, and what is left for others.
@@ -416,7 +415,7 @@ class Churn:
         self.find(*findings)
         self.product.copy_store(self.folder / "termspan.db")
         held = Store(self.folder / "termspan.db").sessions
-        self.find(*soak_check.check_numbers([(row["number"], f"{row['login']}'s {row['uuid'][:13]}", row["start"], row["end"]) for row in held], REST))
+        self.find(*check_numbers(held))
         acts = sum(count for (what, _), count in self.counts.items() if what in ("logon", "logoff", "disconnect", "reconnect"))
         if len(self.troubles) > max(1, TROUBLE_SHARE * acts):
             self.find(Finding("lab", 0, f"{len(self.troubles)} of {acts} acts went wrong"))

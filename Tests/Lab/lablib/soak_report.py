@@ -63,6 +63,12 @@ class Store:
         return self.anchors[index][1] + at - self.anchors[index][0]
 
 
+def check_numbers(sessions):
+    """What is wrong with the numbers of sessions, rows of `Store.sessions`."""
+    return soak_check.check_numbers(
+        [(row["number"], f"{row['login']}'s {row['uuid'][:13]}", row["start"], row["end"], row["end_reason"] == LOST) for row in sessions], REST)
+
+
 @dataclass
 class Outcome:
     result: Result
@@ -83,9 +89,7 @@ def compare(soak):
         honest = Honest(session.name, session.user, script, session.logoff, session.gone or session.logoff, row["start"], row["end"], *store.streams(row["id"]))
         result.add(soak_check.check(honest, soak.faults, gap=GAP_SECONDS * SECOND, executable=soak.executable))
         lost += store.lost(row["id"])
-    result.findings += soak_check.check_numbers(
-        [(row["number"], f"{row['login']}'s {row['uuid'][:13]}", row["start"], row["end"], row["end_reason"] == LOST)
-         for row in store.sessions], REST)
+    result.findings += check_numbers(store.sessions)
     result.findings += check_summaries(soak, store) + check_spans(soak, store) + check_records(soak)
     done = sum(attack.done for attack in soak.attacks)
     if done < ATTACKS_DONE * len(soak.attacks):

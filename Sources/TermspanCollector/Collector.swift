@@ -431,7 +431,7 @@ package final class Collector {
     /// Brings the measuring of a session to what policy and its X server ask for now.
     private func follow(_ session: Session, at now: BootInstant) {
         guard !turns.isCrowded(session.uuid) else { return }
-        if isTracked(session) { hours.want(session.user) }
+        if hours.namesGroups, isTracked(session) { hours.want(session.user) }
         let isMeasured = isToBeMeasured(session)
         if isMeasured, !measured.contains(session.uuid) {
             begin(session, at: now)

@@ -19,6 +19,8 @@ final class HoursWatch {
     /// Since when these hold, as far as is known.
     private(set) var since: BootInstant
     private var groups: [String]
+    /// Whether it matters which groups users are in.
+    var namesGroups: Bool { !groups.isEmpty }
     private(set) var memberships: Memberships
     /// By group, nil: who is in none that is named.
     private var states: [String?: TrackingHours.State] = [:]
@@ -99,7 +101,7 @@ final class HoursWatch {
 
     /// Asks anew which groups a user is in who has logged on.
     func loggedOn(_ user: UserIdentity) {
-        if !groups.isEmpty { ask([user]) }
+        if namesGroups { ask([user]) }
     }
 
     /// Asks which groups a user is in, unless that is known or has been asked.
@@ -124,7 +126,7 @@ final class HoursWatch {
         asked = []
         retryDelay = Self.shortest
         if look() || isOther { onChange?(nil, nil) }
-        if !groups.isEmpty { ask(users) }
+        if namesGroups { ask(users) }
     }
 
     func forget(_ user: UserIdentity) {

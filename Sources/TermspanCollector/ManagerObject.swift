@@ -349,7 +349,7 @@ final class ManagerObject {
                 hours.want(own.row.user)
                 ownValues["within-hours"] = .bool(hours.isOpen(for: own.row.user))
                 if let (group, state) = hours.state(for: own.row.user) {
-                    ownValues["hours"] = .array(of: "s", hours.hours.windows(of: group).map { .string($0.text) })
+                    ownValues["hours"] = .strings(hours.hours.windows(of: group).map(\.text))
                     if let group { ownValues["hours-group"] = .string(group) }
                     if let until = state.until { ownValues["hours-until"] = .uint64(until.microseconds) }
                 }
@@ -368,7 +368,7 @@ final class ManagerObject {
                         BusValue.properties(["group": .string(window.group ?? ""), "hours": .string(window.text)])
                     }
                     writer.property("tracking-hours", .array(of: "a{sv}", windows))
-                    writer.property("holidays", .array(of: "s", hours.hours.holidays.sorted().map { .string($0.description) }))
+                    writer.property("holidays", .strings(hours.hours.holidays.sorted().map(\.description)))
                     writer.property("users", .array(of: "a{sv}", users))
                     writer.property("do-not-track", entries)
                     writer.property("own", ownProperties)

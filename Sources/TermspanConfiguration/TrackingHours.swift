@@ -22,10 +22,9 @@ package struct TrackingHours: Codable, Equatable, Sendable {
         fileprivate static let always = Window(start: 0, end: 1440)
     }
 
-    /// Whether it is a time to record at, and since and until when that is so; nil for more than a month.
+    /// Whether it is a time to record at, and until when that is so; nil for more than a month.
     package struct State: Equatable, Sendable {
         package var isOpen: Bool
-        package var since: WallInstant?
         package var until: WallInstant?
     }
 
@@ -65,8 +64,7 @@ package struct TrackingHours: Codable, Equatable, Sendable {
         let before = edges.last { $0.moment <= now }
         let after = edges.first { $0.moment > now }
         return State(
-            isOpen: before?.opens ?? false, since: (before?.moment).flatMap { seen.contains($0) ? $0 : nil },
-            until: (after?.moment).flatMap { seen.contains($0) ? $0 : nil })
+            isOpen: before?.opens ?? false, until: (after?.moment).flatMap { seen.contains($0) ? $0 : nil })
     }
 
     /// When hours begin and end in the month before a moment and the one after it, in order.

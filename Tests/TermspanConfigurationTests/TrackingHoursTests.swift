@@ -28,12 +28,29 @@ import Testing
         return .init(group: group, days: try #require(TrackingHours.Window.days(parts[0])), start: hours.start, end: hours.end)
     }
 
-    private static func state(_ hours: TrackingHours, _ now: String, group: String? = nil) throws -> TrackingHours.State {
-        hours.state(of: group, at: try at(now), in: berlin)
+    /// What holds at a moment, and since when, of which the edges tell.
+    private struct Seen: Equatable {
+        var isOpen: Bool
+        var since: WallInstant?
+        var until: WallInstant?
+
+        init(_ isOpen: Bool, _ since: WallInstant?, _ until: WallInstant?) {
+            (self.isOpen, self.since, self.until) = (isOpen, since, until)
+        }
+
+        init(_ hours: TrackingHours, at now: WallInstant, group: String? = nil) {
+            let state = hours.state(of: group, at: now, in: berlin)
+            let edge = hours.edges(of: group, around: now, in: berlin).last { $0.moment <= now }
+            self.init(state.isOpen, edge?.moment, state.until)
+        }
     }
 
-    private static func state(_ isOpen: Bool, _ since: String?, _ until: String?) throws -> TrackingHours.State {
-        TrackingHours.State(isOpen: isOpen, since: try since.map { try at($0) }, until: try until.map { try at($0) })
+    private static func state(_ hours: TrackingHours, _ now: String, group: String? = nil) throws -> Seen {
+        Seen(hours, at: try at(now), group: group)
+    }
+
+    private static func state(_ isOpen: Bool, _ since: String?, _ until: String?) throws -> Seen {
+        Seen(isOpen, try since.map { try at($0) }, try until.map { try at($0) })
     }
 
     @Test func aWeekOfOfficeHours() throws {
@@ -127,7 +144,7 @@ import Testing
         }
         for _ in 0..<20 {
             let now = Self.instant(first * 86_400 + Int.random(in: 0..<(330 * 86_400), using: &random))
-            let state = hours.state(of: nil, at: now, in: Self.berlin)
+            let state = Seen(hours, at: now)
             #expect(state.isOpen == isOpen(now))
             if let since = state.since {
                 #expect(since <= now && isOpen(since) == state.isOpen)

@@ -216,7 +216,8 @@ struct ProbeTests {
         try display.run("xdotool", "key", "a")
         _ = try probe.settle()
         try display.startManager()
-        try display.run("xdotool", "search", "--onlyvisible", "--class", "^Beta$", "windowactivate")
+        // A window is not visible while the manager gives it its frame.
+        try display.run("xdotool", "search", "--sync", "--onlyvisible", "--class", "^Beta$", "windowactivate")
         #expect(try probe.wait { $0.focus?.windowClass.text == "Beta" } != nil)
         let masks = probe.recorder.requests.filter { $0.hasPrefix("ChangeWindowAttributes") }
         let watched = masks.filter { $0 == "ChangeWindowAttributes window FocusChange" }.count

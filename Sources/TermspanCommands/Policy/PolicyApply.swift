@@ -115,9 +115,7 @@ struct PolicyFileArgument: ParsableArguments {
 extension Client {
     /// The policy with what is about others, for which a password may be asked.
     func wholePolicy() throws(CommandError) -> TrackingPolicy {
-        let policy = try PasswordAgent.whileAsking { () throws(CommandError) in
-            try decode(manager("GetPolicy", interactive: true)) { message throws(BusError) in TrackingPolicy(try message.readProperties()) }
-        }
+        let policy = try PasswordAgent.whileAsking { () throws(CommandError) -> TrackingPolicy in try self.policy(interactive: true) }
         guard policy.isComplete else {
             throw CommandError(
                 .notPermitted, "The policy of others takes the right org.termspan1.view-others.", remedy: "Try it with sudo.")

@@ -86,8 +86,10 @@ package struct Client {
     }
 
     /// What this caller is told of the policy.
-    func policy() throws(CommandError) -> TrackingPolicy {
-        try decode(manager("GetPolicy")) { message throws(BusError) in TrackingPolicy(try message.readProperties()) }
+    func policy(interactive: Bool = false) throws(CommandError) -> TrackingPolicy {
+        try decode(manager("GetPolicy", interactive: interactive)) { message throws(BusError) in
+            TrackingPolicy(try message.readProperties())
+        }
     }
 
     /// Decides about several at once, by `SetTracking` or `SetDoNotTrack`: whether, and why. A row for each comes back.

@@ -149,10 +149,11 @@ let package = Package(
         .testTarget(
             name: "TermspanStoreTests",
             dependencies: [
-                "TermspanStore", "TermspanAccounting", "TermspanCore", "TermspanEvents", "SeededRandom",
+                "TermspanStore", "TermspanAccounting", "TermspanCore", "TermspanEvents", "SeededRandom", "RecordingVFS",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),
+        .target(name: "RecordingVFS", path: "Tests/Helpers/RecordingVFS", linkerSettings: [.linkedLibrary("sqlite3")]),
         .testTarget(
             name: "TermspanReportsTests",
             dependencies: [

@@ -57,6 +57,8 @@ int termspan_open_path(int directory, const char *path) {
     return termspan_open(directory, path, O_PATH | O_NOFOLLOW, 0);
 }
 
+int termspan_open_unnamed(const char *folder, mode_t mode) { return termspan_open(AT_FDCWD, folder, O_TMPFILE | O_WRONLY, mode); }
+
 int termspan_open_own_folder(const char *parent, const char *name) {
     int folder = termspan_open(AT_FDCWD, parent, O_PATH | O_DIRECTORY, 0);
     if (folder < 0) return folder;

@@ -62,6 +62,9 @@ package final class Collector {
     private var turns = SessionTurns()
     private var turnTimer: EventSource?
     private var retention: Retention?
+    private var seats: Seats
+    /// Sessions whose users wait for a seat.
+    private var seatless: Set<UUIDv7> = []
     private let auditJournal: AuditJournal
     /// Users' own.
     private var pauses: Pauses
@@ -123,6 +126,7 @@ package final class Collector {
         boot = writer.place.boot
         let open = opening.open
         policy = opening.policy
+        seats = Seats(opening.held)
         for session in opening.endedByReboot { Journal.sessionEndedByReboot(session) }
         if let step = writer.step { Journal.clockStepped(by: step) }
         anchors = writer.anchors
@@ -187,7 +191,9 @@ package final class Collector {
         for session in table.sessions where session.desktop.stack != .services { follow(session, at: .now()) }
         endForgotten(open)
         keepNotices()
-        retention = try Retention(loop: loop, store: store, inbox: inbox, configuration: configuration)
+        retention = try Retention(
+            loop: loop, store: store, inbox: inbox, configuration: configuration, due: state.retentionDue
+        ) { [unowned self] in readSeats() }
         manager = try ManagerObject(collector: self)
         manager?.gate.onLimit = { [unowned self] uid, count in reached(.busCalls, uid: uid, times: count) }
     }
@@ -217,6 +223,7 @@ package final class Collector {
         manager?.reload(configuration)
         retention?.reload(configuration)
         hours.reload(configuration.hours, users: Set(table.sessions.filter { isTracked($0) }.map(\.user)))
+        seatMayBeFree()
         keepNotices()
     }
 
@@ -277,6 +284,7 @@ package final class Collector {
         if let before { notify(of: session, after: before, at: now) }
         if measured.remove(session.uuid) != nil { aggregator.end(session.uuid, at: now) }
         supervisor?.remove(session)
+        seatless.remove(session.uuid)
         lastFailures[session.uuid] = nil
         if let count = losses.finish(session.uuid) { Journal.eventsLost(session, count: count) }
         if measuredSessions.removeValue(forKey: session.uuid) != nil {
@@ -423,10 +431,12 @@ package final class Collector {
             && !unsettled.names(user)
     }
 
-    /// Whether the session's user is tracked, at this time, and has not paused it.
-    private func isToBeMeasured(_ session: Session) -> Bool {
+    /// Whether the session's user is tracked, at this time, and has not paused it; who has or gets a seat is then measured.
+    private func isWanted(_ session: Session) -> Bool {
         isTracked(session) && pauses.end(of: session.desktop.uid) == nil && hours.isOpen(for: session.user)
     }
+
+    private func isToBeMeasured(_ session: Session) -> Bool { isWanted(session) && hasSeat(session) }
 
     /// Brings the measuring of a session to what policy and its X server ask for now.
     private func follow(_ session: Session, at now: BootInstant) {
@@ -443,6 +453,11 @@ package final class Collector {
             aggregator.update(session.subject)
         }
         supervisor?.update(session, isTracked: isMeasured)
+        if isMeasured || !isWanted(session) {
+            seatless.remove(session.uuid)
+        } else if seatless.insert(session.uuid).inserted {
+            reached(.seats, by: session.user, session)
+        }
     }
 
     private func begin(_ session: Session, at now: BootInstant) {
@@ -465,6 +480,7 @@ package final class Collector {
     }
 
     private func tellStore(of session: Session, since moment: BootInstant) {
+        seats.take(session.user)
         measuredSessions[session.uuid] = MeasuredSession(stack: session.desktop.stack, start: moment)
         store.append {
             $0.sessions.append(
@@ -719,11 +735,13 @@ package final class Collector {
             case nil where wasInTrouble:
                 Journal.storeRecovered()
                 beSureAgain()
+                readSeats()
             default: break
             }
         case .replaced(let replacement, let policy):
             Journal.storeReplaced(replacement)
             tellAnew()
+            readSeats()
             apply(policy)
         case .untracked(let decisions):
             refreshPolicy { [unowned self] in decided(decisions.map { .login(LoginName(login: $0.user.login)) }) }
@@ -787,6 +805,7 @@ package final class Collector {
         let isTracked = isTracked(session)
         if isTracked, pauses.end(of: session.desktop.uid) != nil { return .paused }
         if isTracked, let coverage = hours.coverage(of: session.user) { return coverage }
+        if isTracked, !hasSeat(session) { return .noSeat("all seats are taken (\(configuration.limits.text(.seats)))") }
         return supervisor?.coverage(of: session, isTracked: isTracked) ?? .noXServer
     }
 
@@ -881,6 +900,37 @@ package final class Collector {
         return edges
     }
 
+    // MARK: Seats
+
+    /// How many users something is held of.
+    var seatsTaken: Int { seats.taken }
+
+    /// Whether the user has a seat, or would get one.
+    func hasSeat(_ user: UserIdentity) -> Bool { seats.admits(user, limit: configuration.limits.seats) }
+
+    /// Likewise, whoever the session's user is by now: of it something is held.
+    private func hasSeat(_ session: Session) -> Bool { measuredSessions[session.uuid] != nil || hasSeat(session.user) }
+
+    /// Sessions may have gone from the store, and with them their users' seats.
+    private func readSeats() {
+        guard seats.beginReading() else { return }
+        store.submitOnceDurable { [inbox] writer, problem in
+            let held = problem == nil ? try? writer.usersWithHistory() : nil
+            inbox.post { [weak self] in
+                guard let self else { return }
+                let isStale = seats.endReading(held)
+                seatMayBeFree()
+                if isStale { readSeats() }
+            }
+        }
+    }
+
+    /// Measures those who wait for a seat, as far as there are some, in the order of their sessions' numbers.
+    private func seatMayBeFree() {
+        let now = BootInstant.now()
+        for session in table.sessions where seatless.contains(session.uuid) { follow(session, at: now) }
+    }
+
     // MARK: Policy
 
     /// Applies another policy to all sessions at once.
@@ -940,6 +990,7 @@ package final class Collector {
             remember(session, since: now)
             aggregator.restart(uuid, since: now, burstGap: configuration.burstGap, reason: .erased)
         }
+        readSeats()
     }
 
     /// Which groups users are in who are known no longer is forgotten too.
@@ -980,6 +1031,7 @@ package final class Collector {
             bootID: boot.description, table: table, probes: supervisor?.records ?? [], ended: supervisor?.endedRecords ?? [],
             pauses: pauses)
         state.hours = hours.saved
+        state.retentionDue = retention?.due
         do {
             try state.save(path: paths.sessions)
             return true

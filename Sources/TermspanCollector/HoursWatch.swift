@@ -170,11 +170,7 @@ final class HoursWatch {
         let (users, groups) = (waiting, groups)
         waiting = []
         let thread = try? Thread(name: "groups") { [weak self, inbox] in
-            func ids() -> [String: UInt32?] { Dictionary(groups.map { ($0, UserDatabase.group(named: $0)) }) { first, _ in first } }
-            // A directory that falls silent in between would not be noticed by one look.
-            let before = ids()
-            let own = Dictionary(users.map { ($0, UserDatabase.groups(of: $0)) }) { first, _ in first }
-            let answer = Memberships.Answer(groups: ids().merging(before) { $0 == $1 ? $0 : nil }, users: own)
+            let answer = UserDatabase.memberships(of: users, in: groups)
             inbox.post { [weak self] in self?.take(answer, groups: groups) }
         }
         isAsking = thread != nil

@@ -2,7 +2,7 @@ package import TermspanConfiguration
 package import TermspanCore
 package import TermspanStore
 
-/// What one user can take of the collector only so much of. The raw value is its name in `status` and in the journal.
+/// What users can take of the collector only so much of: each user, but for the seats. The raw value is its name in `status` and in the journal.
 package enum Limit: String, CaseIterable, Sendable {
     case displays
     case sockets
@@ -12,6 +12,8 @@ package enum Limit: String, CaseIterable, Sendable {
     case rows
     case probeStarts = "probe-starts"
     case busCalls = "bus-calls"
+    /// Of all users.
+    case seats
 }
 
 /// Which limits were reached, by whom and how often: all of it is counted, and told once a minute for each user. Pure.
@@ -89,6 +91,7 @@ extension Limits {
         case .rows: "\(rowsPerDay) a day"
         case .probeStarts: "\(probeStartsPerMinute) a minute, \(probeStarts.burst) at once"
         case .busCalls: "\(busCallsPerSecond) a second and service, \(5 * busCallsPerSecond) at once"
+        case .seats: seats.map { "\($0) in all" } ?? "any number"
         }
     }
 }

@@ -354,6 +354,10 @@ final class ManagerObject {
                     if let until = state.until { ownValues["hours-until"] = .uint64(until.microseconds) }
                 }
             }
+            // Of a UID alone nobody knows whose it is.
+            if policy.tracks(own.row.user), own.row.user.login != String(own.row.user.uid) {
+                ownValues["seat"] = .bool(collector.hasSeat(own.row.user))
+            }
             let ownProperties = BusValue.properties(ownValues)
             invocation.reply { writer in
                 writer.properties { writer in
@@ -361,13 +365,19 @@ final class ManagerObject {
                     writer.property("complete", isPrivileged)
                     let configuration = self.collector.configuration
                     writer.property("responsible", configuration.responsible)
-                    for (key, time) in [("keep-activity", configuration.keepActivity), ("keep-sessions", configuration.keepSessions)] {
-                        if let time { writer.property(key, UInt64(clamping: time.wholeNanoseconds / 1000)) }
+                    for (key, time) in Self.properties(configuration.kept) { writer.property(key, time) }
+                    let byGroup = configuration.keptByGroup.map { kept in
+                        BusValue.properties(
+                            Self.properties(configuration.kept(by: kept)).mapValues { BusValue.uint64($0) }
+                                .merging(["group": .string(kept.group)]) { $1 })
                     }
+                    writer.property("keep-by-group", .array(of: "a{sv}", byGroup))
                     let windows = hours.hours.windows.map { window in
                         BusValue.properties(["group": .string(window.group ?? ""), "hours": .string(window.text)])
                     }
                     writer.property("tracking-hours", .array(of: "a{sv}", windows))
+                    if let seats = configuration.limits.seats { writer.property("seats", UInt64(seats)) }
+                    if isPrivileged { writer.property("seats-taken", UInt64(self.collector.seatsTaken)) }
                     writer.property("holidays", .strings(hours.hours.holidays.sorted().map(\.description)))
                     writer.property("users", .array(of: "a{sv}", users))
                     writer.property("do-not-track", entries)
@@ -375,6 +385,12 @@ final class ManagerObject {
                 }
             }
         }
+    }
+
+    /// In microseconds; what is kept without end is not there.
+    private static func properties(_ kept: KeptTimes) -> [String: UInt64] {
+        ["keep-activity": kept.activity, "keep-sessions": kept.sessions]
+            .compactMapValues { $0.map { UInt64(clamping: $0.wholeNanoseconds / 1000) } }
     }
 
     /// What is about one user alone: the decision, or what holds without one, and the entries of the Do Not Track list that name the user.

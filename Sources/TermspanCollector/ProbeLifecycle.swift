@@ -8,6 +8,8 @@ package enum Coverage: Equatable, Sendable {
     case outsideHours
     /// Whether it is, is not known: in words.
     case groupUnknown(String)
+    /// The user has no seat, and none is free: in words.
+    case noSeat(String)
     /// No X server belongs to the session.
     case noXServer
     /// A Wayland compositor draws the session: there is no source for these.
@@ -33,6 +35,7 @@ package enum Coverage: Equatable, Sendable {
         case .paused: "paused"
         case .outsideHours: "outside-hours"
         case .groupUnknown: "group-unknown"
+        case .noSeat: "no-seat"
         case .noXServer: "no-x-server"
         case .wayland: "wayland"
         case .notTrusted: "not-trusted"
@@ -55,7 +58,7 @@ package enum Coverage: Equatable, Sendable {
         case .wayland: "not measured: Wayland"
         case .notTrusted: "the X server is not the user's own"
         case .starting: "the probe is starting"
-        case .limited(let reason), .failed(let reason), .noDescriptors(let reason), .groupUnknown(let reason): reason
+        case .limited(let reason), .failed(let reason), .noDescriptors(let reason), .groupUnknown(let reason), .noSeat(let reason): reason
         case .quarantined: "the probe broke the ring's protocol"
         }
     }

@@ -1,6 +1,7 @@
 import TermspanBus
 import TermspanConfiguration
 import TermspanCore
+import TermspanJournal
 import TermspanStore
 import TermspanSystem
 
@@ -11,14 +12,28 @@ final class Retention {
     private let store: StoreThread
     private let inbox: MainInbox
     private var configuration: Configuration
+    private let onEnd: @MainActor () -> Void
     private var timer: EventSource?
+    /// When it begins next.
+    private(set) var due: BootInstant
     /// What this hour's removed until now; nil while nothing is being removed.
     private var removed: Expired?
+    /// What is to be removed this hour, and which part is next.
+    private var plan = RetentionPlan(KeptTimes(activity: nil, sessions: nil))
+    private var part = 0
+    /// Whether the user database is being asked, which it may never answer, and whether it is to be asked again.
+    private var isAsking = false
+    private var asksAgain = false
+    /// The groups that users were in by the answer before.
+    private var membership: [UUIDv7: String] = [:]
+    private var missingGroups: [String] = []
+    /// Whether all is to be looked at again once this hour's is removed.
+    private var isStale = false
     /// Whether the journal was told that the wall clock is not believed.
     private var isHeld = false
 
-    /// What a part came to.
-    private enum Part: Sendable {
+    /// What a transaction came to.
+    private enum Outcome: Sendable {
         case removed(Expired)
         /// The wall clock has leapt.
         case held
@@ -28,69 +43,137 @@ final class Retention {
     private static let first: Duration = .seconds(1200)
     private static let pause: Duration = .seconds(3600)
 
-    init(loop: EventLoop, store: StoreThread, inbox: MainInbox, configuration: Configuration) throws {
+    /// - Parameters:
+    ///   - due: when it was to begin next in an earlier life: one that is started often removes all the same.
+    ///   - onEnd: called when an hour's work is over, whatever came of it.
+    init(
+        loop: EventLoop, store: StoreThread, inbox: MainInbox, configuration: Configuration, due: BootInstant?,
+        onEnd: @escaping @MainActor () -> Void
+    ) throws {
+        self.onEnd = onEnd
+        let latest = loop.now.advanced(by: Self.first)
+        self.due = min(due ?? latest, loop.now.advanced(by: Self.pause))
         self.loop = loop
         self.store = store
         self.inbox = inbox
         self.configuration = configuration
         timer = try loop.timer(accuracy: .seconds(30)) { [unowned self] in begin() }
-        timer?.arm(at: loop.now.advanced(by: Self.first))
+        timer?.arm(at: self.due)
     }
 
     /// Lets another configuration hold, at once.
     func reload(_ configuration: Configuration) {
         let old = self.configuration
         self.configuration = configuration
-        if old.keepActivity != configuration.keepActivity || old.keepSessions != configuration.keepSessions { begin() }
+        if old.kept != configuration.kept || old.keptByGroup != configuration.keptByGroup {
+            // What is being removed may be kept now.
+            if removed != nil { isStale = true } else { begin() }
+        }
     }
 
     private func begin() {
-        timer?.arm(at: loop.now.advanced(by: Self.pause))
-        guard removed == nil else { return }
+        due = loop.now.advanced(by: Self.pause)
+        timer?.arm(at: due)
+        if configuration.keptByGroup.isEmpty {
+            remove(RetentionPlan(configuration.kept))
+        } else {
+            store.submitOnceDurable { [inbox] writer, _ in
+                let users = try? writer.usersWithHistory()
+                inbox.post { [weak self] in if let users { self?.ask(users) } }
+            }
+        }
+    }
+
+    /// Asks which groups users are in, on a thread of its own. While an earlier question has no answer nothing is known.
+    private func ask(_ users: [HeldUser]) {
+        let groups = configuration.keptByGroup.map(\.group)
+        if isAsking {
+            asksAgain = true
+        } else {
+            let thread = try? Thread(name: "groups") { [weak self, inbox] in
+                let answer = UserDatabase.memberships(of: users.filter(\.isCurrent).map(\.identity), in: groups)
+                inbox.post { [weak self] in self?.take(answer, users) }
+            }
+            isAsking = thread != nil
+            if isAsking { return }
+        }
+        remove(RetentionPlan(users, nil, configuration))
+    }
+
+    private func take(_ answer: Memberships.Answer, _ users: [HeldUser]) {
+        isAsking = false
+        if asksAgain {
+            asksAgain = false
+            return begin()
+        }
+        let missing = answer.groups.filter { $0.value == nil }.keys.sorted()
+        if missing != missingGroups, !missing.isEmpty {
+            Log.warning(
+                "keep-by-group names what is not known as a group: the longest of all times holds",
+                [.error: missing.joined(separator: ", ")])
+        }
+        missingGroups = missing
+        let plan = RetentionPlan(users, answer, configuration, previous: membership)
+        membership = plan.membership
+        remove(plan)
+    }
+
+    private func remove(_ plan: RetentionPlan) {
+        guard removed == nil else { return isStale = true }
         removed = Expired()
+        (self.plan, part) = (plan, 0)
         goOn()
     }
 
     /// Other work of the store's thread comes between the parts. Steps of the clock that wait to be stored would be one leap.
     private func goOn() {
-        let (keepActivity, keepSessions) = (configuration.keepActivity, configuration.keepSessions)
+        guard part < plan.parts.count else { return take(.removed(Expired())) }
+        let (plan, part) = (plan, part)
         store.submitOnceDurable { [inbox] writer, problem in
-            let part = problem == nil ? Self.expire(keepActivity, keepSessions, writer) : .failed
-            inbox.post { [weak self] in self?.take(part) }
+            let outcome = problem == nil ? Self.expire(plan.parts[part], keeping: plan.times, writer) : .failed
+            inbox.post { [weak self] in self?.take(outcome) }
         }
     }
 
-    private nonisolated static func expire(_ keepActivity: Duration?, _ keepSessions: Duration?, _ writer: StoreWriter) -> Part {
+    private nonisolated static func expire(_ part: RetentionPlan.Part, keeping times: [Duration], _ writer: StoreWriter) -> Outcome {
         let now = ClockAnchor(boot: .now(), wall: .now())
         func moment(_ time: Duration?) -> WallInstant? { time.map { now.wall.advanced(by: .zero - $0) } }
         do throws(StoreError) {
-            guard try writer.trustsClock(now, keeping: [keepActivity, keepSessions].compactMap { $0 }) else { return .held }
-            return .removed(try writer.expire(activityBefore: moment(keepActivity), sessionsBefore: moment(keepSessions)))
+            guard try writer.trustsClock(now, keeping: times) else { return .held }
+            return .removed(
+                try writer.expire(
+                    activityBefore: moment(part.kept.activity), sessionsBefore: moment(part.kept.sessions), of: part.users))
         } catch {
             // That the store can't be written is told by whoever writes to it all the time.
             return .failed
         }
     }
 
-    private func take(_ part: Part) {
+    private func take(_ outcome: Outcome) {
         var sum = removed ?? Expired()
         removed = nil
-        switch part {
-        case .removed(let part):
+        switch outcome {
+        case .removed(let expired):
             isHeld = false
-            sum.sessions += part.sessions
-            sum.intervals += part.intervals
-            guard part.isComplete else {
+            sum.sessions += expired.sessions
+            sum.intervals += expired.intervals
+            if expired.isComplete { part += 1 }
+            guard isStale || part >= plan.parts.count else {
                 removed = sum
                 return goOn()
             }
-            guard !sum.isEmpty else { return }
-            store.submit { writer in try? writer.removeUnusedNames() }
-            Journal.historyExpired(sum)
         case .held:
             if !isHeld { Journal.retentionHeld() }
             isHeld = true
         case .failed: break
         }
+        if !sum.isEmpty {
+            store.submit { writer in try? writer.removeUnusedNames() }
+            Journal.historyExpired(sum)
+        }
+        onEnd()
+        guard isStale else { return }
+        isStale = false
+        begin()
     }
 }

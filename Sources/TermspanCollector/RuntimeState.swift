@@ -17,6 +17,8 @@ package struct RuntimeState: Codable, Equatable, Sendable {
     package var pauses: Pauses?
     /// The tracking hours, and who is in their groups; nil likewise.
     var hours: HoursWatch.Saved?
+    /// When what is older than is kept is to be removed next; nil likewise.
+    package var retentionDue: BootInstant?
 
     /// A probe that runs in a unit of its own and so outlives the collector.
     package struct ProbeRecord: Codable, Equatable, Sendable {

@@ -32,6 +32,15 @@ enum UserDatabase {
         }
     }
 
+    /// What is known of whether users are in groups.
+    static func memberships(of users: some Sequence<UserIdentity>, in groups: [String]) -> Memberships.Answer {
+        func ids() -> [String: UInt32?] { Dictionary(groups.map { ($0, group(named: $0)) }) { first, _ in first } }
+        // A directory that falls silent in between would not be noticed by one look.
+        let before = ids()
+        let own = Dictionary(users.map { ($0, self.groups(of: $0)) }) { first, _ in first }
+        return Memberships.Answer(groups: ids().merging(before) { $0 == $1 ? $0 : nil }, users: own)
+    }
+
     /// The gids of a user's groups, the primary one among them; nil for an account that is gone, or another's by now. A source of
     /// nsswitch.conf that is silent adds none, and nothing tells that (getgrouplist(3)).
     static func groups(of user: UserIdentity) -> Set<UInt32>? {

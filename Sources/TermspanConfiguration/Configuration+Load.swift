@@ -106,24 +106,55 @@ private struct ListSetting: Sendable {
                 configuration.holidays.insert(day)
                 return true
             }),
+        "keep-by-group": ListSetting(
+            form: "like {group: trainees, keep-activity: 30d, keep-sessions: 90d}, where one of the times may be missing",
+            clear: { $0.keptByGroup = [] },
+            add: { node, configuration in
+                guard let kept = keptByGroup(node), !configuration.keptByGroup.contains(where: { $0.group == kept.group }) else {
+                    return false
+                }
+                configuration.keptByGroup.append(kept)
+                return true
+            }),
     ]
 
-    private static func window(_ node: Node) -> TrackingHours.Window? {
+    /// The texts of a mapping that has these keys alone, each once.
+    private static func texts(_ node: Node, _ keys: String...) -> [String: String]? {
         guard case .mapping(let mapping) = node else { return nil }
         var values: [String: String] = [:]
         for (key, value) in mapping {
-            guard let key = key.string, ["days", "hours", "group"].contains(key), let text = value.scalar?.string,
-                values.updateValue(text, forKey: key) == nil
+            guard let key = key.string, keys.contains(key), let text = value.scalar?.string, values.updateValue(text, forKey: key) == nil
             else { return nil }
         }
+        return values
+    }
+
+    private static func isGroup(_ name: String) -> Bool {
+        (1...256).contains(name.utf8.count) && name.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
+    }
+
+    private static func keptByGroup(_ node: Node) -> KeptByGroup? {
+        guard let values = texts(node, "group", "keep-activity", "keep-sessions"), values.count > 1, let group = values["group"],
+            isGroup(group)
+        else { return nil }
+        var kept = KeptByGroup(group: group)
+        if let text = values["keep-activity"] {
+            guard let time = Duration.kept(text) else { return nil }
+            kept.activity = .some(time)
+        }
+        if let text = values["keep-sessions"] {
+            guard let time = Duration.kept(text) else { return nil }
+            kept.sessions = .some(time)
+        }
+        return kept
+    }
+
+    private static func window(_ node: Node) -> TrackingHours.Window? {
+        guard let values = texts(node, "days", "hours", "group") else { return nil }
         guard let hours = values["hours"].flatMap({ TrackingHours.Window.hours($0) }),
             let days = TrackingHours.Window.days(values["days"] ?? "mon-sun")
         else { return nil }
-        if let group = values["group"] {
-            guard (1...256).contains(group.utf8.count),
-                group.unicodeScalars.allSatisfy({ $0.properties.generalCategory != .control })
-            else { return nil }
-        }
+        if let group = values["group"], !isGroup(group) { return nil }
         return TrackingHours.Window(group: values["group"], days: days, start: hours.start, end: hours.end)
     }
 }
@@ -157,6 +188,15 @@ private struct Setting: Sendable {
         "rows-per-day": number(\.limits.rowsPerDay, in: 100...5_000_000),
         "probe-starts-per-minute": number(\.limits.probeStartsPerMinute, in: 1...1000),
         "bus-calls-per-second": number(\.limits.busCallsPerSecond, in: 10...100_000),
+        "seats": Setting(form: "a number from 1 to 1000000, or unlimited") { text, configuration in
+            guard text != "unlimited" else {
+                configuration.limits.seats = nil
+                return true
+            }
+            guard let value = Int(text), (1...1_000_000).contains(value) else { return false }
+            configuration.limits.seats = value
+            return true
+        },
         "responsible": Setting(form: "at most 200 printable characters") { text, configuration in
             guard text.count <= 200, !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
                 return false
@@ -176,11 +216,7 @@ private struct Setting: Sendable {
 
     private static func retention(_ path: any WritableKeyPath<Configuration, Duration?> & Sendable) -> Setting {
         Setting(form: "a time from 1h to 10000d, like 180d, or unlimited") { text, configuration in
-            if text == "unlimited" {
-                configuration[keyPath: path] = nil
-                return true
-            }
-            guard let value = Duration(setting: text), value >= .seconds(3600), value <= .seconds(10_000 * 86_400) else { return false }
+            guard let value = Duration.kept(text) else { return false }
             configuration[keyPath: path] = value
             return true
         }
@@ -205,6 +241,13 @@ extension Duration {
             number.isFinite, number >= 0, number < 1_000_000
         else { return nil }
         self = .milliseconds((number * scale * 1000).rounded())
+    }
+
+    /// Reads how long something is kept: `unlimited`, which is nil, or a time. Without a value for anything else.
+    fileprivate static func kept(_ text: String) -> Duration?? {
+        if text == "unlimited" { return .some(nil) }
+        guard let value = Duration(setting: text), value >= .seconds(3600), value <= .seconds(10_000 * 86_400) else { return nil }
+        return value
     }
 
     fileprivate var setting: String {

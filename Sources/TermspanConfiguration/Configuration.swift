@@ -18,13 +18,15 @@ package struct Configuration: Equatable, Sendable {
     package var keepActivity: Duration? = .seconds(180 * 86_400)
     /// How long sessions are kept, with their logons, connects and addresses; nil is without end.
     package var keepSessions: Duration? = .seconds(400 * 86_400)
+    /// Other times for members of groups, of a user in several the first one's.
+    package var keptByGroup: [KeptByGroup] = []
     /// For how long in any 24 hours users may pause the recording of their own activity; zero does not let them.
     package var pausePerDay: Duration = .seconds(3600)
     /// When activity is recorded; without any always.
     package var trackingHours: [TrackingHours.Window] = []
     /// Days on which it isn't.
     package var holidays: Set<CalendarDay> = []
-    /// What one user can take of the collector.
+    /// What users can take of the collector.
     package var limits = Limits()
     /// Who answers for what is collected here; shown to those who are tracked.
     package var responsible = ""
@@ -34,7 +36,7 @@ package struct Configuration: Equatable, Sendable {
     package var hours: TrackingHours { TrackingHours(windows: trackingHours, holidays: holidays) }
 }
 
-/// What one user can take of the collector at most. Whoever is at a limit costs only themselves.
+/// What users can take of the collector at most: each of them, but for the seats. Whoever is at a limit costs only themselves.
 package struct Limits: Equatable, Sendable {
     /// Displays that are probed at a time.
     package var displaysPerUser = 16
@@ -52,6 +54,8 @@ package struct Limits: Equatable, Sendable {
     package var probeStartsPerMinute = 20
     /// Calls over the bus that each service answers; five times as many at once after a pause.
     package var busCallsPerSecond = 100
+    /// Users of whom something is held; beyond, new ones are not recorded. Nil is any number.
+    package var seats: Int?
 
     package init() {}
 }

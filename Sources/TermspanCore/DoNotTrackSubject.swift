@@ -55,8 +55,10 @@ extension DoNotTrackSubject: CustomStringConvertible {
         for part in [name.name, name.domain] {
             guard !part.isEmpty, part.utf8.count <= Self.maximumLength,
                 part.unicodeScalars.allSatisfy({
-                    !$0.properties.isWhitespace && $0.properties.generalCategory != .control && !"@\\:/".unicodeScalars.contains($0)
-                })
+                    // Directories have logins and domains of several words.
+                    ($0 == " " || !$0.properties.isWhitespace) && $0.properties.generalCategory != .control
+                        && !"@\\:/".unicodeScalars.contains($0)
+                }), part.unicodeScalars.first != " ", part.unicodeScalars.last != " "
             else { return nil }
         }
         // A number alone is a UID to whoever writes it, and a login to the user database.

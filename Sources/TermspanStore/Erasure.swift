@@ -26,12 +26,12 @@ package struct UserName: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// One whom the store holds something about, found by a name.
+/// One whom the store holds something about.
 package struct HeldUser: Equatable, Sendable {
     /// Means nothing outside this file.
     let row: Int64
-    let uuid: UUIDv7
-    /// The names that it was found by.
+    package let uuid: UUIDv7
+    /// The names that it was found by, if it was looked for.
     package internal(set) var names: [UserName]
     /// Login and uid, as they were last.
     package let identity: UserIdentity

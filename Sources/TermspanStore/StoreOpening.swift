@@ -38,6 +38,8 @@ package struct StoreOpening {
     /// Sessions of other boots, which were open and are ended now.
     package var endedByReboot: [OpenSession]
     package var policy: Policy
+    /// Of whom something is held.
+    package var held: [HeldUser]
     /// Set where the file was damaged and this is a new one.
     package var replacement: StoreReplacement?
 
@@ -66,6 +68,7 @@ package struct StoreOpening {
         endedByReboot = try writer.closeSessionsOfOtherBoots()
         open = try writer.sessionsOpen()
         policy = try writer.policy()
+        held = try writer.usersWithHistory()
     }
 
     /// Makes the new store first and gives it the name last, so that an end at any moment, or a full disk, leaves what there was.

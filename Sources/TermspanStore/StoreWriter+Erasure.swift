@@ -5,6 +5,14 @@ package import TermspanCore
 
 // Erasing what is held about users: in one transaction, and from the file's and the log's bytes.
 
+extension HeldUser {
+    fileprivate init?(_ columns: Row, names: [UserName]) {
+        guard let uuid = UUIDv7(bytes: columns["uuid"] as DatabaseBytes) else { return nil }
+        let identity = UserIdentity(login: columns["login"], uid: UInt32(columns["uid"] as String) ?? .max)
+        self.init(row: columns["id"], uuid: uuid, names: names, identity: identity, isCurrent: columns["current"])
+    }
+}
+
 extension StoreWriter {
     /// The users that have or had one of these names.
     package func users(named names: [UserName]) throws(StoreError) -> [HeldUser] {
@@ -13,26 +21,39 @@ extension StoreWriter {
             for name in names {
                 let rows = try Row.fetchAll(
                     db,
-                    sql: """
-                        SELECT DISTINCT u.id, u.uuid, l.value AS login, d.value AS uid, l.until IS NULL AND d.until IS NULL AS current
-                        FROM user_identifier i JOIN user u ON u.id = i.user
-                        JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'login')
-                        JOIN user_identifier d ON d.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'uid')
-                        WHERE i.kind = ? AND i.value = ? ORDER BY u.id
-                        """, arguments: [name.kind, name.value])
+                    sql: Self.selectHeld + " WHERE u.id IN (SELECT user FROM user_identifier WHERE kind = ? AND value = ?) ORDER BY u.id",
+                    arguments: [name.kind, name.value])
                 for row in rows {
                     let id: Int64 = row["id"]
                     if let index = users.firstIndex(where: { $0.row == id }) {
                         users[index].names.append(name)
-                    } else if let uuid = UUIDv7(bytes: row["uuid"] as DatabaseBytes) {
-                        let identity = UserIdentity(login: row["login"], uid: UInt32(row["uid"] as String) ?? .max)
-                        users.append(HeldUser(row: id, uuid: uuid, names: [name], identity: identity, isCurrent: row["current"]))
+                    } else if let user = HeldUser(row, names: [name]) {
+                        users.append(user)
                     }
                 }
             }
             return users
         }
     }
+
+    /// The users of whom sessions are held, each once.
+    package func usersWithHistory() throws(StoreError) -> [HeldUser] {
+        do {
+            return try read { db in
+                try Row.fetchAll(db, sql: Self.selectHeld + " WHERE EXISTS (SELECT 1 FROM session WHERE user = u.id) ORDER BY u.id")
+                    .compactMap { HeldUser($0, names: []) }
+            }
+        } catch {
+            throw StoreError(error, "find users")
+        }
+    }
+
+    /// Users, with what they are called or were last.
+    private static let selectHeld = """
+        SELECT u.id, u.uuid, l.value AS login, d.value AS uid, l.until IS NULL AND d.until IS NULL AS current FROM user u
+        JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'login')
+        JOIN user_identifier d ON d.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'uid')
+        """
 
     /// What is held about a user.
     package func counts(of user: HeldUser) throws(StoreError) -> HeldCounts {

@@ -66,10 +66,12 @@ extension StoreWriter {
     /// - Parameters:
     ///   - activityBefore: nil keeps the activity of sessions for as long as these.
     ///   - sessionsBefore: nil keeps sessions.
+    ///   - users: whose; nil is everybody's.
     ///   - limit: sessions that are removed, or robbed of all activity, at once.
     package func expire(
-        activityBefore: WallInstant?, sessionsBefore: WallInstant?, limit: Int = 100
+        activityBefore: WallInstant?, sessionsBefore: WallInstant?, of users: [HeldUser]? = nil, limit: Int = 100
     ) throws(StoreError) -> Expired {
+        let isTheirs = users.map { "user IN (SELECT value FROM json_each('\(Self.json($0.map(\.row)))'))" } ?? "TRUE"
         let streams = ["focus_interval", "input_burst", "unknown_interval"]
         let expired = try transaction("expire") { db in
             var expired = Expired()
@@ -84,7 +86,7 @@ extension StoreWriter {
                     sql: """
                         SELECT id FROM session AS old WHERE end_wall < ?
                         AND end + (SELECT wall - at FROM clock_anchor WHERE boot = old.boot ORDER BY at DESC LIMIT 1) < ?
-                        \(condition) ORDER BY id LIMIT ?
+                        AND \(isTheirs) \(condition) ORDER BY id LIMIT ?
                         """, arguments: [moment.nanoseconds, moment.nanoseconds, limit])
                 if rows.count == limit { expired.isComplete = false }
                 return rows
@@ -101,7 +103,7 @@ extension StoreWriter {
                 let rows = try old("AND (\(isThere.joined(separator: " OR ")))", moment)
                 for table in streams { try remove(table, ofThese, [Self.json(rows)]) }
                 let spanning = try Row.fetchAll(
-                    db, sql: "SELECT id, boot FROM session WHERE start_wall < ? AND (end_wall IS NULL OR end_wall >= ?)",
+                    db, sql: "SELECT id, boot FROM session WHERE start_wall < ? AND (end_wall IS NULL OR end_wall >= ?) AND \(isTheirs)",
                     arguments: [moment.nanoseconds, moment.nanoseconds])
                 for row in spanning {
                     guard let boot = try Self.anchors(db, boot: row[1]).boot(at: moment)?.stored else { continue }

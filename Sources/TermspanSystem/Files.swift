@@ -67,6 +67,13 @@ package func openFile(
     unsafe OwnedDescriptor(try check(termspan_open(folder, path, flags, mode), "open", path))
 }
 
+/// Opens a file for writing that goes with its last descriptor unless linkat(2) gives it a name (open(2), O_TMPFILE).
+///
+/// - Throws: EOPNOTSUPP or another error where the folder's file system has no such files.
+package func openUnnamedFile(in folder: String, mode: UInt32) throws(SystemError) -> OwnedDescriptor {
+    unsafe OwnedDescriptor(try check(termspan_open_unnamed(folder, mode), "open", folder))
+}
+
 /// Opens a folder that somebody hostile may own, as a name for what is there (O_PATH), so that it stays that one whatever is done to its path.
 ///
 /// - Parameter parent: The folder that it is in, which must be root's.

@@ -184,7 +184,7 @@ import Testing
         #expect(try server.run("status", "--format", "json").output.hasPrefix("{\"version\":\"0.1.0\","))
         #expect(
             try server.run("policy", "show").output.hasPrefix(
-                "New users: untracked\n     Kept: activity for 180d, sessions without end\n\nUSER "))
+                "New users: untracked\n     Kept: activity for 180d, sessions without end\n    Seats: 2 of 2 are taken\n\nUSER "))
         #expect(
             try server.run("policy", "show", "--format", "json").output.hasPrefix(
                 "{\"new_users\":\"untracked\",\"responsible\":null,\"users\":[{\"name\":\"user1\""))
@@ -243,16 +243,27 @@ import Testing
         defer { server.stop() }
         #expect(
             try server.run("users").output == """
-                USER            UID  DOMAIN    STATUS     FIRST SEEN                 LAST SEEN                  SESSIONS
-                EXAMPLE\\ben\u{FFFD}   1003  example   untracked                                                               0
-                former         1009            former     2026-05-14T10:24:00+02:00  2026-05-14T11:24:00+02:00         1
-                root              0            untracked                             now                               0
-                user1          1001            tracked    2026-05-14T10:24:00+02:00  2026-05-14T11:24:00+02:00         3
+                USER          NAME            UID  DOMAIN    STATUS     FIRST SEEN                 LAST SEEN                  SESSIONS  SEAT
+                EXAMPLE\\ben\u{FFFD}                 1003  example   untracked                                                               0
+                former                       1009            former     2026-05-14T10:24:00+02:00  2026-05-14T11:24:00+02:00         1  taken
+                root          root              0            untracked                             now                               0
+                user1                        1001            tracked    2026-05-14T10:24:00+02:00  2026-05-14T11:24:00+02:00         3  taken
+
+                """)
+        #expect(
+            try server.run("users", "--seats").output == """
+                USER            UID  SEAT   SINCE                      WHY
+                EXAMPLE\\ben\u{FFFD}   1003  none                              nothing is held, and nothing is recorded
+                former         1009  taken  2026-05-14T10:24:00+02:00  sessions are held of whoever had this login or UID: 1
+                root              0  none                              nothing is held, and nothing is recorded
+                user1          1001  taken  2026-05-14T10:24:00+02:00  sessions are held: 3
+
+                Seats: 2 of 2 are taken.
 
                 """)
         let csv = try server.run("users", "1", "--format", "csv").output
-        let header = "user,uid,logins,domain,tracked,decided_by,decision,level,since,first_seen,last_seen,open,sessions"
-        #expect(csv.hasPrefix(header + "\r\nuser1,1001,user1,,true,decision,tracked,basic,") && csv.split(separator: "\r\n").count == 2)
+        let header = "user,name,uid,logins,domain,tracked,decided_by,decision,level,since,first_seen,last_seen,open,sessions"
+        #expect(csv.hasPrefix(header + "\r\nuser1,,1001,user1,,true,decision,tracked,basic,") && csv.split(separator: "\r\n").count == 2)
         func logins(_ arguments: String...) throws -> [String] {
             let outcome = try CommandTests.run(["users"] + arguments + ["--format", "csv"], address: server.bus.address)
             #expect(outcome.code == 0 && outcome.errors.isEmpty)

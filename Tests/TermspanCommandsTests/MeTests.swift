@@ -11,7 +11,7 @@ import Testing
 
     private static func policy(
         _ isTracked: Bool, by name: String = "", reason: String = "", entries: [String] = [], responsible: String = "",
-        paused: UInt64? = nil, left: UInt64? = nil
+        paused: UInt64? = nil, left: UInt64? = nil, seat: Bool? = nil
     ) throws -> OwnPolicy {
         let user: [String: BusValue] = [
             "name": "anna", "uid": .uint32(1001), "tracked": .bool(isTracked), "since": .uint64(name.isEmpty ? 0 : since),
@@ -23,6 +23,7 @@ import Testing
         var own: [String: BusValue] = ["user": .properties(user), "do-not-track": .array(of: "a{sv}", list)]
         if let paused { own["paused-until"] = .uint64(paused) }
         if let left { own["pause-left"] = .uint64(left * 1_000_000) }
+        if let seat { own["seat"] = .bool(seat) }
         // What is about others is passed over.
         let other = BusValue.properties(["name": "mallory", "tracked": true])
         return try #require(
@@ -89,6 +90,14 @@ import Testing
         #expect(untracked[0] == "Your activity is not recorded." && !untracked.contains { $0.contains("Pauses:") })
     }
 
+    @Test func whoFindsNoSeatIsToldSo() throws {
+        let view = Self.view(try Self.policy(true, by: "root", seat: false))
+        let line = "Your activity is not recorded: all seats of this server are taken. It will be once one is free."
+        #expect(view.lines(Self.chart)[0] == line)
+        #expect(view.json["seat"] == .bool(false))
+        #expect(Self.view(try Self.policy(true, seat: true)).lines(Self.chart)[0] == "Your activity is recorded.")
+    }
+
     @Test func whatCouldNotBeAskedIsSaid() throws {
         #expect(OwnPolicy(["new-users": "untracked"]) == nil)
         var view = OwnView(login: "EXAMPLE\\anna", userID: 1001)
@@ -98,7 +107,7 @@ import Testing
         #expect(lines.last == "  termspan donottrack add 'EXAMPLE\\anna'")
         #expect(
             view.json.text
-                == #"{"user":"EXAMPLE\\anna","uid":1001,"policy":null,"paused_until":null,"pause_left":null,"hours":null,"#
+                == #"{"user":"EXAMPLE\\anna","uid":1001,"policy":null,"paused_until":null,"pause_left":null,"hours":null,"seat":null,"#
                 + #""today":null,"week":null,"held":null,"looks":null}"#)
         view.policy = try Self.policy(false)
         #expect(view.lines(Self.chart)[0] == "Your activity is not recorded.")
@@ -199,8 +208,9 @@ import Testing
         #expect(
             view.json.text
                 == #"{"user":"anna","uid":1001,"policy":{"new_users":"untracked","responsible":null,"users":[{"name":"anna","uid":1001,"#
-                + #""tracked":true,"level":"basic","since":null,"by":null,"reason":null}],"do_not_track":[],"keep_activity":null,"keep_sessions":null,"tracking_hours":[],"holidays":[]},"#
-                + #""paused_until":null,"pause_left":null,"hours":null,"#
+                + #""tracked":true,"level":"basic","since":null,"by":null,"reason":null}],"do_not_track":[],"keep_activity":null,"keep_sessions":null,"keep_by_group":[],"tracking_hours":[],"holidays":[],"#
+                + #""seats":null,"seats_taken":null},"#
+                + #""paused_until":null,"pause_left":null,"hours":null,"seat":null,"#
                 + #""today":{"since":"1970-01-02T00:00:00.000000Z","active":1.5,\#(rest),"applications":[{"application":"xterm","active":1.5}]},"#
                 + #""week":{"since":"1970-01-01T00:00:00.000000Z","active":0,\#(rest)},"#
                 + #""held":{"sessions":1,"open":1,"first":"2026-01-02T03:04:05.000006Z","last":"2026-01-02T03:04:05.000006Z"},"#

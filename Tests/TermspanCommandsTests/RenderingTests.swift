@@ -141,12 +141,34 @@ import Testing
             + CheckResult.lines([CheckResult(hostile, .fail, hostile, remedy: hostile)])
             + CommandError(.failure, hostile, remedy: hostile).lines
             + [row.json.text, LogText.json(entry).text, span.text]
-        for line in all + UsersTable().lines([Self.user(hostile, domain: hostile, seen: hostile)]) {
+        let user = Self.user(hostile, domain: hostile, seen: hostile)
+        for line in all + UsersTable().lines([user]) + SeatsTable().lines([SeatsTable.row(user, TrackingPolicy([:]), waits: false)]) {
             for scalar in line.unicodeScalars {
                 #expect(!(scalar.value < 0x20 || 0x7F..<0xA0 ~= scalar.value || scalar.value == 0x2028), "\(line.debugDescription)")
             }
         }
         #expect(!SessionTables.sessions([row]).joined().contains("\u{202E}"))
+    }
+
+    @Test(
+        arguments: [
+            (2, true, true, nil, nil, "taken", "sessions are held: 2"), (2, false, false, 1, 9, "taken", "sessions are held: 2"),
+            (0, true, true, 3, 3, "waits", "all are taken"), (0, true, true, 3, nil, "waits", "all are taken"),
+            (0, true, false, 3, 4, "none", "all are taken, and nothing is held"),
+            (0, true, false, 3, 2, "none", "nothing is held yet"), (0, true, false, nil, 9, "none", "nothing is held yet"),
+            (0, false, false, 3, 3, "none", "nothing is held, and nothing is recorded"),
+        ] as [(UInt64, Bool, Bool, UInt64?, UInt64?, String, String)])
+    func aSeatIsExplained(
+        sessions: UInt64, isTracked: Bool, waits: Bool, limit: UInt64?, taken: UInt64?, seat: String, why: String
+    ) {
+        var values: [String: BusValue] = [:]
+        if let limit { values["seats"] = .uint64(limit) }
+        if let taken { values["seats-taken"] = .uint64(taken) }
+        let user = JSONValue.object([
+            .init("user", .string("anna")), .init("tracked", .bool(isTracked)), .init("sessions", .unsigned(sessions)),
+        ])
+        let row = SeatsTable.row(user, TrackingPolicy(values), waits: waits)
+        #expect(row["seat"]?.string == seat && row["why"]?.string == why)
     }
 
     @Test(

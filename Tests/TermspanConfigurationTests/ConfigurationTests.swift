@@ -17,14 +17,43 @@ import Testing
         var configuration = Configuration()
         try configuration.apply(
             "burst-gap: 1500ms\nidle-threshold: 3m\npassive-limit: unlimited\nresponsible: IT, room 5\nbus-calls-per-second: 250\n"
-                + "keep-activity: 1.5d\nkeep-sessions: unlimited\n",
+                + "keep-activity: 1.5d\nkeep-sessions: unlimited\nseats: 50\n",
             file: "t.yaml")
         #expect(configuration.keepActivity == .seconds(129_600) && configuration.keepSessions == nil)
-        #expect(configuration.limits.busCallsPerSecond == 250)
+        #expect(configuration.limits.busCallsPerSecond == 250 && configuration.limits.seats == 50)
+        try configuration.apply("seats: unlimited\n", file: "t.yaml")
+        #expect(configuration.limits.seats == nil)
         #expect(configuration.burstGap == .milliseconds(1500))
         #expect(configuration.idleThreshold == .seconds(180))
         #expect(configuration.passiveLimit == nil)
         #expect(configuration.responsible == "IT, room 5")
+    }
+
+    @Test func timesByGroupStandInForThoseOfAll() throws {
+        var configuration = Configuration()
+        try configuration.apply(
+            "keep-by-group:\n  - {group: trainees, keep-activity: 30d}\n  - {group: audited, keep-activity: unlimited, keep-sessions: 800d}\n"
+                + "keep-sessions: 90d\n",
+            file: "t.yaml")
+        let day = 86_400
+        #expect(
+            configuration.keptByGroup.map { configuration.kept(by: $0) } == [
+                KeptTimes(activity: .seconds(30 * day), sessions: .seconds(90 * day)),
+                KeptTimes(activity: nil, sessions: .seconds(800 * day)),
+            ])
+        #expect(configuration.keptByGroup[0].sessions == nil && configuration.keptByGroup[1].activity == .some(.none))
+        for wrong in [
+            "{group: a}", "{keep-activity: 30d}", "{group: a, keep-activity: 5}", "{group: a, keep-activity: 1s}", "{group: a, keep: 30d}",
+            "a",
+            "{group: '', keep-activity: 30d}",
+        ] {
+            #expect(throws: ConfigurationError.self) { try configuration.apply("keep-by-group: [\(wrong)]", file: "t.yaml") }
+        }
+        // A group twice: which would hold?
+        #expect(throws: ConfigurationError.self) {
+            try configuration.apply(
+                "keep-by-group: [{group: a, keep-activity: 30d}, {group: a, keep-sessions: 30d}]", file: "t.yaml")
+        }
     }
 
     @Test func listsAreReplacedAsAWhole() throws {

@@ -33,6 +33,7 @@ import Testing
         configuration.passiveLimit = nil
         configuration.keepActivity = nil
         configuration.keepSessions = nil
+        configuration.keptByGroup = [KeptByGroup(group: "g", activity: .seconds(7))]
         configuration.commitInterval = .seconds(7)
         configuration.probeReadyTimeout = .seconds(7)
         configuration.limits.displaysPerUser = 7
@@ -43,6 +44,7 @@ import Testing
         configuration.limits.rowsPerDay = 7
         configuration.limits.probeStartsPerMinute = 7
         configuration.limits.busCallsPerSecond = 7
+        configuration.limits.seats = 7
         configuration.responsible = "somebody"
         configuration.trackingHours = [TrackingHours.Window(start: 0, end: 1)]
         configuration.holidays = [CalendarDay(number: 7)]

@@ -15,6 +15,7 @@ import Testing
     @Test(arguments: [
         ("anna", "anna@*"), ("Anna@*", "anna@*"), ("anna@Example.com", "anna@example.com"), (#"EXAMPLE\anna"#, "anna@example"),
         ("uid:1001", "uid:1001"), ("UID:0", "uid:0"), ("first.last-2_x", "first.last-2_x@*"),
+        (#"EXAMPLE\Anna Berg"#, "anna berg@example"), ("a b", "a b@*"),
     ])
     func anEntryIsReadAndWritten(text: String, canonical: String) throws {
         let subject = try #require(DoNotTrackList.Subject(text))
@@ -23,7 +24,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "*", "*@example.com", "@example.com", "anna@", #"\anna"#, #"EXAMPLE\"#, "a b", "anna\n", "1001", "uid:", "uid:-1", "uid:+1",
+        "", "*", "*@example.com", "@example.com", "anna@", #"\anna"#, #"EXAMPLE\"#,
+        " a", "a ", "a@ b", "a\tb", "a\u{A0}b", "anna\n", "1001", "uid:", "uid:-1", "uid:+1",
         "uid:4294967295",
         "uid:4294967296", "a@b@c", #"A\B\c"#, "a/b", String(repeating: "a", count: 257),
     ])

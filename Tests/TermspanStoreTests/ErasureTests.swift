@@ -24,31 +24,6 @@ import Testing
         return erased
     }
 
-    /// A session with two focus intervals, one in an application of the session's own, a burst, an unknown interval and an address.
-    private func batch(_ session: SessionRecord, ended: Bool) -> StoreBatch {
-        var batch = StoreBatch()
-        let uuid = session.uuid
-        batch.sessions = [session]
-        batch.events = [
-            SessionEvent(
-                session: uuid, change: StateChange(.connected, at: F.at(11)), clientAddress: "192.0.2.\(session.id)", clientName: "PC"),
-            SessionEvent(session: uuid, change: StateChange(.locked, at: F.at(30))),
-        ]
-        batch.focus = [
-            FocusRecord(
-                session: uuid, span: F.span(12, 20), application: Application(executable: "/usr/bin/shared", windowClass: "Shared")),
-            FocusRecord(
-                session: uuid, span: F.span(20, 25),
-                application: Application(executable: "/opt/own-\(session.user.login)", windowClass: nil)),
-        ]
-        batch.bursts = [BurstRecord(session: uuid, burst: InputBurst(start: F.at(13), end: F.at(19), origin: .device))]
-        batch.unknowns = [
-            UnknownRecord(session: uuid, interval: UnknownInterval(start: F.at(10), end: F.at(12), reason: .starting))
-        ]
-        if ended { batch.ended = [SessionEnd(session: uuid, at: F.at(60), reason: .logoff)] }
-        return batch
-    }
-
     private func applications(_ fixture: StoreFixture) throws -> [String] {
         let queue = try DatabaseQueue(path: fixture.path)
         defer { try? queue.close() }
@@ -64,9 +39,9 @@ import Testing
     @Test func historyGoesAndAllElseStays() throws {
         let fixture = try StoreFixture()
         let writer = try fixture.writer()
-        try writer.write(batch(F.session(1), ended: true))
-        try writer.write(batch(F.session(2), ended: false))
-        try writer.write(batch(F.session(3, "ben", 1002), ended: true))
+        try writer.write(F.batch(F.session(1), ended: true))
+        try writer.write(F.batch(F.session(2), ended: false))
+        try writer.write(F.batch(F.session(3, "ben", 1002), ended: true))
         let anna = UserIdentity(login: "anna", uid: 1001)
         _ = try writer.setTracking(anna, tracked: true, by: "root", reason: "x", at: F.anchor.wall)
         let policy = try writer.policy()
@@ -95,15 +70,15 @@ import Testing
         #expect(erased.receipt.text.contains(counted))
         #expect(!erased.receipt.text.contains("anna") && erased.receipt.digest.count == 64)
         // The user is measured on as if new.
-        #expect(try writer.write(batch(F.session(4), ended: false)).rejected == 0)
+        #expect(try writer.write(F.batch(F.session(4), ended: false)).rejected == 0)
         #expect(try applications(fixture) == ["/opt/own-anna", "/opt/own-ben", "/usr/bin/shared"])
     }
 
     @Test func aSessionThatIsMeasuredGoesOnAndItsTimeUntilNowIsUnknown() throws {
         let fixture = try StoreFixture()
         let writer = try fixture.writer()
-        try writer.write(batch(F.session(1), ended: true))
-        try writer.write(batch(F.session(2), ended: false))
+        try writer.write(F.batch(F.session(1), ended: true))
+        try writer.write(F.batch(F.session(2), ended: false))
         let erased = try #require(try erase(writer, "anna", measured: [F.uuid(2)]).first)
         #expect(erased.gone == [F.uuid(1)] && erased.goingOn == [F.uuid(2)])
         let reader = try StoreReader(path: fixture.path)
@@ -126,11 +101,11 @@ import Testing
         let fixture = try StoreFixture()
         let writer = try fixture.writer()
         let anna = UserIdentity(login: "anna", uid: 1001)
-        try writer.write(batch(F.session(1), ended: true))
+        try writer.write(F.batch(F.session(1), ended: true))
         _ = try writer.setTracking(anna, tracked: true, by: "root", reason: "x", at: F.anchor.wall)
         _ = try writer.set("new-users", to: "tracked", by: "root", reason: "", at: F.anchor.wall)
         // One who is measured can't be forgotten: nobody would be whose session that is.
-        try writer.write(batch(F.session(2), ended: false))
+        try writer.write(F.batch(F.session(2), ended: false))
         #expect(throws: StoreError.self) { try erase(writer, "anna", alsoUsers: true, measured: [F.uuid(2)]) }
         #expect(try writer.counts(of: writer.users(named: [name("anna")])[0]).sessions == 2)
 
@@ -143,15 +118,39 @@ import Testing
         #expect(try reader.sessions(SessionFilter()).isEmpty)
         #expect(try reader.policyChanges().allSatisfy { $0.change.user == nil })
         // Whoever comes with that login is somebody else.
-        try writer.write(batch(F.session(3), ended: true))
+        try writer.write(F.batch(F.session(3), ended: true))
         #expect(try reader.sessions(SessionFilter()).count == 1)
+    }
+
+    @Test func ofWhomSomethingIsHeldIsKnown() throws {
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        let (anna, ben) = (UserIdentity(login: "anna", uid: 1001), UserIdentity(login: "ben", uid: 1002))
+        func held() throws -> [UserIdentity?] { try writer.usersWithHistory().map { $0.isCurrent ? $0.identity : nil } }
+        _ = try writer.setTracking(ben, tracked: true, by: "root", reason: "x", at: F.anchor.wall)
+        #expect(try held().isEmpty)
+        try writer.write(F.batch(F.session(1), ended: true))
+        try writer.write(F.batch(F.session(2), ended: false))
+        #expect(try held() == [anna])
+        // Another user has the UID now; what is held of the one before is still held.
+        try writer.write(F.batch(F.session(3, "new", 1001), ended: true))
+        let new = UserIdentity(login: "new", uid: 1001)
+        #expect(try held() == [nil, new])
+        _ = try erase(writer, "anna")
+        #expect(try held() == [new])
+        // Whoever goes on being recorded keeps it.
+        try writer.write(F.batch(F.session(4, "ben", 1002), ended: false))
+        _ = try erase(writer, "ben", measured: [F.uuid(4)])
+        #expect(try Set(held()) == [new, ben])
+        _ = try writer.expire(activityBefore: nil, sessionsBefore: F.anchor.wall.advanced(by: .seconds(1000)))
+        #expect(try held() == [ben])
     }
 
     @Test func anErasureThatFailsErasesNothing() throws {
         let fixture = try StoreFixture()
         let writer = try fixture.writer()
-        try writer.write(batch(F.session(1), ended: true))
-        try writer.write(batch(F.session(2, "ben", 1002), ended: true))
+        try writer.write(F.batch(F.session(1), ended: true))
+        try writer.write(F.batch(F.session(2, "ben", 1002), ended: true))
         let other = try DatabaseQueue(path: fixture.path)
         try other.write {
             try $0.execute(sql: "CREATE TRIGGER no BEFORE DELETE ON session WHEN OLD.number = 2 BEGIN SELECT RAISE(ABORT, 'no'); END")
@@ -231,7 +230,7 @@ import Testing
     @Test func whoWasKilledBeforeTheFileWasWrittenAnewDoesThatAtTheNextStart() throws {
         let fixture = try StoreFixture()
         var writer = try fixture.writer()
-        try writer.write(batch(F.session(1), ended: true))
+        try writer.write(F.batch(F.session(1), ended: true))
         func version() throws -> Int? {
             let queue = try DatabaseQueue(path: fixture.path)
             defer { try? queue.close() }
@@ -250,7 +249,7 @@ import Testing
     @Test func aLogThatSomebodyReadsIsCutOffAfterwards() throws {
         let fixture = try StoreFixture()
         let writer = try fixture.writer()
-        try writer.write(batch(F.session(1), ended: true))
+        try writer.write(F.batch(F.session(1), ended: true))
         let reader = try DatabaseQueue(path: fixture.path)
         try reader.inDatabase { db in
             try db.execute(sql: "BEGIN")

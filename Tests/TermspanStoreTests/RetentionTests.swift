@@ -32,6 +32,27 @@ import Testing
         return batch
     }
 
+    @Test func othersKeepWhatIsTheirs() throws {
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        for (number, login, uid) in [(1, "anna", 1001), (2, "ben", 1002), (3, "cleo", 1003)] as [(UInt64, String, UInt32)] {
+            try writer.write(F.batch(F.session(number, login, uid), ended: number < 3))
+        }
+        func left() throws -> [String: Int] {
+            let users = try writer.usersWithHistory()
+            return try Dictionary(uniqueKeysWithValues: users.map { ($0.identity.login, try writer.counts(of: $0).focusIntervals) })
+        }
+        let users = try writer.usersWithHistory()
+        #expect(try writer.expire(activityBefore: wall(1000), sessionsBefore: wall(1000), of: []) == Expired())
+        #expect(try left() == ["anna": 2, "ben": 2, "cleo": 2])
+        _ = try writer.expire(activityBefore: wall(22), sessionsBefore: nil, of: [users[2]])
+        #expect(try left() == ["anna": 2, "ben": 2, "cleo": 1])
+        _ = try writer.expire(activityBefore: wall(1000), sessionsBefore: nil, of: [users[0], users[2]])
+        #expect(try left() == ["anna": 0, "ben": 2, "cleo": 0])
+        #expect(try writer.expire(activityBefore: nil, sessionsBefore: wall(1000), of: [users[1]]).sessions == 1)
+        #expect(try left() == ["anna": 0, "cleo": 0])
+    }
+
     @Test func activityGoesBeforeSessionsDo() throws {
         let fixture = try StoreFixture()
         let writer = try fixture.writer()

@@ -40,6 +40,31 @@ final class StoreFixture {
             uuid: uuid(number), id: SessionID(rawValue: UInt32(number)), user: UserIdentity(login: login, uid: uid), stack: "xrdp",
             start: at(start))
     }
+
+    /// A session with two focus intervals, one in an application of the session's own, a burst, an unknown interval and an address.
+    static func batch(_ session: SessionRecord, ended: Bool) -> StoreBatch {
+        var batch = StoreBatch()
+        let uuid = session.uuid
+        batch.sessions = [session]
+        batch.events = [
+            SessionEvent(
+                session: uuid, change: StateChange(.connected, at: at(11)), clientAddress: "192.0.2.\(session.id)", clientName: "PC"),
+            SessionEvent(session: uuid, change: StateChange(.locked, at: at(30))),
+        ]
+        batch.focus = [
+            FocusRecord(
+                session: uuid, span: span(12, 20), application: Application(executable: "/usr/bin/shared", windowClass: "Shared")),
+            FocusRecord(
+                session: uuid, span: span(20, 25),
+                application: Application(executable: "/opt/own-\(session.user.login)", windowClass: nil)),
+        ]
+        batch.bursts = [BurstRecord(session: uuid, burst: InputBurst(start: at(13), end: at(19), origin: .device))]
+        batch.unknowns = [
+            UnknownRecord(session: uuid, interval: UnknownInterval(start: at(10), end: at(12), reason: .starting))
+        ]
+        if ended { batch.ended = [SessionEnd(session: uuid, at: at(60), reason: .logoff)] }
+        return batch
+    }
 }
 
 extension StoreWriter {

@@ -1,6 +1,7 @@
 import Glibc
 package import TermspanBus
 package import TermspanCore
+import TermspanSystem
 
 /// Everything that is held about a user: one JSON object, written part by part, each row as the reports service gives it.
 package enum ExportDocument {
@@ -83,6 +84,8 @@ final class ExportFile {
     private let path: String?
     private let descriptor: Int32
     private var buffer: [UInt8] = []
+    /// Whether the file has its name. One that gets it when it is complete goes by itself if this program ends before (open(2), O_TMPFILE).
+    private var isNamed = false
     /// Why not all could be written; nothing more is then.
     private(set) var error: CommandError?
 
@@ -92,13 +95,26 @@ final class ExportFile {
             descriptor = STDOUT_FILENO
             return
         }
-        descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
-        if descriptor < 0 {
-            let code = errno
-            throw CommandError(
-                .failure, "\(path): \(String(cString: strerror(code)))",
-                remedy: code == EEXIST ? "Nothing is overwritten: name a file that is not there." : nil)
+        if Files.status(path) == nil, let unnamed = try? openUnnamedFile(in: Self.folder(of: path), mode: 0o600).release() {
+            descriptor = unnamed
+            return
         }
+        // Not every file system has such files.
+        isNamed = true
+        descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        if descriptor < 0 { throw Self.failure(path, errno) }
+    }
+
+    private static func folder(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    private static func failure(_ path: String, _ code: Int32) -> CommandError {
+        CommandError(
+            .failure, "\(path): \(String(cString: strerror(code)))",
+            remedy: code == EEXIST
+                ? "Nothing is overwritten: name a file that is not there." : "Without a name the document goes to standard output.")
     }
 
     func write(_ text: String) {
@@ -111,12 +127,16 @@ final class ExportFile {
         flush()
         if error == nil, path != nil, fsync(descriptor) != 0 { error = failure() }
         if let error { throw error }
-        if path != nil { close(descriptor) }
+        guard let path else { return }
+        if !isNamed, linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", AT_FDCWD, path, AT_SYMLINK_FOLLOW) != 0 {
+            throw Self.failure(path, errno)
+        }
+        close(descriptor)
     }
 
     /// Removes what is not complete.
     func discard() {
-        if let path { unlink(path) }
+        if let path, isNamed { unlink(path) }
     }
 
     private func flush() {

@@ -14,6 +14,9 @@ package struct OwnPolicy: Hashable, Sendable {
     /// Nil where there are no tracking hours.
     package let hours: Hours?
 
+    /// Whether the user has a seat, or would get one; nil where that does not matter.
+    package let hasSeat: Bool?
+
     /// The tracking hours, as they are for the user.
     package struct Hours: Hashable, Sendable {
         /// Like `mon-fri 07:00-19:00`; none: always. Nil while it is not known which are the user's.
@@ -43,6 +46,7 @@ package struct OwnPolicy: Hashable, Sendable {
         self.user = user
         pausedUntil = own["paused-until"]?.unsigned.flatMap { WallInstant(microseconds: $0) }
         pauseLeft = (own["pause-left"]?.unsigned).map { $0 / 1_000_000 }
+        hasSeat = own["seat"]?.bool
         hours = (own["within-hours"]?.bool).map { isWithin in
             Hours(
                 windows: own["hours"]?.strings, group: own["hours-group"]?.string, isWithin: isWithin,

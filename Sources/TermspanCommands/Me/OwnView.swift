@@ -131,6 +131,7 @@ package struct OwnView: Sendable {
             .init("user", .string(login)), .init("uid", .unsigned(UInt64(userID))), .init("policy", policy?.policy.json ?? .null),
             .init("paused_until", .optional((policy?.pausedUntil).map { TimeText.utc($0) })),
             .init("pause_left", policy?.pauseLeft.map { .unsigned($0) } ?? .null), .init("hours", policy?.hours?.json ?? .null),
+            .init("seat", (policy?.hasSeat).map { .bool($0) } ?? .null),
         ]
         if let activity {
             let applications = activity.today.topApplications.map { name, active in
@@ -169,7 +170,7 @@ extension OwnView {
         if policy.user.isTracked {
             values += [
                 ("Level", policy.user.level), ("Recorded", WhatIsRecorded.recorded), ("Never recorded", WhatIsRecorded.never),
-                ("Kept", policy.policy.kept),
+                ("Kept", policy.policy.keptText),
             ]
             if let hours = policy.hours { values.append(("Hours", Self.text(hours, holidays: policy.policy.holidays))) }
             if let left = policy.pauseLeft, left >= 60 { values.append(("Pauses", "\(left / 60) min left today: termspan pause 30m")) }
@@ -184,6 +185,8 @@ extension OwnView {
                 "Your activity is not recorded at this time"
                     + (hours.until.map { ", outside the tracking hours; again from \(TimeText.local($0))." }
                         ?? (hours.windows == nil ? ": which tracking hours are yours is not known yet." : ", outside the tracking hours."))
+            } else if policy.hasSeat == false {
+                "Your activity is not recorded: all seats of this server are taken. It will be once one is free."
             } else {
                 "Your activity is recorded."
             }
@@ -244,8 +247,8 @@ extension OwnView {
 
     private func objectionLines(_ width: Int) -> [String] {
         let ask = "To object, ask: " + (policy?.responsible ?? OwnPolicy.administrators)
-        // A backslash of a directory's login would be the shell's.
-        let name = Printable.text(login.contains("\\") ? "'\(login)'" : login)
+        // A backslash or a blank of a directory's login would be the shell's.
+        let name = Printable.text(login.contains("\\") || login.contains(" ") ? "'\(login)'" : login)
         return Printable.text(ask).wrapped(to: max(20, width)) + [
             "An administrator keeps your activity from being recorded by either of:", "  termspan untrack \(name)",
             "  termspan donottrack add \(name)",

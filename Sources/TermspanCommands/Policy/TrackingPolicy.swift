@@ -52,14 +52,48 @@ package struct TrackingPolicy: Hashable, Sendable {
     package var responsible: String
     package var users: [User]
     package var doNotTrack: [Entry]
-    /// How many seconds it is kept what was done, and who was logged on; nil is without end.
-    package var keepActivity: UInt64?
-    package var keepSessions: UInt64?
+    package var kept: Kept
+    /// What holds for members of groups in place of that.
+    package var keptByGroup: [Kept]
     /// When activity is recorded, and of which group's members; none: always.
     package var trackingHours: [Hours]
     package var holidays: [String]
+    /// How many users something may be held of; nil is any number.
+    package var seats: UInt64?
+    /// Of how many something is; nil where the caller may not know.
+    package var seatsTaken: UInt64?
     /// Whether `users` and `doNotTrack` are of all, not of the caller alone.
     package var isComplete: Bool
+
+    /// How many seconds it is kept what was done, and who was logged on; nil is without end.
+    package struct Kept: Hashable, Sendable {
+        /// Nil is everybody.
+        package var group: String?
+        package var activity: UInt64?
+        package var sessions: UInt64?
+
+        init(_ values: [String: BusValue]) {
+            group = values["group"]?.string
+            activity = (values["keep-activity"]?.unsigned).map { $0 / 1_000_000 }
+            sessions = (values["keep-sessions"]?.unsigned).map { $0 / 1_000_000 }
+        }
+
+        package var json: [JSONValue.Member] {
+            [
+                .init("keep_activity", activity.map { .unsigned($0) } ?? .null),
+                .init("keep_sessions", sessions.map { .unsigned($0) } ?? .null),
+            ]
+        }
+
+        package var text: String {
+            func length(_ seconds: UInt64?) -> String {
+                guard let seconds else { return "without end" }
+                return "for " + (seconds % 86_400 == 0 ? "\(seconds / 86_400)d" : TimeText.age(seconds: seconds))
+            }
+            let times = "activity \(length(activity)), sessions \(length(sessions))"
+            return group.map { "of members of the group \($0) \(times)" } ?? times
+        }
+    }
 
     package struct Hours: Hashable, Sendable {
         /// Empty: of those who are in no group that is named.
@@ -74,13 +108,15 @@ package struct TrackingPolicy: Hashable, Sendable {
     package init(_ values: [String: BusValue]) {
         newUsers = values["new-users"]?.string ?? ""
         responsible = values["responsible"]?.string ?? ""
-        keepActivity = (values["keep-activity"]?.unsigned).map { $0 / 1_000_000 }
-        keepSessions = (values["keep-sessions"]?.unsigned).map { $0 / 1_000_000 }
+        kept = Kept(values)
+        keptByGroup = (values["keep-by-group"]?.elements ?? []).compactMap { $0.properties.map { Kept($0) } }
         trackingHours = (values["tracking-hours"]?.elements ?? []).compactMap { row in
             guard let row = row.properties else { return nil }
             return Hours(group: row["group"]?.string ?? "", hours: row["hours"]?.string ?? "")
         }
         holidays = values["holidays"]?.strings ?? []
+        seats = values["seats"]?.unsigned
+        seatsTaken = values["seats-taken"]?.unsigned
         isComplete = values["complete"]?.bool ?? false
         users = (values["users"]?.elements ?? []).compactMap { row in
             guard let row = row.properties else { return nil }
@@ -101,27 +137,34 @@ package struct TrackingPolicy: Hashable, Sendable {
         .object([
             .init("new_users", .string(newUsers)), .init("responsible", responsible.isEmpty ? .null : .string(responsible)),
             .init("users", .array(users.map(\.json))), .init("do_not_track", .array(doNotTrack.map(\.json))),
-            .init("keep_activity", keepActivity.map { .unsigned($0) } ?? .null),
-            .init("keep_sessions", keepSessions.map { .unsigned($0) } ?? .null),
+            kept.json[0], kept.json[1],
+            .init(
+                "keep_by_group", .array(keptByGroup.map { .object([.init("group", .string($0.group ?? ""))] + $0.json) })),
             .init("tracking_hours", .array(trackingHours.map(\.json))), .init("holidays", .array(holidays.map { .string($0) })),
+            .init("seats", seats.map { .unsigned($0) } ?? .null), .init("seats_taken", seatsTaken.map { .unsigned($0) } ?? .null),
         ])
     }
 
     /// How long what is recorded is kept.
-    package var kept: String {
-        func length(_ seconds: UInt64?) -> String {
-            guard let seconds else { return "without end" }
-            return "for " + (seconds % 86_400 == 0 ? "\(seconds / 86_400)d" : TimeText.age(seconds: seconds))
+    package var keptText: String { ([kept] + keptByGroup).map(\.text).joined(separator: "; ") }
+
+    /// `3 of 50 are taken`, as far as the caller may know.
+    package var seatsText: String? {
+        switch (seats, seatsTaken) {
+        case (let seats?, let taken?): "\(taken) of \(seats) are taken"
+        case (let seats?, nil): "there are \(seats)"
+        case (nil, let taken?): "\(taken) are taken, of any number"
+        case (nil, nil): nil
         }
-        return "activity \(length(keepActivity)), sessions \(length(keepSessions))"
     }
 
     package var lines: [String] {
         var values = [("New users", newUsers)]
         if !responsible.isEmpty { values.append(("Responsible", responsible)) }
-        values.append(("Kept", kept))
+        values.append(("Kept", keptText))
         for hours in trackingHours { values.append(("Hours", hours.hours + (hours.group.isEmpty ? "" : ", group \(hours.group)"))) }
         if !holidays.isEmpty { values.append(("Holidays", holidays.joined(separator: ", "))) }
+        if let seats = seatsText { values.append(("Seats", seats)) }
         var lines = Properties.lines(values)
         if !users.isEmpty {
             var table = Table([

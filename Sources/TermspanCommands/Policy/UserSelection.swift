@@ -37,7 +37,7 @@ struct UserSelection: ParsableArguments {
 
 /// Chooses among the lines of `Users` of org.termspan1.Reports. What is nil does not restrict.
 struct UserFilter {
-    /// Part of a login, in whatever case.
+    /// Part of a login or of the name, in whatever case.
     var search: String?
     var status: TrackingState?
     var domain: String?
@@ -48,8 +48,8 @@ struct UserFilter {
 
     func selects(_ user: JSONValue) -> Bool {
         if let part = search?.lowercased() {
-            let logins = user["logins"]?.array?.compactMap { $0.string?.lowercased() } ?? []
-            guard logins.contains(where: { $0.contains(part) }) else { return false }
+            let names = (user["logins"]?.array ?? []) + [user["name"] ?? .null]
+            guard names.contains(where: { $0.string?.lowercased().contains(part) ?? false }) else { return false }
         }
         if let status, user["tracked"]?.bool != (status == .tracked) { return false }
         if let domain, user["domain"]?.string != domain.lowercased() { return false }

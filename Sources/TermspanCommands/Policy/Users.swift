@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 
 /// `termspan users`
 struct Users: MainCommand {
@@ -11,7 +12,7 @@ struct Users: MainCommand {
                 """)
     }
 
-    @Argument(help: "Only users whose login has this in it, in upper or lower case.", completion: Completions.users)
+    @Argument(help: "Only users whose login or name has this in it, in upper or lower case.", completion: Completions.users)
     var search: String?
 
     @OptionGroup var selection: UserSelection
@@ -19,37 +20,70 @@ struct Users: MainCommand {
     @Flag(help: "Everybody, which needs the right org.termspan1.view-others.")
     var all = false
 
+    @Flag(help: "Who has one of the seats that the configuration limits, and why.")
+    var seats = false
+
     @OptionGroup var output: FormatOptions
 
     func execute() throws {
-        let rows = try Client.connect().users(selection.filter(search: search), all: all)
+        let client = try Client.connect()
+        var rows = try client.users(selection.filter(search: search), all: all, named: true)
         if rows.isEmpty, output.format == .table { return Output.error("termspan: No such users are known.") }
-        let table = UsersTable()
-        Output.listing(output.format, keys: table.keys, rows: rows, table: table.lines(rows))
+        guard seats else {
+            let table = UsersTable()
+            return Output.listing(output.format, keys: table.keys, rows: rows, table: table.lines(rows))
+        }
+        let policy = try client.policy()
+        let waiting = try client.sessions().filter { $0.coverage == "no-seat" }
+        rows = rows.map { row in
+            SeatsTable.row(
+                row, policy,
+                waits: waiting.contains { $0.user == row["user"]?.string && $0.userID.map { UInt64($0) } == row["uid"]?.unsigned })
+        }
+        let table = SeatsTable()
+        let summary = policy.seatsText.map { ["", "Seats: \($0)."] } ?? []
+        Output.listing(output.format, keys: table.keys, rows: rows, table: table.lines(rows) + summary)
     }
 }
 
 extension Client {
     /// The lines of those users whom the filter selects, by login: of everybody for root and with `all`, else of the caller.
-    func users(_ filter: UserFilter, all: Bool) throws(CommandError) -> [JSONValue] {
+    ///
+    /// - Parameter named: with the names that the user database has.
+    func users(_ filter: UserFilter, all: Bool, named: Bool = false) throws(CommandError) -> [JSONValue] {
         var rows: [JSONValue] = []
-        try reports("Users", ActivityOptions.whose(all: all)) { row throws(CommandError) in
-            if filter.selects(row) { rows.append(row) }
-        }
+        try reports("Users", ActivityOptions.whose(all: all)) { row throws(CommandError) in rows.append(row) }
+        // Not while the answer is read: the user database may take its time, and whoever answers does not wait for ever.
+        if named { rows = rows.map { Self.named($0) } }
+        rows = rows.filter { filter.selects($0) }
         func key(_ row: JSONValue) -> (String, UInt64) { (row["user"]?.string ?? "", row["uid"]?.unsigned ?? 0) }
         return rows.sorted { key($0) < key($1) }
+    }
+
+    /// With the name that the user database has of a user (passwd(5), up to the first comma), which it does not have of one that is gone.
+    private static func named(_ user: JSONValue) -> JSONValue {
+        guard case .object(var members) = user else { return user }
+        var name = ""
+        if let login = user["user"]?.string, let entry = getpwnam(login), UInt64(entry.pointee.pw_uid) == user["uid"]?.unsigned,
+            let comment = entry.pointee.pw_gecos
+        {
+            name = String(String(cString: comment).prefix { $0 != "," })
+        }
+        members.insert(.init("name", name.isEmpty ? .null : .string(name)), at: min(1, members.count))
+        return .object(members)
     }
 }
 
 /// The table of `users`.
 package struct UsersTable: StreamedTable {
     package let table = Table([
-        .init("USER", width: 12), .init("UID", .right, width: 5), .init("DOMAIN", width: 8), .init("STATUS", width: 9),
-        .init("FIRST SEEN", width: 25), .init("LAST SEEN", width: 25), .init("SESSIONS", .right),
+        .init("USER", width: 12), .init("NAME", width: 12), .init("UID", .right, width: 5),
+        .init("DOMAIN", width: 8), .init("STATUS", width: 9),
+        .init("FIRST SEEN", width: 25), .init("LAST SEEN", width: 25), .init("SESSIONS", .right), .init("SEAT"),
     ])
 
     package let keys = [
-        "user", "uid", "logins", "domain", "tracked", "decided_by", "decision", "level", "since", "first_seen", "last_seen", "open",
+        "user", "name", "uid", "logins", "domain", "tracked", "decided_by", "decision", "level", "since", "first_seen", "last_seen", "open",
         "sessions",
     ]
 
@@ -57,8 +91,9 @@ package struct UsersTable: StreamedTable {
 
     package func cells(_ row: JSONValue) -> [String] {
         [
-            text(row, "user"), number(row, "uid"), text(row, "domain"), Self.status(row), moment(row, "first_seen"),
+            text(row, "user"), text(row, "name"), number(row, "uid"), text(row, "domain"), Self.status(row), moment(row, "first_seen"),
             row["open"]?.bool == true ? "now" : moment(row, "last_seen"), number(row, "sessions"),
+            (row["sessions"]?.unsigned ?? 0) > 0 ? "taken" : "",
         ]
     }
 
@@ -66,7 +101,46 @@ package struct UsersTable: StreamedTable {
     private static func status(_ row: JSONValue) -> String {
         row["tracked"]?.bool.map { $0 ? "tracked" : "untracked" } ?? "former"
     }
+}
 
+/// The table of `users --seats`.
+package struct SeatsTable: StreamedTable {
+    package let table = Table([
+        .init("USER", width: 12), .init("UID", .right, width: 5), .init("SEAT", width: 5), .init("SINCE", width: 25), .init("WHY"),
+    ])
+
+    package let keys = ["user", "uid", "tracked", "sessions", "seat", "since", "why"]
+
+    package init() {}
+
+    package func cells(_ row: JSONValue) -> [String] {
+        [text(row, "user"), number(row, "uid"), text(row, "seat"), moment(row, "since"), text(row, "why")]
+    }
+
+    /// A line of `Users` as one about the user's seat: `taken`, `waits` for one, or `none`.
+    ///
+    /// - Parameter waits: whether a session of the user's is not recorded for want of one.
+    package static func row(_ user: JSONValue, _ policy: TrackingPolicy, waits: Bool) -> JSONValue {
+        let sessions = user["sessions"]?.unsigned ?? 0
+        let isFull = policy.seats.map { ($0, policy.seatsTaken ?? 0) }.map { $0 <= $1 } ?? false
+        let (seat, why) =
+            switch (sessions, user["tracked"]?.bool) {
+            case (1..., nil): ("taken", "sessions are held of whoever had this login or UID: \(sessions)")
+            case (1..., _): ("taken", "sessions are held: \(sessions)")
+            case _ where waits: ("waits", "all are taken")
+            case (_, true?) where isFull: ("none", "all are taken, and nothing is held")
+            case (_, true?): ("none", "nothing is held yet")
+            default: ("none", "nothing is held, and nothing is recorded")
+            }
+        return .object([
+            .init("user", user["user"] ?? .null), .init("uid", user["uid"] ?? .null), .init("tracked", user["tracked"] ?? .null),
+            .init("sessions", .unsigned(sessions)), .init("seat", .string(seat)),
+            .init("since", sessions > 0 ? user["first_seen"] ?? .null : .null), .init("why", .string(why)),
+        ])
+    }
+}
+
+extension StreamedTable {
     func lines(_ rows: [JSONValue]) -> [String] {
         var table = self.table
         for row in rows { table.add(cells(row)) }

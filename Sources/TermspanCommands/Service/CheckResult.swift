@@ -93,7 +93,9 @@ package struct CheckResult: Hashable, Sendable {
                     "\(row.user) is not measured: \(why)" + (others == 0 ? "" : "; likewise \(others) more, see `termspan status`"),
                     remedy: row.coverage == "group-unknown"
                         ? "See `getent group NAME`; then: systemctl reload termspand.service"
-                        : "See `termspan log --session \(row.session)` and journalctl -u 'termspan-probe-*' -u 'termspan-cookie-*'."))
+                        : row.coverage == "no-seat"
+                            ? "See `termspan users --seats`; `seats` in termspan.yaml(5) is how many there are."
+                            : "See `termspan log --session \(row.session)` and journalctl -u 'termspan-probe-*' -u 'termspan-cookie-*'."))
         }
         return results
     }

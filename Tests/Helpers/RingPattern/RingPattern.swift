@@ -1,4 +1,5 @@
 import SeededRandom
+
 /// What the event with a given number is, so that a reader can tell whether each byte of it is right.
 package struct RingPattern {
     private let word: UInt64

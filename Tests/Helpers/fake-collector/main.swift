@@ -69,6 +69,7 @@ let manager = BusInterface(
             call.reply { writer in
                 writer.properties([
                     "new-users": "untracked", "complete": true, "keep-activity": .uint64(180 * 86_400_000_000),
+                    "seats": .uint64(2), "seats-taken": .uint64(2),
                     "users": .array(
                         of: "a{sv}",
                         [

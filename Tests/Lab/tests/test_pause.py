@@ -1,5 +1,6 @@
 """Users pause the recording of their own activity: nothing of it is collected, and no more than they may. TERMSPAN_DEB names the package."""
 
+import json
 import sys
 import time
 import unittest
@@ -31,6 +32,9 @@ class PauseTests(ProductTestCase):
     def coverage(self):
         return self.product.session("user1")["coverage"]
 
+    def retention_due(self):
+        return json.loads((self.lab.root / "run/termspan/sessions.json").read_text())["retentionDue"]
+
     def test_1_nothing_is_collected_meanwhile(self):
         self.focus("Before")
         wait_until("the window to be seen", lambda: self.seen("Before"), 20, progress=self.product.report)
@@ -47,7 +51,8 @@ class PauseTests(ProductTestCase):
         self.assertAlmostEqual(moment(view["paused_until"]), paused + 300, delta=3)
         self.assertAlmostEqual(view["pause_left"], 300, delta=3)
         self.focus("Secret")
-        # Killed, the next collector knows of it.
+        # Killed, the next collector knows of it; and of when what is too old goes next, which a start does not put off.
+        due = self.retention_due()
         old = self.product.collector()
         self.product.kill(old)
         self.product.wait_ready(other_than=old)
@@ -57,6 +62,7 @@ class PauseTests(ProductTestCase):
         resumed = time.time()
         self.assertEqual(self.product.command("resume", user="user1").stdout, "Your pause is over.\n")
         ended = time.time()
+        self.assertEqual(self.retention_due(), due)
         self.product.wait_measured("user1")
         self.focus("After")
         wait_until("the window to be seen", lambda: self.seen("After"), 20, progress=self.product.report)

@@ -41,10 +41,8 @@ package final class Collector {
     private var threads: [ThreadHandle] = []
     private var connectTimer: EventSource?
     private var absenceTimer: EventSource?
-    /// Failures of probes that are told unless their session turns out to be ending.
+    private var failures = FailureReports()
     private var failureTimers: [UUIDv7: EventSource] = [:]
-    /// Why each session's probe failed last: the same again is not told again.
-    private var lastFailures: [UUIDv7: String] = [:]
     private var losses = LossReports()
     private var clock: ClockWatch?
     /// Sessions that are being measured.
@@ -182,7 +180,8 @@ package final class Collector {
             recordsChanged: { [unowned self] in saveSoon() }, report: { [unowned self] in probeReported($0) })
         monitor = try SessionMonitor(
             loop: loop, connection: connection, inbox: inbox, socketsPerUser: configuration.limits.socketsPerUser,
-            onChange: { [unowned self] in observe() }, onLimit: { [unowned self] uid in reached(.sockets, uid: uid) })
+            onChange: { [unowned self] in observe() }, onLimit: { [unowned self] uid in reached(.sockets, uid: uid) },
+            onLogindLoss: { Journal.logindLost() })
         if let replacement = opening.replacement { Journal.storeReplaced(replacement) }
         listenerMonitor = try ListenerMonitor(connection: connection)
         adopt(state, open: open, reason: opening.replacement == nil ? .starting : .storeDamaged)
@@ -285,7 +284,8 @@ package final class Collector {
         if measured.remove(session.uuid) != nil { aggregator.end(session.uuid, at: now) }
         supervisor?.remove(session)
         seatless.remove(session.uuid)
-        lastFailures[session.uuid] = nil
+        failures.finish(session.uuid)
+        failureTimers[session.uuid] = nil
         if let count = losses.finish(session.uuid) { Journal.eventsLost(session, count: count) }
         if measuredSessions.removeValue(forKey: session.uuid) != nil {
             store.append { $0.ended.append(SessionEnd(session: session.uuid, at: now, reason: reason)) }
@@ -708,17 +708,15 @@ package final class Collector {
     private func probeReported(_ report: ProbeSupervisor.Report) {
         switch report {
         case .started(let session, _):
-            lastFailures[session.uuid] = nil
+            if let reason = failures.started(session.uuid) { Journal.probeFailed(session, reason: reason) }
             Journal.probeStarted(session)
         case .limited(let session, let limit): reached(limit, by: session.user, session)
         case .descriptorsShort(let reason): Journal.descriptorsShort(reason)
         case .failed(let session, let reason):
-            // At a logoff the X server goes a moment before the session does: that is no failure.
-            failureTimers[session.uuid] = try? loop.after(.milliseconds(500)) { [unowned self] in
+            failures.add(reason, of: session.uuid)
+            failureTimers[session.uuid] = try? loop.after(FailureReports.patience) { [unowned self] in
                 failureTimers[session.uuid] = nil
-                guard table.session(uuid: session.uuid) != nil, lastFailures[session.uuid] != reason else { return }
-                lastFailures[session.uuid] = reason
-                Journal.probeFailed(session, reason: reason)
+                if let reason = failures.due(session.uuid) { Journal.probeFailed(session, reason: reason) }
             }
         }
     }

@@ -196,6 +196,10 @@ enum Journal {
         JournalRecord(.busLost, "The bus is gone. What is measured goes on; the rest waits for the bus.").send()
     }
 
+    static func logindLost() {
+        JournalRecord(.logindLost, "systemd-logind is gone. All sessions stay as they were until it is back.").send()
+    }
+
     static func waiting(for what: String) {
         var record = JournalRecord(.busLost, "The collector waits to start: \(what).")
         record.add(.reason, what)

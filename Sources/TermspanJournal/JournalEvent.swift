@@ -28,6 +28,7 @@ package enum JournalEvent: String, CaseIterable, Sendable {
     case storeRefused = "store-refused"
     case recordsLost = "records-lost"
     case busLost = "bus-lost"
+    case logindLost = "logind-lost"
     case clockStepped = "clock-stepped"
     case machineSlept = "machine-slept"
     case descriptorsShort = "descriptors-short"
@@ -80,6 +81,7 @@ package enum JournalEvent: String, CaseIterable, Sendable {
             case .recordingPaused: 0x18
             case .recordingResumed: 0x19
             case .trackingHours: 0x1A
+            case .logindLost: 0x1B
             case .sessionLockRequested: 0x30
             case .sessionDisconnectRequested: 0x31
             case .sessionLogoffRequested: 0x32
@@ -97,7 +99,9 @@ package enum JournalEvent: String, CaseIterable, Sendable {
         case .policyChanged, .historyErased, .clockStepped, .storeRecovered, .sessionLockRequested, .sessionDisconnectRequested,
             .sessionLogoffRequested:
             .notice
-        case .eventsLost, .probeFailed, .laneQuarantined, .limitReached, .recordsLost, .busLost, .descriptorsShort, .retentionHeld: .warning
+        case .eventsLost, .probeFailed, .laneQuarantined, .limitReached, .recordsLost, .busLost, .logindLost, .descriptorsShort,
+            .retentionHeld:
+            .warning
         case .configurationError, .storeFailed, .storeReplaced, .storeRefused: .error
         }
     }

@@ -14,6 +14,8 @@ package final class LogindMonitor {
     private let loop: EventLoop
     private let connection: BusConnection
     private let onChange: @MainActor () -> Void
+    /// Whether somebody has answered by logind's name.
+    private var isThere = false
     private var slots: [BusSlot] = []
     private nonisolated(unsafe) var monitor: OpaquePointer?
     private var monitorSource: EventSource?
@@ -66,9 +68,12 @@ package final class LogindMonitor {
 
     /// Reads all sessions, waiting for logind, and follows them from then on.
     ///
-    /// - Parameter watchesFiles: whether logind's files are watched as well, which need not be those of who answers on the bus.
+    /// - Parameters:
+    ///   - watchesFiles: whether logind's files are watched as well, which need not be those of who answers on the bus.
+    ///   - onLoss: is told when logind goes; sessions stay as they were until it is back.
     package init(
-        loop: EventLoop, connection: BusConnection, watchesFiles: Bool = true, onChange: @escaping @MainActor () -> Void
+        loop: EventLoop, connection: BusConnection, watchesFiles: Bool = true, onChange: @escaping @MainActor () -> Void,
+        onLoss: @escaping @MainActor () -> Void = {}
     ) throws {
         self.loop = loop
         self.connection = connection
@@ -94,7 +99,15 @@ package final class LogindMonitor {
             try connection.match(changes) { [unowned self] message in
                 if let path = message.path { reread(path) }
             })
-        slots.append(try connection.watchName(Self.destination) { [unowned self] owner in if owner != nil { refresh() } })
+        slots.append(
+            try connection.watchName(Self.destination) { [unowned self] owner in
+                if owner != nil {
+                    refresh()
+                } else if isThere {
+                    onLoss()
+                }
+                isThere = owner != nil
+            })
         if watchesFiles, sd_login_monitor_new("session", &monitor) >= 0 {
             let descriptor = sd_login_monitor_get_fd(monitor)
             monitorSource = try loop.watch(descriptor) { [unowned self] _ in

@@ -21,17 +21,20 @@ package final class SessionMonitor {
     /// - Parameters:
     ///   - socketsPerUser: how many X sockets of one user are looked at.
     ///   - onLimit: is told of users who have more.
+    ///   - onLogindLoss: is told when logind goes.
     package init(
         loop: EventLoop, connection: BusConnection, inbox: MainInbox, socketsPerUser: Int, onChange: @escaping @MainActor () -> Void,
-        onLimit: @escaping @MainActor (_ uid: UInt32) -> Void
+        onLimit: @escaping @MainActor (_ uid: UInt32) -> Void, onLogindLoss: @escaping @MainActor () -> Void
     ) throws {
         self.loop = loop
         self.onChange = onChange
-        logind = try LogindMonitor(loop: loop, connection: connection) { [unowned self] in
-            lookAtEnds()
-            sockets?.refresh()
-            notice()
-        }
+        logind = try LogindMonitor(
+            loop: loop, connection: connection,
+            onChange: { [unowned self] in
+                lookAtEnds()
+                sockets?.refresh()
+                notice()
+            }, onLoss: onLogindLoss)
         sockets = try ServerSocketMonitor(loop: loop, inbox: inbox) { [unowned self] in notice() }
         xServers = try XServerMonitor(
             loop: loop, inbox: inbox, socketsPerUser: socketsPerUser,

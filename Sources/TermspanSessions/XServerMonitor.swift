@@ -183,8 +183,8 @@ package final class XServerMonitor {
             took: begin.duration(to: .now()))
     }
 
-    private nonisolated static func display(ofSocket name: String) -> UInt16? {
-        guard name.hasPrefix("X"), let number = UInt16(name.dropFirst()), number <= highestDisplay, name == "X\(number)" else { return nil }
+    nonisolated static func display(ofSocket name: String) -> UInt16? {
+        guard name.hasPrefix("X"), let number = UInt16(canonical: name.dropFirst()), number <= highestDisplay else { return nil }
         return number
     }
 

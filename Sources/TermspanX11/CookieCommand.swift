@@ -62,8 +62,17 @@ enum CookieCommand {
     /// Where the cookie may be, the best first. What of /proc can't be read is left out: a server of root, for instance.
     static func paths(server: Int32) -> [String] {
         let process = "/proc/\(server)"
-        let arguments = fields("\(process)/cmdline")
-        let environment = fields("\(process)/environ")
+        func content(_ file: String) -> [UInt8] {
+            (try? readFile("\(process)/\(file)", limit: fileLimit, options: [.anyKind, .truncate])) ?? []
+        }
+        return paths(process: process, arguments: content("cmdline"), environment: content("environ"), uid: getuid(), own: own)
+    }
+
+    /// The same from what the server's `cmdline` and `environ` hold, and the variables of our own environment.
+    static func paths(
+        process: String, arguments: [UInt8], environment: [UInt8], uid: UInt32, own: (_ variable: String) -> String?
+    ) -> [String] {
+        let arguments = strings(arguments)
         var paths: [String] = []
         func add(_ path: String?) {
             guard let path, !path.isEmpty else { return }
@@ -72,18 +81,17 @@ enum CookieCommand {
         }
 
         if let option = arguments.lastIndex(of: "-auth"), option + 1 < arguments.count { add(arguments[option + 1]) }
-        add(variable("XAUTHORITY", in: environment))
+        add(variable("XAUTHORITY", in: strings(environment)))
         add(own("XAUTHORITY"))
         if let home = own("HOME") { add("\(home)/.Xauthority") }
-        add("/run/user/\(getuid())/gdm/Xauthority")
+        add("/run/user/\(uid)/gdm/Xauthority")
         if let user = own("USER") ?? own("LOGNAME"), !user.utf8.contains(UInt8(ascii: "/")) { add("/run/lightdm/\(user)/xauthority") }
         return paths
     }
 
     /// The strings of a file of /proc in which each ends with a zero byte.
-    private static func fields(_ path: String) -> [String] {
-        guard let bytes = try? readFile(path, limit: fileLimit, options: [.anyKind, .truncate]) else { return [] }
-        return bytes.split(separator: 0, omittingEmptySubsequences: false).map { String(decoding: $0, as: UTF8.self) }
+    private static func strings(_ bytes: [UInt8]) -> [String] {
+        bytes.split(separator: 0, omittingEmptySubsequences: false).map { String(decoding: $0, as: UTF8.self) }
     }
 
     private static func variable(_ name: String, in environment: [String]) -> String? {

@@ -418,7 +418,10 @@ import Testing
             results[3].detail == "eve was at it (10 a minute); it was reached 7 times since the collector's start"
                 && results[3].check == "Limit of logons")
         #expect(CheckResult.lines(results)[8] == "FAIL  Probe of session 4: eve is not measured: failed, no cookie")
-        status.coverage += (5...100).map { .init(session: $0, user: "user\($0)", coverage: "failed", reason: "no cookie") }
+        status.coverage += (5...6).map { .init(session: $0, user: "user\($0)", coverage: "failed", reason: "no cookie") }
+        #expect(
+            CheckResult.judge(status, now: now).last?.detail == "eve is not measured: failed, no cookie; likewise user5, user6")
+        status.coverage += (7...100).map { .init(session: $0, user: "user\($0)", coverage: "failed", reason: "no cookie") }
         status.coverage.append(.init(session: 101, user: "mallory", coverage: "not-trusted", reason: ""))
         let many = CheckResult.judge(status, now: now).suffix(2).map(\.detail)
         #expect(many[0] == "eve is not measured: failed, no cookie; likewise 96 more, see `termspan status`")

@@ -81,16 +81,17 @@ package struct CheckResult: Hashable, Sendable {
         if bad.isEmpty {
             results.append(CheckResult("Probes", .ok, "\(number("probes")) running, \(number("measured")) sessions measured"))
         }
-        // One line for all that fail alike: on a server of a hundred sessions they would hide the rest.
+        // One line for all that fail alike, a few of them by name: on a server of a hundred sessions they would hide the rest.
         var seen: Set<String> = []
         for row in bad {
             let why = row.coverage + (row.reason.isEmpty ? "" : ", \(row.reason)")
             guard seen.insert(why).inserted else { continue }
-            let others = bad.count { $0.coverage == row.coverage && $0.reason == row.reason } - 1
+            let others = bad.filter { $0.coverage == row.coverage && $0.reason == row.reason }.dropFirst().map(\.user)
+            let alike = others.count <= 5 ? others.joined(separator: ", ") : "\(others.count) more, see `termspan status`"
             results.append(
                 CheckResult(
                     "Probe of session \(row.session)", row.coverage == "failed" ? .fail : .warn,
-                    "\(row.user) is not measured: \(why)" + (others == 0 ? "" : "; likewise \(others) more, see `termspan status`"),
+                    "\(row.user) is not measured: \(why)" + (others.isEmpty ? "" : "; likewise \(alike)"),
                     remedy: row.coverage == "group-unknown"
                         ? "See `getent group NAME`; then: systemctl reload termspand.service"
                         : row.coverage == "no-seat"

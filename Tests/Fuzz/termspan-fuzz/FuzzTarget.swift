@@ -12,8 +12,8 @@ struct FuzzTarget {
     var run: @MainActor (UnsafeRawBufferPointer) -> Void
 
     static let all: [FuzzTarget] = [
-        .lane, .laneThread, .aggregator, .events, .fold, .checkpoint, .control, .bus, .x11, .xauthority, .sessions, .journal,
-        .configuration, .reports, .rendering, .json, .time,
+        .lane, .laneThread, .aggregator, .events, .fold, .checkpoint, .control, .bus, .x11, .xauthority, .cookiePaths, .sessions,
+        .journal, .configuration, .reports, .rendering, .json, .time,
     ]
     /// Each with a planted bug, to show that bugs are found.
     static let selfTests: [FuzzTarget] = [.plantedTrap, .plantedOverrun]

@@ -14,7 +14,7 @@ extension FuzzTarget {
             name: "fuzz-sessions", about: "log lines, paths of sockets, files of /proc and the kernel's list of sockets", longest: 1024,
             seeds: texts(
                 "MESSAGE=[INFO ] Connected client computer name: front-desk", "/run/xrdp/sockdir/1001/xrdp_display_10",
-                "/tmp/.xrdp/xrdp_display_11", ":10.0", "12::/\n0::/user.slice/user-1000.slice/session-c3.scope\n",
+                "/tmp/.xrdp/xrdp_display_11", ":10.0", "X10", "X010", "12::/\n0::/user.slice/user-1000.slice/session-c3.scope\n",
                 "42 (Xorg :10 ) x) S 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 98765 1 1") + [
                     // One message of a dump: a connected stream socket with its peer and its name; one of TCP.
                     [
@@ -33,6 +33,10 @@ extension FuzzTarget {
                 require(
                     path.split(separator: "/").last.map { $0.utf8.elementsEqual("xrdp_display_\(display)".utf8) } ?? false,
                     "a display has one name")
+            }
+            for name in [text, "X\(text)"] {
+                guard let display = XServerMonitor.display(ofSocket: name) else { continue }
+                require(name.utf8.elementsEqual("X\(display)".utf8), "a socket has one display")
             }
             let login = LogindSession(id: "c1", uid: 1000, userName: "user", display: text)
             if let number = login.displayNumber {
@@ -89,7 +93,10 @@ extension FuzzTarget {
             seeds: texts(
                 "burst-gap: 30s\nidle-threshold: 2m\n", "passive-limit: unlimited\ndisplays-per-user: 16 # users",
                 "responsible: 'Kim \u{e9}'\n",
-                "commit-interval: 1.5h\n---\n- a\n", "probe-ready-timeout: &a 500ms\nx: *a\n")
+                "commit-interval: 1.5h\n---\n- a\n", "probe-ready-timeout: &a 500ms\nx: *a\n",
+                "seats: 40\nrows-per-day: 100\nkeep-activity: 30d\nkeep-sessions: unlimited\npause-per-day: 1h\n",
+                "keep-by-group:\n- {group: trainees, keep-activity: 30d}\n- {group: a b, keep-sessions: unlimited}\n",
+                "tracking-hours:\n- {days: mon-fri, hours: 07:00-19:00}\n- {hours: 22:00-06:00, group: night}\nholidays: [2026-12-25]\n")
         ) { bytes in
             var configuration = Configuration()
             do throws(ConfigurationError) {
@@ -103,7 +110,24 @@ extension FuzzTarget {
             require((.milliseconds(10)...(.seconds(10))).contains(configuration.commitInterval), "the commit interval keeps its limits")
             require((.seconds(1)...(.seconds(120))).contains(configuration.probeReadyTimeout), "the probe's time keeps its limits")
             require((1...1000).contains(configuration.limits.displaysPerUser), "the displays keep their limits")
-            require((1000...5_000_000).contains(configuration.limits.rowsPerDay), "the rows keep their limits")
+            require((100...5_000_000).contains(configuration.limits.rowsPerDay), "the rows keep their limits")
+            require((1...1_000_000).contains(configuration.limits.seats ?? 1), "the seats keep their limits")
+            require((.zero...(.seconds(86_400))).contains(configuration.pausePerDay), "a pause keeps its limits")
+            let kept = configuration.keptByGroup
+            require(Set(kept.map(\.group)).count == kept.count, "a group has its times once")
+            let times =
+                kept.flatMap { [$0.activity, $0.sessions] }.compactMap { $0 } + [configuration.keepActivity, configuration.keepSessions]
+            require(
+                times.allSatisfy { (.seconds(3600)...(.seconds(10_000 * 86_400))).contains($0 ?? .seconds(3600)) },
+                "retention keeps its limits")
+            let hours = configuration.trackingHours
+            require(hours.count <= 400 && kept.count <= 400 && configuration.holidays.count <= 400, "lists have their bound")
+            require(
+                hours.allSatisfy {
+                    !$0.days.isEmpty && $0.days.isSubset(of: 0..<7) && 0 <= $0.start && $0.start < $0.end && $0.end <= 2880
+                        && $0.end - $0.start <= 1440
+                }, "tracking hours lie in a day and the next")
+            require((kept.map(\.group) + hours.compactMap(\.group)).allSatisfy { !$0.isEmpty && isFitToPrint($0) }, "a group can be shown")
             require(
                 configuration.responsible.count <= 200 && isFitToPrint(configuration.responsible), "whoever is responsible can be shown")
         }

@@ -79,4 +79,24 @@ extension FuzzTarget {
             }
         }
     }
+
+    static var cookiePaths: FuzzTarget {
+        FuzzTarget(
+            name: "fuzz-cookie-paths", about: "the arguments and the environment of a user's X server", longest: 512,
+            seeds: [
+                "Xorg\0:10\0-auth\0.Xauthority\0-noreset\0\nDISPLAY=:10\0XAUTHORITY=/tmp/x\0", "X\0-auth\0/run/a\0-auth\0", "-auth",
+                "\nXAUTHORITY=",
+                "Xvnc\0-auth\0\0\nXAUTHORITY=a/../../b\0XAUTHORITY=c",
+            ].map { Array($0.utf8) }
+        ) { bytes in
+            let halves = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: 1, omittingEmptySubsequences: false).map { Array($0) }
+            let paths = CookieCommand.paths(
+                process: "/proc/4711", arguments: halves[0], environment: halves.last ?? [], uid: 1000, own: { "/own/\($0)" })
+            require(
+                Set(paths).isSuperset(of: ["/own/XAUTHORITY", "/own/HOME/.Xauthority", "/run/user/1000/gdm/Xauthority"]),
+                "one's own are among them")
+            require(paths.count <= 5 && Set(paths).count == paths.count, "each place is looked at once")
+            require(paths.allSatisfy { $0.utf8.first == UInt8(ascii: "/") && !$0.utf8.contains(0) }, "a path is whole")
+        }
+    }
 }

@@ -3,7 +3,7 @@
     prepare(lab)
     with Attack(lab, "user4", "flap") as attack:
         ...
-    print(attack.result)
+    print(attack.counts)
 
 An attack runs where `hostile.py --list` says: in the user's session, in the place of the X server of a session that is
 made for it, or anywhere. While it runs it can be frozen, with everything of its user's, and let go on.
@@ -72,7 +72,8 @@ class Attack:
         if self.where == "server" or display:
             self.command += ["--display", self.display]
         self.uid = lab.container.account(user)["uid"]
-        self.result = None
+        # What it printed, once it has ended.
+        self.output = ""
 
     def __enter__(self):
         home = self.lab.container.account(self.user)["home"]
@@ -105,15 +106,30 @@ class Attack:
         self.freeze(False)
         if self.where == "session":
             # By its own name: nobody else has it.
-            self.lab.enter(["pkill", "--signal", "TERM", "--euid", self.user, "--full", f"hostile.py {self.name} "], check=False)
+            processes = ["--euid", self.user, "--full", f"hostile.py {self.name} "]
+            self.lab.enter(["pkill", "--signal", "TERM", *processes], check=False)
+            # It tidies up first.
+            wait_until(f"the end of {self.name}", lambda: self.lab.enter(["pgrep", *processes], check=False).returncode, 60)
             path = f"/tmp/{self.unit}"
         else:
             self.lab.enter(["systemctl", "stop", f"{self.unit}.service"], check=False, timeout=120)
             path = f"/run/{self.unit}"
-        text = self.lab.enter(["cat", path], check=False).stdout
-        self.output = text
+        self.output = self.lab.enter(["cat", path], check=False).stdout
         if self.where == "server":
             wait_until(f"the sessions of {self.user} to be gone", self._is_gone, 60)
+
+    @property
+    def counts(self):
+        """What the attack says at its end that it did, and how often; nothing if it did not get that far."""
+        try:
+            said = json.loads(self.output.strip().splitlines()[-1])
+        except (IndexError, ValueError):
+            return {}
+        return {name: count for name, count in said.items() if name not in ("attack", "seconds")}
+
+    @property
+    def took_place(self):
+        return any(self.counts.values())
 
     def _is_gone(self):
         for record in self.lab.logins(self.user):
@@ -142,9 +158,9 @@ class Honest:
             raise LabError(f"the honest users' program ended: {self._process.communicate()[1]}")
         return json.loads(line)
 
-    def work(self, rounds):
-        """So many changes in each session: how long each took to be visible, in milliseconds."""
-        self._process.stdin.write(f"{rounds}\n")
+    def work(self, rounds, until="visible"):
+        """So many changes in each session: how long each took to be visible or stored, in milliseconds."""
+        self._process.stdin.write(f"{until} {rounds}\n")
         self._process.stdin.flush()
         return self._read()
 
@@ -163,12 +179,12 @@ class Comparison:
     def __init__(self):
         self.phases = {"calm": [], "attack": []}
         self.bus = {"calm": [], "attack": []}
-        self.missed = 0
+        self.missed = []
 
     def add(self, kind, said):
-        self.phases[kind].append(said["visible"])
+        self.phases[kind].append(said["late"])
         self.bus[kind].append(said["bus"])
-        self.missed += said["missed"]
+        self.missed += [f"{missed} in phase {len(self.phases[kind])} of {kind}" for missed in said["missed"]]
 
     def p99(self, kind):
         return statistics.median(percentile(values, 0.99) for values in self.phases[kind])
@@ -231,7 +247,7 @@ class HostileTestCase(ProductTestCase):
 
     @contextlib.contextmanager
     def attacks(self, *attacks):
-        """Runs attacks, each (user, name) or with options of Attack after these, until the context is left."""
+        """Runs attacks, each (user, name) or with options of Attack after these, until the context is left; each must have taken place."""
         with contextlib.ExitStack() as stack:
             running = []
             for user, name, *options in attacks:
@@ -239,36 +255,50 @@ class HostileTestCase(ProductTestCase):
             yield running
         for attack in running:
             print(f"figure: {attack.name}: {attack.output.strip()[-300:]}", file=sys.stderr, flush=True)
+            self.assertTrue(attack.took_place, f"{attack.name} of {attack.user} did nothing: {attack.output[-1000:]}")
 
-    def compare(self, what, running):
+    def compare(self, what, running, until="visible"):
         """Honest users' latency with and without the attacks, by turns; they go on afterwards."""
         comparison = Comparison()
         while comparison.wants_more:
             for attack in running:
                 attack.freeze(True)
-            comparison.add("calm", self.honest.work(ROUNDS))
+            comparison.add("calm", self.honest.work(ROUNDS, until))
             for attack in running:
                 attack.freeze(False)
+            comparison.add("attack", self.honest.work(ROUNDS, until))
+        self.assert_unnoticed(what, comparison, until)
+
+    def calm(self):
+        """The calm phases of a comparison with what can't be frozen, before it is there."""
+        comparison = Comparison()
+        for _ in range(PAIRS):
+            comparison.add("calm", self.honest.work(ROUNDS))
+        return comparison
+
+    def compare_with_before(self, what, comparison):
+        """Honest users' latency now, beside that of the calm before."""
+        while comparison.wants_more:
             comparison.add("attack", self.honest.work(ROUNDS))
         self.assert_unnoticed(what, comparison)
 
-    def assert_unnoticed(self, what, comparison):
-        print(f"figure: a change of focus to visible, {what}: {comparison}", file=sys.stderr, flush=True)
-        self.assertEqual(comparison.missed, 0, what)
+    def assert_unnoticed(self, what, comparison, until="visible"):
+        print(f"figure: a change of focus to {until}, {what}: {comparison}", file=sys.stderr, flush=True)
+        self.assertEqual(comparison.missed, [], what)
         self.assertTrue(comparison.is_unnoticed, f"{what}: {comparison}")
         self.assert_bounded(what)
 
     # What there is to see
 
     def assert_bounded(self, what):
-        """Memory and descriptors of the collector and memory of its probes."""
+        """Memory and descriptors of the collector, the most memory that it has had so far, and that of its probes."""
         pid = self.product.collector()
         status = self.lab.enter(["cat", f"/proc/{pid}/status"]).stdout
-        resident = int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+        resident = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
         descriptors = len(self.lab.enter(["ls", f"/proc/{pid}/fd"]).stdout.split())
         script = "for pid in $(cat /sys/fs/cgroup/termspan.slice/termspan-probe-*/cgroup.procs); do grep -h ^Pss: /proc/$pid/smaps_rollup; done"
         sizes = [int(size) / 1024 for size in re.findall(r"Pss:\s+(\d+) kB", self.lab.enter(["sh", "-c", script], check=False).stdout)]
-        print(f"figure: {what}: collector {resident:.1f} MB resident, {descriptors} descriptors; {len(sizes)} probes, PSS at most "
+        print(f"figure: {what}: collector at most {resident:.1f} MB resident, {descriptors} descriptors; {len(sizes)} probes, PSS at most "
               f"{max(sizes, default=0):.2f} MB", file=sys.stderr, flush=True)
         self.assertLess(resident, MEGABYTES, what)
         self.assertLess(descriptors, DESCRIPTORS, what)
@@ -295,10 +325,12 @@ class HostileTestCase(ProductTestCase):
         done = self.product.command("doctor", "--format", "json", check=False)
         return json.loads(done.stdout)
 
+    def doctor_names(self, user):
+        """Whether a line of doctor that is not well names the user."""
+        return any(line["result"] != "ok" and re.search(rf"\b{user}\b", line["detail"]) for line in self.doctor())
+
     def assert_doctor_names(self, user):
-        """A line of doctor that is not well names the user, or says that others are alike."""
-        lines = [line for line in self.doctor() if line["result"] != "ok"]
-        self.assertTrue(any(user in line["detail"] for line in lines), f"{user}: {lines}")
+        self.assertTrue(self.doctor_names(user), self.doctor())
 
     def assert_limit(self, name, user, timeout=40):
         """The limit is hit by that user before long: in the status, in the journal, and doctor says so."""

@@ -205,8 +205,10 @@ def _pair(true, said, matches):
     one = other = 0
     while one < len(true) and other < len(said):
         following = true[one + 1] if one + 1 < len(true) else None
-        if following and matches(following, said[other]) and abs(following[0] - said[other][0]) < abs(true[one][0] - said[other][0]):
-            # Of two that it could be it is the nearer one.
+        next_said = said[other + 1] if other + 1 < len(said) else None
+        if (following and matches(following, said[other]) and abs(following[0] - said[other][0]) < abs(true[one][0] - said[other][0])
+                and not (next_said and matches(following, next_said) and abs(following[0] - next_said[0]) <= TOLERANCE)):
+            # Of two that it could be it is the nearer one, unless that has one of its own.
             missing.append(true[one])
             one += 1
         elif matches(true[one], said[other]):
@@ -289,8 +291,12 @@ def expected_bursts(inputs, periods, gap, said=(), began=0):
     bursts, previous = [], None
     for begin, end in periods:
         first = latest = None
-        before = max((each for each in inputs if each.at <= begin), default=None)
         earliest = max(previous or 0, began)
+        prior, before = ([None, None] + [each for each in inputs if each.at <= begin])[-2:]
+        # An input right before the period may have come after the look that it begins with, which told of the one before.
+        if prior and begin - before.at <= TOLERANCE and not starts_near(max(before.at, earliest)) and starts_near(max(prior.at, earliest)):
+            before = prior
+            begin = before.at
         if before and not reaches(begin - before.at, gap, lambda: not starts_near(max(before.at, earliest))):
             first = latest = before._replace(at=max(before.at, earliest))
         elif before and all(

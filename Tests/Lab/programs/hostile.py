@@ -34,8 +34,10 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent / "lablib")]
 from witness import Server  # noqa: E402
 
 SOCKETS = "/tmp/.X11-unix"
-# Displays that a user's false sockets are at; those of the lab's own sessions lie below.
+# Displays that false sockets are at by the thousand; those of the lab's own sessions lie below.
 FIRST_FALSE = 3000
+# Twenty for each user alone, above all others.
+FIRST_OWN = 10_000 + os.getuid() % 1000 * 20
 ATTACKS = {}
 
 
@@ -149,7 +151,7 @@ def names(options, clock):
 @attack("user")
 def links(options, clock):
     """sockets that are links to another's, to a pipe, to a device and to nothing, a pipe and a folder"""
-    first = FIRST_FALSE
+    first = FIRST_OWN
     targets = [options.target or f"{SOCKETS}/X1001", "/dev/zero", "/dev/tty", "/nowhere", f"{SOCKETS}/X{first + 5}"]
     paths = [f"{SOCKETS}/X{first + number}" for number in range(len(targets) + 1)]
     os.mkfifo(paths[-1])
@@ -169,7 +171,7 @@ def links(options, clock):
 def backlog(options, clock):
     """20 sockets whose backlog is full, so that connecting to them would wait for ever"""
     listeners, waiting = [], []
-    for display in range(FIRST_FALSE, FIRST_FALSE + 20):
+    for display in range(FIRST_OWN, FIRST_OWN + 20):
         if listener := listen(display, 0):
             listeners.append((display, listener))
             while True:
@@ -209,7 +211,7 @@ def connections(options, clock):
 @attack("user")
 def dead_listener(options, clock):
     """a socket whose listener has exited, while it stays open elsewhere: prints the display and the pid that is free again"""
-    display = int((options.display or f":{FIRST_FALSE + 20}").lstrip(":"))
+    display = int((options.display or f":{FIRST_OWN}").lstrip(":"))
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(f"{SOCKETS}/X{display}")
     os.chmod(f"{SOCKETS}/X{display}", 0o777)
@@ -608,7 +610,9 @@ def own_server():
 
 def request(opcode, detail, payload):
     payload += b"\0" * (-len(payload) % 4)
-    return struct.pack("<BBH", opcode, detail, 1 + len(payload) // 4) + payload
+    units = 1 + len(payload) // 4
+    # A longer one has its length in a word of its own (BIG-REQUESTS).
+    return (struct.pack("<BBH", opcode, detail, units) if units < 1 << 16 else struct.pack("<BBHI", opcode, detail, 0, units + 1)) + payload
 
 
 def put(server, requests, times=1):
@@ -687,6 +691,8 @@ def windows(options, clock):
             shown.append(make_window(server, number, override=True))
             if number % 500 == 0:
                 drain(server)
+                if clock.left() <= 0:
+                    break
         made += len(shown)
         activate(server, shown[-1])
         drain(server)
@@ -700,16 +706,17 @@ def shown_with(options, clock, *properties, a_second=20):
     """One of two windows after the other, both with these properties, so that they are read again and again."""
     server = own_server()
     windows = [make_window(server, number, override=True) for number in range(2)]
+    # What is appended has the server copy all of it, so the pieces are as long as it takes them.
+    piece = struct.unpack_from("<I", server.ask(server.extension("BIG-REQUESTS"), 0), 8)[0] * 4 - 64
     longest = 0
     for window in windows:
         for name, kind, width, data in properties:
             name = name if isinstance(name, int) else server.atom(name)
-            # The longest request without an extension is 256 KiB, and the server copies all of it for each.
-            for offset in range(0, max(1, len(data)), 1 << 17):
+            for offset in range(0, max(1, len(data)), piece):
                 if offset and clock.left() <= 0:
                     break
-                put(server, [property_change(window, name, kind, width, data[offset:offset + (1 << 17)], mode=2 if offset else 0)])
-                longest = max(longest, min(len(data), offset + (1 << 17)))
+                put(server, [property_change(window, name, kind, width, data[offset:offset + piece], mode=2 if offset else 0)])
+                longest = max(longest, min(len(data), offset + piece))
     changes = 0
     for number in clock.rounds(a_second):
         activate(server, windows[number % 2])
@@ -786,6 +793,7 @@ def start_servers(clock, kinds):
         clock.wait()
         return {"servers": sum(server.poll() is None for server in servers)}
     finally:
+        signal.alarm(0)
         for server in servers:
             server.terminate()
         for server in servers:
@@ -994,8 +1002,14 @@ def logons(options, clock):
 
     def loop():
         while clock.left() > 0:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
-            counts["logons" if done.returncode == 0 else "refused"] += 1
+            logon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while logon.returncode is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    logon.wait(0.2)
+                # One that waits for logind may wait for long.
+                if clock.left() <= 0:
+                    logon.kill()
+            counts["refused" if logon.returncode else "logons"] += 1
     threads = [threading.Thread(target=loop) for _ in range(8)]
     for thread in threads:
         thread.start()

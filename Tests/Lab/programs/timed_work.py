@@ -1,17 +1,19 @@
-"""Works in honest users' sessions and times each change of focus until it is visible in a query of the collector.
+"""Works in honest users' sessions and times each change of focus until it is visible in a query of the collector, or in its store.
 
 usage: timed_work.py USER:DISPLAY:XAUTHORITY...     as root, in the lab; lab-figures lies beside it
 
-Each session has two windows, of the classes that lab-figures has, and a window manager. A line with a number on
+Each session has two windows, of the classes that lab-figures has, and a window manager. A line "visible N" or "stored N" on
 standard input begins so many changes in each session, one session after the other; the answer is one line of JSON:
 milliseconds from the X server's own news of the change to the answer that shows it, and, taken at the same time, how
-long the bus itself takes to answer. The end of input is its end.
+long the bus itself takes to answer; or to the end of the window before in the database, for which nobody asks the bus. The end
+of input is its end.
 """
 
 import importlib.machinery
 import importlib.util
 import json
 import os
+import sqlite3
 import struct
 import sys
 import time
@@ -21,9 +23,11 @@ loader = importlib.machinery.SourceFileLoader("figures", str(Path(__file__).reso
 figures = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
 loader.exec_module(figures)
 
-# A session's changes are this far apart at least, below the 20 a second that count as rapid switching.
-INTERVAL = 0.06
-# What is not visible by then counts as this late.
+# A session's changes are this far apart at least: a window manager goes from one window to another by way of none, and more than 20 a second
+# for long count as rapid switching.
+INTERVALS = {"visible": 0.08, "stored": 0.12}
+DATABASE = "/var/lib/termspan/termspan.db"
+# What is not there by then counts as this late.
 PATIENCE = 5.0
 
 
@@ -38,22 +42,36 @@ class Session:
         # The window that was activated last when the session was made is the second.
         self.changes = 0
         self.next = 0.0
+        self.database = sqlite3.connect(f"file:{DATABASE}?mode=ro", uri=True, isolation_level=None)
+        self.row, = self.database.execute(
+            "SELECT max(session.id) FROM session JOIN user_identifier ON user_identifier.user = session.user WHERE kind = 'login' AND value = ?",
+            (user,)).fetchone()
 
-    def change(self, bus):
-        """One change; milliseconds till it was visible, or None where that took too long."""
+    def change(self, interval, is_there):
+        """One change; milliseconds till it was there, or None where that took too long."""
         time.sleep(max(0, self.next - time.monotonic()))
-        self.next = time.monotonic() + INTERVAL
+        self.next = time.monotonic() + interval
         index = self.changes % 2
         self.changes += 1
+        before = self.last_stored()
         _, changed = self.focus.activate(self.focus.windows[index])
-        while True:
-            rows = bus.call(*figures.MANAGER, "CollectActivity", "a{sv}", self.question)[0]
-            now = time.monotonic()
-            if next((row["class"] for row in rows if row["kind"] == "focus" and not row["end"]), None) == figures.CLASSES[index]:
-                return (now - changed) * 1000
-            if now - changed > PATIENCE:
+        while not is_there(figures.CLASSES[index], before):
+            if time.monotonic() - changed > PATIENCE:
                 return None
             time.sleep(0.0005)
+        return (time.monotonic() - changed) * 1000
+
+    def visible(self, bus):
+        def is_there(name, _):
+            rows = bus.call(*figures.MANAGER, "CollectActivity", "a{sv}", self.question)[0]
+            return next((row["class"] for row in rows if row["kind"] == "focus" and not row["end"]), None) == name
+        return self.change(INTERVALS["visible"], is_there)
+
+    def stored(self):
+        return self.change(INTERVALS["stored"], lambda _, before: self.last_stored() != before)
+
+    def last_stored(self):
+        return self.database.execute("SELECT start, length FROM focus_interval WHERE session = ? ORDER BY start DESC LIMIT 1", (self.row,)).fetchone()
 
 
 def main():
@@ -65,16 +83,22 @@ def main():
         sessions.append(Session(user, f":{display}", authority, uids[user]))
     print(json.dumps({"ready": len(sessions)}), flush=True)
     for line in sys.stdin:
-        late, asking, missed = [], [], 0
-        for _ in range(int(line)):
+        kind, rounds = line.split()
+        late, asking, missed = [], [], []
+        for number in range(int(rounds)):
             for session in sessions:
-                before = time.monotonic()
-                bus.call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetId")
-                asking.append((time.monotonic() - before) * 1000)
-                took = session.change(bus)
-                missed += took is None
+                if kind == "stored":
+                    asking.append(0.0)
+                    took = session.stored()
+                else:
+                    before = time.monotonic()
+                    bus.call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetId")
+                    asking.append((time.monotonic() - before) * 1000)
+                    took = session.visible(bus)
+                if took is None:
+                    missed.append(f"{session.user}'s change {number}")
                 late.append(PATIENCE * 1000 if took is None else took)
-        print(json.dumps({"visible": late, "bus": asking, "missed": missed}), flush=True)
+        print(json.dumps({"late": late, "bus": asking, "missed": missed}), flush=True)
 
 
 main()

@@ -433,11 +433,29 @@ class JournalAndConfigurationTests(FaultTestCase):
         figure("query session while the journal stands still, with the way into the lab", answers)
         self.assertLess(max(answers), 2000)
         self.assertEqual(self.product.collector(), pid)
-        def reloaded():
+        self.assert_reloads_are_told(pid, 700)
+
+    def test_4_a_journal_that_is_stopped_is_told_when_it_is_back(self):
+        pid = self.product.collector()
+        units = ["systemd-journald.socket", "systemd-journald-dev-log.socket", "systemd-journald.service"]
+        # logind holds on to the socket that goes with it, and would tell the journal nothing more.
+        self.addCleanup(self.lab.enter, ["systemctl", "restart", "systemd-logind.service"])
+        self.addCleanup(self.lab.enter, ["systemctl", "start", *units])
+        self.lab.enter(["systemctl", "stop", *units])
+        self.assertIsNone(self.product.main_pid("systemd-journald.service"))
+        self.lab.enter(["python3", "-c", f"import os, time\nfor _ in range(500): os.kill({pid}, 1); time.sleep(0.005)"])
+        self.product.query_sessions()
+        self.assertEqual((self.product.main_pid("systemd-journald.service"), self.product.collector()), (None, pid))
+        self.lab.enter(["systemctl", "start", *units])
+        self.assert_reloads_are_told(pid, 200)
+
+    def assert_reloads_are_told(self, pid, count):
+        """At least so many records of the collector's that the journal could not take at first are there before long, and none is lost."""
+        def told():
             self.lab.enter(["journalctl", "--sync"])
             return self.lab.enter(["journalctl", "--no-pager", "-o", "cat", f"--since=@{self.begin:.0f}", f"_PID={pid}", "MESSAGE=The configuration was read again"]).stdout.count("\n")
-        count = wait_until("the records to be there", lambda: (found := reloaded()) > 700 and found, 40, progress=self.product.report)
-        figure("records that waited for the journal", [count], "records")
+        found = wait_until("the records to be there", lambda: (found := told()) > count and found, 40, progress=self.product.report)
+        figure("records that waited for the journal", [found], "records")
         self.assertEqual(self.records("records-lost"), [])
         self.assertEqual(self.product.session("user1")["coverage"], "measured")
 

@@ -139,8 +139,10 @@ class BusTests(FaultTestCase):
         self.assertEqual(len(self.events("collector-started")), started + 1)
 
     def test_logind_restarted_keeps_every_session(self):
+        lost = len(self.events("logind-lost"))
         old, again = self.nothing_is_lost("systemctl restart of logind", lambda: self.lab.enter(["systemctl", "restart", "systemd-logind.service"]))
         self.assertEqual(again, old)
+        self.assertEqual(len(self.events("logind-lost")), lost + 1)
         # And it is followed still: a session that opens and ends is seen, with the next number.
         self.lab.sessions(3)
         row = wait_until("the new session", lambda: self.product.session("user3"), 20)
@@ -332,7 +334,7 @@ class ClockTests(FaultTestCase):
 
     def test_1_steps_of_hours_change_no_duration(self):
         """Forward by three hours, back by five, forward by one while no collector runs: what was before a step keeps its wall time."""
-        begin, began = time.time(), self.total()
+        begin, began, identity = time.time(), self.total(), self.identity()
         self.day.begin(0.25)
         # Each setting of the clock, with when it was made and when the collector surely knew of it.
         steps = [(begin, begin, 0.0)]
@@ -369,6 +371,7 @@ class ClockTests(FaultTestCase):
         self.assertAlmostEqual(self.total() - began, time.time() - begin, delta=3)
         self.assertEqual(self.product.summary("user1")[0]["unknown"], self.unknown_before)
         self.assertEqual(len(self.events_of_all_times("clock-stepped")), 3)
+        self.assertEqual(self.identity(), identity)
 
     def test_2_a_step_by_a_nanosecond_is_none(self):
         count = len(self.events_of_all_times("clock-stepped"))
@@ -380,7 +383,7 @@ class ClockTests(FaultTestCase):
         self.assertEqual(self.summary("user1")["suspended"], 0)
 
     def test_3_time_asleep_is_suspended_and_nothing_else(self):
-        before = self.summary("user1")
+        before, identity = self.summary("user1"), self.identity()
         self.assertEqual(before["suspended"], 0)
         self.clocks.move(asleep=3)
         wait_until("the sleep to be held", lambda: abs(self.summary("user1")["suspended"] - 3) < 0.1, 20, progress=self.product.report)
@@ -394,6 +397,7 @@ class ClockTests(FaultTestCase):
             self.product.wait_ready()
             self.assertAlmostEqual(self.summary("user1")["suspended"], 7, delta=0.2)
         self.assertEqual(len(self.events_of_all_times("machine-slept")), 2)
+        self.assertEqual(self.identity(), identity)
         after = self.summary("user1")
         self.assertAlmostEqual(after["total"] - before["total"], sum(after[name] - before[name] for name in CATEGORIES), places=5)
         self.assert_adds_up()
@@ -459,6 +463,9 @@ class ClockTests(FaultTestCase):
     def setUp(self):
         self.unknown_before = self.product.summary("user1")[0]["unknown"]
 
+    def identity(self):
+        return {user: (row["id"], row["uuid"]) for user, row in self.rows("user1").items()}
+
     def total(self):
         return self.summary("user1")["total"]
 
@@ -521,7 +528,7 @@ class PowerTests(FaultTestCase):
         self.assertEqual(self.sql("SELECT DISTINCT end_reason FROM session"), "2")
         self.assertEqual(self.product.policy(), policy)
         closed = self.events("session-closed")
-        self.assertEqual(len(closed), 2)
+        self.assertEqual([record["reason"] for record in closed], ["reboot", "reboot"])
         self.assertEqual(self.lab.enter(["systemctl", "is-failed", "termspand.service"], check=False).stdout.strip(), "active")
 
         # What an earlier boot left in the runtime folder counts for nothing, and numbers begin anew.

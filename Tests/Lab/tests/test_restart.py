@@ -243,6 +243,9 @@ class KilledProbeTests(ProductTestCase):
             self.assertAlmostEqual(known + later["unknown"], later["total"], delta=1)
         figure("kill -9 of a probe to what the next one measures first", times)
         self.assertLess(max(times), SUCCESSOR_LIMIT / 1e6)
+        # Each end is told, and before the start of the next, however soon that follows.
+        records = [record["event"] for record in self.product.log(user="user1") if record["event"].startswith("probe-")]
+        self.assertEqual(records, ["probe-started", "probe-failed", "probe-started", "probe-failed", "probe-started"])
         self.assertEqual(self.product.status()["events_lost"], 0)
 
 

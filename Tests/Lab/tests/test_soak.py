@@ -168,6 +168,24 @@ class CheckTests(unittest.TestCase):
         self.assertEqual(self.findings(session, (KILL, killed)), [])
         self.assertFinds("late", replace(session, bursts=[burst(100.5, 100.7), *SESSION.bursts[1:]]), (KILL, killed))
 
+    def test_input_that_was_the_last_thing_told_before_a_kill_is_in_both_periods(self):
+        """The burst ends where knowledge does, a moment after it began, and the next probe's first look tells of the same input."""
+        script = replace(SCRIPT, inputs=[*SCRIPT.inputs[:5], Input(seconds(119), True), *SCRIPT.inputs[7:]])
+        session = replace(SESSION, script=script, focus=[*SESSION.focus[:3], focus(118, 119.001, None), *SESSION.focus[4:]],
+                          bursts=[*SESSION.bursts[:2], burst(119.001, 119.001), burst(119.00104, 119.00104), *SESSION.bursts[4:]],
+                          unknown=[SESSION.unknown[0], unknown(119.001, 121, "source-ended"), SESSION.unknown[2]])
+        self.assertEqual(self.findings(session), [])
+        self.assertFinds("is missing", replace(session, bursts=[*SESSION.bursts[:2], *SESSION.bursts[4:]]))
+
+    def test_input_between_a_look_and_what_it_begins_may_be_on_either_side(self):
+        """The look tells of input at 120.4 s, and that of 120.95 s comes before measuring begins at 121 s."""
+        script = replace(SCRIPT, inputs=sorted([*SCRIPT.inputs, Input(seconds(120.95), True)]))
+        for first in (120.4, 120.95):
+            session = replace(SESSION, script=script, bursts=[*SESSION.bursts[:3], burst(first, 120.95), *SESSION.bursts[4:]])
+            self.assertEqual(self.findings(session), [], first)
+        self.assertFinds("early", replace(SESSION, script=script, bursts=[*SESSION.bursts[:3], burst(120, 120.95), *SESSION.bursts[4:]]))
+        self.assertFinds("is missing", replace(SESSION, script=script, bursts=[*SESSION.bursts[:3], *SESSION.bursts[4:]]))
+
     def test_input_from_before_measuring_began_is_nobodys(self):
         self.assertFinds("nobody made", replace(SESSION, bursts=[burst(100, 100), *SESSION.bursts]))
 

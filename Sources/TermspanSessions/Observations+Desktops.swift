@@ -4,7 +4,7 @@ extension Observations {
     /// The desktops that these observations amount to: each login with the X server that is its, in the order of their beginning.
     ///
     /// An X server belongs to a login when its process lives in the login's scope, or else when the login names the display; in both
-    /// cases the server's user must be the login's, or root's where the login has a seat. Of several servers in one scope the oldest is the
+    /// cases the server's user must be the login's, or root's where the login has a seat and nobody has logged off there. Of several servers in one scope the oldest is the
     /// session's own; the others are nested desktops and no sessions. A Wayland session has none: the one in its scope shows only a part of it.
     ///
     /// A login that owns no X server is part of another of the same user where that one's stack says so; else, if it is closing, it has
@@ -80,8 +80,8 @@ extension Observations {
 }
 
 extension XServer {
-    /// Whether its user can be that of the login's X server.
+    /// Whether its user can be that of the login's X server. Root's is its seat's: after a logoff it may be the next logon screen's already.
     fileprivate func mayServe(_ login: LogindSession) -> Bool {
-        uid == login.uid || (uid == 0 && !login.seat.isEmpty)
+        uid == login.uid || (uid == 0 && !login.seat.isEmpty && (login.state != "closing" || login.isGreeter))
     }
 }

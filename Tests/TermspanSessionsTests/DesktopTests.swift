@@ -148,6 +148,16 @@ import Testing
         #expect(Observations(logind: [closing], xrdp: [:]).desktops().isEmpty)
     }
 
+    /// The display manager starts a new server under the same name for the next logon screen, while the login that was there is still closing.
+    @Test func aLoginThatIsClosingHasNoServerOfItsSeatAnyMore() {
+        var login = LogindSession(
+            id: "4", timestamp: 2, uid: 1002, userName: "user2", service: "lightdm", type: "x11", display: ":0", seat: "seat0")
+        let server = XServer(display: 0, pid: 4711, startTime: 77, uid: 0, controlGroup: "/system.slice/lightdm.service")
+        #expect(Observations(logind: [login], xServers: [server], xrdp: [:]).desktops().map(\.xServer) == [server])
+        login.state = "closing"
+        #expect(Observations(logind: [login], xServers: [server], xrdp: [:]).desktops().isEmpty)
+    }
+
     @Test func aSwitchedAwaySeatIsDisconnectedAndAnUnknownStackUncertain() {
         var local = LogindSession(
             id: "2", timestamp: 1, uid: 1004, userName: "user4", service: "lightdm", type: "x11", display: ":0", seat: "seat0")

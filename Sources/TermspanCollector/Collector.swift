@@ -708,7 +708,7 @@ package final class Collector {
     private func probeReported(_ report: ProbeSupervisor.Report) {
         switch report {
         case .started(let session, _):
-            if let reason = failures.started(session.uuid) { Journal.probeFailed(session, reason: reason) }
+            for reason in failures.started(session.uuid) { Journal.probeFailed(session, reason: reason) }
             Journal.probeStarted(session)
         case .limited(let session, let limit): reached(limit, by: session.user, session)
         case .descriptorsShort(let reason): Journal.descriptorsShort(reason)
@@ -716,7 +716,7 @@ package final class Collector {
             failures.add(reason, of: session.uuid)
             failureTimers[session.uuid] = try? loop.after(FailureReports.patience) { [unowned self] in
                 failureTimers[session.uuid] = nil
-                if let reason = failures.due(session.uuid) { Journal.probeFailed(session, reason: reason) }
+                for reason in failures.due(session.uuid) { Journal.probeFailed(session, reason: reason) }
             }
         }
     }

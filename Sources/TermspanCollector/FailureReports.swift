@@ -2,37 +2,39 @@ package import TermspanCore
 
 /// When failures of probes are told. Pure.
 ///
-/// At a logoff the X server goes a moment before the session does, which is no failure: so each waits for `patience`, or for the next probe,
-/// by which the session is known to go on. The same failure again is not told again before a probe has run.
+/// At a logoff the X server goes a moment before the session does, which is no failure: so what fails waits until the latest failure is
+/// `patience` ago, or for the next probe, by which the session is known to go on. The same again is not told again before a probe has run.
 package struct FailureReports: Sendable {
     package static let patience: Duration = .milliseconds(500)
 
-    private var waiting: [UUIDv7: String] = [:]
+    /// Each differs from the one before it: with the delays between attempts there are no more than a few.
+    private var waiting: [UUIDv7: [String]] = [:]
     private var told: [UUIDv7: String] = [:]
 
     package init() {}
 
     /// Takes a failure, of which `due` tells when the session is there still after `patience`.
     package mutating func add(_ reason: String, of session: UUIDv7) {
-        waiting[session] = reason
+        guard (waiting[session]?.last ?? told[session]) != reason else { return }
+        waiting[session, default: []].append(reason)
     }
 
-    /// The time of the latest failure has passed.
+    /// The latest failure is `patience` ago.
     ///
-    /// - Returns: what to tell of now, if anything.
-    package mutating func due(_ session: UUIDv7) -> String? {
-        guard let reason = waiting.removeValue(forKey: session), told[session] != reason else { return nil }
-        told[session] = reason
-        return reason
+    /// - Returns: what to tell of now, in this order.
+    package mutating func due(_ session: UUIDv7) -> [String] {
+        let reasons = waiting.removeValue(forKey: session) ?? []
+        if let last = reasons.last { told[session] = last }
+        return reasons
     }
 
     /// A probe runs again.
     ///
     /// - Returns: what to tell of before.
-    package mutating func started(_ session: UUIDv7) -> String? {
-        let reason = due(session)
+    package mutating func started(_ session: UUIDv7) -> [String] {
+        let reasons = due(session)
         told[session] = nil
-        return reason
+        return reasons
     }
 
     /// Forgets a session that has ended.

@@ -4,8 +4,9 @@ extension Observations {
     /// The desktops that these observations amount to: each login with the X server that is its, in the order of their beginning.
     ///
     /// An X server belongs to a login when its process lives in the login's scope, or else when the login names the display; in both
-    /// cases the server's user must be the login's, or root's where the login has a seat and nobody has logged off there. Of several servers in one scope the oldest is the
-    /// session's own; the others are nested desktops and no sessions. A Wayland session has none: the one in its scope shows only a part of it.
+    /// cases the server's user must be the login's, or root's where the login has a seat. One of root's that is in no scope is not that of a
+    /// login that is closing. Of several servers in one scope the oldest is the session's own; the others are nested desktops and no sessions.
+    /// A Wayland session has none: the one in its scope shows only a part of it.
     ///
     /// A login that owns no X server is part of another of the same user where that one's stack says so; else, if it is closing, it has
     /// ended. A logon screen at which somebody has logged on is no longer one.
@@ -56,8 +57,10 @@ extension Observations {
             servers.removeAll(where: within.contains)
         }
         for login in logins where owned[login.id] == nil && !login.isWayland {
+            // After a logoff the server that has the name may be that of the seat's next logon screen.
+            let isOver = login.state == "closing" && !login.isGreeter
             guard let display = login.displayNumber,
-                let index = servers.firstIndex(where: { $0.display == display && $0.mayServe(login) })
+                let index = servers.firstIndex(where: { $0.display == display && $0.mayServe(login) && !($0.uid == 0 && isOver) })
             else { continue }
             owned[login.id] = servers.remove(at: index)
         }
@@ -80,8 +83,8 @@ extension Observations {
 }
 
 extension XServer {
-    /// Whether its user can be that of the login's X server. Root's is its seat's: after a logoff it may be the next logon screen's already.
+    /// Whether its user can be that of the login's X server.
     fileprivate func mayServe(_ login: LogindSession) -> Bool {
-        uid == login.uid || (uid == 0 && !login.seat.isEmpty && (login.state != "closing" || login.isGreeter))
+        uid == login.uid || (uid == 0 && !login.seat.isEmpty)
     }
 }

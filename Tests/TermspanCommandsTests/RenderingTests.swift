@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import TermspanBus
 import TermspanCore
@@ -74,6 +75,7 @@ import Testing
         var folder = Array("/tmp/termspan-usage-XXXXXX".utf8CString)
         try #require(mkdtemp(&folder) != nil)
         let root = String(decoding: folder.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        defer { try? FileManager.default.removeItem(atPath: root) }
         func make(_ path: String, _ files: [String: String]) {
             var parent = root
             for part in path.split(separator: "/") {
@@ -420,7 +422,8 @@ import Testing
         #expect(CheckResult.lines(results)[8] == "FAIL  Probe of session 4: eve is not measured: failed, no cookie")
         status.coverage += (5...6).map { .init(session: $0, user: "user\($0)", coverage: "failed", reason: "no cookie") }
         #expect(
-            CheckResult.judge(status, now: now).last?.detail == "eve is not measured: failed, no cookie; likewise user5, user6")
+            CheckResult.judge(status, now: now).last?.detail
+                == "eve is not measured: failed, no cookie; likewise user5 in session 5, user6 in session 6")
         status.coverage += (7...100).map { .init(session: $0, user: "user\($0)", coverage: "failed", reason: "no cookie") }
         status.coverage.append(.init(session: 101, user: "mallory", coverage: "not-trusted", reason: ""))
         let many = CheckResult.judge(status, now: now).suffix(2).map(\.detail)

@@ -151,11 +151,15 @@ import Testing
     /// The display manager starts a new server under the same name for the next logon screen, while the login that was there is still closing.
     @Test func aLoginThatIsClosingHasNoServerOfItsSeatAnyMore() {
         var login = LogindSession(
-            id: "4", timestamp: 2, uid: 1002, userName: "user2", service: "lightdm", type: "x11", display: ":0", seat: "seat0")
+            id: "4", timestamp: 2, uid: 1002, userName: "user2", scope: "session-4.scope", service: "lightdm", type: "x11", display: ":0",
+            seat: "seat0")
         let server = XServer(display: 0, pid: 4711, startTime: 77, uid: 0, controlGroup: "/system.slice/lightdm.service")
         #expect(Observations(logind: [login], xServers: [server], xrdp: [:]).desktops().map(\.xServer) == [server])
         login.state = "closing"
         #expect(Observations(logind: [login], xServers: [server], xrdp: [:]).desktops().isEmpty)
+        // One that is its own is so to the end.
+        let within = XServer(display: 0, pid: 4711, startTime: 77, uid: 0, controlGroup: "/user.slice/user-1002.slice/session-4.scope")
+        #expect(Observations(logind: [login], xServers: [within], xrdp: [:]).desktops().map(\.xServer) == [within])
     }
 
     @Test func aSwitchedAwaySeatIsDisconnectedAndAnUnknownStackUncertain() {

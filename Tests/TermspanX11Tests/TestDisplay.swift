@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Synchronization
 import TermspanSystem
@@ -99,8 +100,7 @@ final class TestDisplay {
         programs = []
         try? server.signal(SIGKILL)
         _ = try? server.wait(.seconds(5))
-        for name in ["authority", "rfb"] { unlink("\(folder)/\(name)") }
-        rmdir(folder)
+        try? FileManager.default.removeItem(atPath: folder)
         unlink(socketPath)
         unlink("/tmp/.X\(number)-lock")
     }

@@ -86,8 +86,11 @@ package struct CheckResult: Hashable, Sendable {
         for row in bad {
             let why = row.coverage + (row.reason.isEmpty ? "" : ", \(row.reason)")
             guard seen.insert(why).inserted else { continue }
-            let others = bad.filter { $0.coverage == row.coverage && $0.reason == row.reason }.dropFirst().map(\.user)
-            let alike = others.count <= 5 ? others.joined(separator: ", ") : "\(others.count) more, see `termspan status`"
+            let others = bad.filter { $0.coverage == row.coverage && $0.reason == row.reason }.dropFirst()
+            let alike =
+                others.count <= 5
+                ? others.map { "\($0.user) in session \($0.session)" }.joined(separator: ", ")
+                : "\(others.count) more, see `termspan status`"
             results.append(
                 CheckResult(
                     "Probe of session \(row.session)", row.coverage == "failed" ? .fail : .warn,

@@ -128,6 +128,11 @@ class Attack:
         return {name: count for name, count in said.items() if name not in ("attack", "seconds")}
 
     @property
+    def seconds(self):
+        """How long it took by its own word, also while it was frozen."""
+        return json.loads(self.output.strip().splitlines()[-1])["seconds"]
+
+    @property
     def took_place(self):
         return any(self.counts.values())
 
@@ -294,13 +299,13 @@ class HostileTestCase(ProductTestCase):
         """Memory and descriptors of the collector, the most memory that it has had so far, and that of its probes."""
         pid = self.product.collector()
         status = self.lab.enter(["cat", f"/proc/{pid}/status"]).stdout
-        resident = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+        most = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
         descriptors = len(self.lab.enter(["ls", f"/proc/{pid}/fd"]).stdout.split())
         script = "for pid in $(cat /sys/fs/cgroup/termspan.slice/termspan-probe-*/cgroup.procs); do grep -h ^Pss: /proc/$pid/smaps_rollup; done"
         sizes = [int(size) / 1024 for size in re.findall(r"Pss:\s+(\d+) kB", self.lab.enter(["sh", "-c", script], check=False).stdout)]
-        print(f"figure: {what}: collector at most {resident:.1f} MB resident, {descriptors} descriptors; {len(sizes)} probes, PSS at most "
+        print(f"figure: {what}: collector at most {most:.1f} MB resident, {descriptors} descriptors; {len(sizes)} probes, PSS at most "
               f"{max(sizes, default=0):.2f} MB", file=sys.stderr, flush=True)
-        self.assertLess(resident, MEGABYTES, what)
+        self.assertLess(most, MEGABYTES, what)
         self.assertLess(descriptors, DESCRIPTORS, what)
         self.assertLess(max(sizes, default=0), self.probe_megabytes, what)
 

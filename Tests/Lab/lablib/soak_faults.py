@@ -89,7 +89,7 @@ def bus_restart(soak, chance):
     wait_logind(soak)
 
 
-@fault(alone=True)
+@fault(record="logind-lost", alone=True)
 def logind_restart(soak, chance):
     """systemctl restart of logind."""
     soak.lab.enter(["systemctl", "restart", "systemd-logind.service"], timeout=120)

@@ -36,8 +36,8 @@ from witness import Server  # noqa: E402
 SOCKETS = "/tmp/.X11-unix"
 # Displays that false sockets are at by the thousand; those of the lab's own sessions lie below.
 FIRST_FALSE = 3000
-# Twenty for each user alone, above all others.
-FIRST_OWN = 10_000 + os.getuid() % 1000 * 20
+# Twenty for each user alone, above all others, and within those that the collector looks at, which end with 9999.
+FIRST_OWN = 8_000 + os.getuid() % 100 * 20
 ATTACKS = {}
 
 
@@ -125,7 +125,7 @@ def sockets(options, clock):
 @attack("user")
 def names(options, clock):
     """20,000 names in the folder of sockets that are files, made and removed without end"""
-    paths = [f"{SOCKETS}/X{display}" for display in range(FIRST_FALSE, 10_000)] + [f"{SOCKETS}/no-display-{number}" for number in range(13_000)]
+    paths = [f"{SOCKETS}/X{display}" for display in range(FIRST_FALSE, 8_000)] + [f"{SOCKETS}/no-display-{number}" for number in range(15_000)]
 
     def make(path):
         """Whether the name was free, and not taken by another attacker in the same moment."""
@@ -150,9 +150,15 @@ def names(options, clock):
 
 @attack("user")
 def links(options, clock):
-    """sockets that are links to another's, to a pipe, to a device and to nothing, a pipe and a folder"""
+    """sockets that are links to another's, to one of the user's own, to a pipe, to devices and to nothing, a pipe and a folder"""
     first = FIRST_OWN
-    targets = [options.target or f"{SOCKETS}/X1001", "/dev/zero", "/dev/tty", "/nowhere", f"{SOCKETS}/X{first + 5}"]
+    own = f"{os.environ['HOME']}/own-socket"
+    remove([own])
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(own)
+    listener.listen(8)
+    listener.setblocking(False)
+    targets = [options.target or f"{SOCKETS}/X1001", "/dev/zero", "/dev/tty", "/nowhere", own, f"{SOCKETS}/X{first + 6}"]
     paths = [f"{SOCKETS}/X{first + number}" for number in range(len(targets) + 1)]
     os.mkfifo(paths[-1])
     for path, target in zip(paths, targets):
@@ -162,16 +168,28 @@ def links(options, clock):
     try:
         clock.wait()
     finally:
-        remove(paths)
+        remove([*paths, own])
         os.rmdir(folder)
-    return {"names": len(paths) + 1}
+    return {"names": len(paths) + 1, "followed": waiting_at(listener)}
+
+
+def waiting_at(listener):
+    """How often somebody has connected to a listener that does not wait for them."""
+    count = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            listener.accept()[0].close()
+            count += 1
+    return count
 
 
 @attack("user")
 def backlog(options, clock):
-    """20 sockets whose backlog is full, so that connecting to them would wait for ever"""
+    """19 sockets whose backlog is full, so that connecting to them would wait for ever, and one with room, to see that it is looked at them"""
     listeners, waiting = [], []
-    for display in range(FIRST_OWN, FIRST_OWN + 20):
+    looked = listen(FIRST_OWN + 19)
+    looked.setblocking(False)
+    for display in range(FIRST_OWN, FIRST_OWN + 19):
         if listener := listen(display, 0):
             listeners.append((display, listener))
             while True:
@@ -185,8 +203,8 @@ def backlog(options, clock):
     try:
         clock.wait()
     finally:
-        remove(f"{SOCKETS}/X{display}" for display, _ in listeners)
-    return {"sockets": len(listeners)}
+        remove(f"{SOCKETS}/X{display}" for display in (*(display for display, _ in listeners), FIRST_OWN + 19))
+    return {"sockets": len(listeners), "looks": waiting_at(looked)}
 
 
 @attack("user")
@@ -222,11 +240,19 @@ def dead_listener(options, clock):
         os._exit(0)
     os.waitpid(child, 0)
     print(json.dumps({"display": display, "pid": child}), flush=True)
+    listener.setblocking(False)
+    changes = looks = 0
     try:
-        clock.wait()
+        # The folder changes, so it is looked at again and again.
+        for _ in clock.rounds(20):
+            path = f"{SOCKETS}/no-display-of-{os.getuid()}"
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+            os.unlink(path)
+            changes += 1
+            looks += waiting_at(listener)
     finally:
         remove([f"{SOCKETS}/X{display}"])
-    return {"sockets": 1}
+    return {"changes": changes, "looks": looks}
 
 
 @attack("user")

@@ -48,14 +48,14 @@ class Session:
             (user,)).fetchone()
 
     def change(self, interval, is_there):
-        """One change; milliseconds till it was there, or None where that took too long."""
+        """One change; milliseconds till it was there, by the class and the boot time of the change, or None where that took too long."""
         time.sleep(max(0, self.next - time.monotonic()))
         self.next = time.monotonic() + interval
         index = self.changes % 2
         self.changes += 1
-        before = self.last_stored()
+        began = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         _, changed = self.focus.activate(self.focus.windows[index])
-        while not is_there(figures.CLASSES[index], before):
+        while not is_there(figures.CLASSES[index], began):
             if time.monotonic() - changed > PATIENCE:
                 return None
             time.sleep(0.0005)
@@ -68,10 +68,12 @@ class Session:
         return self.change(INTERVALS["visible"], is_there)
 
     def stored(self):
-        return self.change(INTERVALS["stored"], lambda _, before: self.last_stored() != before)
-
-    def last_stored(self):
-        return self.database.execute("SELECT start, length FROM focus_interval WHERE session = ? ORDER BY start DESC LIMIT 1", (self.row,)).fetchone()
+        def is_there(_, began):
+            """Whether the window before has ended since; the X server counts whole milliseconds."""
+            query = "SELECT start + length FROM focus_interval WHERE session = ? ORDER BY start DESC LIMIT 1"
+            end, = self.database.execute(query, (self.row,)).fetchone() or (0,)
+            return end >= began - 2_000_000
+        return self.change(INTERVALS["stored"], is_there)
 
 
 def main():

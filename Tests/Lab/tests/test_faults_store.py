@@ -4,6 +4,7 @@ TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
 """
 
 import json
+import re
 import sys
 import threading
 import time
@@ -160,7 +161,7 @@ class DiskTests(FaultTestCase):
         self.assertEqual((again["id"], again["uuid"]), (row["id"], row["uuid"]))
 
     def test_2_a_full_disk_keeps_what_is_collected_and_stops_what_must_stop(self):
-        pid, probes, _ = self.before
+        pid, probes, row = self.before
         unknown = self.settled_unknown()
         begin = time.time()
         with self.disk.ill(FULL):
@@ -183,6 +184,8 @@ class DiskTests(FaultTestCase):
         self.wait_recovered()
         self.assert_steps_are_held(begin, self.work.steps, "a full disk")
         self.assertEqual(self.unknown(), unknown)
+        self.assertEqual((self.product.collector(), self.product.probes()), (pid, probes))
+        self.assertEqual(self.product.session("user1")["uuid"], row["uuid"])
 
         with self.disk.ill(FULL):
             done = self.product.command("untrack", "user1", "--reason", "a test", check=False)
@@ -232,7 +235,7 @@ class DiskTests(FaultTestCase):
         self.assertEqual((again["id"], again["uuid"]), (row["id"], row["uuid"]))
 
     def test_4_a_disk_that_becomes_read_only_is_waited_for(self):
-        self.lab.focus("user1", WINDOWS[-1])
+        unknown = self.settled_unknown()
         begin = time.time()
         with self.disk.ill(READ_ONLY):
             self.work.start(self.PAUSE)
@@ -242,6 +245,9 @@ class DiskTests(FaultTestCase):
                 self.work.stop()
         self.wait_recovered()
         self.assert_steps_are_held(begin, self.work.steps, "a disk that becomes read-only")
+        self.assertEqual(self.unknown(), unknown)
+        self.assertEqual((self.product.collector(), self.product.probes()), self.before[:2])
+        self.assertEqual(self.product.session("user1")["uuid"], self.before[2]["uuid"])
 
     def test_5_a_session_that_ends_while_nothing_can_be_stored_is_whole_after_a_kill(self):
         pid = self.before[0]
@@ -436,24 +442,41 @@ class JournalAndConfigurationTests(FaultTestCase):
         self.assert_reloads_are_told(pid, 700)
 
     def test_4_a_journal_that_is_stopped_is_told_when_it_is_back(self):
-        pid = self.product.collector()
+        pid, before = self.product.collector(), [(row["id"], row["uuid"]) for row in self.product.query_sessions()]
         units = ["systemd-journald.socket", "systemd-journald-dev-log.socket", "systemd-journald.service"]
         # logind holds on to the socket that goes with it, and would tell the journal nothing more.
         self.addCleanup(self.lab.enter, ["systemctl", "restart", "systemd-logind.service"])
         self.addCleanup(self.lab.enter, ["systemctl", "start", *units])
+        # It would start it again, where there is one.
+        self.lab.enter(["systemctl", "stop", "systemd-journald-audit.socket"], check=False)
         self.lab.enter(["systemctl", "stop", *units])
         self.assertIsNone(self.product.main_pid("systemd-journald.service"))
         self.lab.enter(["python3", "-c", f"import os, time\nfor _ in range(500): os.kill({pid}, 1); time.sleep(0.005)"])
-        self.product.query_sessions()
+        begin = time.time()
+        self.assertEqual([(row["id"], row["uuid"]) for row in self.product.query_sessions()], before)
+        self.assertLess(time.time() - begin, 2)
         self.assertEqual((self.product.main_pid("systemd-journald.service"), self.product.collector()), (None, pid))
         self.lab.enter(["systemctl", "start", *units])
-        self.assert_reloads_are_told(pid, 200)
+        self.assert_reloads_are_told(pid, 50)
+
+    def test_5_every_limit_is_set_by_its_key_and_shown(self):
+        values = {"displays": ("displays-per-user", 3), "sockets": ("sockets-per-user", 7), "logons": ("logons-per-minute", 11),
+                  "state-changes": ("state-changes-per-minute", 61), "focus-changes": ("focus-changes-per-second", 19), "rows": ("rows-per-day", 101),
+                  "probe-starts": ("probe-starts-per-minute", 21), "bus-calls": ("bus-calls-per-second", 102), "seats": ("seats", 5)}
+        fragment = self.lab.root / "etc/termspan/termspan.yaml.d/60-limits.yaml"
+        self.addCleanup(self.lab.enter, ["systemctl", "reload", SERVICE])
+        self.addCleanup(fragment.unlink, missing_ok=True)
+        fragment.write_text("".join(f"{key}: {value}\n" for key, value in values.values()))
+        self.lab.enter(["systemctl", "reload", SERVICE])
+        def shown():
+            return {limit["name"]: int(found[0]) if (found := re.findall(r"\d+", limit["limit"])) else None for limit in self.product.status()["limits"]}
+        wait_until("the limits", lambda: shown() == {name: value for name, (_, value) in values.items()}, 20, progress=lambda: str(shown()))
 
     def assert_reloads_are_told(self, pid, count):
         """At least so many records of the collector's that the journal could not take at first are there before long, and none is lost."""
         def told():
             self.lab.enter(["journalctl", "--sync"])
-            return self.lab.enter(["journalctl", "--no-pager", "-o", "cat", f"--since=@{self.begin:.0f}", f"_PID={pid}", "MESSAGE=The configuration was read again"]).stdout.count("\n")
+            return self.lab.enter(["journalctl", "--no-pager", "-o", "cat", f"--since=@{int(self.begin)}", f"_PID={pid}", "MESSAGE=The configuration was read again"]).stdout.count("\n")
         found = wait_until("the records to be there", lambda: (found := told()) > count and found, 40, progress=self.product.report)
         figure("records that waited for the journal", [found], "records")
         self.assertEqual(self.records("records-lost"), [])

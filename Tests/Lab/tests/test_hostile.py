@@ -97,6 +97,7 @@ class ServerTests(HostileTestCase):
             for user in ("user4", "user5"):
                 spans = wait_until("spans", lambda: (spans := self.product.spans(user, open=True)) and len(spans) > 5 and spans, 20)
                 self.assertEqual({span["executable"] for span in spans}, {None}, user)
+        self.assert_others_measured()
 
 
 class CookieTests(HostileTestCase):
@@ -115,6 +116,8 @@ class CookieTests(HostileTestCase):
             for user in kinds:
                 self.wait_coverage(user, "failed", "limited", "starting")
                 wait_until(f"doctor to name {user}", lambda: self.doctor_names(user), 40, progress=lambda: str(self.doctor()))
+                summary = self.product.summary(user)[-1]
+                self.assertAlmostEqual(summary["unknown"], summary["total"], delta=0.01, msg=user)
             # However long the file system stalls, not more than a few readers wait for it.
             waiting = self.lab.enter(["sh", "-c", "ps -eo uid,stat,args | grep '[p]robe cookie' | wc -l"]).stdout
             print(f"figure: readers of cookies that wait: {waiting.strip()}", file=sys.stderr, flush=True)
@@ -155,6 +158,10 @@ class SocketTests(HostileTestCase):
                 self.lab.login("user11")
                 row, = self.product.wait_measured("user11")
                 self.assertGreater(int(self.lab.display("user11").lstrip(":")), 40)
+        counts = {attack.name: attack.counts for attack in running}
+        with self.subTest("a link is not followed, a socket is looked at"):
+            self.assertEqual(counts["links"]["followed"], 0)
+            self.assertGreater(counts["backlog"]["looks"], 0)
         self.assert_others_measured()
 
     def test_connections_without_number(self):
@@ -195,7 +202,8 @@ class SocketTests(HostileTestCase):
             time.sleep(1)
             self.assertEqual(identity("user1"), before)
             self.assertEqual(identity("user4"), [])
-            self.compare("with a socket whose listener has exited", [attack])
+            self.compare("with a socket whose listener has exited, looked at 20 times a second", [attack])
+        self.assertGreater(attack.counts["looks"], 0)
         self.assert_others_measured()
 
 
@@ -258,6 +266,8 @@ class SessionTests(HostileTestCase):
     """What a user can do with logind, with the probe's connection and with the journal."""
 
     desktops = 6
+    # As in BusTests.
+    settings = {"commit-interval": "10ms"}
 
     def test_a_probe_whose_connection_is_closed_again_and_again(self):
         with self.attacks(("user4", "kill-clients")) as running:
@@ -289,6 +299,7 @@ class SessionTests(HostileTestCase):
     def test_logons_as_fast_as_they_come(self):
         with self.attacks(("user6", "logons")) as running:
             self.compare("with logons as fast as sshd takes them", running)
+            self.compare("with logons as fast as sshd takes them", running, until="stored")
             with self.subTest("logons are limited"):
                 self.assert_limit("logons", "user6", timeout=60)
             with self.subTest("who logs in now is there and measured"):
@@ -313,6 +324,7 @@ class SessionTests(HostileTestCase):
         for arguments in ((), ("--event", "session-closed"), ("--user", "root"), ("--session", "1")):
             self.assertNotIn("FORGED", self.product.command("log", *arguments, "--format", "json").stdout)
             self.assertNotIn("FORGED", self.product.command("log", *arguments).stdout)
+        self.assert_others_measured()
 
     def test_what_a_client_calls_itself_is_fit_to_print(self):
         self.addCleanup(self.lab.end, "user9")
@@ -372,6 +384,8 @@ class BusTests(HostileTestCase):
             self.compare("with valid calls, 50,000 a second asked for", running, until="stored")
             with self.subTest("calls are limited"):
                 self.assert_limit("bus-calls", "user4")
+        # What is asked for is more than the bus carries beside everything else.
+        self.assertGreater(running[0].counts["sent"] / running[0].seconds, 5000)
         self.assert_others_measured()
 
     def test_calls_that_nobody_understands(self):

@@ -6,7 +6,6 @@ Each search is also made where it must find something, so that none is empty for
 import base64
 import re
 import sys
-import time
 import unittest
 from pathlib import Path
 
@@ -52,26 +51,30 @@ class SecretsTests(ProductTestCase):
         return {secret for secret, parts in forms if any(part in content for part in parts)}
 
     JOURNAL = "journalctl --sync; journalctl --boot -o export"
-    PROCESSES = "for process in $(pgrep -f termspan); do cat /proc/$process/cmdline /proc/$process/environ; done 2>/dev/null"
+    PROCESSES = "for file in $(grep -ls termspan.slice /proc/[0-9]*/cgroup); do cat ${file%cgroup}cmdline ${file%cgroup}environ; done 2>/dev/null"
     RUNTIME = "find /run/termspan -type f -exec cat {} +"
     STATE = "cat /var/lib/termspan/*"
 
-    # Looks at every process of ours again and again, until it is ended: what each had in its arguments and its environment.
+    # Looks at every process of ours again and again, until it is told to end: what each had in its arguments and its environment.
     POLL = """
 import os, sys, time
 seen, since = set(), {}
-while (now := time.monotonic()) < float(sys.argv[1]):
+while not os.path.exists(sys.argv[1]):
     for process in filter(str.isdigit, os.listdir("/proc")):
         # Those that are new, since some live for a moment alone, and one becomes another program early.
+        now = time.monotonic()
         if now - since.setdefault(process, now) > 0.5:
             continue
         try:
-            with open(f"/proc/{process}/cmdline", "rb") as file:
-                arguments = file.read()
-            if arguments.startswith(b"/usr/libexec/termspan/"):
-                with open(f"/proc/{process}/environ", "rb") as file, open(f"/proc/{process}/limits") as limits:
-                    environment, core = file.read(), next(line for line in limits if line.startswith("Max core"))
-                seen.add(arguments + b"\\n" + environment + b"\\n" + core.encode())
+            read = {}
+            for name in ("cgroup", "cmdline", "environ", "limits"):
+                with open(f"/proc/{process}/{name}", "rb") as file:
+                    read[name] = file.read()
+            if b"termspan.slice" in read["cgroup"]:
+                # What is systemd's own still has systemd's limits.
+                is_program = read["cmdline"].startswith((b"/usr/libexec/termspan/", b"/probe"))
+                core = next(line for line in read["limits"].splitlines() if line.startswith(b"Max core")) if is_program else b""
+                seen.add(b"\\n".join((read["cmdline"], read["environ"], core)))
         except (OSError, StopIteration):
             continue
 sys.stdout.buffer.write(b"\\n".join(seen))
@@ -81,20 +84,22 @@ sys.stdout.buffer.write(b"\\n".join(seen))
         self.assertEqual(self.holds("cat /home/user1/.Xauthority", *self.cookies), self.cookies)
         # One more reading of it, and a probe that is started anew, while somebody looks at all processes and at all that the bus carries:
         # what systemd is told to run, how, and in which environment.
-        polled, carried = "/run/lab-polled", "/run/lab-carried"
-        self.lab.enter(["sh", "-c", "stdbuf --output=0 timeout 6 dbus-monitor --system --binary >$4 2>/dev/null & python3 -c \"$1\" $2 >$3 2>&1 &", "sh",
-                        self.POLL, f"{time.monotonic() + 6:.1f}", polled, carried])
-        time.sleep(1)
+        polled, carried, stop = "/run/lab-polled", "/run/lab-carried", "/run/lab-stop"
+        self.inside("rm -f $1 $2", polled, stop)
+        monitor = "stdbuf --output=0 timeout 60 dbus-monitor --system --binary"
+        self.inside(f"({monitor} >$1 & python3 -c \"$2\" $3 >$4.new && mv $4.new $4 &) >/dev/null 2>&1", carried, self.POLL, stop, polled)
+        wait_until("the watch on the bus", lambda: self.inside("cat $1 | wc -c", carried).strip() != "0", 20)
         probe = next(iter(self.product.probes().values()))
         self.product.kill(probe)
         wait_until("the next probe", lambda: probe not in self.product.probes().values() and self.product.probes(), 20)
         self.product.wait_measured("user1")
         self.product.spans("user1")
-        said = wait_until("what was seen of processes", lambda: self.inside("cat $1", polled), 20)
-        for program in ("termspand\0", "termspan-reportd\0"):
-            self.assertIn(program, said)
         asked = {"StartTransientUnit", "termspan-cookie-", "--server"}
         wait_until("what the bus carried", lambda: self.holds(f"cat {carried}", *asked) == asked, 20, progress=lambda: str(self.holds(f"cat {carried}", *asked)))
+        self.inside("touch $1; pkill -f '^dbus-monitor --system'", stop)
+        said = wait_until("what was seen of processes", lambda: self.inside("cat $1", polled), 20)
+        for program in ("/termspand\0", "/termspan-reportd\0", "/probe\0"):
+            self.assertIn(program, said)
         # No core of any of them.
         self.assertEqual(set(re.findall(r"^Max core file size +(\w+) +(\w+)", said, re.MULTILINE)), {("0", "0")})
         for place in (self.JOURNAL, self.PROCESSES, self.RUNTIME, self.STATE, f"cat {polled}", f"cat {carried}"):

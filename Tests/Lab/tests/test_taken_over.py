@@ -127,6 +127,11 @@ class TakenOverTests(HostileTestCase):
             for attack in ("rubbish", "flood", "leave"):
                 reason = OUTCOMES[attack][1]
                 self.assertTrue(re.search(reason, said) or self.user_of[attack] in said, f"{attack}: {lines}")
+            # Of more than six that are alike one is named, with how many there are.
+            for row in self.product.query_sessions():
+                if row["user"] in attackers and row["coverage"] in ("failed", "quarantined"):
+                    self.assertTrue(self.doctor_names(row["user"]) or f"{row['coverage_reason']}; likewise" in said, f"{row}: {lines}")
+                    self.assertGreater(self.product.summary(row["user"])[-1]["unknown"], 0, row)
         with self.subTest("memory and starts are bounded"):
             after = self.product.status()
             starts = {user: len(self.product.log(event="probe-started", user=user)) for user in attackers}

@@ -708,6 +708,7 @@ package final class Collector {
     private func probeReported(_ report: ProbeSupervisor.Report) {
         switch report {
         case .started(let session, _):
+            failureTimers[session.uuid] = nil
             for reason in failures.started(session.uuid) { Journal.probeFailed(session, reason: reason) }
             Journal.probeStarted(session)
         case .limited(let session, let limit): reached(limit, by: session.user, session)

@@ -60,7 +60,7 @@ extension Observations {
             // After a logoff the server that has the name may be that of the seat's next logon screen.
             let isOver = login.state == "closing" && !login.isGreeter
             guard let display = login.displayNumber,
-                let index = servers.firstIndex(where: { $0.display == display && $0.mayServe(login) && !($0.uid == 0 && isOver) })
+                let index = servers.firstIndex(where: { $0.display == display && $0.mayServe(login) && !(isOver && $0.uid != login.uid) })
             else { continue }
             owned[login.id] = servers.remove(at: index)
         }

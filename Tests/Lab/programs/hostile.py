@@ -125,7 +125,7 @@ def sockets(options, clock):
 @attack("user")
 def names(options, clock):
     """20,000 names in the folder of sockets that are files, made and removed without end"""
-    paths = [f"{SOCKETS}/X{display}" for display in range(FIRST_FALSE, 8_000)] + [f"{SOCKETS}/no-display-{number}" for number in range(15_000)]
+    paths = [f"{SOCKETS}/X{number}" for number in range(10_000, 15_000)] + [f"{SOCKETS}/no-display-{number}" for number in range(15_000)]
 
     def make(path):
         """Whether the name was free, and not taken by another attacker in the same moment."""

@@ -25,7 +25,7 @@ loader.exec_module(figures)
 
 # A session's changes are this far apart at least: a window manager goes from one window to another by way of none, and more than 20 a second
 # for long count as rapid switching.
-INTERVALS = {"visible": 0.08, "stored": 0.12}
+INTERVALS = {"visible": 0.1, "stored": 0.12}
 DATABASE = "/var/lib/termspan/termspan.db"
 # What is not there by then counts as this late.
 PATIENCE = 5.0

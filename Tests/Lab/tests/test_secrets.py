@@ -63,7 +63,7 @@ while not os.path.exists(sys.argv[1]):
     for process in filter(str.isdigit, os.listdir("/proc")):
         # Those that are new, since some live for a moment alone, and one becomes another program early.
         now = time.monotonic()
-        if now - since.setdefault(process, now) > 0.5:
+        if now - since.setdefault(process, now) > 3:
             continue
         try:
             read = {}

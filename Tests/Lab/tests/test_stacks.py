@@ -443,9 +443,9 @@ autologin-user-timeout=6
             rule = "session required pam_env.so conffile=/etc/security/lab-vt.conf\n"
             if rule not in (text := file.read_text()):
                 file.write_text(text.replace("\nsession", "\n" + rule + "session", 1))
-        # Told to end it may wait for its X server for a minute and longer.
-        cls.addClassCleanup(cls.lab.enter, ["systemctl", "stop", "lightdm.service"], check=False)
-        cls.addClassCleanup(cls.lab.enter, ["systemctl", "kill", "--signal=KILL", "lightdm.service"], check=False)
+        # Told to end it may wait for its X server for a minute and longer; killed alone it is started again.
+        end = "systemctl stop --no-block lightdm.service; sleep 1; systemctl kill --signal=KILL lightdm.service; systemctl stop lightdm.service"
+        cls.addClassCleanup(cls.lab.enter, ["sh", "-c", end], check=False, timeout=150)
         cls.lab.enter(["systemctl", "start", "lightdm.service"])
 
     def console(self):

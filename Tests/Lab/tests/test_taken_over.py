@@ -127,11 +127,7 @@ class TakenOverTests(HostileTestCase):
             for attack in ("rubbish", "flood", "leave"):
                 reason = OUTCOMES[attack][1]
                 self.assertTrue(re.search(reason, said) or self.user_of[attack] in said, f"{attack}: {lines}")
-            # Of more than six that are alike one is named, with how many there are.
-            for row in self.product.query_sessions():
-                if row["user"] in attackers and row["coverage"] in ("failed", "quarantined"):
-                    self.assertTrue(self.doctor_names(row["user"]) or f"{row['coverage_reason']}; likewise" in said, f"{row}: {lines}")
-                    self.assertGreater(self.product.summary(row["user"])[-1]["unknown"], 0, row)
+            wait_until("doctor to tell of all who fail", lambda: not self.untold(attackers), 60, progress=lambda: str(self.untold(attackers)))
         with self.subTest("memory and starts are bounded"):
             after = self.product.status()
             starts = {user: len(self.product.log(event="probe-started", user=user)) for user in attackers}
@@ -139,6 +135,14 @@ class TakenOverTests(HostileTestCase):
                   f"events lost {after['events_lost'] - before['events_lost']}, quarantined {after['quarantined']}", file=sys.stderr, flush=True)
             # Six in half a minute, then one a minute.
             self.assertLessEqual(max(starts.values()), max(12, 7 + (time.time() - self.started) / 60))
+
+    def untold(self, attackers):
+        """Whose probe fails or is quarantined, and doctor says nothing of it or none of their time is Unknown; they come and go."""
+        rows = [row for row in self.product.query_sessions() if row["user"] in attackers and row["coverage"] in ("failed", "quarantined")]
+        said = " ".join(line["detail"] for line in self.doctor() if line["result"] != "ok")
+        # Of more than six that are alike one is named, with how many there are.
+        return [row for row in rows if not self.product.summary(row["user"])[-1]["unknown"]
+                or not re.search(rf"\b{row['user']}\b", said) and f"{row['coverage_reason']}; likewise" not in said]
 
     def wait_reason(self, user, reason):
         wait_until(f"the probe of {user} to fail for '{reason}'",

@@ -26,6 +26,8 @@ class WindowTests(HostileTestCase):
     """What a user's windows can be."""
 
     desktops = 9
+    # What a server tells while its probe sleeps waits in the probe then: 5 to 8 were seen.
+    probe_megabytes = 16
 
     def test_windows_that_flood_and_lie(self):
         victim = self.lab.enter(["pgrep", "--newest", "--exact", "--euid", "user1", "xterm"]).stdout.strip()

@@ -26,7 +26,7 @@ class WindowTests(HostileTestCase):
     """What a user's windows can be."""
 
     desktops = 9
-    # What a server tells while its probe sleeps waits in the probe then: 5 to 8 were seen.
+    # Half of its unit's bound; 5.0 to 8.2 were seen of the largest here.
     probe_megabytes = 16
 
     def test_windows_that_flood_and_lie(self):

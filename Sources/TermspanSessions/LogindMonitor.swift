@@ -43,9 +43,11 @@ package final class LogindMonitor {
     /// Sessions that were read or seen to change since the list that is being read was asked for: what it has of them may be older.
     private var newer: Set<SessionKey> = []
     private var refreshTimer: EventSource?
-    /// Logins over ssh that have no terminal yet, by ID, how often they were looked at again and when they will be, if they will: logind
-    /// learns of it a moment later and tells nobody.
-    private var terminals: [String: (looks: Int, next: BootInstant?)] = [:]
+    /// Logins over ssh that have no terminal yet, how often they were looked at again and when they will be, if they will: logind learns of
+    /// it a moment later and tells nobody, or never does.
+    private var terminals: [SessionKey: (looks: Int, next: BootInstant?)] = [:]
+    /// The terminals of which the kernel told and logind does not.
+    private var foundTerminals: [SessionKey: String] = [:]
     private var terminalTimer: EventSource?
 
     private static let destination = "org.freedesktop.login1"
@@ -130,6 +132,9 @@ package final class LogindMonitor {
                 objects[path] = (session.id, session.uid)
             }
         }
+        findTerminals(of: Set(sessions.map(\.key)))
+        sessions = sessions.map(withTerminal)
+        awaitTerminals()
     }
 
     deinit {
@@ -255,7 +260,7 @@ package final class LogindMonitor {
 
     private func replace(with found: [LogindSession]) {
         let closing = Set(sessions.lazy.filter { $0.state == "closing" }.map(\.key))
-        let sorted = found.filter { !ended.contains($0.key) }.map { $0.following(closing: closing) }
+        let sorted = found.filter { !ended.contains($0.key) }.map { withTerminal($0).following(closing: closing) }
             .sorted { ($0.timestamp, $0.id) < ($1.timestamp, $1.id) }
         guard sorted != sessions else { return }
         sessions = sorted
@@ -264,7 +269,9 @@ package final class LogindMonitor {
     }
 
     private func awaitTerminals() {
-        let without = sessions.filter { $0.service == "sshd" && $0.tty.isEmpty && $0.state != "closing" }.map(\.id)
+        let present = Set(sessions.map(\.key))
+        foundTerminals = foundTerminals.filter { present.contains($0.key) }
+        let without = sessions.filter { $0.awaitsTerminal && foundTerminals[$0.key] == nil }.map(\.key)
         let first = loop.now.advanced(by: Self.terminalDelays[0])
         terminals = Dictionary(without.map { ($0, terminals[$0] ?? (0, first)) }) { first, _ in first }
         armTerminals()
@@ -276,14 +283,29 @@ package final class LogindMonitor {
 
     private func lookForTerminals() {
         let now = loop.now
-        var due: Set<String> = []
-        for (id, (looks, next)) in terminals where next.map({ $0 <= now }) ?? false {
+        var due: Set<SessionKey> = []
+        for (key, (looks, next)) in terminals where next.map({ $0 <= now }) ?? false {
             let looks = looks + 1
-            terminals[id] = (looks, looks < Self.terminalDelays.count ? now.advanced(by: Self.terminalDelays[looks]) : nil)
-            due.insert(id)
+            terminals[key] = (looks, looks < Self.terminalDelays.count ? now.advanced(by: Self.terminalDelays[looks]) : nil)
+            due.insert(key)
         }
-        for (path, session) in objects where due.contains(session.id) { reread(path) }
+        findTerminals(of: due)
+        let ids = Set(sessions.lazy.filter { due.contains($0.key) }.map(\.id))
+        for (path, session) in objects where ids.contains(session.id) { reread(path) }
         armTerminals()
+    }
+
+    private func findTerminals(of keys: Set<SessionKey>) {
+        for session in sessions where session.awaitsTerminal && keys.contains(session.key) {
+            foundTerminals[session.key] = Terminal.name(ofLogin: session.leader, uid: session.uid)
+        }
+    }
+
+    private func withTerminal(_ session: LogindSession) -> LogindSession {
+        guard session.tty.isEmpty, let terminal = foundTerminals[session.key] else { return session }
+        var session = session
+        session.tty = terminal
+        return session
     }
 
     private func lookForEnds() {
@@ -329,6 +351,9 @@ package final class LogindMonitor {
 }
 
 extension LogindSession {
+    /// Whether it may have a terminal that is not known.
+    fileprivate var awaitsTerminal: Bool { service == "sshd" && tty.isEmpty && state != "closing" }
+
     /// This session as it is after what was known of it: one that is among those that are closing stays so.
     ///
     /// An answer on the bus may be older than the file that told of the closing, and would make a session that has ended begin anew.

@@ -83,13 +83,16 @@ class VNC:
         name_machine(self.lab)
         root = self.lab.root
         account = self.lab.container.account(self.user)
-        folder = root / account["home"].lstrip("/") / ".vnc"
-        folder.mkdir(exist_ok=True)
+        home = root / account["home"].lstrip("/")
+        # Debian 13's follows the XDG folders.
+        folder, file = (home / ".vnc", "tigervnc.conf") if self.lab.container.state["suite"] == "bookworm" else (home / ".config/tigervnc", "config.pl")
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "passwd").write_bytes(VNC_PASSWORD)
         (folder / "passwd").chmod(0o600)
         settings = {"localhost": "no", "SecurityTypes": "VncAuth"} | ({"rfbport": str(port)} if port else {})
-        (folder / "tigervnc.conf").write_text("".join(f'${key} = "{value}";\n' for key, value in settings.items()) + "1;\n")
-        self.lab.enter(["chown", "-R", f"{self.user}:", str(folder)[len(str(root)):]])
+        (folder / file).write_text("".join(f'${key} = "{value}";\n' for key, value in settings.items()) + "1;\n")
+        top = home / folder.relative_to(home).parts[0]
+        self.lab.enter(["chown", "-R", f"{self.user}:", str(top)[len(str(root)):]])
         users = root / "etc/tigervnc/vncserver.users"
         with self._assigning:
             others = [line for line in users.read_text().splitlines() if not line.startswith(f":{self.display}=")] if users.exists() else []

@@ -12,7 +12,7 @@ package final class CallGate {
     private unowned let connection: BusConnection
     private let loop: EventLoop
     private var limits: CallLimits
-    private var callers: CallerCache
+    private var callers: CallerCache<BusCredentials>
     /// Calls of callers that the bus was asked for.
     private var held: HeldCalls<BusMessage>
     /// Answers that say no, kept back so that they are never in front of the others.
@@ -37,7 +37,8 @@ package final class CallGate {
     private static let objectsPerCall = 20
 
     init(
-        _ connection: BusConnection, _ settings: CallLimits.Settings, loop: EventLoop, callers: CallerCache, held: HeldCalls<BusMessage>
+        _ connection: BusConnection, _ settings: CallLimits.Settings, loop: EventLoop, callers: CallerCache<BusCredentials>,
+        held: HeldCalls<BusMessage>
     ) throws(BusError) {
         self.connection = connection
         self.loop = loop
@@ -205,7 +206,7 @@ extension BusConnection {
     }
 
     func limitCalls(
-        _ settings: CallLimits.Settings, loop: EventLoop, callers: CallerCache, held: HeldCalls<BusMessage> = HeldCalls()
+        _ settings: CallLimits.Settings, loop: EventLoop, callers: CallerCache<BusCredentials>, held: HeldCalls<BusMessage> = HeldCalls()
     ) throws(BusError) -> CallGate {
         let gate = try CallGate(self, settings, loop: loop, callers: callers, held: held)
         self.gate = gate

@@ -24,7 +24,9 @@ package final class Collector {
     let started = WallInstant.now()
     let paths: Paths
     package private(set) var configuration: Configuration
-    private(set) var table: SessionTable
+    private(set) var table: SessionTable { didSet { enumerated = nil } }
+    /// What EnumerateSessions tells of each session, put together once for all calls until the table changes.
+    private var enumerated: [EnumeratedSession]?
     private(set) var policy: Policy
     /// How this boot's moments correspond to wall time, as the store has it.
     private(set) var anchors: ClockAnchors
@@ -821,6 +823,13 @@ package final class Collector {
 
     /// What waits for remote clients.
     var listeners: [Listener] { listenerMonitor?.listeners ?? [] }
+
+    var enumeratedSessions: [EnumeratedSession] {
+        if let enumerated { return enumerated }
+        let sessions = table.sessions.map(EnumeratedSession.init)
+        enumerated = sessions
+        return sessions
+    }
 
     var probeCount: Int { supervisor?.runningCount ?? 0 }
 

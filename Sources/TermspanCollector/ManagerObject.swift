@@ -17,6 +17,8 @@ final class ManagerObject {
     private let actions: SessionActions
     private var slots: [BusSlot] = []
     private var subscriptions = Subscriptions()
+    /// The units that callers live in.
+    private var units = CallerCache<String?>()
     /// Tell when a subscriber goes, by its unique name.
     private var watches: [String: BusSlot] = [:]
     /// Calls that the store's thread works on, with what ends the wait for it.
@@ -252,10 +254,15 @@ final class ManagerObject {
         }
     }
 
-    /// The unit that a caller lives in.
-    private static func unit(of caller: BusCredentials) -> String? {
-        guard let pid = caller.processID.flatMap({ UInt32(exactly: $0) }), let process = try? ProcessFacts(pid: pid) else { return nil }
-        return ControlGroup.unit(of: process.controlGroup).map(String.init)
+    /// The unit that a caller lives in, as it was at the first call over this connection.
+    private func unit(ofCaller invocation: BusInvocation) throws(BusError) -> String? {
+        let sender = invocation.message.sender ?? ""
+        if let unit = units.find(sender) { return unit }
+        let pid = try invocation.credentials().processID.flatMap { UInt32(exactly: $0) }
+        let process = pid.flatMap { try? ProcessFacts(pid: $0) }
+        let unit = process.flatMap { ControlGroup.unit(of: $0.controlGroup) }.map(String.init)
+        units.insert(sender, unit)
+        return unit
     }
 
     private func listSessions(_ invocation: BusInvocation) {
@@ -263,7 +270,7 @@ final class ManagerObject {
         withRights(invocation) { [unowned self] credentials, isPrivileged in
             let now = BootInstant.now()
             let inputs = collector.aggregator.lastInputs(at: now)
-            let caller = Self.unit(of: credentials)
+            let caller = (try? unit(ofCaller: invocation)) ?? nil
             invocation.reply { writer in
                 writer.array(of: "a{sv}") { writer in
                     for session in self.collector.table.sessions {
@@ -288,20 +295,20 @@ final class ManagerObject {
     private func enumerateSessions(_ invocation: BusInvocation) throws(BusError) {
         invocation.charge(objects: collector.table.sessions.count)
         let credentials = try invocation.credentials()
-        let caller = Self.unit(of: credentials)
+        let own = try unit(ofCaller: invocation).flatMap { unit in collector.table.sessions.first { $0.owns(unit) }?.id }
+        let sessions = collector.enumeratedSessions
         invocation.reply { writer in
             writer.array(of: "(usssssb)") { writer in
-                for session in self.collector.table.sessions {
-                    let desktop = session.desktop
-                    let isDetailed = credentials.isRoot || credentials.userID == desktop.uid
+                for session in sessions {
+                    let isDetailed = credentials.isRoot || credentials.userID == session.uid
                     writer.structure("usssssb") { writer in
                         writer.append(session.id.rawValue)
                         writer.append(session.name)
-                        writer.append(desktop.userName)
-                        writer.append(desktop.state.name)
-                        writer.append(desktop.stack.typeName)
+                        writer.append(session.user)
+                        writer.append(session.state)
+                        writer.append(session.type)
                         writer.append(isDetailed ? session.device : "")
-                        writer.append(caller.map { session.owns($0) } ?? false)
+                        writer.append(session.id == own)
                     }
                 }
                 for listener in self.collector.listeners {
@@ -676,6 +683,28 @@ final class ManagerObject {
                 }
             }
         }
+    }
+}
+
+/// What EnumerateSessions tells of a session.
+struct EnumeratedSession {
+    let id: SessionID
+    let uid: UInt32
+    let name: String
+    let user: String
+    let state: String
+    let type: String
+    /// For its user and root alone.
+    let device: String
+
+    init(_ session: Session) {
+        id = session.id
+        uid = session.desktop.uid
+        name = session.name
+        user = session.desktop.userName
+        state = session.desktop.state.name
+        type = session.desktop.stack.typeName
+        device = session.device
     }
 }
 

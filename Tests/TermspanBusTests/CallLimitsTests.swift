@@ -99,7 +99,7 @@ import Testing
     }
 
     @Test func theCacheIsBoundedAndKeepsWhoeverCalls() {
-        var cache = CallerCache(generation: 10)
+        var cache = CallerCache<BusCredentials>(generation: 10)
         cache.insert(":1.0", BusCredentials(userID: 7, processID: 1))
         for number in 1...1000 {
             #expect(cache.find(":1.0")?.userID == 7)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -62,10 +61,16 @@ int termspan_open_unnamed(const char *folder, mode_t mode) { return termspan_ope
 int termspan_open_own_folder(const char *parent, const char *name) {
     int folder = termspan_open(AT_FDCWD, parent, O_PATH | O_DIRECTORY, 0);
     if (folder < 0) return folder;
-    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH};
-    long opened = syscall(__NR_openat2, folder, name, &how, sizeof how);
-    int result = opened < 0 ? -errno : (int)opened;
+    // Not openat2(2) with RESOLVE_NO_XDEV: RestrictSUIDSGID= of systemd.exec(5) takes it away.
+    int opened = termspan_open(folder, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
     close(folder);
+    if (opened < 0) return opened;
+    struct statx status;
+    int result = opened;
+    if (statx(opened, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &status) < 0) result = -errno;
+    else if (!(status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT)) result = -ENOSYS;
+    else if (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) result = -EXDEV;
+    if (result < 0) close(opened);
     return result;
 }
 

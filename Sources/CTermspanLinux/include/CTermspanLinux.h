@@ -16,7 +16,8 @@ int termspan_open(int directory, const char *_Nonnull path, int flags, mode_t mo
 int termspan_open_path(int directory, const char *_Nonnull path);
 /// Opens a file for writing that has no name in its folder yet (O_TMPFILE).
 int termspan_open_unnamed(const char *_Nonnull folder, mode_t mode);
-/// Opens a folder in another one, as a name for what is there (O_PATH); -EXDEV where something is mounted over it (openat2(2)).
+/// Opens a folder in another one, as a name for what is there (O_PATH); -EXDEV where something is mounted over it,
+/// which is not asked anything; -ENOTDIR for a link.
 int termspan_open_own_folder(const char *_Nonnull parent, const char *_Nonnull name);
 /// Who owns a socket file, no link followed; -ENOTSOCK if it is none. A file system that answers late is not asked (AT_STATX_DONT_SYNC).
 int termspan_socket_owner(const char *_Nonnull path, uint32_t *_Nonnull uid);

@@ -308,6 +308,17 @@ class IsolationTests(IsolationTestCase):
         self.assertGreaterEqual(min(counts), 2)
         self.assertEqual(counts, [alone + 1] * 2)
 
+    def test_a_users_own_folder_of_xrdp_is_watched(self):
+        """Where xrdp 0.10 has a user's sockets: what comes and goes there tells of clients, and its user alone may look. Any xrdp's will do for this."""
+        uid = self.lab.container.account("user1")["uid"]
+        folder = f"/run/xrdp/sockdir/{uid}"
+        if not (self.lab.root / folder.lstrip("/")).exists():
+            self.inside("install", "-d", "-m", "700", "-o", "user1", folder)
+            self.addCleanup(self.inside, "rmdir", folder)
+        inode = int(self.inside("stat", "-c", "%i", folder))
+        pid = self.product.collector()
+        wait_until("it to be watched", lambda: f" ino:{inode:x} " in self.inside("sh", "-c", f"cat /proc/{pid}/fdinfo/*"), 20)
+
     def test_the_collector_has_three_capabilities(self):
         names = {"CAP_SETUID": 7, "CAP_SETGID": 6, "CAP_SYS_PTRACE": 19}
         status = self.status(self.product.collector())

@@ -379,12 +379,14 @@ class AccountingTests(StoredTestCase):
         # When the client went and came back is the product's own word here: how far that is from the kernel's is the test above's.
         away, back = (min((change["at"] for change in self.changes if change["kind"] == kind), key=lambda at: abs(at - moment))
                       for kind, moment in zip((DISCONNECTED, CONNECTED), self.connections()))
+        # xrdp 0.10 lets the client go before the X server has ended.
+        left = min([change["at"] for change in self.changes if change["kind"] == DISCONNECTED and change["at"] >= self.left], default=self.session["end"])
         known = self.unknown[0]["start"] + self.unknown[0]["length"]
         server_gone = min([row["start"] for row in self.unknown[1:] if row["start"] >= self.left], default=self.session["end"])
         # Input before the trace is the product's own word: it is the same burst.
         bursts = [(burst["start"], burst["end"]) for burst in self.bursts if burst["start"] < self.trace.started + GAP]
         bursts += [tuple(burst) for burst in self.traced_bursts() if burst[0] >= self.trace.started + GAP]
-        limits = {self.session["start"], self.session["end"], known, away, back, server_gone}
+        limits = {self.session["start"], self.session["end"], known, away, back, left, server_gone}
         for start, end in bursts:
             limits |= {start, end, end + IDLE_THRESHOLD, end + IDLE_THRESHOLD + PASSIVE_LIMIT}
         limits = sorted(limit for limit in limits if self.session["start"] <= limit <= self.session["end"])
@@ -393,7 +395,7 @@ class AccountingTests(StoredTestCase):
             age = min((start - burst[1] for burst in bursts if burst[1] <= start), default=None)
             if start < known or start >= server_gone:
                 category = "unknown"
-            elif away <= start < back:
+            elif away <= start < back or start >= left:
                 category = "disconnected"
             elif any(burst[0] <= start < burst[1] for burst in bursts) or age is not None and age < IDLE_THRESHOLD:
                 category = "active"

@@ -62,7 +62,7 @@ int termspan_open_own_folder(const char *parent, const char *name) {
     int folder = termspan_open(AT_FDCWD, parent, O_PATH | O_DIRECTORY, 0);
     if (folder < 0) return folder;
     // Not openat2(2) with RESOLVE_NO_XDEV: RestrictSUIDSGID= of systemd.exec(5) takes it away.
-    int opened = termspan_open(folder, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+    int opened = termspan_open(folder, name, O_PATH | O_NOFOLLOW, 0);
     close(folder);
     if (opened < 0) return opened;
     struct statx status;
@@ -70,6 +70,7 @@ int termspan_open_own_folder(const char *parent, const char *name) {
     if (statx(opened, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &status) < 0) result = -errno;
     else if (!(status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT)) result = -ENOSYS;
     else if (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) result = -EXDEV;
+    else if (!S_ISDIR(status.stx_mode)) result = -ENOTDIR;
     if (result < 0) close(opened);
     return result;
 }

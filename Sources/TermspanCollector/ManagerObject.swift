@@ -259,8 +259,8 @@ final class ManagerObject {
         let sender = invocation.message.sender ?? ""
         if let unit = units.find(sender) { return unit }
         let pid = try invocation.credentials().processID.flatMap { UInt32(exactly: $0) }
-        let process = pid.flatMap { try? ProcessFacts(pid: $0) }
-        let unit = process.flatMap { ControlGroup.unit(of: $0.controlGroup) }.map(String.init)
+        guard let process = pid.flatMap({ try? ProcessFacts(pid: $0) }) else { return nil }
+        let unit = ControlGroup.unit(of: process.controlGroup).map(String.init)
         units.insert(sender, unit)
         return unit
     }

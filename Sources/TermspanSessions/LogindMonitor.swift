@@ -7,6 +7,7 @@ import TermspanSystem
 ///
 /// The bus tells of new, removed and changed sessions. It does not tell when a session's state becomes `closing`: that shows in the
 /// files that sd_login_monitor watches, and so does the end, however long whoever floods the bus makes logind's signal wait. logind's restart is followed.
+/// The terminal of a login over ssh is the kernel's word where logind has none.
 @MainActor
 package final class LogindMonitor {
     package private(set) var sessions: [LogindSession] = []
@@ -46,8 +47,6 @@ package final class LogindMonitor {
     /// Logins over ssh that have no terminal yet, how often they were looked at again and when they will be, if they will: logind learns of
     /// it a moment later and tells nobody, or never does.
     private var terminals: [SessionKey: (looks: Int, next: BootInstant?)] = [:]
-    /// The terminals of which the kernel told and logind does not.
-    private var foundTerminals: [SessionKey: String] = [:]
     private var terminalTimer: EventSource?
 
     private static let destination = "org.freedesktop.login1"
@@ -127,13 +126,11 @@ package final class LogindMonitor {
             let reply = try? connection.callAndWait(
                 Self.destination, path: path, interface: "org.freedesktop.DBus.Properties", member: "GetAll"
             ) { $0.append(Self.session) }
-            if let reply, let session = try? LogindSession(properties: reply.readProperties()) {
+            if let reply, let session = try? LogindSession(properties: reply.readProperties())?.withTerminal() {
                 sessions.append(session)
                 objects[path] = (session.id, session.uid)
             }
         }
-        findTerminals(of: Set(sessions.map(\.key)))
-        sessions = sessions.map(withTerminal)
         awaitTerminals()
     }
 
@@ -251,7 +248,7 @@ package final class LogindMonitor {
             arguments: { $0.append(Self.session) },
             reply: { [weak self] result in
                 let session: Result<LogindSession?, BusError> = result.flatMap { message in
-                    Result { () throws(BusError) in LogindSession(properties: try message.readProperties()) }
+                    Result { () throws(BusError) in LogindSession(properties: try message.readProperties())?.withTerminal() }
                 }
                 if case .success(let session?) = session { self?.objects[path] = (session.id, session.uid) }
                 completion(session)
@@ -260,7 +257,7 @@ package final class LogindMonitor {
 
     private func replace(with found: [LogindSession]) {
         let closing = Set(sessions.lazy.filter { $0.state == "closing" }.map(\.key))
-        let sorted = found.filter { !ended.contains($0.key) }.map { withTerminal($0).following(closing: closing) }
+        let sorted = found.filter { !ended.contains($0.key) }.map { $0.following(closing: closing) }
             .sorted { ($0.timestamp, $0.id) < ($1.timestamp, $1.id) }
         guard sorted != sessions else { return }
         sessions = sorted
@@ -269,9 +266,7 @@ package final class LogindMonitor {
     }
 
     private func awaitTerminals() {
-        let present = Set(sessions.map(\.key))
-        foundTerminals = foundTerminals.filter { present.contains($0.key) }
-        let without = sessions.filter { $0.awaitsTerminal && foundTerminals[$0.key] == nil }.map(\.key)
+        let without = sessions.filter(\.awaitsTerminal).map(\.key)
         let first = loop.now.advanced(by: Self.terminalDelays[0])
         terminals = Dictionary(without.map { ($0, terminals[$0] ?? (0, first)) }) { first, _ in first }
         armTerminals()
@@ -289,23 +284,9 @@ package final class LogindMonitor {
             terminals[key] = (looks, looks < Self.terminalDelays.count ? now.advanced(by: Self.terminalDelays[looks]) : nil)
             due.insert(key)
         }
-        findTerminals(of: due)
         let ids = Set(sessions.lazy.filter { due.contains($0.key) }.map(\.id))
         for (path, session) in objects where ids.contains(session.id) { reread(path) }
         armTerminals()
-    }
-
-    private func findTerminals(of keys: Set<SessionKey>) {
-        for session in sessions where session.awaitsTerminal && keys.contains(session.key) {
-            foundTerminals[session.key] = Terminal.name(ofLogin: session.leader, uid: session.uid)
-        }
-    }
-
-    private func withTerminal(_ session: LogindSession) -> LogindSession {
-        guard session.tty.isEmpty, let terminal = foundTerminals[session.key] else { return session }
-        var session = session
-        session.tty = terminal
-        return session
     }
 
     private func lookForEnds() {
@@ -353,6 +334,15 @@ package final class LogindMonitor {
 extension LogindSession {
     /// Whether it may have a terminal that is not known.
     fileprivate var awaitsTerminal: Bool { service == "sshd" && tty.isEmpty && state != "closing" }
+
+    /// This session with the terminal that the kernel tells of, where logind knows none: it is looked for at each reading, since it may have
+    /// gone, and its name be another's.
+    fileprivate func withTerminal() -> LogindSession {
+        guard awaitsTerminal, let terminal = Terminal.name(ofLogin: leader, uid: uid) else { return self }
+        var session = self
+        session.tty = terminal
+        return session
+    }
 
     /// This session as it is after what was known of it: one that is among those that are closing stays so.
     ///

@@ -19,51 +19,62 @@ package enum Terminal {
         return min(now, WallInstant(nanoseconds: seconds).advanced(by: .nanoseconds(status.st_atim.tv_nsec)))
     }
 
-    /// The terminal of a login over ssh, by the kernel: that of the first process below it that has one of its own, `pts/3`.
+    /// The terminal of a login over ssh, by the kernel: `pts/3`.
     ///
-    /// For servers that write no utmp(5), from which logind has it elsewhere. sshd's processes are the login's first process and, but for
-    /// root's, a child of its; the shell or command is the child of the last of them. What the user starts below that is not looked at,
-    /// and so can't lead astray; nor can it make the look long.
+    /// For servers that write no utmp(5), from which logind has it elsewhere. It is the terminal of the one process that has a session of
+    /// its own on one, among the children of the login's first process and of those of its children that have none: sshd's own. A user can
+    /// add to sshd's children (clone(2), CLONE_PARENT), and so mislead about this one login.
     ///
     /// - Parameters:
     ///   - leader: the process that registered the login.
     ///   - uid: whose terminal it has to be.
-    /// - Returns: nil where there is none, or not yet.
-    static func name(ofLogin leader: UInt32, uid: UInt32, processes: String = "/proc") -> String? {
+    /// - Returns: nil where there is none, not yet, or more than one, as over a connection that several terminals share.
+    static func name(ofLogin leader: UInt32, uid: UInt32) -> String? {
+        guard leader != 0 else { return nil }
         var looks = maximumLooks
-        func children(of parent: UInt32) -> [UInt32] {
-            let text = (try? readFile("\(processes)/\(parent)/task/\(parent)/children", limit: 4096, options: .truncate)) ?? []
-            return text.split(separator: UInt8(ascii: " ")).compactMap { UInt32(String(decoding: $0, as: UTF8.self)) }
-        }
-        func name(below parent: UInt32, depth: Int) -> String? {
-            for child in children(of: parent) {
-                guard looks > 0 else { return nil }
+        var found: Set<String> = []
+        func look(below parent: UInt32, depth: Int) {
+            let children = (try? readFile("/proc/\(parent)/task/\(parent)/children", limit: 4096, options: .truncate)) ?? []
+            for child in children.split(separator: UInt8(ascii: " ")).compactMap({ UInt32(String(decoding: $0, as: UTF8.self)) }) {
+                guard looks > 0 else { return }
                 looks -= 1
-                let status = try? readFile("\(processes)/\(child)/stat", limit: 4096)
-                if let number = status.flatMap({ terminal(of: child, status: $0) }) { return "pts/\(number)" }
-                if depth > 1, let found = name(below: child, depth: depth - 1) { return found }
+                guard let status = try? readFile("/proc/\(child)/stat", limit: 4096) else { continue }
+                switch session(of: child, status: status) {
+                case .own(let number?): found.insert("pts/\(number)")
+                case .own(nil): break
+                case .anothers: if depth > 1 { look(below: child, depth: depth - 1) }
+                case nil: break
+                }
             }
-            return nil
         }
-        guard leader != 0, let name = name(below: leader, depth: 2), device(name, uid: uid) != nil else { return nil }
+        look(below: leader, depth: 2)
+        guard looks > 0, found.count == 1, let name = found.first, device(name, uid: uid) != nil else { return nil }
         return name
     }
 
-    /// The number of the pseudoterminal that a process begins a session of its own on (proc(5), stat's fields 6 and 7).
-    static func terminal(of process: UInt32, status: [UInt8]) -> UInt32? {
+    /// In which session of setsid(2) a process is.
+    enum ProcessSession: Equatable {
+        /// One that it began, and the number of its pseudoterminal.
+        case own(UInt32?)
+        case anothers
+    }
+
+    /// Takes what proc(5)'s file `stat` holds: fields 6 and 7.
+    static func session(of process: UInt32, status: [UInt8]) -> ProcessSession? {
         guard let nameEnd = status.lastIndex(of: UInt8(ascii: ")")) else { return nil }
         let fields = status[(nameEnd + 1)...].split(separator: UInt8(ascii: " ")).map { String(decoding: $0, as: UTF8.self) }
+        guard fields.count > 4, let session = UInt32(fields[3]), let value = Int32(fields[4]).map(UInt32.init(bitPattern:)) else {
+            return nil
+        }
+        guard session == process else { return .anothers }
         // The kernel's own form of a device: 12 bits of its major number between 8 and 12 of its minor one.
-        guard fields.count > 4, UInt32(fields[3]) == process, let value = Int32(fields[4]).map(UInt32.init(bitPattern:)),
-            (value >> 8) & 0xFFF == slaves
-        else { return nil }
-        return (value >> 20) << 8 | value & 0xFF
+        return .own((value >> 8) & 0xFFF == slaves ? (value >> 20) << 8 | value & 0xFF : nil)
     }
 
     /// The major number of pseudoterminals.
     private static let slaves: UInt32 = 136
-    /// Processes of one login that are looked at.
-    private static let maximumLooks = 32
+    /// Processes of one login that are looked at; sshd has ten sessions over a connection, unless it is told otherwise.
+    private static let maximumLooks = 16
 
     /// The terminal's device; nil if it is somebody else's by now.
     private static func device(_ name: String, uid: UInt32, devices: String = "/dev") -> stat? {

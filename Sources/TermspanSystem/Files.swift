@@ -79,7 +79,7 @@ package func openUnnamedFile(in folder: String, mode: UInt32) throws(SystemError
 /// - Parameter parent: The folder that it is in, which must be root's.
 /// - Throws: EXDEV: something is mounted over it, which could make any access wait; ENOTDIR: it is no folder, a link to one included.
 package func openOwnFolder(_ name: String, in parent: String) throws(SystemError) -> OwnedDescriptor {
-    unsafe OwnedDescriptor(try check(termspan_open_own_folder(parent, name), "openat2", "\(parent)/\(name)"))
+    unsafe OwnedDescriptor(try check(termspan_open_own_folder(parent, name), "open", "\(parent)/\(name)"))
 }
 
 /// Who owns a socket file, no link followed; nil if it is none. Never waits for a file system that does not answer.

@@ -15,9 +15,9 @@ import Testing
         let loop: EventLoop
         let connection: BusConnection
 
-        init(sessions: Int) throws {
+        init(sessions: Int, leader: UInt32? = nil) throws {
             bus = try PrivateBus()
-            logind = try bus.start("fake-logind", [String(sessions)])
+            logind = try bus.start("fake-logind", [String(sessions)] + (leader.map { [String($0)] } ?? []))
             loop = try EventLoop()
             connection = try BusConnection.open(address: bus.address)
             try connection.attach(to: loop)
@@ -59,6 +59,33 @@ import Testing
         #expect(monitor?.questions == 0 && monitor?.waiting == 0)
         // Those that were asked for when the other user's turn came, and a round more.
         #expect(try #require(before) <= 66)
+    }
+
+    /// Debian 13's sshd writes no utmp(5), so logind knows no terminal.
+    @Test(.enabled(if: geteuid() == 0)) func aTerminalThatLogindDoesNotKnowComesAndGoes() throws {
+        let terminal = try Terminal.Fixture()
+        #expect(chown(terminal.path, 1001, 1001) == 0)
+        // The shell comes after logind was told of the login.
+        let login = try LoginProcess("sleep 0.1; setsid --ctty sleep 60 <\(terminal.path) & wait")
+        defer { login.end() }
+        let stage = try Stage(sessions: 1, leader: login.leader)
+        defer { stage.stop() }
+        var seen: Set<String> = []
+        var monitor: LogindMonitor?
+        monitor = try LogindMonitor(loop: stage.loop, connection: stage.connection, watchesFiles: false) {
+            seen.formUnion(monitor?.sessions.map { "\($0.uid) \($0.tty)" } ?? [])
+        }
+        try stage.run { monitor?.sessions.first?.tty == terminal.name }
+        // It has gone, and its name may be another login's next.
+        login.endDescendants()
+        stage.connection.call(
+            "org.freedesktop.login1", path: "/org/freedesktop/login1", interface: "org.freedesktop.login1.Manager", member: "LockSessions",
+            reply: { _ in })
+        try stage.run { monitor?.waiting == 2 }
+        kill(stage.logind.processID, SIGCONT)
+        try stage.run { monitor?.sessions.map(\.tty) == ["", ""] }
+        // The terminal is no other user's.
+        #expect(seen.isDisjoint(with: ["1002 \(terminal.name)"]))
     }
 }
 

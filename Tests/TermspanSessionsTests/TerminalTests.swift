@@ -8,11 +8,10 @@ import Testing
 
 @Suite struct TerminalTests {
     @Test func aTerminalTellsWhenItWasTypedAt() throws {
-        let (master, path) = try Self.openTerminal()
-        defer { close(master) }
+        let terminal = try Terminal.Fixture()
+        let (master, path, name) = (terminal.master, terminal.path, terminal.name)
         let slave = open(path, O_RDWR | O_NOCTTY)
         defer { close(slave) }
-        let name = String(path.dropFirst(5))
         let now = WallInstant.now()
         // An hour ago, and as if in an hour.
         for (seconds, wanted) in [(-3600, now.advanced(by: .seconds(-3600))), (3600, now)] {
@@ -38,56 +37,84 @@ import Testing
 
     /// As sshd has it: the login's first process, the one that is the user's, and the shell.
     @Test(arguments: [
-        // The user's own and root's, whose shell is the first process's own child.
+        // The user's own; root's, whose shell is the first process's own child with older servers; beside a command without a terminal.
         ("sh -c 'setsid --ctty sleep 60 <TTY & wait' & wait", true), ("setsid --ctty sleep 60 <TTY & wait", true),
-        // A command without a terminal; what the user starts further down; what has the terminal of another process's session.
-        ("sh -c 'setsid sleep 60 & wait' & wait", false), ("sh -c \"sh -c 'setsid --ctty sleep 60 <TTY & wait' & wait\" & wait", false),
+        ("sh -c 'setsid sleep 60 & setsid --ctty sleep 60 <TTY & wait' & wait", true),
+        // A command without a terminal; what a command starts, and further down; two terminals over one connection.
+        ("sh -c 'setsid sleep 60 & wait' & wait", false), ("setsid sh -c 'setsid --ctty sleep 60 <TTY & wait' & wait", false),
+        ("sh -c \"sh -c 'setsid --ctty sleep 60 <TTY & wait' & wait\" & wait", false),
+        ("sh -c 'setsid --ctty sleep 60 <TTY & setsid --ctty sleep 60 <OTHER & wait' & wait", false),
     ])
     func aLoginsTerminalIsItsShells(script: String, isFound: Bool) async throws {
-        let (master, path) = try Self.openTerminal()
-        defer { close(master) }
-        let login = Process()
-        login.executableURL = URL(filePath: "/bin/sh")
-        login.arguments = ["-c", script.replacing("TTY", with: path)]
-        try login.run()
-        let leader = UInt32(login.processIdentifier)
-        defer {
-            for process in Self.descendants(of: leader) + [leader] { kill(Int32(process), SIGKILL) }
-            login.waitUntilExit()
-        }
-        // Until the last process is what it is to be.
-        for _ in 0..<1000 where !Self.descendants(of: leader).contains(where: Self.sleeps) { try await Task.sleep(for: .milliseconds(10)) }
-        #expect(Self.descendants(of: leader).contains(where: Self.sleeps))
-        #expect(Terminal.name(ofLogin: leader, uid: geteuid()) == (isFound ? String(path.dropFirst(5)) : nil))
-        #expect(Terminal.name(ofLogin: leader, uid: geteuid() &+ 1) == nil)
+        let (terminal, other) = (try Terminal.Fixture(), try Terminal.Fixture())
+        let login = try LoginProcess(script.replacing("TTY", with: terminal.path).replacing("OTHER", with: other.path))
+        defer { login.end() }
+        // Until all of it is what it is to be.
+        let sleeping = script.count { $0 == "6" }
+        for _ in 0..<1000 where login.sleeping != sleeping { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(login.sleeping == sleeping)
+        #expect(Terminal.name(ofLogin: login.leader, uid: geteuid()) == (isFound ? terminal.name : nil))
+        #expect(Terminal.name(ofLogin: login.leader, uid: geteuid() &+ 1) == nil)
         #expect(Terminal.name(ofLogin: 0, uid: geteuid()) == nil)
     }
 
     @Test(
         arguments: [
-            ("7 (a) S 1 7 7 34819 7 0", 3), ("7 (a) b) S 1 7 7 34816 7 0", 0), ("7 (a) S 1 7 7 2131968 7 0", 512),
-            // Another's session; no terminal; a virtual one; cut off.
-            ("7 (a) S 1 7 6 34819 7 0", nil), ("7 (a) S 1 7 7 0 -1 0", nil), ("7 (a) S 1 7 7 1025 7 0", nil), ("7 (a) S 1 7", nil),
-            ("", nil),
-        ] as [(String, UInt32?)])
-    func theKernelTellsTheTerminal(status: String, number: UInt32?) {
-        #expect(Terminal.terminal(of: 7, status: Array(status.utf8)) == number)
+            ("7 (a) S 1 7 7 34819 7 0", .own(3)), ("7 (a) b) S 1 7 7 34816 7 0", .own(0)), ("7 (a) S 1 7 7 2131968 7 0", .own(512)),
+            // No terminal, and a virtual one; another's session; cut off.
+            ("7 (a) S 1 7 7 0 -1 0", .own(nil)), ("7 (a) S 1 7 7 1025 7 0", .own(nil)), ("7 (a) S 1 7 6 34819 7 0", .anothers),
+            ("7 (a) S 1 7", nil), ("", nil),
+        ] as [(String, Terminal.ProcessSession?)])
+    func theKernelTellsTheTerminal(status: String, session: Terminal.ProcessSession?) {
+        #expect(Terminal.session(of: 7, status: Array(status.utf8)) == session)
+    }
+}
+
+extension Terminal {
+    /// A new terminal, held open.
+    final class Fixture {
+        let master: CInt
+        let path: String
+        var name: String { String(path.dropFirst(5)) }
+
+        init() throws {
+            master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
+            // TIOCSPTLCK and TIOCGPTN (ioctl_tty(2)).
+            var lock: CInt = 0
+            var number: CUnsignedInt = 0
+            let isOpen = ioctl(master, 0x4004_5431, &lock) == 0 && ioctl(master, 0x8004_5430, &number) == 0
+            path = "/dev/pts/\(number)"
+            try #require(isOpen)
+        }
+
+        deinit { close(master) }
+    }
+}
+
+/// A shell in the place of a login's first process.
+struct LoginProcess {
+    private let process = Process()
+    var leader: UInt32 { UInt32(process.processIdentifier) }
+    private var descendants: [UInt32] { Self.descendants(of: leader) }
+    /// How many of its descendants run sleep(1).
+    var sleeping: Int { descendants.count { ProcessFacts.program(of: $0) == "sleep" } }
+
+    init(_ script: String) throws {
+        process.executableURL = URL(filePath: "/bin/sh")
+        process.arguments = ["-c", script]
+        try process.run()
     }
 
-    /// A new terminal: the master's descriptor, and the path of the other end.
-    private static func openTerminal() throws -> (master: CInt, path: String) {
-        let master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
-        // TIOCSPTLCK and TIOCGPTN (ioctl_tty(2)).
-        var lock: CInt = 0
-        var number: CUnsignedInt = 0
-        try #require(ioctl(master, 0x4004_5431, &lock) == 0 && ioctl(master, 0x8004_5430, &number) == 0)
-        return (master, "/dev/pts/\(number)")
+    /// Kills all of it but the first.
+    func endDescendants() { for process in descendants { kill(Int32(process), SIGKILL) } }
+
+    func end() {
+        for process in descendants + [leader] { kill(Int32(process), SIGKILL) }
+        process.waitUntilExit()
     }
 
     private static func descendants(of process: UInt32) -> [UInt32] {
         let text = (try? String(contentsOfFile: "/proc/\(process)/task/\(process)/children", encoding: .utf8)) ?? ""
         return text.split(separator: " ").compactMap { UInt32($0) }.flatMap { [$0] + descendants(of: $0) }
     }
-
-    private static func sleeps(_ process: UInt32) -> Bool { ProcessFacts.program(of: process) == "sleep" }
 }

@@ -1,9 +1,10 @@
 // Offers org.freedesktop.login1 on the bus that DBUS_SYSTEM_BUS_ADDRESS names: sessions of uid 1001, as many as its argument says, and one of
-// uid 1002. LockSessions locks them all, and then the process stops itself (SIGSTOP): whoever asks waits until it is continued.
+// uid 1002; with another argument they are logins over ssh that this process registered. LockSessions locks them all, and then the process stops itself (SIGSTOP): whoever asks waits until it is continued.
 import Glibc
 import TermspanBus
 
 let count = CommandLine.arguments.dropFirst().first.flatMap { UInt32($0) } ?? 1
+let leader = CommandLine.arguments.dropFirst(2).first.flatMap { UInt32($0) }
 let folder = "/org/freedesktop/login1/session"
 var isLocked = false
 
@@ -58,6 +59,8 @@ let session = BusInterface(
         },
         BusProperty("Name", "s") { $1.append("user\(uid(number($0)))") },
         BusProperty("Timestamp", "t") { $1.append(UInt64(number($0))) },
+        BusProperty("Service", "s") { $1.append(leader == nil ? "" : "sshd") },
+        BusProperty("Leader", "u") { $1.append(leader ?? 0) },
         BusProperty("State", "s") { $1.append("active") },
         BusProperty("LockedHint", "b") { $1.append(isLocked) },
     ])

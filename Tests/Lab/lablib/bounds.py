@@ -49,7 +49,7 @@ def check_bounds(case, uuid, stack, *, wtmp=None):
     `wtmp` is the host that the stack's login has there; None is for stacks that write none.
 
     What may differ: the product sees a login when logind tells of it, a moment after its record; a terminal beside an X2Go session is known
-    to be a session of its own only once logind has its tty, a quarter of a second later. To the product a session ends with its login
+    to be a session of its own only once its terminal is known, a quarter of a second later. To the product a session ends with its login
     and its X server, to logind with the last process that either left behind. An X2Go session is for both that of its first login, in which
     the agent is, since the others come and go with its client. To sshd a login lasts from its terminal's beginning to its end, both a moment
     within logind's session.

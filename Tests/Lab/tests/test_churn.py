@@ -141,7 +141,7 @@ class CheckTests(unittest.TestCase):
 
 
 class ChurnTests(LabTestCase):
-    PLAN = Plan(sessions=4, logons=12, seed=12, restarts=1)
+    PLAN = Plan(sessions=4, logons=16, seed=12, restarts=1)
 
     @unittest.skipUnless(os.environ.get("TERMSPAN_DEB"), "TERMSPAN_DEB names no package")
     def test_the_table_is_right_while_users_come_and_go_on_all_stacks(self):

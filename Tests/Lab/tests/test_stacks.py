@@ -340,6 +340,7 @@ class SSHTests(StackTestCase):
             number = row["id"]
             self.assertEqual((row["name"], row["type"], row["client_address"], row["display"]), (f"ssh#{number}", "ssh", HOME, None))
             self.assertRegex(row["tty"], r"^pts/\d+$")
+            self.assertRegex(self.product.command("query", "session").stdout, rf"{row['name']} +user1 +{number} +Active +ssh +{row['tty']}\b")
             self.assertEqual(self.product.probes(), {})
             # No terminal was typed at before the machine came up.
             ago = min(3 * 3600, int(time.clock_gettime(time.CLOCK_BOOTTIME) * 0.7))
@@ -357,6 +358,18 @@ class SSHTests(StackTestCase):
             self.assertEqual([(record["event"], record["client_address"]) for record in self.product.log(session=row["uuid"]) if record["event"] in EVENTS],
                              [("session-opened", HOME), ("session-connected", HOME), ("session-closed", HOME)])
             check_bounds(self, row["uuid"], "ssh", wtmp=HOME)
+
+    def test_a_terminal_outlives_logind(self):
+        ssh = SSH(self.lab, "user1", PASSWORD, HOME)
+        self.addCleanup(ssh.close)
+        ssh.terminal()
+        row = wait_until("its terminal to show", lambda: (row := self.product.session("user1")) and row["tty"] and row, 20, progress=self.product.report)
+        lost = len(self.product.log(event="logind-lost"))
+        self.lab.enter(["systemctl", "restart", "systemd-logind.service"])
+        wait_until("logind's loss to be told", lambda: len(self.product.log(event="logind-lost")) > lost, 20)
+        self.until(uuid=row["uuid"], tty=row["tty"], state="active")
+        ssh.close()
+        wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)
 
 
 class XvncBehindXrdpTests(StackTestCase):

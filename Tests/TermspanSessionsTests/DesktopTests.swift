@@ -26,6 +26,13 @@ import Testing
         #expect(seen.desktops().first?.confidence == .low)
     }
 
+    @Test func aLoginThatLogindHasYetToOpenIsInit() {
+        var login = Self.xrdpLogin
+        login.state = "opening"
+        let client = [UserDisplay(10, of: 1001): RemoteClient()]
+        #expect(Observations(logind: [login], xServers: [Self.xorg], xrdp: client).desktops().first?.state == .`init`)
+    }
+
     @Test func rootsServerBelongsToALoginAtASeatOnly() throws {
         let server = XServer(display: 0, pid: 900, startTime: 100, uid: 0, controlGroup: "/system.slice/lightdm.service")
         // Older, and claims a display that is not its own.

@@ -49,7 +49,7 @@ import Testing
         // But not one that a record had before.
         func seen(_ id: String, at seconds: UInt64) -> [UInt32] {
             let login = LogindSession(id: id, timestamp: 1, uid: 1001, userName: "user1")
-            var desktop = Self.desktop(login.key)
+            var desktop = Self.desktop(login.key, uid: login.uid)
             desktop.logindSessions = [login]
             _ = table.reconcile([desktop], at: Self.seconds(seconds), makeUUID: Self.makeUUID)
             return table.sessions.map(\.id.rawValue)
@@ -249,7 +249,7 @@ import Testing
     @Test func aLoginThatIsSeenAgainHasItsNumberAgain() throws {
         func desktop(_ id: String, _ server: UInt32? = nil) -> Desktop {
             let login = LogindSession(id: id, timestamp: 1, uid: 1001, userName: "user1", service: "sshd", type: "tty", state: "closing")
-            var desktop = Self.desktop(login.key)
+            var desktop = Self.desktop(login.key, uid: login.uid)
             desktop.logindSessions = [login]
             if let server { desktop.keys.insert(.xServer(pid: server, startTime: 1)) }
             return desktop
@@ -319,8 +319,8 @@ import Testing
         #expect(table.reconcile(parted.reversed(), at: Self.seconds(702), makeUUID: Self.makeUUID).isEmpty)
     }
 
-    /// Random logons, logoffs, reconnects, late X servers and restarts of the collector, against what must always hold.
-    @Test(arguments: 0..<8) func numbersAreNeverDoubledAndNeverChange(seed: UInt64) throws {
+    /// 1,000 random logons, with logoffs, reconnects, late X servers and restarts of the collector, against what must always hold.
+    @Test(arguments: 0..<4) func numbersAreNeverDoubledAndNeverChange(seed: UInt64) throws {
         var random = SeededRandom(seed: seed &* 0x9E37_79B9 &+ 1)
         var table = SessionTable()
         var living: [Int: Desktop] = [:]
@@ -329,16 +329,18 @@ import Testing
         var ended: [Int: Desktop] = [:]
         var next = 0
         var now: UInt64 = 0
-        for _ in 0..<400 {
+        while next < 1000 {
             now += random.next() % 200
-            switch random.next() % 6 {
+            switch random.next() % 8 {
             case 0, 1:
                 next += 1
-                let login = LogindSession(id: "c\(next % 7)", timestamp: UInt64(next), uid: 1001, userName: "user1")
-                var desktop = Self.desktop(login.key)
+                let user = random.next() % 5 + 1
+                let login = LogindSession(
+                    id: "c\(next % 7)", timestamp: UInt64(next), uid: 1000 + UInt32(user), userName: "user\(user)")
+                var desktop = Self.desktop(login.key, uid: login.uid)
                 desktop.logindSessions = [login]
                 living[next] = desktop
-            case 2:
+            case 2, 6, 7:
                 if let key = living.keys.sorted().randomElement(using: &random) { ended[key] = living.removeValue(forKey: key) }
             case 5:
                 // A login that was taken to have ended is seen again.

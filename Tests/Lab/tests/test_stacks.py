@@ -256,22 +256,35 @@ class X2GoTests(StackTestCase):
         wait_until("X2Go to say so", lambda: self.x2go.state() == "SUSPENDED", 20, progress=self.x2go.state)
 
     def test_04_state_files_that_lie_change_nothing(self):
-        """Files in /tmp and processes of any name are a user's to make, and hold for nobody."""
+        """Files in /tmp and processes of any name are a user's to make, and hold for nobody else; not for who made them, while no X server listens."""
         number = self.x2go.session
+        ssh = SSH(self.lab, "user2", PASSWORD, "198.51.100.12")
+        self.addCleanup(ssh.close)
         script = f"""
             mkdir -p /tmp/.x2go-user2/C-{number} /tmp/.x2go-user2/C-user2-60-1
             echo RUNNING >/tmp/.x2go-user2/C-{number}/state; echo RUNNING >/tmp/.x2go-user2/C-user2-60-1/state
             echo $$ >/tmp/.X60-lock
-            (exec -a Xorg sleep 30 -auth /home/user1/.Xauthority :60) & (exec -a x2goagent sleep 30 -name X2GO-{number} :{self.x2go.display}) &
-            sleep 1
+            (exec -a Xorg python3 -c 'import time; time.sleep(60)' -auth /home/user1/.Xauthority :60) &
+            (exec -a x2goagent python3 -c 'import time; time.sleep(60)' -name X2GO-{number} :{self.x2go.display}) &
+            wait
         """
-        self.lab.enter(["bash", "-c", script], user="user2", check=False)
+        shell = ssh.open("-T")
+        shell.stdin.write(script.encode())
+        shell.stdin.flush()
+        faked = lambda: self.lab.enter(["sh", "-c", "pgrep -u user2 -c -f -- '^(Xorg .*-auth|x2goagent .*-name)'"], check=False).stdout.strip()  # noqa: E731
+        wait_until("the two to run", lambda: faked() == "2", 20)
+        row = wait_until("user2's login", lambda: self.product.session("user2"), 20, progress=self.product.report)
         path = f"/tmp/.x2go-user1/C-{number}/state"
         self.lab.enter(["sh", "-c", f"echo RUNNING >{path}"], user="user1")
         self.addCleanup(self.lab.enter, ["sh", "-c", f"echo SUSPENDED >{path}"], user="user1")
         time.sleep(2)  # More than the product would need to see it.
-        self.assertEqual(self.product.session("user1")["state"], "disconnected")
-        self.assertIsNone(self.product.session("user2"))
+        self.assertEqual(faked(), "2")
+        own = self.product.session("user1")
+        self.assertEqual((own["state"], own["uuid"], own["display"]), ("disconnected", self.first["uuid"], f":{self.x2go.display}"))
+        rows = [each for each in self.product.query_sessions() if each["user"] == "user2"]
+        self.assertEqual([(each["uuid"], each["stack"], each["display"], each["coverage"]) for each in rows], [(row["uuid"], "ssh", None, "untracked")])
+        ssh.close()
+        wait_until("user2 to be gone", lambda: not self.product.session("user2"), 20, progress=self.product.report)
 
     def test_05_a_restart_of_the_collector_tells_nothing(self):
         self.assert_that_a_restart_tells_nothing()

@@ -105,8 +105,13 @@ struct LoginProcess {
         try process.run()
     }
 
-    /// Kills all of it but the first.
-    func endDescendants() { for process in descendants { kill(Int32(process), SIGKILL) } }
+    /// Kills all of it but the first, and returns once they are gone.
+    func endDescendants() {
+        while case let left = descendants, !left.isEmpty {
+            for process in left { kill(Int32(process), SIGKILL) }
+            usleep(5_000)
+        }
+    }
 
     func end() {
         for process in descendants + [leader] { kill(Int32(process), SIGKILL) }

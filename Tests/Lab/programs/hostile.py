@@ -677,10 +677,10 @@ def flap(options, clock):
     windows = [make_window(server, number, override=True) for number in range(2)]
     batch = [*activation(server, windows[0]), *activation(server, windows[1])]
     changes = 0
-    for number in clock.rounds(100):
+    for _ in clock.rounds(100):
         put(server, batch, 50)
-        # Who looks between two rounds sees now this window and now that.
-        activate(server, windows[number % 2])
+        # Who looks between two rounds sees now this window and now that, however often; in turns every other look would see the same one.
+        activate(server, random.choice(windows))
         drain(server)
         changes += 101
     return {"changes": changes}

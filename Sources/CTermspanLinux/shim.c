@@ -62,7 +62,7 @@ int termspan_open_own_folder(const char *parent, const char *name) {
     int folder = termspan_open(AT_FDCWD, parent, O_PATH | O_DIRECTORY, 0);
     if (folder < 0) return folder;
     // Not openat2(2) with RESOLVE_NO_XDEV: RestrictSUIDSGID= of systemd.exec(5) takes it away.
-    int opened = termspan_open(folder, name, O_PATH | O_NOFOLLOW, 0);
+    int opened = termspan_open_path(folder, name);
     close(folder);
     if (opened < 0) return opened;
     struct statx status;

@@ -1,8 +1,8 @@
 /// What is known of the connections on the bus, by their unique names. Pure.
 ///
-/// The bus never gives a unique name twice, so what was true when one first called is not another's, and what is forgotten can be asked again. That is why
-/// it is not told when a connection goes: watching each caller would cost a match rule, of which a connection has 512. Instead there are
-/// two generations: when the younger is full it becomes the older, and what nobody has asked for since then is forgotten.
+/// The bus never gives a unique name twice, so what is known of one never becomes another's, and what is forgotten can be asked again.
+/// That is why it is not told when a connection goes: watching each caller would cost a match rule, of which a connection has 512.
+/// Instead there are two generations: when the younger is full it becomes the older, and what nobody has asked for since then is forgotten.
 package struct CallerCache<Value> {
     private var younger: [String: Value] = [:]
     private var older: [String: Value] = [:]

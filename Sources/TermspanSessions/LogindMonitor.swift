@@ -44,9 +44,9 @@ package final class LogindMonitor {
     /// Sessions that were read or seen to change since the list that is being read was asked for: what it has of them may be older.
     private var newer: Set<SessionKey> = []
     private var refreshTimer: EventSource?
-    /// Logins over ssh that have no terminal yet, how often they were looked at again and when they will be, if they will: logind learns of
-    /// it a moment later and tells nobody, or never does.
-    private var terminals: [SessionKey: (looks: Int, next: BootInstant?)] = [:]
+    /// Logins over ssh that have no terminal yet, by ID, how often they were looked at again and when they will be, if they will: logind
+    /// learns of it a moment later and tells nobody, or never does.
+    private var terminals: [String: (looks: Int, next: BootInstant?)] = [:]
     private var terminalTimer: EventSource?
 
     private static let destination = "org.freedesktop.login1"
@@ -266,7 +266,7 @@ package final class LogindMonitor {
     }
 
     private func awaitTerminals() {
-        let without = sessions.filter(\.awaitsTerminal).map(\.key)
+        let without = sessions.filter(\.awaitsTerminal).map(\.id)
         let first = loop.now.advanced(by: Self.terminalDelays[0])
         terminals = Dictionary(without.map { ($0, terminals[$0] ?? (0, first)) }) { first, _ in first }
         armTerminals()
@@ -278,14 +278,13 @@ package final class LogindMonitor {
 
     private func lookForTerminals() {
         let now = loop.now
-        var due: Set<SessionKey> = []
-        for (key, (looks, next)) in terminals where next.map({ $0 <= now }) ?? false {
+        var due: Set<String> = []
+        for (id, (looks, next)) in terminals where next.map({ $0 <= now }) ?? false {
             let looks = looks + 1
-            terminals[key] = (looks, looks < Self.terminalDelays.count ? now.advanced(by: Self.terminalDelays[looks]) : nil)
-            due.insert(key)
+            terminals[id] = (looks, looks < Self.terminalDelays.count ? now.advanced(by: Self.terminalDelays[looks]) : nil)
+            due.insert(id)
         }
-        let ids = Set(sessions.lazy.filter { due.contains($0.key) }.map(\.id))
-        for (path, session) in objects where ids.contains(session.id) { reread(path) }
+        for (path, session) in objects where due.contains(session.id) { reread(path) }
         armTerminals()
     }
 

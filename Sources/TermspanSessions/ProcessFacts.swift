@@ -26,18 +26,20 @@ package struct ProcessFacts: Equatable, Sendable {
 
     /// Takes what the files `stat` and `cgroup` hold.
     init?(status: [UInt8], groups: [UInt8], uid: UInt32, gid: UInt32) {
-        // The name, field 2, is in parentheses and may hold any byte; field 22 counts from behind its end.
-        guard let nameEnd = status.lastIndex(of: UInt8(ascii: ")")) else { return nil }
-        let fields = status[(nameEnd + 1)...].split(separator: UInt8(ascii: " "))
-        guard fields.count > 19, let start = UInt64(String(decoding: fields[19], as: UTF8.self)),
-            let parent = UInt32(String(decoding: fields[1], as: UTF8.self))
-        else { return nil }
+        let fields = Self.fields(ofStatus: status)
+        guard fields.count > 19, let start = UInt64(fields[19]), let parent = UInt32(fields[1]) else { return nil }
         self.uid = uid
         self.gid = gid
         self.parent = parent
         startTime = start
         guard let path = ControlGroup.path(in: groups) else { return nil }
         controlGroup = ControlGroup.below(root: ControlGroup.root, path)
+    }
+
+    /// What the file `stat` holds from its field 3 on; empty if it is none. The name, field 2, is in parentheses and may hold any byte.
+    static func fields(ofStatus status: [UInt8]) -> [String] {
+        guard let nameEnd = status.lastIndex(of: UInt8(ascii: ")")) else { return [] }
+        return status[(nameEnd + 1)...].split(separator: UInt8(ascii: " ")).map { String(decoding: $0, as: UTF8.self) }
     }
 
     /// Signals a process as its user, whom alone the kernel lets signal it; false if it is not the one that is meant.

@@ -61,8 +61,7 @@ package enum Terminal {
 
     /// Takes what proc(5)'s file `stat` holds: fields 6 and 7.
     static func session(of process: UInt32, status: [UInt8]) -> ProcessSession? {
-        guard let nameEnd = status.lastIndex(of: UInt8(ascii: ")")) else { return nil }
-        let fields = status[(nameEnd + 1)...].split(separator: UInt8(ascii: " ")).map { String(decoding: $0, as: UTF8.self) }
+        let fields = ProcessFacts.fields(ofStatus: status)
         guard fields.count > 4, let session = UInt32(fields[3]), let value = Int32(fields[4]).map(UInt32.init(bitPattern:)) else {
             return nil
         }

@@ -49,7 +49,7 @@ import Testing
         // But not one that a record had before.
         func seen(_ id: String, at seconds: UInt64) -> [UInt32] {
             let login = LogindSession(id: id, timestamp: 1, uid: 1001, userName: "user1")
-            var desktop = Self.desktop(login.key, uid: login.uid)
+            var desktop = Self.desktop(login.key)
             desktop.logindSessions = [login]
             _ = table.reconcile([desktop], at: Self.seconds(seconds), makeUUID: Self.makeUUID)
             return table.sessions.map(\.id.rawValue)
@@ -249,7 +249,7 @@ import Testing
     @Test func aLoginThatIsSeenAgainHasItsNumberAgain() throws {
         func desktop(_ id: String, _ server: UInt32? = nil) -> Desktop {
             let login = LogindSession(id: id, timestamp: 1, uid: 1001, userName: "user1", service: "sshd", type: "tty", state: "closing")
-            var desktop = Self.desktop(login.key, uid: login.uid)
+            var desktop = Self.desktop(login.key)
             desktop.logindSessions = [login]
             if let server { desktop.keys.insert(.xServer(pid: server, startTime: 1)) }
             return desktop

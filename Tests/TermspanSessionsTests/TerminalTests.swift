@@ -114,6 +114,7 @@ struct LoginProcess {
     }
 
     func end() {
+        guard process.isRunning else { return }
         for process in descendants + [leader] { kill(Int32(process), SIGKILL) }
         process.waitUntilExit()
     }

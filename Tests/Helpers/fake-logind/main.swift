@@ -1,5 +1,6 @@
 // Offers org.freedesktop.login1 on the bus that DBUS_SYSTEM_BUS_ADDRESS names: sessions of uid 1001, as many as its argument says, and one of
-// uid 1002; with another argument they are logins over ssh that this process registered. LockSessions locks them all, and then the process stops itself (SIGSTOP): whoever asks waits until it is continued.
+// uid 1002; with a pid as another argument they are logins over ssh that it registered. LockSessions locks them all, and then the process
+// stops itself (SIGSTOP): whoever asks waits until it is continued.
 import Glibc
 import TermspanBus
 

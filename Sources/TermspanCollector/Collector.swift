@@ -376,7 +376,7 @@ package final class Collector {
             append(.connected, new, at: now)
         }
         switch (before.lock, after.lock) {
-        case (.locked, .unlocked), (.locked, .unknown):
+        case (.locked, .unlocked):
             tell(.unlock, new)
             append(.unlocked, new, at: now)
         case (.unlocked, .locked), (.unknown, .locked):

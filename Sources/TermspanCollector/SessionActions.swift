@@ -1,3 +1,4 @@
+import Glibc
 import TermspanBus
 import TermspanCore
 import TermspanSessions
@@ -14,6 +15,9 @@ enum SessionAction: String, CaseIterable {
 @MainActor
 final class SessionActions {
     private unowned let collector: Collector
+    private let units: UnitManager
+    /// Units that were asked to end and are stopped when their time is over, by their names.
+    private var graces: [String: EventSource] = [:]
     /// What each user has left of actions on their own sessions, by uid.
     private var turns: [UInt32: TokenBucket] = [:]
 
@@ -21,9 +25,11 @@ final class SessionActions {
     /// Each is a record of the journal.
     private static let rate = Rate(1, per: .seconds(1), burst: 10)
     private static let rememberedUsers = 1024
+    private static let grace: Duration = .seconds(5)
 
     init(collector: Collector) {
         self.collector = collector
+        units = UnitManager(connection: collector.connection)
     }
 
     /// Does it and answers, once it is known whether the caller may: root, the session's user, or who has the right.
@@ -62,27 +68,54 @@ final class SessionActions {
             if let failure { invocation.fail(failure) } else { invocation.reply() }
         }
         switch action {
-        case .lock: askLogind("LockSession", session, finish)
-        case .logoff: askLogind("TerminateSession", session, finish)
+        case .lock: forEachLogin(of: session, lock, finish)
+        case .logoff: forEachLogin(of: session, end, finish)
         case .disconnect: collector.endConnection(of: session, completion: finish)
         }
     }
 
-    /// Asks for all logins of the desktop; the first failure is the answer, once all have answered.
-    private func askLogind(_ member: String, _ session: Session, _ completion: @escaping @MainActor (BusError?) -> Void) {
-        let logins = session.desktop.logindSessions.map(\.id)
+    private typealias Completion = @MainActor (BusError?) -> Void
+
+    private func lock(_ login: LogindSession, _ completion: @escaping Completion) { askLogind("LockSession", login, completion) }
+
+    /// What a login that is over has left running, as a suspended desktop of X2Go's, logind does not end any more. It is asked to end as
+    /// x2goterminate-session(8) asks it, by SIGTERM alone: the SIGHUP that a stop of the unit adds has X2Go's agent wait for a client again.
+    private func end(_ login: LogindSession, _ completion: @escaping Completion) {
+        guard login.state == "closing" else { return askLogind("TerminateSession", login, completion) }
+        let scope = login.scope
+        units.kill(scope, SIGTERM) { [unowned self] error in
+            // What does not end by then has no desktop left to wait for.
+            graces[scope] = try? collector.loop.after(Self.grace, accuracy: .seconds(1)) { [unowned self] in
+                graces[scope] = nil
+                units.stop(scope)
+            }
+            completion(error)
+        }
+    }
+
+    /// Does it to all logins of the desktop; the first failure is the answer, once all have answered.
+    private func forEachLogin(
+        of session: Session, _ body: (LogindSession, @escaping Completion) -> Void, _ completion: @escaping Completion
+    ) {
+        let logins = session.desktop.logindSessions
         guard !logins.isEmpty else { return completion(.failed("logind does not know this session.")) }
         var waiting = logins.count
         var failure: BusError?
         for login in logins {
-            collector.connection.call(
-                "org.freedesktop.login1", path: "/org/freedesktop/login1", interface: "org.freedesktop.login1.Manager", member: member,
-                arguments: { $0.append(login) },
-                reply: { result in
-                    if case .failure(let error) = result { failure = failure ?? error }
-                    waiting -= 1
-                    if waiting == 0 { completion(failure) }
-                })
+            body(login) { error in
+                failure = failure ?? error
+                waiting -= 1
+                if waiting == 0 { completion(failure) }
+            }
         }
+    }
+
+    private func askLogind(_ member: String, _ login: LogindSession, _ completion: @escaping Completion) {
+        collector.connection.call(
+            "org.freedesktop.login1", path: "/org/freedesktop/login1", interface: "org.freedesktop.login1.Manager", member: member,
+            arguments: { $0.append(login.id) },
+            reply: { result in
+                if case .failure(let error) = result { completion(error) } else { completion(nil) }
+            })
     }
 }

@@ -1,6 +1,6 @@
 package import TermspanBus
 
-/// Starts and stops transient units: org.freedesktop.systemd1(5), StartTransientUnit.
+/// Starts transient units, and ends units: org.freedesktop.systemd1(5).
 ///
 /// The sandbox is not set here: drop-ins for the units' name prefixes hold it, where an administrator can read it.
 @MainActor
@@ -50,6 +50,21 @@ package final class UnitManager {
                 writer.array(of: "(sa(sv))") { _ in }
             },
             reply: { completion($0.map { _ in () }) })
+    }
+
+    /// Sends a signal to all processes of a unit; one that is gone already is as good.
+    package func kill(_ name: String, _ signal: Int32, completion: @escaping @MainActor (BusError?) -> Void) {
+        connection.call(
+            Self.destination, path: Self.path, interface: Self.interface, member: "KillUnit",
+            arguments: { writer in
+                writer.append(name)
+                writer.append("all")
+                writer.append(signal)
+            },
+            reply: { result in
+                guard case .failure(let error) = result, error.name != "org.freedesktop.systemd1.NoSuchUnit" else { return completion(nil) }
+                completion(error)
+            })
     }
 
     /// Asks for the end; a unit that is gone already is as good.

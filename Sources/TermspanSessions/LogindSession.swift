@@ -59,12 +59,6 @@ package struct LogindSession: Hashable, Sendable, Codable {
     /// By which it is recognised within a boot: logind gives its IDs again.
     var key: SessionKey { .logind(id: id, timestamp: timestamp) }
 
-    /// What the session's locker told logind. A terminal has none, so there nobody knows, unless something says that it is locked.
-    package var lock: LockState {
-        if lockedHint { return .locked }
-        return type == "tty" ? .unknown : .unlocked
-    }
-
     /// When the login began.
     package var began: WallInstant {
         WallInstant(nanoseconds: Int64(clamping: timestamp.multipliedReportingOverflow(by: 1000).partialValue))

@@ -77,7 +77,7 @@ extension Observations {
         if let xServer { keys.insert(.xServer(pid: xServer.pid, startTime: xServer.startTime)) }
         return Desktop(
             keys: keys, uid: login.uid, userName: login.userName, stack: adapter.stack, state: verdict.state,
-            confidence: verdict.confidence, lock: logins.contains(where: \.lockedHint) ? .locked : login.lock, logindSessions: logins,
+            confidence: verdict.confidence, lock: logins.contains(where: \.lockedHint) ? .locked : .unknown, logindSessions: logins,
             xServer: xServer, client: verdict.client)
     }
 }

@@ -151,6 +151,8 @@ package struct SessionTable: Sendable, Equatable {
             if desktop.state == .connectQuery, row.connected != nil, desktop.stack.adapter?.asksForFirstClientOnly == true {
                 updated.desktop.state = .disconnected
             }
+            // That nothing is locked can be said only where something has told logind of a lock.
+            if desktop.lock == .unknown, row.desktop.lock != .unknown { updated.desktop.lock = .unlocked }
             for match in matches {
                 // What is another's by now is no longer of this one.
                 let keys = updated.desktop.keys.union(sessions[match].desktop.keys.subtracting(present))
@@ -230,22 +232,33 @@ extension SessionTable: Codable {
         /// Nil in what earlier versions stored.
         var vacated: [String: UInt32]?
         var former: [SessionKey: UInt32]?
+        var inherited: [UInt32: UInt64]?
+        var lingering: [SessionKey: UInt64]?
     }
 
     package init(from decoder: any Decoder) throws {
         let stored = try Stored(from: decoder)
         sessions = stored.sessions.sorted { $0.id < $1.id }
-        resting = [:]
-        for (id, until) in stored.resting { resting[SessionID(rawValue: id)] = BootInstant(nanoseconds: until) }
+        resting = Self.moments(stored.resting)
+        inherited = Self.moments(stored.inherited ?? [:])
+        lingering = (stored.lingering ?? [:]).mapValues { BootInstant(nanoseconds: $0) }
         vacated = (stored.vacated ?? [:]).mapValues { SessionID(rawValue: $0) }
         former = (stored.former ?? [:]).mapValues { SessionID(rawValue: $0) }
     }
 
     package func encode(to encoder: any Encoder) throws {
-        var resting: [UInt32: UInt64] = [:]
-        for (id, until) in self.resting { resting[id.rawValue] = until.nanoseconds }
-        let (vacated, former) = (vacated.mapValues(\.rawValue), former.mapValues(\.rawValue))
-        try Stored(sessions: sessions, resting: resting, vacated: vacated, former: former).encode(to: encoder)
+        try Stored(
+            sessions: sessions, resting: Self.numbers(resting), vacated: vacated.mapValues(\.rawValue),
+            former: former.mapValues(\.rawValue), inherited: Self.numbers(inherited), lingering: lingering.mapValues(\.nanoseconds)
+        ).encode(to: encoder)
+    }
+
+    private static func moments(_ numbers: [UInt32: UInt64]) -> [SessionID: BootInstant] {
+        Dictionary(uniqueKeysWithValues: numbers.map { (SessionID(rawValue: $0), BootInstant(nanoseconds: $1)) })
+    }
+
+    private static func numbers(_ moments: [SessionID: BootInstant]) -> [UInt32: UInt64] {
+        Dictionary(uniqueKeysWithValues: moments.map { ($0.rawValue, $1.nanoseconds) })
     }
 }
 

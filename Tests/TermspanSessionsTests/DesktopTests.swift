@@ -43,13 +43,6 @@ import Testing
         #expect(desktops.map(\.xServer) == [nil, server])
     }
 
-    /// 'Unlocked' is said of what could be locked alone.
-    @Test(arguments: [("x11", false, LockState.unlocked), ("x11", true, .locked), ("tty", false, .unknown), ("tty", true, .locked)])
-    func aLockIsWhatALockerTold(type: String, hint: Bool, lock: LockState) {
-        let login = LogindSession(id: "3", timestamp: 1, uid: 1001, userName: "user1", service: "sshd", type: type, lockedHint: hint)
-        #expect(Observations(logind: [login]).desktops().first?.lock == lock)
-    }
-
     @Test func aLoginWaitsForItsFirstClientAndThenIsDisconnectedWithoutOne() {
         var login = Self.xrdpLogin
         login.timestamp = 1_700_000_000_000_000

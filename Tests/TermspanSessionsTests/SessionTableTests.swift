@@ -24,6 +24,20 @@ import Testing
         #expect(table.sessions.map(\.name) == ["services", "rdp-tcp#1", "rdp-tcp#2"])
     }
 
+    /// 'Unlocked' is said where something has told logind of a lock before.
+    @Test func aLockIsWhatALockerTold() throws {
+        var table = SessionTable()
+        func seen(locked: Bool, at seconds: UInt64) throws -> LockState? {
+            let login = LogindSession(id: "3", timestamp: 1, uid: 1001, userName: "user1", service: "sshd", type: "x11", lockedHint: locked)
+            _ = table.reconcile(Observations(logind: [login]).desktops(), at: Self.seconds(seconds), makeUUID: Self.makeUUID)
+            table = try JSONDecoder().decode(SessionTable.self, from: JSONEncoder().encode(table))
+            return table.sessions.first?.desktop.lock
+        }
+        #expect(
+            try [false, false, true, true, false, false, true].enumerated().map { try seen(locked: $1, at: UInt64($0)) }
+                == [.unknown, .unknown, .locked, .locked, .unlocked, .unlocked, .locked])
+    }
+
     @Test func aFreedNumberRestsTenMinutes() {
         var table = SessionTable()
         let a = Self.desktop(.logind(id: "c1", timestamp: 1))
@@ -49,7 +63,7 @@ import Testing
         // But not one that a record had before.
         func seen(_ id: String, at seconds: UInt64) -> [UInt32] {
             let login = LogindSession(id: id, timestamp: 1, uid: 1001, userName: "user1")
-            var desktop = Self.desktop(login.key)
+            var desktop = Self.desktop(login.key, uid: login.uid)
             desktop.logindSessions = [login]
             _ = table.reconcile([desktop], at: Self.seconds(seconds), makeUUID: Self.makeUUID)
             return table.sessions.map(\.id.rawValue)
@@ -249,7 +263,7 @@ import Testing
     @Test func aLoginThatIsSeenAgainHasItsNumberAgain() throws {
         func desktop(_ id: String, _ server: UInt32? = nil) -> Desktop {
             let login = LogindSession(id: id, timestamp: 1, uid: 1001, userName: "user1", service: "sshd", type: "tty", state: "closing")
-            var desktop = Self.desktop(login.key)
+            var desktop = Self.desktop(login.key, uid: login.uid)
             desktop.logindSessions = [login]
             if let server { desktop.keys.insert(.xServer(pid: server, startTime: 1)) }
             return desktop
@@ -356,7 +370,11 @@ import Testing
                 }
             }
             // As a restart of the collector does it.
-            if random.next() % 8 == 0 { table = try JSONDecoder().decode(SessionTable.self, from: JSONEncoder().encode(table)) }
+            if random.next() % 8 == 0 {
+                let next = try JSONDecoder().decode(SessionTable.self, from: JSONEncoder().encode(table))
+                #expect(next == table)
+                table = next
+            }
             let changes = table.reconcile(Array(living.values), at: Self.seconds(now)) { UUIDv7(at: WallInstant(nanoseconds: Int64(now))) }
             func number(of session: Session) -> Int? { session.desktop.logindSessions.first.map { Int($0.timestamp) } }
             for case .closed(let session) in changes {

@@ -281,6 +281,14 @@ class Lab:
             if client.state.get("user") == user:
                 client.disconnect()
 
+    def set_locked(self, user, locked, login=None):
+        """Tells logind that a login of the user's is locked or is not, as what locks it does; else the one that session_of gives."""
+        name, path = "org.freedesktop.login1", "/org/freedesktop/login1"
+        login = login or self.session_of(user)["id"]
+        answer = self.enter(["busctl", "--json=short", "call", name, path, f"{name}.Manager", "GetSession", "s", login])
+        path, = json.loads(answer.stdout)["data"]
+        self.enter(["busctl", "call", name, path, f"{name}.Session", "SetLockedHint", "b", "yes" if locked else "no"], user=user)
+
     # Programs in a session
 
     def run(self, user, arguments, *, wait=False, service=False, timeout=60, record=None):

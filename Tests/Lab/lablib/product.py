@@ -216,12 +216,13 @@ class Product:
 class StateWatch:
     """Follows the collector's signals: a context within which `states` grows by (moment, ID, state) as sessions change.
 
-    The moments are those at which the message came over the bus, in seconds since 1970.
+    `signals` has these too, and those of new and removed sessions, as (ID, state), "new" and "removed". The moments are those at which the
+    message came over the bus, in seconds since 1970.
     """
 
     def __init__(self, lab):
         self.lab = lab
-        self.states = []
+        self.states, self.signals = [], []
 
     def __enter__(self):
         matches = ("type='signal',sender='org.termspan1',interface='org.termspan1.Manager'", "type='signal',interface='org.termspan.Lab'")
@@ -250,6 +251,9 @@ class StateWatch:
             if message.get("member") == "SessionChanged":
                 session, state = message["payload"]["data"]
                 self.states.append((message["timestamp-realtime"] / 1e6, session, state))
+                self.signals.append((session, state))
+            elif message.get("member") in ("SessionNew", "SessionRemoved"):
+                self.signals.append((message["payload"]["data"][0], message["member"].removeprefix("Session").lower()))
             elif message.get("interface") == "org.termspan.Lab":
                 self._listens.set()
 

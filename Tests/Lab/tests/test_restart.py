@@ -173,15 +173,13 @@ class UnstoredStateTests(ProductTestCase):
         self.product.wait_measured("user1")
         # Before its first client came it may have been recorded without one.
         before = wait_until("the connect in the store", lambda: (kinds := self.kinds())[-1:] == ["connected"] and kinds, 40)
-        set_locked = ["busctl", "call", "org.freedesktop.login1", "/org/freedesktop/login1/session/auto", "org.freedesktop.login1.Session",
-                      "SetLockedHint", "b"]
-        self.lab.run("user1", [*set_locked, "yes"], wait=True)
+        self.lab.set_locked("user1", True)
         self.wait_session(locked="locked")
         self.kill()
         self.wait_stored([*before, "locked"])
         # Without a client it may have been at first, too. That somebody asks is recorded, with all that waits: so before the rest.
         before_it = self.product.summary("user1")[0]["disconnected"]
-        self.lab.run("user1", [*set_locked, "no"], wait=True)
+        self.lab.set_locked("user1", False)
         self.wait_session(locked="unlocked")
         gone = time.time()
         self.lab.disconnect("user1")

@@ -36,6 +36,8 @@ class StackTestCase(ProductTestCase):
         # Their addresses are others' in other modules.
         cls.addClassCleanup(lambda: [client.remove() for client in cls.lab.clients()])
         cls.times = {"connect": [], "disconnect": []}
+        cls.watch = StateWatch(cls.lab).__enter__()
+        cls.addClassCleanup(cls.watch.__exit__)
         for what, values in cls.times.items():
             cls.addClassCleanup(lambda what=what, values=values: values and figure(f"{cls.__name__}: {what} to signal", values))
 
@@ -111,15 +113,38 @@ class StackTestCase(ProductTestCase):
         self.assertEqual({record["session_uuid"] for record in records}, {uuid}, "one session throughout")
         return [(record["event"], record["client_address"]) for record in records]
 
+    def check_bounds(self, uuid, stack, **options):
+        """Holds journal, history, signals, logind and wtmp against each other, once a session is over."""
+        check_bounds(self, uuid, stack, **options)
+        names = {"session-opened": "new", "session-connected": "active", "session-disconnected": "disconnected", "session-closed": "removed"}
+        records = [record for record in self.product.log() if record["event"] in EVENTS]
+        told = [(record["session_uuid"], names[record["event"]]) for record in records]
+        number, = {record["session"] for record in records if record["session_uuid"] == uuid}
+        # A number may be one session's after another's.
+        had = [record["session_uuid"] for record in records if record["session"] == number and record["event"] == "session-opened"]
+
+        def signals():
+            lives = [[]]
+            for session, what in self.watch.signals:
+                if session == number and what in names.values():
+                    lives += [[]] if what == "new" else []
+                    # States that are no events come between; what is new is in one of them, or without a client.
+                    if lives[-1][-1:] not in ([what], ["new"] if what == "disconnected" else [what]):
+                        lives[-1].append(what)
+            life = lives[1:][had.index(uuid)] if len(lives) > len(had) else lives[-1]
+            return life[-1:] == ["removed"] and life
+        wanted = [what for one, what in told if one == uuid]
+        life = wait_until("the end to be told", signals, 20, progress=lambda: str(self.watch.signals))
+        # A session that begins with its client is new with it.
+        self.assertIn(life, (wanted, [wanted[0], *wanted[2:]] if wanted[1:2] == ["active"] else wanted))
+
     def assert_that_a_lock_shows(self):
         """As the session's own locker tells logind of it, by each of its logins."""
-        login1 = "org.freedesktop.login1"
         row = self.product.session("user1")
+        self.assertIsNone(row["locked"], "nobody knows before")
         for login in row["logind_sessions"]:
-            answer = self.lab.enter(["busctl", "--json=short", "call", login1, "/org/freedesktop/login1", f"{login1}.Manager", "GetSession", "s", login])
-            path, = json.loads(answer.stdout)["data"]
-            for flag, word in (("yes", "locked"), ("no", row["locked"])):
-                self.lab.enter(["busctl", "call", login1, path, f"{login1}.Session", "SetLockedHint", "b", flag])
+            for word in ("locked", "unlocked"):
+                self.lab.set_locked("user1", word == "locked", login)
                 after = self.until(locked=word)
                 self.assertEqual((after["state"], after["uuid"]), (row["state"], row["uuid"]))
         told = [record["event"] for record in self.product.log(session=row["uuid"]) if record["event"] in ("session-locked", "session-unlocked")]
@@ -202,7 +227,7 @@ class VNCTests(StackTestCase):
         self.assertEqual(self.events(self.first["uuid"]), [
             ("session-opened", None), ("session-connected", HOME), ("session-disconnected", HOME), ("session-connected", ELSEWHERE),
             *[("session-disconnected", ELSEWHERE), ("session-connected", ELSEWHERE)] * 7, ("session-disconnected", ELSEWHERE), ("session-closed", None)])
-        check_bounds(self, self.first["uuid"], "vnc")
+        self.check_bounds(self.first["uuid"], "vnc")
 
 
 class VNCThroughTunnelTests(StackTestCase):
@@ -338,8 +363,8 @@ class X2GoTests(StackTestCase):
         self.assertEqual(events[4:12], [("session-disconnected", ELSEWHERE), ("session-connected", ELSEWHERE)] * 4)
         # The agent lets go of its client before it ends.
         self.assertIn([event for event, _ in events[12:]], (["session-closed"], ["session-disconnected", "session-closed"]))
-        check_bounds(self, self.first["uuid"], "x2go")
-        check_bounds(self, terminal, "ssh", wtmp=ELSEWHERE)
+        self.check_bounds(self.first["uuid"], "x2go")
+        self.check_bounds(terminal, "ssh", wtmp=ELSEWHERE)
 
 
 class SSHTests(StackTestCase):
@@ -363,14 +388,14 @@ class SSHTests(StackTestCase):
             process.stdin.flush()
             wait_until("what is typed to show", lambda: self.product.session("user1")["idle"] < 10, 20, progress=self.product.report)
             self.assert_that_a_lock_shows()
-            with StateWatch(self.lab):
-                begin = time.monotonic()
-                ssh.close()
-                wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)
-                self.times["disconnect"].append((time.monotonic() - begin) * 1000)
+            begin = time.monotonic()
+            ssh.close()
+            wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)
+            self.times["disconnect"].append((time.monotonic() - begin) * 1000)
             self.assertEqual([(record["event"], record["client_address"]) for record in self.product.log(session=row["uuid"]) if record["event"] in EVENTS],
                              [("session-opened", HOME), ("session-connected", HOME), ("session-closed", HOME)])
-            check_bounds(self, row["uuid"], "ssh", wtmp=HOME)
+            self.check_bounds(row["uuid"], "ssh", wtmp=HOME)
+        self.assert_prompt()
 
     def test_a_terminal_outlives_logind(self):
         ssh = SSH(self.lab, "user1", PASSWORD, HOME)
@@ -427,7 +452,48 @@ class XvncBehindXrdpTests(StackTestCase):
         wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)
         self.assertEqual([event for event, _ in self.events(first["uuid"])], [
             "session-opened", "session-connected", *["session-disconnected", "session-connected"] * 2, "session-closed"])
-        check_bounds(self, first["uuid"], "xrdp")
+        self.check_bounds(first["uuid"], "xrdp")
+
+
+class LogoffTests(StackTestCase):
+    """`session logoff`, which goes through logind, on the stacks that are not ended so elsewhere; and what can't be disconnected."""
+
+    def log_off(self, user=None):
+        row = self.product.session("user1")
+        self.product.command("session", "logoff", str(row["id"]), user=user)
+        wait_until("the session to be gone", lambda: not self.product.session("user1"), 30, progress=self.product.report)
+        wait_until("the probe to end", lambda: not self.product.probes(), 20)
+        told = [record for record in self.product.log(session=row["uuid"]) if record["event"] == "session-closed"]
+        self.assertEqual(len(told), 1)
+
+    def test_a_suspended_session_of_x2go(self):
+        x2go = X2Go(self.lab, "user1", PASSWORD)
+        self.addCleanup(x2go.disconnect)
+        x2go.start(HOME)
+        self.until(state="active", stack="x2go", coverage="measured")
+        wait_until("X2Go to say so", lambda: x2go.state() == "RUNNING", 20, progress=x2go.state)
+        x2go.disconnect()
+        self.until(state="disconnected")
+        self.log_off()
+        self.assertFalse(self.lab.enter(["pgrep", "-u", "user1", "-f", "nxagent|x2goagent"], check=False).stdout)
+
+    def test_a_terminal_by_its_user_and_no_disconnect(self):
+        ssh = SSH(self.lab, "user1", PASSWORD, HOME)
+        self.addCleanup(ssh.close)
+        ssh.terminal()
+        row = self.until(stack="ssh", state="active")
+        done = self.product.command("session", "disconnect", str(row["id"]), user="user1", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("ssh", done.stderr)
+        self.assertEqual(self.product.session("user1")["state"], "active")
+        self.log_off("user1")
+
+    def test_tigervnc(self):
+        vnc = VNC(self.lab, "user1", 5)
+        self.addCleanup(vnc.stop)
+        vnc.start()
+        self.until(state="disconnected", coverage="measured")
+        self.log_off()
 
 
 class LightDMTests(StackTestCase):
@@ -517,7 +583,7 @@ autologin-user-timeout=6
         # On a slow machine the next screen is in front of the seat before the session has gone.
         self.assertIn(events[2:], (["session-closed"], ["session-disconnected", "session-closed"]))
         self.assertEqual(events[:2], ["session-opened", "session-connected"])
-        check_bounds(self, row["uuid"], "local", wtmp=":0")
+        self.check_bounds(row["uuid"], "local", wtmp=":0")
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ package struct CommandError: Error, Hashable, Sendable {
         default:
             if error.isAccessDenied {
                 let right = [
-                    "org.termspan1.view-others", "org.termspan1.manage-tracking", "org.termspan1.manage-sessions", "org.termspan1.view-own",
-                    "org.termspan1.erase", "org.termspan1.view-audit",
+                    "org.termspan1.view-others", "org.termspan1.manage-tracking", "org.termspan1.manage-sessions", "org.termspan1.erase",
+                    "org.termspan1.view-audit",
                 ].first { error.message.contains($0) }
                 let rights = right.map { "It needs the right \($0)" } ?? "It needs a right that you don't have"
                 self.init(

@@ -1,5 +1,6 @@
 """The terminal server as tests use it."""
 
+import json
 import re
 import shutil
 import sys

@@ -180,6 +180,26 @@ class Product:
         command = ["journalctl", "--no-pager", "--boot", "--output=short-precise", *(f"--unit={unit}" for unit in ("termspan*", *units))]
         Path(path).write_text(self.lab.enter(command, check=False, timeout=300).stdout)
 
+    # Rights
+
+    def grant(self, user, *actions):
+        """Gives a user rights of ours by a rule of polkit's, and waits till it has them; returns what takes them away again."""
+        rule = self.lab.root / f"etc/polkit-1/rules.d/50-lab-{user}.rules"
+        ours = json.dumps([f"org.termspan1.{action}" for action in actions])
+        rule.write_text("polkit.addRule(function(action, subject) {\n"
+                        f"  if (subject.user == {json.dumps(user)} && {ours}.indexOf(action.id) >= 0) return polkit.Result.YES;\n}});\n")
+        rule.chmod(0o644)
+
+        def has(wanted):
+            checks = [["sh", "-c", f"pkcheck --action-id org.termspan1.{action} --process $$"] for action in actions]
+            return all((self.lab.enter(check, user=user, check=False).returncode == 0) == wanted for check in checks)
+
+        def revoke():
+            rule.unlink()
+            wait_until(f"{user} to have no rights", lambda: has(False), 20)
+        wait_until(f"{user} to have {', '.join(actions)}", lambda: has(True), 20)
+        return revoke
+
     # Processes
 
     def collector(self):

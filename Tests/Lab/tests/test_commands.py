@@ -217,8 +217,13 @@ class SessionCommandTests(ProductTestCase):
         self.assertLessEqual(codes.count(0), 11 + took)
         self.assertEqual(self.product.command("session", "lock", "user1").returncode, 0)
 
-    def test_6_a_logoff_ends_the_session(self):
-        self.product.command("session", "logoff", str(self.row["id"]))
+    def test_6_a_logoff_by_who_has_the_right_ends_the_session(self):
+        self.addCleanup(self.product.grant("user2", "manage-sessions"))
+        number = str(self.row["id"])
+        # It is no right to look.
+        self.assertIsNone(self.product.listing("session", "show", number, user="user2")[0]["client_address"])
+        self.product.command("session", "lock", number, user="user2")
+        self.product.command("session", "logoff", number, user="user2")
         wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)
         self.assertEqual(self.product.session("user2")["state"], "active")
 
@@ -348,11 +353,11 @@ class SessionCommandTests(ProductTestCase):
     def test_9_the_journal_says_who_did_it(self):
         records = [(record["event"], record["actor"]) for record in self.product.log(session=self.row["id"]) if record["event"].endswith("-requested")]
         self.assertEqual([record for record in records if record[0] != "session-lock-requested"],
-                         [("session-disconnect-requested", "root"), ("session-disconnect-requested", "root"), ("session-logoff-requested", "root")])
+                         [("session-disconnect-requested", "root"), ("session-disconnect-requested", "root"), ("session-logoff-requested", "user2")])
         self.assertEqual({record for record in records if record[0] == "session-lock-requested"},
-                         {("session-lock-requested", "user1"), ("session-lock-requested", "root")})
+                         {("session-lock-requested", "user1"), ("session-lock-requested", "root"), ("session-lock-requested", "user2")})
         text = self.lab.enter(["journalctl", "-x", "--no-pager", "-u", "termspand.service", "TERMSPAN_EVENT=session-logoff-requested"]).stdout
-        self.assertIn("root had the session ended with all its programs.", text)
+        self.assertIn("user2 had the session ended with all its programs.", text)
 
     def test_9_the_log_knows_the_sessions_that_had_a_number(self):
         # Numbers are kept in this file alone: without it the next session gets the number of one that has ended.

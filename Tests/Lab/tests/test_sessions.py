@@ -400,6 +400,20 @@ class RightsTests(ProductTestCase):
             shown, = self.product.listing("session", "show", other, user=user)
             self.assertEqual({key: shown[key] for key in self.DETAILS}, dict.fromkeys(self.DETAILS))
 
+    def test_who_may_see_others_details_sees_them(self):
+        self.addCleanup(self.product.grant("user2", "view-others"))
+        row, = (row for row in self.product.query_sessions(user="user2") if row["user"] == "user1")
+        shown, = self.product.listing("session", "show", "user1", user="user2")
+        for one in (row, shown):
+            self.assertEqual((one["client_address"], one["locked"], one["display"]), ("198.51.100.11", "locked", self.lab.display("user1")))
+            self.assertIsNotNone(one["leader"])
+        self.assertIn(row["client_address"], self.product.command("session", "show", "user1", user="user2").stdout)
+        # It is the right to look alone.
+        number = str(row["id"])
+        for action in ("lock", "disconnect", "logoff"):
+            self.assertEqual(self.product.command("session", action, number, user="user2", check=False).returncode, NOT_PERMITTED)
+        self.assertEqual(self.product.command("untrack", "user1", user="user2", check=False).returncode, NOT_PERMITTED)
+
     def test_sensitive_properties_are_checked_for_each_caller(self):
         number = self.product.session("user1")["id"]
         for user, address in (("user1", "198.51.100.11"), ("user2", ""), ("root", "198.51.100.11")):

@@ -466,16 +466,19 @@ class LogoffTests(StackTestCase):
         told = [record for record in self.product.log(session=row["uuid"]) if record["event"] == "session-closed"]
         self.assertEqual(len(told), 1)
 
-    def test_a_suspended_session_of_x2go(self):
-        x2go = X2Go(self.lab, "user1", PASSWORD)
-        self.addCleanup(x2go.disconnect)
-        x2go.start(HOME)
-        self.until(state="active", stack="x2go", coverage="measured")
-        wait_until("X2Go to say so", lambda: x2go.state() == "RUNNING", 20, progress=x2go.state)
-        x2go.disconnect()
-        self.until(state="disconnected")
-        self.log_off()
-        self.assertFalse(self.lab.enter(["pgrep", "-u", "user1", "-f", "nxagent|x2goagent"], check=False).stdout)
+    def test_a_session_of_x2go_in_use_and_a_suspended_one(self):
+        for suspended in (False, True):
+            x2go = X2Go(self.lab, "user1", PASSWORD)
+            self.addCleanup(x2go.disconnect)
+            x2go.start(HOME)
+            self.until(state="active", stack="x2go", coverage="measured")
+            wait_until("X2Go to say so", lambda: x2go.state() == "RUNNING", 20, progress=x2go.state)
+            if suspended:
+                x2go.disconnect()
+                self.until(state="disconnected")
+            self.log_off()
+            self.assertFalse(self.lab.enter(["pgrep", "-u", "user1", "-f", "nxagent|x2goagent"], check=False).stdout)
+            x2go.disconnect()
 
     def test_a_terminal_by_its_user_and_no_disconnect(self):
         ssh = SSH(self.lab, "user1", PASSWORD, HOME)

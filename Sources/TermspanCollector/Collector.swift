@@ -37,7 +37,7 @@ package final class Collector {
     private var monitor: SessionMonitor?
     private var listenerMonitor: ListenerMonitor?
     private var supervisor: ProbeSupervisor?
-    private let userUnits: UserUnits
+    private let helperUnits: HelperUnits
     private var manager: ManagerObject?
     private var sources: [EventSource] = []
     private var threads: [ThreadHandle] = []
@@ -120,7 +120,7 @@ package final class Collector {
         self.connection = connection
         self.configuration = configuration
         self.paths = paths
-        userUnits = UserUnits(loop: loop, connection: connection)
+        helperUnits = HelperUnits(loop: loop, connection: connection)
         auditJournal = try AuditJournal(loop: loop)
         let writer = opening.writer
         boot = writer.place.boot
@@ -178,11 +178,12 @@ package final class Collector {
             loop: loop, asleep: writer.asleep ?? asleep, onStep: { [unowned self] in clockStepped($0) },
             onSleep: { [unowned self] in slept($0, asleep: $1) })
         supervisor = ProbeSupervisor(
-            loop: loop, connection: connection, userUnits: userUnits, aggregator: aggregator, configuration: configuration,
+            loop: loop, connection: connection, helperUnits: helperUnits, aggregator: aggregator, configuration: configuration,
             recordsChanged: { [unowned self] in saveSoon() }, report: { [unowned self] in probeReported($0) })
         monitor = try SessionMonitor(
             loop: loop, connection: connection, inbox: inbox, socketsPerUser: configuration.limits.socketsPerUser,
-            onChange: { [unowned self] in observe() }, onLimit: { [unowned self] uid in reached(.sockets, uid: uid) },
+            names: { [helperUnits] in helperUnits.readClientNames(of: $0, completion: $1) }, onChange: { [unowned self] in observe() },
+            onLimit: { [unowned self] uid in reached(.sockets, uid: uid) },
             onLogindLoss: { Journal.logindLost() })
         if let replacement = opening.replacement { Journal.storeReplaced(replacement) }
         listenerMonitor = try ListenerMonitor(connection: connection)
@@ -789,7 +790,7 @@ package final class Collector {
             case .done: completion(nil)
             case .noClient: fail("NotConnected", "No client is connected to session \(session.id).")
             case .command(let command, let server):
-                userUnits.disconnectClients(of: server, uid: desktop.uid, command) { problem in
+                helperUnits.disconnectClients(of: server, uid: desktop.uid, command) { problem in
                     completion(problem.map { .failed("The connection could not be ended: \($0).") })
                 }
             case .missing(let program):

@@ -4,6 +4,7 @@ import TermspanBus
 import TermspanConfiguration
 import TermspanCore
 import TermspanJournal
+import TermspanSessions
 import TermspanStore
 import TermspanSystem
 
@@ -43,9 +44,21 @@ package enum CollectorProgram {
         }
     }
 
+    /// Prints what the clients call themselves that these processes of xrdp's serve, for the collector, which starts this as a unit that may do
+    /// nothing else: `PID NAME` a line.
+    ///
+    /// - Parameter arguments: up to 256 PIDs.
+    package static func printClientNames(of arguments: [String]) -> Int32 {
+        let pids = arguments.compactMap { UInt32($0) }
+        guard !pids.isEmpty, pids.count == arguments.count, pids.count <= XrdpClientName.maximumProcesses else { return usage() }
+        guard let boot = try? bootID() else { return 1 }
+        print(XrdpClientName.answer(about: pids, boot: boot), terminator: "")
+        return 0
+    }
+
     /// Says which arguments there are, and returns the exit code for wrong ones.
     package static func usage() -> Int32 {
-        complain("usage: termspand [--check-configuration]")
+        complain("usage: termspand [--check-configuration | --client-names PID...]")
         return 2
     }
 

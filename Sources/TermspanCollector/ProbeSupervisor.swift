@@ -57,7 +57,7 @@ package final class ProbeSupervisor {
     private let loop: EventLoop
     private let aggregator: Aggregator
     private let units: UnitManager
-    private let userUnits: UserUnits
+    private let helperUnits: HelperUnits
     private let report: @MainActor (Report) -> Void
     /// What probes run changed: the runtime state is to be saved.
     private let recordsChanged: @MainActor () -> Void
@@ -85,7 +85,7 @@ package final class ProbeSupervisor {
     private static let socketDirectory = "/tmp/.X11-unix"
 
     package init(
-        loop: EventLoop, connection: BusConnection, userUnits: UserUnits, aggregator: Aggregator, configuration: Configuration,
+        loop: EventLoop, connection: BusConnection, helperUnits: HelperUnits, aggregator: Aggregator, configuration: Configuration,
         recordsChanged: @escaping @MainActor () -> Void, report: @escaping @MainActor (Report) -> Void
     ) {
         self.loop = loop
@@ -94,7 +94,7 @@ package final class ProbeSupervisor {
         self.report = report
         self.recordsChanged = recordsChanged
         units = UnitManager(connection: connection)
-        self.userUnits = userUnits
+        self.helperUnits = helperUnits
     }
 
     /// The probes that run, for the runtime state.
@@ -311,7 +311,7 @@ package final class ProbeSupervisor {
 
     private func readCookie(_ attempt: Int, _ probe: Probe) {
         guard let server = probe.session.desktop.xServer else { return }
-        userUnits.readCookie(for: server, uid: probe.session.desktop.uid) { [weak self, weak probe] cookie in
+        helperUnits.readCookie(for: server, uid: probe.session.desktop.uid) { [weak self, weak probe] cookie in
             guard let self, let probe else { return }
             perform(probe.life.cookieRead(cookie, attempt: attempt), on: probe)
         }

@@ -20,10 +20,12 @@ package final class SessionMonitor {
     ///
     /// - Parameters:
     ///   - socketsPerUser: how many X sockets of one user are looked at.
+    ///   - names: reads what xrdp's clients call themselves.
     ///   - onLimit: is told of users who have more.
     ///   - onLogindLoss: is told when logind goes.
     package init(
-        loop: EventLoop, connection: BusConnection, inbox: MainInbox, socketsPerUser: Int, onChange: @escaping @MainActor () -> Void,
+        loop: EventLoop, connection: BusConnection, inbox: MainInbox, socketsPerUser: Int, names: @escaping XrdpMonitor.NameReader,
+        onChange: @escaping @MainActor () -> Void,
         onLimit: @escaping @MainActor (_ uid: UInt32) -> Void, onLogindLoss: @escaping @MainActor () -> Void
     ) throws {
         self.loop = loop
@@ -46,7 +48,7 @@ package final class SessionMonitor {
                 notice()
             }, onLimit: onLimit)
         sockets?.follow(xServers?.servers ?? [])
-        xrdp = try XrdpMonitor(loop: loop, inbox: inbox) { [unowned self] in notice() }
+        xrdp = try XrdpMonitor(loop: loop, inbox: inbox, names: names) { [unowned self] in notice() }
     }
 
     /// What is known now.

@@ -1,24 +1,53 @@
 import CSystemd
 import Glibc
+package import TermspanCore
 
-/// What an xrdp client calls itself, from xrdp's own record in the journal.
+/// What xrdp's clients call themselves, from xrdp's own records in the journal.
 ///
-/// The record is trusted to be xrdp's by what journald itself says of its sender (the process and its unit); the name in it is the
-/// client's claim, so it is bounded and cleaned.
-enum XrdpClientName {
+/// A record is trusted to be xrdp's by what journald itself says of its sender (the process and its unit); the name in it is the client's
+/// claim. So it is read by a process that may do nothing but that, `termspand --client-names`, and what that one says is checked again.
+package enum XrdpClientName {
     private static let prefix = "Connected client computer name: "
     /// Records of the connection that are looked at, from its latest back.
     private static let maximumRecords = 200
+    /// Processes of xrdp's that are asked about at a time.
+    package static let maximumProcesses = 256
+    /// What an answer about so many may have, in bytes: a PID, a blank, a name, a line's end each.
+    package static func answerLength(of count: Int) -> Int { count * (12 + 4 * maximumLength) }
     /// NetBIOS names have 15 characters, RDP's field holds 15 or 31.
     private static let maximumLength = 64
 
-    /// Reads the name of the connection that `pid` serves; nil if there is none. Blocks for the journal's time.
-    static func read(pid: UInt32) -> String? {
+    /// Reads the names of the clients that xrdp's processes serve, and answers with a line `PID NAME` for each that has one. Blocks for the
+    /// journal's time, and for a second where a record has yet to come.
+    ///
+    /// - Parameter boot: the running one: PIDs come again in another.
+    package static func answer(about pids: [UInt32], boot: ID128) -> String {
+        var names: [UInt32: String] = [:]
+        for pid in pids { names[pid] = read(pid: pid, boot: boot) }
+        let late = pids.filter { names[$0] == nil }
+        if !late.isEmpty { sleep(1) }
+        for pid in late { names[pid] = read(pid: pid, boot: boot) }
+        return names.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)\n" }.joined()
+    }
+
+    /// Takes such an answer apart: names of processes that were asked about, cut and cleaned once more, since who read them may be the client's.
+    package static func names(in answer: [UInt8], about pids: [UInt32]) -> [UInt32: String] {
+        let asked = Set(pids)
+        var names: [UInt32: String] = [:]
+        for line in answer.split(separator: UInt8(ascii: "\n")).prefix(asked.count) {
+            guard let blank = line.firstIndex(of: UInt8(ascii: " ")),
+                let pid = UInt32(String(decoding: line[..<blank], as: UTF8.self)), asked.contains(pid)
+            else { continue }
+            names[pid] = cleaned(String(decoding: line[line.index(after: blank)...], as: UTF8.self)[...])
+        }
+        return names
+    }
+
+    private static func read(pid: UInt32, boot: ID128) -> String? {
         var journal: OpaquePointer?
         guard sd_journal_open(&journal, Int32(SD_JOURNAL_LOCAL_ONLY | SD_JOURNAL_SYSTEM)) >= 0 else { return nil }
         defer { sd_journal_close(journal) }
-        var boot = sd_id128_t()
-        for match in ["_SYSTEMD_UNIT=xrdp.service", "_PID=\(pid)"] + (sd_id128_get_boot(&boot) >= 0 ? ["_BOOT_ID=\(text(boot))"] : []) {
+        for match in ["_SYSTEMD_UNIT=xrdp.service", "_PID=\(pid)", "_BOOT_ID=\(boot)"] {
             guard sd_journal_add_match(journal, match, 0) >= 0 else { return nil }
         }
         guard sd_journal_seek_tail(journal) >= 0 else { return nil }
@@ -36,15 +65,12 @@ enum XrdpClientName {
     /// The name in a message like `MESSAGE=[INFO ] Connected client computer name: front-desk`.
     static func name(in message: String) -> String? {
         guard let range = message.firstRange(of: prefix) else { return nil }
-        let unfit: Set<Unicode.GeneralCategory> = [.control, .format, .lineSeparator, .paragraphSeparator]
-        let name = message[range.upperBound...].unicodeScalars.filter { !unfit.contains($0.properties.generalCategory) }
-            .prefix(maximumLength)
-        return name.isEmpty ? nil : String(String.UnicodeScalarView(name))
+        return cleaned(message[range.upperBound...])
     }
 
-    private static func text(_ id: sd_id128_t) -> String {
-        withUnsafeBytes(of: id) { bytes in
-            bytes.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
-        }
+    private static func cleaned(_ text: Substring) -> String? {
+        let unfit: Set<Unicode.GeneralCategory> = [.control, .format, .lineSeparator, .paragraphSeparator]
+        let name = text.unicodeScalars.filter { !unfit.contains($0.properties.generalCategory) }.prefix(maximumLength)
+        return name.isEmpty ? nil : String(String.UnicodeScalarView(name))
     }
 }

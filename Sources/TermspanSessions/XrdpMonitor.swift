@@ -19,6 +19,7 @@ package final class XrdpMonitor {
     private let loop: EventLoop
     private let directories: [String]
     private let onChange: @MainActor () -> Void
+    private let names: NameReader
     private var monitors: [DirectoryMonitor] = []
     /// Since 0.10 each user has a folder of sockets below the folder, named by the uid.
     private var userMonitors: [String: DirectoryMonitor] = [:]
@@ -28,7 +29,6 @@ package final class XrdpMonitor {
     /// What is known of the clients by the process that serves them, one client for its whole life: the kernel forgets the address before
     /// the process lets go of the display, and the name is looked up once.
     private var clients: [UInt32: RemoteClient] = [:]
-    private let inbox: MainInbox
     /// The processes whose clients' names are to be looked up.
     private var namesWanted: [UInt32] = []
     private var isReadingNames = false
@@ -46,12 +46,15 @@ package final class XrdpMonitor {
     /// Where xrdp keeps its sockets: Debian's build and upstream's default.
     package static let socketDirectories = ["/run/xrdp/sockdir", "/tmp/.xrdp"]
 
+    /// Asks somebody else what the clients call themselves that xrdp's processes serve; answers with the names that there are, once it has them.
+    package typealias NameReader = @MainActor (_ pids: [UInt32], _ completion: @escaping @MainActor ([UInt32: String]) -> Void) -> Void
+
     package init(
-        loop: EventLoop, inbox: MainInbox, directories: [String] = XrdpMonitor.socketDirectories,
+        loop: EventLoop, inbox: MainInbox, directories: [String] = XrdpMonitor.socketDirectories, names: @escaping NameReader,
         onChange: @escaping @MainActor () -> Void
     ) throws {
-        self.inbox = inbox
         self.loop = loop
+        self.names = names
         self.directories = directories
         self.onChange = onChange
         settle = try loop.timer { [unowned self] in settled() }
@@ -190,7 +193,7 @@ package final class XrdpMonitor {
         return result
     }
 
-    /// Has the clients' names looked up beside the loop, since the journal takes its time: by one thread at a time, for all that wait.
+    /// Has the clients' names looked up by one reader at a time, for all that wait.
     private func readName(of pid: UInt32) {
         namesWanted.append(pid)
         readNames()
@@ -198,21 +201,10 @@ package final class XrdpMonitor {
 
     private func readNames() {
         guard !isReadingNames, !namesWanted.isEmpty else { return }
-        let pids = namesWanted
-        let inbox = inbox
-        let thread = try? Thread(name: "client-names") { [weak self] in
-            var names: [UInt32: String] = [:]
-            for pid in pids { names[pid] = XrdpClientName.read(pid: pid) }
-            // xrdp's record may come late.
-            let late = pids.filter { names[$0] == nil }
-            if !late.isEmpty { sleep(1) }
-            for pid in late { names[pid] = XrdpClientName.read(pid: pid) }
-            inbox.post { [weak self, names] in self?.namesRead(names) }
-        }
-        // Without a thread the names stay unknown until the next client comes.
-        guard thread != nil else { return }
-        namesWanted = []
+        let pids = Array(namesWanted.prefix(XrdpClientName.maximumProcesses))
+        namesWanted.removeFirst(pids.count)
         isReadingNames = true
+        names(pids) { [weak self] in self?.namesRead($0) }
     }
 
     private func namesRead(_ names: [UInt32: String]) {

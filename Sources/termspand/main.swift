@@ -1,8 +1,10 @@
 import Glibc
 import TermspanCollector
 
-switch Array(CommandLine.arguments.dropFirst()) {
+let arguments = Array(CommandLine.arguments.dropFirst())
+switch arguments {
 case []: CollectorProgram.run()
+case _ where arguments.first == "--client-names": exit(CollectorProgram.printClientNames(of: Array(arguments.dropFirst())))
 case ["--check-configuration"]: exit(CollectorProgram.checkConfiguration())
 default: exit(CollectorProgram.usage())
 }

@@ -23,7 +23,7 @@ import Testing
             var configuration = Configuration()
             configuration.limits.displaysPerUser = displaysPerUser
             supervisor = ProbeSupervisor(
-                loop: loop, connection: connection, userUnits: UserUnits(loop: loop, connection: connection),
+                loop: loop, connection: connection, helperUnits: HelperUnits(loop: loop, connection: connection),
                 aggregator: try Aggregator(limits: configuration.limits) { _ in }, configuration: configuration, recordsChanged: {},
                 report: { _ in })
         }

@@ -68,7 +68,8 @@ struct Checkup {
             "/usr/lib/systemd/system/termspand.service", "/usr/lib/systemd/system/termspan-reportd.service",
             "/usr/lib/systemd/system/termspan-probe-.service.d/sandbox.conf",
             "/usr/lib/systemd/system/termspan-cookie-.service.d/sandbox.conf",
-            "/usr/lib/systemd/system/termspan-disconnect-.service.d/sandbox.conf", "/usr/share/dbus-1/system.d/org.termspan1.conf",
+            "/usr/lib/systemd/system/termspan-disconnect-.service.d/sandbox.conf",
+            "/usr/lib/systemd/system/termspan-names-.service.d/sandbox.conf", "/usr/share/dbus-1/system.d/org.termspan1.conf",
             "/usr/share/dbus-1/system-services/org.termspan1.Reports.service", "/usr/share/polkit-1/actions/org.termspan1.policy",
         ].filter { !Files.exists($0) }
         results.append(
@@ -229,10 +230,12 @@ struct Checkup {
         }
     }
 
-    /// Drop-ins that change what probes and the helpers that run as users may do: systemd reads those of the administrator beside or instead of ours.
+    /// Drop-ins that change what probes and the short-lived helpers may do: systemd reads those of the administrator beside or instead of ours.
     private func probes() -> CheckResult {
         let changes = ["/etc", "/run"].flatMap { root in
-            ["termspan-", "termspan-probe-", "termspan-cookie-", "termspan-disconnect-"].map { "\(root)/systemd/system/\($0).service.d" }
+            ["termspan-", "termspan-probe-", "termspan-cookie-", "termspan-disconnect-", "termspan-names-"].map {
+                "\(root)/systemd/system/\($0).service.d"
+            }
         }.filter { Files.exists($0) }
         return CheckResult(
             "Probes' sandbox", changes.isEmpty ? .ok : .warn,

@@ -3,11 +3,13 @@ package import TermspanBus
 package import TermspanSessions
 import TermspanSystem
 
-/// Short-lived units that run as a session's user: one reads an X server's cookie, one ends the connections of a VNC server's clients.
+/// Short-lived units that do what root should not: as a session's user they read an X server's cookie and end the connections of a VNC
+/// server's clients, as nobody in particular what xrdp's clients call themselves.
 ///
-/// So a path that the user controls is never opened as root, and a home that stalls stalls nobody else.
+/// So a path that the user controls is never opened as root, and a home that stalls stalls nobody else; and what a client says is read by
+/// who has nothing to lose.
 @MainActor
-package final class UserUnits {
+package final class HelperUnits {
     private let loop: EventLoop
     private let units: UnitManager
     private var runs: [Int: Run] = [:]
@@ -18,6 +20,9 @@ package final class UserUnits {
     /// How long reading a cookie may take; the unit's own limit is shorter.
     private static let cookieTimeout: Duration = .seconds(10)
     private static let cookieLength = 16
+    private static let program = "/usr/libexec/termspan/termspand"
+    /// How long reading names may take; the unit's own limit is shorter.
+    private static let namesTimeout: Duration = .seconds(10)
     /// How long disconnecting may take: less than a caller on the bus waits.
     private static let disconnectTimeout: Duration = .seconds(10)
     /// What is read of what a disconnecting unit says, and what of that is passed on.
@@ -38,12 +43,13 @@ package final class UserUnits {
     }
 
     private enum Kind: String {
-        case cookie, disconnect
+        case cookie, disconnect, names
     }
 
     private final class Run {
         let kind: Kind
-        let uid: UInt32
+        /// Nil where it is no user's of the machine.
+        let uid: UInt32?
         let limit: Int
         var source: EventSource?
         var timer: EventSource?
@@ -52,7 +58,7 @@ package final class UserUnits {
         /// Nil once it has been answered that it failed, while the unit still hangs.
         var completion: (@MainActor (Outcome) -> Void)?
 
-        init(_ kind: Kind, uid: UInt32, limit: Int) {
+        init(_ kind: Kind, uid: UInt32?, limit: Int) {
             self.kind = kind
             self.uid = uid
             self.limit = limit
@@ -62,7 +68,7 @@ package final class UserUnits {
     /// Reads the cookie for the server's display; `completion` gets its 16 bytes, or nil if there is none or it takes too long.
     package func readCookie(for server: XServer, uid: UInt32, completion: @escaping @MainActor ([UInt8]?) -> Void) {
         let command = [Self.reader, "cookie", "--server", String(server.pid), "--display", String(server.display)]
-        run(.cookie, command, on: server, uid: uid, limit: Self.cookieLength, timeout: Self.cookieTimeout) { outcome in
+        run(.cookie, command, about: Self.name(of: server), uid: uid, limit: Self.cookieLength, timeout: Self.cookieTimeout) { outcome in
             guard case .output(let bytes) = outcome, bytes.count == Self.cookieLength else { return completion(nil) }
             completion(bytes)
         }
@@ -76,13 +82,26 @@ package final class UserUnits {
         if runs.values.contains(where: { $0.uid == uid && $0.kind == .disconnect && $0.completion != nil }) {
             return completion("that was asked for already and is under way")
         }
-        run(.disconnect, command, on: server, uid: uid, limit: Self.answerLength, timeout: Self.disconnectTimeout) { outcome in
+        run(.disconnect, command, about: Self.name(of: server), uid: uid, limit: Self.answerLength, timeout: Self.disconnectTimeout) {
+            outcome in
             switch outcome {
             case .failed(let why): completion(why)
             case .output(let said): completion(Self.complaint(said, of: command[0]))
             }
         }
     }
+
+    /// Reads what the clients call themselves that xrdp's processes serve; `completion` gets the names that there are.
+    package func readClientNames(of pids: [UInt32], completion: @escaping @MainActor ([UInt32: String]) -> Void) {
+        let command = [Self.program, "--client-names"] + pids.map(String.init)
+        let limit = XrdpClientName.answerLength(of: pids.count)
+        run(.names, command, about: "xrdp", uid: nil, limit: limit, timeout: Self.namesTimeout) { outcome in
+            guard case .output(let answer) = outcome else { return completion([:]) }
+            completion(XrdpClientName.names(in: answer, about: pids))
+        }
+    }
+
+    private static func name(of server: XServer) -> String { "\(server.display)-\(server.pid)" }
 
     /// What a command said of its failure, or nil if it said that it succeeded. One that was kept from running or was killed says nothing.
     static func complaint(_ said: [UInt8], of program: String) -> String? {
@@ -94,12 +113,12 @@ package final class UserUnits {
         return "\(program) said '\(String(decoding: complaint.prefix(complaintLength), as: UTF8.self))'"
     }
 
-    /// Runs a command as the user and collects its output, up to a limit.
+    /// Runs a command as the user, or as the unit's drop-in says, and collects its output, up to a limit.
     ///
     /// One that waits for a file system that does not answer can't even be killed, and its user decides how long that lasts: there is
     /// no other of its kind for that user until it has gone.
     private func run(
-        _ kind: Kind, _ command: [String], on server: XServer, uid: UInt32, limit: Int, timeout: Duration,
+        _ kind: Kind, _ command: [String], about subject: String, uid: UInt32?, limit: Int, timeout: Duration,
         completion: @escaping @MainActor (Outcome) -> Void
     ) {
         if runs.values.contains(where: { $0.uid == uid && $0.kind == kind && $0.completion == nil }) {
@@ -108,8 +127,8 @@ package final class UserUnits {
         guard let pipe = try? Pipe() else { return completion(.failed("there is no descriptor left")) }
         count += 1
         let service = UnitManager.Service(
-            name: "termspan-\(kind.rawValue)-\(server.display)-\(server.pid)-\(count).service",
-            description: "Termspan's \(kind.rawValue) helper for X display :\(server.display)", command: command, uid: uid)
+            name: "termspan-\(kind.rawValue)-\(subject)-\(count).service",
+            description: "Termspan's \(kind.rawValue) helper for \(subject)", command: command, uid: uid)
         let run = Run(kind, uid: uid, limit: limit)
         run.completion = completion
         runs[count] = run

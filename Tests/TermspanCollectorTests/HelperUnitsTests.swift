@@ -2,7 +2,7 @@ import Testing
 
 @testable import TermspanCollector
 
-@Suite @MainActor struct UserUnitsTests {
+@Suite @MainActor struct HelperUnitsTests {
     @Test(
         arguments: [
             ("5903\n", nil), ("", "x did not come to an end"), ("\n", "x did not come to an end"),
@@ -10,11 +10,11 @@ import Testing
             ("\u{1B}[2Junable\r\nto open\n", "x said '[2Junable'"), ("1 2\n", "x said '1 2'"),
         ] as [(String, String?)])
     func aCommandSucceededOnlyIfItSaysSo(said: String, complaint: String?) {
-        #expect(UserUnits.complaint(Array(said.utf8), of: "x") == complaint)
+        #expect(HelperUnits.complaint(Array(said.utf8), of: "x") == complaint)
     }
 
     @Test func whatItSaysIsPassedOnInPart() throws {
-        let complaint = try #require(UserUnits.complaint(Array(repeating: UInt8(ascii: "a"), count: 5_000), of: "x"))
+        let complaint = try #require(HelperUnits.complaint(Array(repeating: UInt8(ascii: "a"), count: 5_000), of: "x"))
         #expect(complaint.utf8.count < 200)
     }
 }

@@ -4,6 +4,7 @@ TERMSPAN_DEB names the package; `Units/deb` prints the path of one. Tests/Benchm
 """
 
 import statistics
+import subprocess
 import sys
 import time
 import unittest
@@ -13,19 +14,102 @@ from pathlib import Path
 LAB_FOLDER = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(LAB_FOLDER))
 
+from lablib import wait_until  # noqa: E402
 from lablib.flood import BusFloods  # noqa: E402
+from lablib.hostile import INSIDE, prepare  # noqa: E402
 from lablib.product import ProductTestCase, figure, percentile  # noqa: E402
+
+# Exit code of the command (termspan(1)).
+FAILURE = 1
+# Of one user, and of all together (org.termspan1(5)).
+SUBSCRIPTIONS, ALL_SUBSCRIPTIONS = 8, 256
+REFUSED = "org.freedesktop.DBus.Error.LimitsExceeded: There are too many subscriptions already."
+
+
+class Subscriber:
+    """programs/subscriber.py as a user runs it, or root."""
+
+    def __init__(self, lab, user=None):
+        self._process = subprocess.Popen(lab.container.command(["python3", f"{INSIDE}/subscriber.py"], user=user), stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, text=True)
+
+    def ask(self, word):
+        """Has it do something and returns what came of it: 'done' or the error."""
+        self._process.stdin.write(f"{word}\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip()
+
+    def open(self, count):
+        """Subscribes over so many more connections and returns what came of each."""
+        return [self.ask("open") for _ in range(count)]
+
+    def wait_open(self, count):
+        """Subscribes over so many more connections, each as soon as there is a place: of what is closed the bus tells when it comes to it."""
+        said = []
+        for _ in range(count):
+            wait_until("a place", lambda: said.append(self.ask("open")) or said[-1] == "done" or not self.ask("close"), 20, progress=lambda: said[-1])
+
+    def stop(self):
+        """Closes all its connections."""
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+        self._process.stdout.close()
 
 
 class BusFloodTests(ProductTestCase):
-    """user1 offers 50,000 calls a second over 16 connections, user2 and root go on asking."""
+    """user1 offers 50,000 calls a second over 16 connections, user2 and root go on asking; they, user3 and user4 subscribe to what happens in sessions."""
 
-    users = 2
+    users = 4
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.floods = BusFloods(cls.lab)
+        prepare(cls.lab)
+
+    def subscriber(self, user=None):
+        subscriber = Subscriber(self.lab, user)
+        self.addCleanup(subscriber.stop)
+        return subscriber
+
+    def test_a_caller_has_few_subscriptions_and_others_have_theirs(self):
+        greedy, other, root = (self.subscriber(user) for user in ("user1", "user2", None))
+        self.assertEqual(greedy.open(SUBSCRIPTIONS), ["done"] * SUBSCRIPTIONS)
+        # A connection that subscribes once more takes no other place.
+        self.assertEqual(greedy.ask("again"), "done")
+        self.assertEqual(greedy.open(2), [REFUSED] * 2)
+        watch = self.product.command("session", "watch", user="user1", check=False)
+        self.assertEqual((watch.returncode, watch.stdout), (FAILURE, ""))
+        self.assertIn("There are too many subscriptions already.", watch.stderr)
+        # It is refused nothing else, and nobody else is refused it.
+        self.assertEqual(self.product.command("query", "session", user="user1", check=False).returncode, 0)
+        self.assertEqual((other.open(1), root.open(1)), (["done"], ["done"]))
+
+        # The two that were refused hold nothing, and one that unsubscribes holds nothing from then on.
+        for _ in range(2):
+            greedy.ask("close")
+        self.assertEqual(greedy.open(1), [REFUSED])
+        greedy.ask("close")
+        self.assertEqual(greedy.ask("unsubscribe"), "done")
+        self.assertEqual(greedy.open(2), ["done", REFUSED])
+        # Nor do those that are closed, one or all.
+        for _ in range(2):
+            greedy.ask("close")
+        greedy.wait_open(1)
+        greedy.stop()
+        again = self.subscriber("user1")
+        again.wait_open(SUBSCRIPTIONS)
+        self.assertEqual(again.open(1), [REFUSED])
+
+    def test_all_subscriptions_together_are_few(self):
+        root, last, *users = (self.subscriber(user) for user in (None, "user4", "user1", "user2", "user3"))
+        for subscriber in users:
+            subscriber.wait_open(SUBSCRIPTIONS)
+        root.wait_open(ALL_SUBSCRIPTIONS - len(users) * SUBSCRIPTIONS)
+        self.assertEqual((root.open(1), last.open(1)), ([REFUSED], [REFUSED]))
+        # Whoever has one keeps it, and the place of one that goes is anybody's.
+        self.assertEqual((users[0].ask("again"), users[0].ask("unsubscribe")), ("done", "done"))
+        self.assertEqual((last.ask("again"), root.ask("again")), ("done", REFUSED))
 
     def test_a_flood_of_calls_costs_only_the_caller(self):
         pid = self.product.collector()

@@ -159,6 +159,69 @@ class SessionCommandTests(ProductTestCase):
             self.assertEqual(self.product.command("session", action, "65536", check=False).returncode, NOT_FOUND)
         self.assertEqual([row["user"] for row in self.product.listing("query", "user")], ["user2", "user1"])
 
+    def test_1_processes_are_those_of_the_sessions_scopes(self):
+        # An image is named by 15 bytes at most.
+        program, image = "/usr/local/bin/lab-worker-of-a-session", "lab-worker-of-a"
+        self.lab.enter(["cp", "/bin/sleep", program])
+        self.addCleanup(self.lab.enter, ["rm", program])
+        own, other = self.row, self.product.session("user2")
+        pids = {"session": self.lab.run("user1", [program, "600"])}
+        self.addCleanup(lambda: [self.lab.enter(["kill", pid], check=False) for pid in pids.values()])
+        self.lab.run("user1", [program, "600"], service=True)
+
+        def running():
+            return [int(pid) for pid in self.lab.enter(["pgrep", "-u", "user1", "-f", f"^{program} "], check=False).stdout.split()]
+
+        def processes(*arguments, user=None):
+            return self.product.listing("query", "process", *map(str, arguments), user=user)
+
+        def workers(*arguments, user=None):
+            return [row for row in processes(*arguments, user=user) if row["image"] == image]
+
+        pids["manager"], = set(wait_until("both programs to run", lambda: len(running()) == 2 and running(), 20)) - {pids["session"]}
+        self.assertEqual(self.lab.enter(["readlink", f"/proc/{pids['session']}/exe"]).stdout, f"{program}\n")
+        row = {"user": "user1", "session_name": own["name"], "session": own["id"], "pid": pids["session"], "image": image, "own": False}
+        # What the user's manager started is in no session.
+        for target in ((), ("user1",), (own["id"],), (own["name"],)):
+            self.assertEqual(workers(*target), [row], target)
+        for target in ("user2", other["id"], other["name"]):
+            self.assertEqual({(row["user"], row["session"]) for row in processes(target)}, {("user2", other["id"])}, target)
+        self.assertEqual(self.product.command("query", "process", "nobody-here", check=False).returncode, NOT_FOUND)
+
+        # Whose processes they are, and what their scopes hold: the kernel's word. They come and go.
+        def as_scoped():
+            scopes = [f"/sys/fs/cgroup/{self.lab.scope(user, self.lab.require_login(user))}/cgroup.procs" for user in ("user1", "user2")]
+            return sorted(row["pid"] for row in processes()) == sorted(map(int, self.lab.enter(["cat", *scopes]).stdout.split()))
+        wait_until("the processes to be those of the scopes", as_scoped, 20, progress=lambda: str(processes()))
+
+        def unchanging():
+            before, table, after = processes(), self.product.command("query", "process").stdout, processes()
+            return before == after and (before, table.splitlines())
+        rows, (head, *lines) = wait_until("processes that rest", unchanging, 20)
+        self.assertEqual(head, " USERNAME              SESSIONNAME         ID    PID  IMAGE")
+        self.assertEqual(lines, [f" {row['user']:<20}  {row['session_name']:<16}  {row['session']:>4}  {row['pid']:>5}  {row['image']}" for row in rows])
+        self.assertEqual([row["session"] for row in rows], sorted(row["session"] for row in rows))
+        self.assertEqual({row["user"] for row in rows}, {"user1", "user2"})
+
+        # Others' are for those who may see others' details.
+        self.assertEqual(workers(user="user1"), [row])
+        self.assertEqual({row["user"] for row in processes(user="user1")}, {"user1"})
+        self.assertEqual({row["user"] for row in processes(user="user2")}, {"user2"})
+        self.assertEqual((processes("user1", user="user2"), processes(own["id"], user="user2")), ([], []))
+        revoke = self.product.grant("user2", "view-others")
+        try:
+            self.assertEqual(workers(user="user2"), [row])
+        finally:
+            revoke()
+        # The session in which the command runs is marked.
+        inside = self.lab.run("user1", ["termspan", "query", "process", "--format", "json"], wait=True).stdout
+        self.assertIn(row | {"own": True}, json.loads(inside))
+        inside = self.lab.run("user1", ["termspan", "query", "process"], wait=True).stdout.splitlines()
+        self.assertEqual({line[:6] for line in inside[1:]}, {">user1"})
+
+        self.product.kill(pids.pop("session"))
+        wait_until("the program to be gone", lambda: not workers(), 20)
+
     def test_2_a_life_of_locks_and_clients(self):
         self.lock(True)
         self.lock(False)
@@ -193,6 +256,9 @@ class SessionCommandTests(ProductTestCase):
         stale, = self.product.listing("session", "history", "--stale", "0s", user="user2")
         self.assertEqual((stale["user"], stale["cpu"], stale["processes"]), ("user1", None, None))
         self.assertEqual(self.product.listing("session", "history", "--stale", "1h"), [])
+        self.assert_that_usage_is_the_kernels()
+        self.assert_that_stale_means_as_long(moment(row["disconnected"]))
+        self.assertEqual({process["session_name"] for process in self.product.listing("query", "process", "user1")}, {None})
         again = self.product.command("session", "disconnect", "user1", check=False)
         self.assertEqual(again.returncode, FAILURE)
         self.assertIn("No client is connected", again.stderr)
@@ -200,6 +266,47 @@ class SessionCommandTests(ProductTestCase):
         self.assertTrue(client.wait(20))
         self.lab.reconnect("user1", address="198.51.100.78")
         self.wait_state("active")
+        self.assertEqual(self.product.listing("session", "history", "--stale", "0s"), [])
+
+    def assert_that_usage_is_the_kernels(self):
+        """What `session history --stale` says of what user1's session holds is what its control group has."""
+        group = self.lab.container.cgroup / self.lab.scope("user1", self.lab.require_login("user1"))
+
+        def held():
+            cpu = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())["usage_usec"]
+            # The kernel counts it where its controller is in the unified hierarchy.
+            memory = group / "memory.current"
+            return int(cpu), int(memory.read_text()) if memory.exists() else None, len((group / "cgroup.procs").read_text().split())
+
+        def compared():
+            before, rows, after = held(), self.product.listing("session", "history", "--stale", "0s", "--user", "user1"), held()
+            return before[2] == after[2] and (before, rows, after)
+        before, (stale,), after = wait_until("processes that rest", compared, 20, progress=self.product.report)
+        self.assertEqual(stale["processes"], before[2])
+        self.assertTrue(before[0] <= round(stale["cpu"] * 1e6) <= after[0], (before, stale, after))
+        if before[1] is None:
+            self.assertIsNone(stale["memory"])
+        else:
+            self.assertTrue(0.8 * min(before[1], after[1]) <= stale["memory"] <= 1.25 * max(before[1], after[1]), (before, stale, after))
+
+    def assert_that_stale_means_as_long(self, since):
+        """user1's session, which was disconnected at `since`, is listed once that is as long ago as was asked for, and user2's is not."""
+        length = int(time.time() - since) + 2
+        looks = []
+
+        def listed():
+            begin = time.time()
+            rows = self.product.listing("session", "history", "--stale", f"{length}s")
+            looks.append((begin - since, rows, time.time() - since))
+            return rows
+        stale, = wait_until("the session to be stale", listed, length + 20, progress=lambda: str(looks))
+        self.assertEqual((stale["user"], stale["session"]), ("user1", self.row["id"]))
+        # Each answer is of a moment between the two.
+        *early, (_, _, late) = looks
+        self.assertTrue(length <= stale["duration"] <= late, looks)
+        self.assertEqual([look for look in early if look[0] >= length], [])
+        for arguments in (("--user", "user2"), ("--session", str(self.product.session("user2")["id"]))):
+            self.assertEqual(self.product.listing("session", "history", "--stale", "0s", *arguments), [])
 
     def test_5_a_lock_is_asked_for_by_its_user(self):
         requests = Watcher(self.lab, "busctl", "--json=short", "monitor", "--match", "type='signal',interface='org.freedesktop.login1.Session',member='Lock'")
@@ -358,6 +465,29 @@ class SessionCommandTests(ProductTestCase):
                          {("session-lock-requested", "user1"), ("session-lock-requested", "root"), ("session-lock-requested", "user2")})
         text = self.lab.enter(["journalctl", "-x", "--no-pager", "-u", "termspand.service", "TERMSPAN_EVENT=session-logoff-requested"]).stdout
         self.assertIn("user2 had the session ended with all its programs.", text)
+
+    def test_9_the_journal_explains_what_happened_in_the_session(self):
+        self.product.sync_journal()
+        session = f"session {self.row['id']} of user1"
+        for event, subjects, explanation in (
+                ("session-opened", [f"S{session[1:]} has opened"],
+                 rf"User user1 has logged on and got session number {self.row['id']} \(stack: xrdp, process \d+\)\. .* {self.row['uuid']} names this session"),
+                ("session-connected", [f"A client has connected to {session}"] * 3, r"The client's address is '198\.51\.100\.(11|77|78)' and it calls itself"),
+                ("session-disconnected", [f"The client of {session} has disconnected"] * 2, r"The session goes on without a client"),
+                ("session-locked", [f"S{session[1:]} was locked"], r"The session's screen was locked\."),
+                ("session-unlocked", [f"S{session[1:]} was unlocked"], r"The session's screen was unlocked\."),
+                ("session-closed", [f"S{session[1:]} has closed"],
+                 rf"User user1 has logged off\. Number {self.row['id']} is free again after ten minutes; in the history this session is {self.row['uuid']}\.")):
+            lines = self.lab.enter(["journalctl", "-x", "--no-pager", "_UID=0", "_SYSTEMD_UNIT=termspand.service",
+                                    f"TERMSPAN_SESSION_UUID={self.row['uuid']}", f"TERMSPAN_EVENT={event}"]).stdout.splitlines()
+            self.assertEqual([line.removeprefix("░░ Subject: ") for line in lines if line.startswith("░░ Subject: ")], subjects, event)
+            texts = " ".join(line.removeprefix("░░").strip() for line in lines if line.startswith("░░")).split("Subject: ")[1:]
+            for text in texts:
+                self.assertRegex(text, explanation)
+                self.assertNotRegex(text, r"@\w+@", event)
+                # Where a record lacks a field, journalctl shows the field's name; that of a client may come later, or not at all.
+                if event != "session-connected":
+                    self.assertNotRegex(text, r"\b(TERMSPAN|USER|SESSION)_[A-Z_]+|\bLEADER\b", event)
 
     def test_9_the_log_knows_the_sessions_that_had_a_number(self):
         # Numbers are kept in this file alone: without it the next session gets the number of one that has ended.

@@ -73,6 +73,15 @@ class LifeOfASessionTests(ProductTestCase):
             rows[int(session)] = (name, "".join(user), line[place["STATE"]:place["TYPE"]].strip())
         return rows
 
+    def user_lines(self, *arguments, user=None):
+        """The lines of `termspan query user` in a time zone that is five and a half hours ahead."""
+        return self.product.command("query", "user", *arguments, user=user, environment={"TZ": "LAB-5:30"}).stdout.splitlines()
+
+    def user_line(self, user, name, session, state, idle):
+        """The line that it should have for a session."""
+        logon = time.strftime("%Y-%m-%d %H:%M", time.gmtime(moment(self.product.session(user)["logon"]) + 5.5 * 3600))
+        return f" {user:<20}  {name:<16}  {session:>3}  {state:<6}  {idle:>9}  {logon}"
+
     def test_01_two_users_are_sessions_1_and_2(self):
         self.assertEqual(self.table(), {0: ("services", "", "Disc"), 1: ("rdp-tcp#1", "user1", "Active"), 2: ("rdp-tcp#2", "user2", "Active"),
                                         **LISTENERS})
@@ -117,6 +126,15 @@ class LifeOfASessionTests(ProductTestCase):
         self.lab.key("user2", "a")
         wait_until("input to show for the tracked user", lambda: self.lab.key("user1", "a") or self.product.session("user1")["idle"] is not None, 20)
         self.assertIsNone(self.product.session("user2")["idle"])
+        lines = [" USERNAME              SESSIONNAME        ID  STATE   IDLE TIME  LOGON TIME",
+                 self.user_line("user1", "rdp-tcp#1", 1, "Active", "."), self.user_line("user2", "rdp-tcp#2", 2, "Active", "none")]
+        self.assertEqual(self.user_lines(), lines)
+        for target, line in (("user1", lines[1]), ("2", lines[2]), ("rdp-tcp#2", lines[2])):
+            self.assertEqual(self.user_lines(target), [lines[0], line], target)
+        # Others' idle times are not for everybody.
+        self.assertEqual(self.user_lines(user="user1"), lines)
+        self.assertEqual(self.user_lines(user="user2"), [lines[0], self.user_line("user1", "rdp-tcp#1", 1, "Active", "none"), lines[2]])
+        self.assertEqual(self.product.command("query", "user", "services", check=False).returncode, NOT_FOUND)
         self.assertEqual((self.product.spans("user2", open=True), self.product.summary("user2")), ([], []))
 
     def test_05_tracked_users_alone_find_a_notice(self):
@@ -132,6 +150,7 @@ class LifeOfASessionTests(ProductTestCase):
         self.assertEqual((row["id"], row["uuid"], row["state"], row["name"], row["client_address"]), (1, before["uuid"], "disconnected", None, None))
         self.assertGreater(moment(row["disconnected"]), moment(row["connected"]))
         self.assertEqual(self.table()[1], ("", "user1", "Disc"))
+        self.assertEqual(self.user_lines("user1")[1:], [self.user_line("user1", "", 1, "Disc", ".")])
         self.assertEqual(self.table()[2], ("rdp-tcp#2", "user2", "Active"))
 
     def test_07_a_reconnect_from_elsewhere_is_the_same_session(self):

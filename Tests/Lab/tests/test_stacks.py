@@ -380,6 +380,7 @@ class SSHTests(StackTestCase):
             self.assertRegex(row["tty"], r"^pts/\d+$")
             self.assertRegex(self.product.command("query", "session").stdout, rf"{row['name']} +user1 +{number} +Active +ssh +{row['tty']}\b")
             self.assertEqual(self.product.probes(), {})
+            self.assert_that_idle_times_show(row)
             # No terminal was typed at before the machine came up.
             ago = min(3 * 3600, int(time.clock_gettime(time.CLOCK_BOOTTIME) * 0.7))
             self.lab.enter(["touch", "-a", "-d", f"-{ago} seconds", f"/dev/{row['tty']}"], user="user1")
@@ -396,6 +397,19 @@ class SSHTests(StackTestCase):
                              [("session-opened", HOME), ("session-connected", HOME), ("session-closed", HOME)])
             self.check_bounds(row["uuid"], "ssh", wtmp=HOME)
         self.assert_prompt()
+
+    def assert_that_idle_times_show(self, row):
+        """What `query user` shows as IDLE TIME where the terminal was typed at so many days, hours and minutes ago, since the machine came up."""
+        up = time.clock_gettime(time.CLOCK_BOOTTIME)
+        for days, hours, minutes, shown in ((0, 0, 0, "."), (0, 0, 1, "1"), (0, 0, 59, "59"), (0, 1, 0, "1:00"), (0, 4, 5, "4:05"), (3, 4, 5, "3+04:05")):
+            # Some seconds more, so that it is the same some seconds later.
+            ago = ((days * 24 + hours) * 60 + minutes) * 60 + 5
+            if ago > up:
+                continue
+            touch = ["touch", "-a", "-d", f"-{ago} seconds", f"/dev/{row['tty']}"]
+            line = wait_until(f"the idle time to be {shown}", lambda: self.lab.enter(touch, user="user1") and (
+                line := self.product.command("query", "user", "user1").stdout.splitlines()[1].split())[4] == shown and line, 20, progress=self.product.report)
+            self.assertEqual(line[:4], ["user1", row["name"], str(row["id"]), "Active"])
 
     def test_a_terminal_outlives_logind(self):
         ssh = SSH(self.lab, "user1", PASSWORD, HOME)

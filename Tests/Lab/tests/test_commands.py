@@ -465,6 +465,8 @@ class SessionCommandTests(ProductTestCase):
                          {("session-lock-requested", "user1"), ("session-lock-requested", "root"), ("session-lock-requested", "user2")})
         text = self.lab.enter(["journalctl", "-x", "--no-pager", "-u", "termspand.service", "TERMSPAN_EVENT=session-logoff-requested"]).stdout
         self.assertIn("user2 had the session ended with all its programs.", text)
+        # Where a record lacks a field, journalctl shows the field's name.
+        self.assertNotIn("TERMSPAN_REASON", text)
 
     def test_9_the_journal_explains_what_happened_in_the_session(self):
         self.product.sync_journal()
@@ -472,7 +474,7 @@ class SessionCommandTests(ProductTestCase):
         for event, subjects, explanation in (
                 ("session-opened", [f"S{session[1:]} has opened"],
                  rf"User user1 has logged on and got session number {self.row['id']} \(stack: xrdp, process \d+\)\. .* {self.row['uuid']} names this session"),
-                ("session-connected", [f"A client has connected to {session}"] * 3, r"The client's address is '198\.51\.100\.(11|77|78)' and it calls itself"),
+                ("session-connected", [f"A client has connected to {session}"] * 3, r"The message says from which address, if the stack \(xrdp\) tells it\."),
                 ("session-disconnected", [f"The client of {session} has disconnected"] * 2, r"The session goes on without a client"),
                 ("session-locked", [f"S{session[1:]} was locked"], r"The session's screen was locked\."),
                 ("session-unlocked", [f"S{session[1:]} was unlocked"], r"The session's screen was unlocked\."),
@@ -485,9 +487,8 @@ class SessionCommandTests(ProductTestCase):
             for text in texts:
                 self.assertRegex(text, explanation)
                 self.assertNotRegex(text, r"@\w+@", event)
-                # Where a record lacks a field, journalctl shows the field's name; that of a client may come later, or not at all.
-                if event != "session-connected":
-                    self.assertNotRegex(text, r"\b(TERMSPAN|USER|SESSION)_[A-Z_]+|\bLEADER\b", event)
+                # Where a record lacks a field, journalctl shows the field's name.
+                self.assertNotRegex(text, r"\b(TERMSPAN|USER|SESSION)_[A-Z_]+|\bLEADER\b", event)
 
     def test_9_the_log_knows_the_sessions_that_had_a_number(self):
         # Numbers are kept in this file alone: without it the next session gets the number of one that has ended.

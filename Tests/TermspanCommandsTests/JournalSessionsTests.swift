@@ -52,9 +52,18 @@ import Testing
         ])
     }
 
-    static func rows(_ sessions: JournalSessions) -> [JSONValue] {
-        var rows = JournalRows(sessions)
-        return rows.rows(before: nil)
+    /// All rows that come before a row of the store, or nil for its end.
+    static func rows(_ rows: inout JournalRows, before row: JSONValue?) -> [JSONValue] {
+        var result: [JSONValue] = []
+        while let next = rows.next(before: row) { result.append(next) }
+        return result
+    }
+
+    static func rows(
+        _ sessions: JournalSessions, events: Bool = false, since: WallInstant? = nil, until: WallInstant? = nil
+    ) -> [JSONValue] {
+        var rows = JournalRows(sessions, events: events, since: since, until: until)
+        return Self.rows(&rows, before: nil)
     }
 
     @Test func aSessionsLifeIsTold() throws {
@@ -68,8 +77,7 @@ import Testing
                 """)
         let cells = HistoryTable().cells(row)
         #expect(cells[0] == "anna" && cells[5...] == ["3", "", "", "192.0.2.7 192.0.2.8"])
-        var events = JournalRows(Self.sessions(Self.life), events: true)
-        let lines = events.rows(before: nil)
+        let lines = Self.rows(Self.sessions(Self.life), events: true)
         #expect(
             lines.map { $0["event"]?.string }
                 == ["logon", "connect", "lock", "unlock", "disconnect", "connect", "connect", "logoff"])
@@ -96,8 +104,8 @@ import Testing
         #expect(row["logon"]?.string == "2026-01-02T03:04:05.000000Z" && row["end"]?.string == "2026-01-02T03:12:25.000000Z")
         #expect(["connects", "disconnects", "locks", "unlocks"].allSatisfy { row[$0] == .null })
         #expect(row["client_addresses"] == .array([.string("192.0.2.8"), .string("192.0.2.7")]))
-        var events = JournalRows(Self.sessions(Array(Self.life[5...])), events: true)
-        #expect(events.rows(before: nil).map { $0["event"]?.string } == ["connect", "connect", "logoff"])
+        let events = Self.rows(Self.sessions(Array(Self.life[5...])), events: true)
+        #expect(events.map { $0["event"]?.string } == ["connect", "connect", "logoff"])
     }
 
     @Test func whetherItLastsIsTheCollectorsToTell() throws {
@@ -125,8 +133,7 @@ import Testing
         let sessions = Self.sessions([Self.life[0], Self.entry(.sessionClosed, 900, of: Self.uuid(0), [.reason: "reboot"])])
         let row = try #require(Self.rows(sessions).first)
         #expect(row["end"] == .null && row["open"] == .bool(false) && row["end_reason"]?.string == "reboot")
-        var events = JournalRows(sessions, events: true)
-        #expect(events.rows(before: nil).map { $0["event"]?.string } == ["logon"])
+        #expect(Self.rows(sessions, events: true).map { $0["event"]?.string } == ["logon"])
     }
 
     @Test func rangesChooseSessionsAndCutEvents() {
@@ -142,8 +149,8 @@ import Testing
         // As far as it is known.
         #expect(chosen(109, nil) == [first, second] && chosen(110, nil) == [first] && chosen(500, nil) == [])
         #expect(chosen(500, nil, present: [Self.row(second)]) == [second])
-        var rows = JournalRows(Self.sessions(Self.life), events: true, since: Self.at(1), until: Self.at(60))
-        #expect(rows.rows(before: nil).map { $0["event"]?.string } == ["connect", "lock"])
+        let events = Self.rows(Self.sessions(Self.life), events: true, since: Self.at(1), until: Self.at(60))
+        #expect(events.map { $0["event"]?.string } == ["connect", "lock"])
     }
 
     /// Each is told once, among the store's in the order of their beginnings.
@@ -152,7 +159,7 @@ import Testing
         var sessions = Self.sessions([0, 10, 20, 30, 40].map { Self.entry(.sessionOpened, $0, of: Self.uuid($0)) })
         sessions.remove(Self.uuid(10))
         var rows = JournalRows(sessions)
-        func next(_ row: JSONValue?) -> [String?] { rows.rows(before: row).map { $0["session_uuid"]?.string } }
+        func next(_ row: JSONValue?) -> [String?] { Self.rows(&rows, before: row).map { $0["session_uuid"]?.string } }
         func uuids(_ seconds: Int64...) -> [String?] { seconds.map { Self.uuid($0).description } }
         #expect(next(stored(10)) == uuids(0) && next(stored(10)) == [] && next(stored(25)) == uuids(20))
         // One that came into the store meanwhile.

@@ -34,7 +34,7 @@ package struct JournalSessions: Sendable {
     package static let kinds: [JournalEvent] = [
         .sessionOpened, .sessionClosed, .sessionConnected, .sessionDisconnected, .sessionLocked, .sessionUnlocked,
     ]
-    /// The most records that are held at once, some 50 MB; beyond, the oldest sessions are given up.
+    /// The most records that are held at once, with which the command takes some 120 MB; beyond, the oldest sessions are given up.
     package static let recordLimit = 200_000
     /// Bytes of a client's name, which is the client's own claim.
     private static let nameLimit = 256
@@ -191,6 +191,8 @@ extension JournalSessions {
 /// Rows of the journal's sessions in their places among those of the store, which come in the order of their sessions.
 package struct JournalRows {
     private var pending: ArraySlice<JournalSessions.Session>
+    /// What is left of one session's rows.
+    private var queue: ArraySlice<JSONValue> = []
     private let rows: (JournalSessions.Session) -> [JSONValue]
 
     /// One row a session, or with `events` one an event between the two moments.
@@ -199,17 +201,14 @@ package struct JournalRows {
         rows = events ? { $0.eventRows(since: since, until: until) } : { [$0.row] }
     }
 
-    /// What comes before a row of the store; nil asks for all that is left.
-    package mutating func rows(before row: JSONValue?) -> [JSONValue] {
-        guard let row else {
-            defer { pending = [] }
-            return pending.flatMap(rows)
+    /// The next row that comes before a row of the store, which nil stands for the end of; nil where none does.
+    package mutating func next(before row: JSONValue?) -> JSONValue? {
+        let uuid = row?["session_uuid"]?.string.flatMap { UUIDv7($0) }
+        while queue.isEmpty, let session = pending.first, row == nil || uuid.map({ session.uuid <= $0 }) == true {
+            pending = pending.dropFirst()
+            // One that has come into the store just now is told from there.
+            if session.uuid != uuid { queue = rows(session)[...] }
         }
-        guard let uuid = row["session_uuid"]?.string.flatMap({ UUIDv7($0) }) else { return [] }
-        let earlier = pending.prefix { $0.uuid < uuid }
-        pending = pending.dropFirst(earlier.count)
-        // One that has come into the store just now.
-        if pending.first?.uuid == uuid { pending = pending.dropFirst() }
-        return earlier.flatMap(rows)
+        return queue.popFirst()
     }
 }

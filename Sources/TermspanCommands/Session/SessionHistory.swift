@@ -40,9 +40,9 @@ struct SessionHistory: MainCommand {
         var rows = JournalRows(sessions, events: events, since: activity.since?.instant, until: activity.until?.instant)
         let nothing = "No sessions are recorded."
         if events {
-            try client.printReport("History", filter, output.format, EventTable(), orElse: nothing, others: { rows.rows(before: $0) })
+            try client.printReport("History", filter, output.format, EventTable(), orElse: nothing, others: { rows.next(before: $0) })
         } else {
-            try client.printReport("History", filter, output.format, HistoryTable(), orElse: nothing, others: { rows.rows(before: $0) })
+            try client.printReport("History", filter, output.format, HistoryTable(), orElse: nothing, others: { rows.next(before: $0) })
         }
         if sessions.isCut {
             Output.error(

@@ -34,10 +34,10 @@ extension Client {
     /// - Parameters:
     ///   - nothing: what a person is told where there are none.
     ///   - leavesOut: whether a line is not worth a row of the table; the other formats have all.
-    ///   - others: rows from elsewhere that come before a line; nil asks for those that come after the last.
+    ///   - others: gives the rows from elsewhere that come before a line one by one, then nil; for nil those that come after the last line.
     func printReport(
         _ member: String, _ filter: [String: BusValue], _ format: OutputFormat, _ table: some StreamedTable, orElse nothing: String,
-        leavesOut: (JSONValue) -> Bool = { _ in false }, others: (JSONValue?) -> [JSONValue] = { _ in [] }
+        leavesOut: (JSONValue) -> Bool = { _ in false }, others: (JSONValue?) -> JSONValue? = { _ in nil }
     ) throws(CommandError) {
         switch format {
         case .table:
@@ -49,18 +49,18 @@ extension Client {
                 Output.write(table.line(row) + "\n")
             }
             try reports(member, filter) { row throws(CommandError) in
-                others(row).forEach(write)
+                while let other = others(row) { write(other) }
                 write(row)
             }
-            others(nil).forEach(write)
+            while let other = others(nil) { write(other) }
             if isFirst { Output.error("termspan: \(nothing)") }
         case .json, .csv:
             var writer = Records.Writer(format, keys: table.keys) { Output.write($0) }
             try reports(member, filter) { row throws(CommandError) in
-                for other in others(row) { writer.write(other) }
+                while let other = others(row) { writer.write(other) }
                 writer.write(row)
             }
-            for other in others(nil) { writer.write(other) }
+            while let other = others(nil) { writer.write(other) }
             writer.finish()
         }
     }

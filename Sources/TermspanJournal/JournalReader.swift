@@ -35,16 +35,17 @@ package struct JournalFilter: Hashable, Sendable {
 
     package var session: Session?
     package var user: String?
-    package var event: JournalEvent?
+    package var events: [JournalEvent]?
     package var since: WallInstant?
     package var until: WallInstant?
 
     package init(
-        session: Session? = nil, user: String? = nil, event: JournalEvent? = nil, since: WallInstant? = nil, until: WallInstant? = nil
+        session: Session? = nil, user: String? = nil, events: [JournalEvent]? = nil, since: WallInstant? = nil,
+        until: WallInstant? = nil
     ) {
         self.session = session
         self.user = user
-        self.event = event
+        self.events = events
         self.since = since
         self.until = until
     }
@@ -61,8 +62,7 @@ package struct JournalFilter: Hashable, Sendable {
         case nil: break
         }
         if let user { matches.append("USER_ID=\(user)") }
-        let events = event.map { [$0] } ?? JournalEvent.allCases
-        matches += events.map { "MESSAGE_ID=\($0.messageID)" }
+        matches += (events ?? JournalEvent.allCases).map { "MESSAGE_ID=\($0.messageID)" }
         return matches
     }
 }

@@ -33,14 +33,14 @@ import Testing
     }
 
     @Test func filtersTrustOnlyTheCollector() {
-        let filter = JournalFilter(session: .id(SessionID(rawValue: 2)), user: "eve\nX=1", event: .sessionOpened)
+        let filter = JournalFilter(session: .id(SessionID(rawValue: 2)), user: "eve\nX=1", events: [.sessionOpened])
         #expect(
             filter.matches == [
                 "_UID=0", "_SYSTEMD_UNIT=termspand.service", "TERMSPAN_SESSION=2", "USER_ID=eve\nX=1",
                 "MESSAGE_ID=6a1f0c52b8d94c0e9f0e5b7d3c1a7e01",
             ])
         let uuid = "0190b2f4-0000-7000-8000-000000000001"
-        #expect(JournalFilter(session: JournalFilter.Session(uuid), event: .sessionLocked).matches[2] == "TERMSPAN_SESSION_UUID=\(uuid)")
+        #expect(JournalFilter(session: JournalFilter.Session(uuid), events: [.sessionLocked]).matches[2] == "TERMSPAN_SESSION_UUID=\(uuid)")
         #expect(JournalFilter.Session("3") == .id(SessionID(rawValue: 3)) && JournalFilter.Session("3\nUSER_ID=root") == nil)
         #expect(Set(JournalEvent.notifications.values).count == 6)
         #expect(JournalFilter().matches.count == 2 + JournalEvent.allCases.count)

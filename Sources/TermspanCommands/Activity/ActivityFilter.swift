@@ -34,6 +34,9 @@ struct ActivityOptions: ParsableArguments {
         return geteuid() == 0 ? [:] : ["uid": .uint32(geteuid())]
     }
 
+    /// Whether others' activity is asked for, which is for root and for who has the right.
+    var isAboutOthers: Bool { geteuid() == 0 || all || (user != nil && user != Me.login) }
+
     func filter() -> [String: BusValue] {
         var filter = Self.whose(all: all, user: user)
         if let session {

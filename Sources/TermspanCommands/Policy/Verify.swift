@@ -40,7 +40,7 @@ struct Verify: MainCommand {
 
     private static func heads() throws(CommandError) -> [AuditVerdict.Head] {
         do throws(JournalError) {
-            let reader = try JournalReader(JournalFilter(event: .auditRecorded))
+            let reader = try JournalReader(JournalFilter(events: [.auditRecorded]))
             var heads: [AuditVerdict.Head] = []
             while let entry = try reader.next() {
                 guard let store = entry.first(.store), let digest = entry.first(.digest),

@@ -55,7 +55,7 @@ struct Log: MainCommand {
     func execute() throws {
         do throws(JournalError) {
             let filter = JournalFilter(
-                session: session, user: user, event: event, since: since?.instant, until: until?.instant)
+                session: session, user: user, events: event.map { [$0] }, since: since?.instant, until: until?.instant)
             let reader = try JournalReader(filter)
             var count = 0
             if follow, since == nil { try reader.seekTail(10) }

@@ -1,15 +1,17 @@
 import ArgumentParser
 import TermspanBus
 import TermspanCore
+import TermspanJournal
 
 /// `termspan session history`
 struct SessionHistory: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            commandName: "history", abstract: "List the sessions of the past and those that last, as far as they are recorded.",
+            commandName: "history", abstract: "List the sessions of the past and those that last.",
             discussion: """
-                Only sessions of tracked users are recorded, from their logon or from when tracking began. A session is listed whole if any
-                of it lies between --since and --until; of --events those that do. Of sessions that nobody tracks, the journal tells: termspan log.
+                Sessions of tracked users are recorded, from their logon or from when tracking began. Who asks about others and may read
+                the system's journal sees all other sessions, too, as far back as the journal goes: what only a record tells, as the active
+                time, is blank. A session is listed whole if any of it lies between --since and --until; of --events those that do.
                 """)
     }
 
@@ -34,12 +36,56 @@ struct SessionHistory: MainCommand {
         if let stale { return try list(stale, client) }
         var filter = activity.filter()
         if events { filter["events"] = .bool(true) }
+        let sessions = try journalSessions(client)
+        var rows = JournalRows(sessions, events: events, since: activity.since?.instant, until: activity.until?.instant)
         let nothing = "No sessions are recorded."
         if events {
-            try client.printReport("History", filter, output.format, EventTable(), orElse: nothing)
+            try client.printReport("History", filter, output.format, EventTable(), orElse: nothing, others: { rows.next(before: $0) })
         } else {
-            try client.printReport("History", filter, output.format, HistoryTable(), orElse: nothing)
+            try client.printReport("History", filter, output.format, HistoryTable(), orElse: nothing, others: { rows.next(before: $0) })
         }
+        if sessions.isCut {
+            Output.error(
+                "termspan: The journal has more than \(JournalSessions.recordLimit) records of sessions; the oldest sessions are left out. "
+                    + "--user and --session ask for fewer.")
+        }
+    }
+
+    private func isAskedFor(_ row: SessionRow) -> Bool {
+        (activity.user == nil || activity.user == row.user)
+            && (activity.session == nil || activity.session == String(row.id) || activity.session?.lowercased() == row.uuid)
+    }
+}
+
+extension SessionHistory {
+    /// The sessions that are asked for and that the store does not have, by the journal; none for who asks about nobody else, or may not
+    /// read it. Nothing of it is kept.
+    @MainActor
+    private func journalSessions(_ client: Client) throws(CommandError) -> JournalSessions {
+        var sessions = JournalSessions()
+        guard activity.isAboutOthers, JournalReader.isReadable else { return sessions }
+        do throws(JournalError) {
+            let session = activity.session.flatMap { JournalFilter.Session($0) }
+            // All of a session, though a range is asked for: it is listed whole.
+            let reader = try JournalReader(JournalFilter(session: session, user: activity.user, events: JournalSessions.kinds))
+            while let entry = try reader.next() { sessions.add(entry) }
+        } catch {
+            Output.error("termspan: Only recorded sessions are shown: \(error).")
+            return JournalSessions()
+        }
+        // Without the collector it is not known which of them last.
+        sessions.note(present: (try? client.sessions())?.filter(isAskedFor))
+        sessions.restrict(since: activity.since?.instant, until: activity.until?.instant)
+        guard let earliest = sessions.earliest else { return sessions }
+        // The store has a session whole, whatever the range, and from its beginning at the earliest, by a clock that may have been set since.
+        var filter = activity.filter()
+        filter["events"] = .bool(true)
+        filter["since"] = .uint64(earliest.advanced(by: .seconds(-86400)).microseconds)
+        filter["until"] = nil
+        try client.reports("History", filter) { row throws(CommandError) in
+            if let uuid = row["session_uuid"]?.string.flatMap({ UUIDv7($0) }) { sessions.remove(uuid) }
+        }
+        return sessions
     }
 }
 
@@ -47,10 +93,7 @@ extension SessionHistory {
     /// From the live sessions alone; nothing of it is recorded.
     @MainActor
     private func list(_ stale: TimeLength, _ client: Client) throws {
-        let sessions = try client.sessions().filter { row in
-            (activity.user == nil || activity.user == row.user)
-                && (activity.session == nil || activity.session == String(row.id) || activity.session?.lowercased() == row.uuid)
-        }
+        let sessions = try client.sessions().filter(isAskedFor)
         let rows = StaleRow.rows(of: sessions, longerThan: stale.seconds, now: .present) { SessionUsage(of: $0) }
         Output.listing(output.format, keys: StaleRow.keys, rows: rows.map(\.json), table: StaleRow.lines(rows))
     }

@@ -34,23 +34,33 @@ extension Client {
     /// - Parameters:
     ///   - nothing: what a person is told where there are none.
     ///   - leavesOut: whether a line is not worth a row of the table; the other formats have all.
+    ///   - others: gives the rows from elsewhere that come before a line one by one, then nil; for nil those that come after the last line.
     func printReport(
         _ member: String, _ filter: [String: BusValue], _ format: OutputFormat, _ table: some StreamedTable, orElse nothing: String,
-        leavesOut: (JSONValue) -> Bool = { _ in false }
+        leavesOut: (JSONValue) -> Bool = { _ in false }, others: (JSONValue?) -> JSONValue? = { _ in nil }
     ) throws(CommandError) {
         switch format {
         case .table:
             var isFirst = true
-            try reports(member, filter) { row throws(CommandError) in
+            func write(_ row: JSONValue) {
                 if leavesOut(row) { return }
                 if isFirst { Output.write(table.header + "\n") }
                 isFirst = false
                 Output.write(table.line(row) + "\n")
             }
+            try reports(member, filter) { row throws(CommandError) in
+                while let other = others(row) { write(other) }
+                write(row)
+            }
+            while let other = others(nil) { write(other) }
             if isFirst { Output.error("termspan: \(nothing)") }
         case .json, .csv:
             var writer = Records.Writer(format, keys: table.keys) { Output.write($0) }
-            try reports(member, filter) { row throws(CommandError) in writer.write(row) }
+            try reports(member, filter) { row throws(CommandError) in
+                while let other = others(row) { writer.write(other) }
+                writer.write(row)
+            }
+            while let other = others(nil) { writer.write(other) }
             writer.finish()
         }
     }

@@ -411,7 +411,8 @@ class Churn:
                        progress=lambda: f"{self.product.open_rows()} sessions and checkpoints left\n{self.product.report()}")
         except LabError as error:
             self.find(Finding("store", 0, str(error)))
-        self.history = self.product.listing("session", "history", "--all")
+        # Only what is recorded has a start; the rest is the journal's.
+        self.history = [row for row in self.product.listing("session", "history", "--all") if row["start"]]
         (self.folder / "history.json").write_text(json.dumps(self.history, indent=1))
         findings = check_history(self.history, self.sessions, self.spoiled, moment)
         self.find(*findings)

@@ -398,9 +398,9 @@ class SessionCommandTests(ProductTestCase):
         self.assertEqual(self.product.listing("session", "history", user="user1"), [row])
         self.assertEqual(self.product.listing("session", "history", user="user2"), [])
         self.assertEqual(self.product.command("session", "history", "--user", "user1", user="user2", check=False).returncode, NOT_PERMITTED)
-        self.assertEqual(self.product.listing("session", "history", "--all", "--until", row["start"]), [])
-        # Of who is not tracked there is nothing.
-        self.assertEqual({row["user"] for row in self.product.listing("session", "history", "--all")}, {"user1"})
+        self.assertEqual(self.product.listing("session", "history", "--user", "user1", "--since", "today", "--until", row["start"]), [])
+        # Of who is not tracked nothing is recorded.
+        self.assertEqual({row["user"] for row in self.product.listing("session", "history", "--all") if row["start"]}, {"user1"})
 
     def test_8_users_see_all_that_is_held_about_them_and_no_more(self):
         shown = self.product.command("me", user="user1").stdout
@@ -517,6 +517,78 @@ class SessionCommandTests(ProductTestCase):
         history = self.product.listing("session", "history", "--session", str(row["id"]))
         self.assertEqual([(session["session_uuid"], session["open"]) for session in history if session["user"] == "user1"],
                          [(self.row["uuid"], False), (row["uuid"], True)])
+
+    def test_9_those_who_are_not_tracked_are_in_the_history_too(self):
+        """As the journal tells it, to who may read it."""
+        uuid = self.product.session("user2")["uuid"]
+
+        def until(state):
+            wait_until(f"user2 to be {state}", lambda: (row := self.product.session("user2")) and row["state"] == state, 20, progress=self.product.report)
+
+        def history(*arguments, user=None):
+            self.product.sync_journal()
+            rows = self.product.listing("session", "history", *arguments, user=user)
+            return [row for row in rows if row["session_uuid"] == uuid]
+
+        lasting, = history("--user", "user2")
+        self.assertEqual((lasting["open"], lasting["end"], lasting["uid"]), (True, None, 2002))
+        self.lab.disconnect("user2")
+        until("disconnected")
+        self.lab.reconnect("user2", address="198.51.100.79")
+        until("active")
+        self.lab.logout("user2")
+        wait_until("the session to be gone", lambda: not self.product.session("user2"), 20, progress=self.product.report)
+        row, = history()
+        self.assertEqual([row[key] for key in ("user", "stack", "open", "start", "connects", "disconnects")], ["user2", "xrdp", False, None, 2, 1])
+        self.assertEqual({row[name] for name in ("total", *CATEGORIES)}, {None})
+        self.assertEqual((row["logon"], row["client_addresses"][-1]), (lasting["logon"], "198.51.100.79"))
+        events = history("--all", "--events")
+        self.assertEqual([event["event"] for event in events], ["logon", "connect", "disconnect", "connect", "logoff"])
+        self.assertEqual([event["client_address"] for event in events],
+                         [None, row["client_addresses"][0], row["client_addresses"][0], "198.51.100.79", None])
+        self.assertEqual((events[-1]["time"], moment(events[0]["time"]) - moment(row["logon"]) < 1), (row["end"], True))
+        # Like others it is chosen by its number, by its UUID and by a range, and stands in the order of the logons.
+        for chosen in (["--session", uuid], ["--session", str(row["session"])], ["--since", events[-2]["time"]]):
+            self.assertEqual(history(*chosen), [row], chosen)
+        self.assertEqual((history("--user", "user1"), history("--since", row["end"]), history("--until", row["logon"])), ([], [], []))
+        self.assertIn(row["session_uuid"], self.product.command("session", "history", "--format", "csv").stdout)
+        rows = self.product.listing("session", "history")
+        self.assertEqual([each["session_uuid"] for each in rows], sorted({each["session_uuid"] for each in rows}))
+        self.assertEqual({each["user"] for each in rows if each["start"]}, {"user1"})
+        # The collector that was made to forget everything told of no end of the session that it had not seen end.
+        forgotten = [each for each in rows if each["user"] == "user2" and each["session_uuid"] < uuid][-1]
+        self.assertEqual((forgotten["open"], forgotten["end"]), (False, None))
+        # Nor is anything of it that another than the collector wrote.
+        forged = ["MESSAGE_ID=6a1f0c52b8d94c0e9f0e5b7d3c1a7e01", "TERMSPAN_EVENT=session-opened", "USER_ID=nobody-was-here", "MESSAGE=forged",
+                  f"TERMSPAN_SESSION_UUID={uuid[:-1]}{'0' if uuid[-1] != '0' else '1'}", "_UID=0", "_SYSTEMD_UNIT=termspand.service"]
+        for writer in ("user1", None):
+            self.lab.enter(["logger", "--journald"], user=writer, input="\n".join(forged) + "\n")
+        self.product.sync_journal()
+        self.assertEqual(self.lab.enter(["journalctl", "--no-pager", "--output=cat", "USER_ID=nobody-was-here"]).stdout, "forged\nforged\n")
+        self.assertNotIn("nobody-was-here", self.product.command("session", "history").stdout)
+        # Who may not read the journal sees none of it, whatever may be seen of what is recorded.
+        self.assertEqual({each["user"] for each in self.product.listing("session", "history", user="user1")}, {"user1"})
+        self.assertEqual(self.product.listing("session", "history", user="user2"), [])
+        self.assertEqual(self.product.command("session", "history", "--user", "user2", user="user1", check=False).returncode, NOT_PERMITTED)
+        self.addCleanup(self.product.grant("user1", "view-others"))
+        done = self.product.command("session", "history", "--user", "user2", "--format", "json", user="user1")
+        self.assertEqual((done.stdout, done.stderr), ("[]\n", ""))
+        # Both together show it; one's own view is what it was.
+        self.addCleanup(self.lab.enter, ["gpasswd", "--delete", "user1", "systemd-journal"])
+        self.lab.enter(["gpasswd", "--add", "user1", "systemd-journal"])
+        self.assertEqual([each["session_uuid"] for each in history("--user", "user2", user="user1")], [uuid])
+        self.assertEqual({each["user"] for each in self.product.listing("session", "history", user="user1")}, {"user1"})
+
+        # One that is tracked midway is the store's, once, and as it is there.
+        self.lab.login("user2")
+        uuid = wait_until("user2's session", lambda: self.product.session("user2"), 20)["uuid"]
+        self.assertIsNone(history()[0]["start"])
+        self.product.track("user2")
+        self.product.wait_measured("user2")
+        row, = history()
+        self.assertGreater(moment(row["start"]), moment(row["logon"]))
+        self.assertEqual((len(history("--session", uuid)), history("--until", row["start"])), (1, []))
+        self.assertEqual(len([event for event in history("--events") if event["event"] in ("logon", "recorded")]), 1)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,8 @@ class ErasureTests(ProductTestCase):
         self.assertEqual(self.product.session("user1")["coverage"], "untracked")
         wait_until("the probe to end", lambda: len(self.product.probes()) == 1, 5)
         self.assertEqual(self.product.spans("user1", open=True), [])
-        self.assertEqual(self.product.listing("session", "history", "--user", "user1"), [])
+        # The journal, which is the system's, has the logons, and root sees there is nothing else.
+        self.assertEqual({row["start"] for row in self.product.listing("session", "history", "--user", "user1")}, {None})
         for text in [*PLANTED, "Afterwards", "Later"]:
             self.assertEqual(self.where(text), [])
         self.assertEqual({entry["entry"] for entry in self.product.listing("donottrack", "list")}, {"user1@*", "uid:2001"})

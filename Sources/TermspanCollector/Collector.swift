@@ -380,6 +380,8 @@ package final class Collector {
         case (.locked, .unlocked):
             tell(.unlock, new)
             append(.unlocked, new, at: now)
+        // Nobody knows any more: time is as its input says, and nothing is told.
+        case (.locked, .unknown): append(.unlocked, new, at: now)
         case (.unlocked, .locked), (.unknown, .locked):
             tell(.lock, new)
             append(.locked, new, at: now)

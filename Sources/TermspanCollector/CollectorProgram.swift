@@ -52,8 +52,7 @@ package enum CollectorProgram {
         let pids = arguments.compactMap { UInt32($0) }
         guard !pids.isEmpty, pids.count == arguments.count, pids.count <= XrdpClientName.maximumProcesses else { return usage() }
         guard let boot = try? bootID() else { return 1 }
-        print(XrdpClientName.answer(about: pids, boot: boot), terminator: "")
-        return 0
+        return XrdpClientName.read(pids, boot: boot) { put($0, to: STDOUT_FILENO) } ? 0 : 1
     }
 
     /// Says which arguments there are, and returns the exit code for wrong ones.
@@ -62,9 +61,11 @@ package enum CollectorProgram {
         return 2
     }
 
-    private static func complain(_ text: String) {
-        let line = Array((text + "\n").utf8)
-        _ = line.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    private static func complain(_ text: String) { put(text + "\n", to: STDERR_FILENO) }
+
+    private static func put(_ text: String, to descriptor: Int32) {
+        let bytes = Array(text.utf8)
+        _ = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
     }
 
     /// Returns the exit code.

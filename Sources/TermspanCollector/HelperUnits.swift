@@ -91,13 +91,15 @@ package final class HelperUnits {
         }
     }
 
-    /// Reads what the clients call themselves that xrdp's processes serve; `completion` gets the names that there are.
-    package func readClientNames(of pids: [UInt32], completion: @escaping @MainActor ([UInt32: String]) -> Void) {
+    /// Reads what the clients call themselves that xrdp's processes serve; `completion` gets the names that were read, and whether all were
+    /// that there are.
+    package func readClientNames(of pids: [UInt32], completion: @escaping @MainActor (_ names: [UInt32: String], _ isWhole: Bool) -> Void) {
         let command = [Self.program, "--client-names"] + pids.map(String.init)
         let limit = XrdpClientName.answerLength(of: pids.count)
         run(.names, command, about: "xrdp", uid: nil, limit: limit, timeout: Self.namesTimeout) { outcome in
-            guard case .output(let answer) = outcome else { return completion([:]) }
-            completion(XrdpClientName.names(in: answer, about: pids))
+            guard case .output(let answer) = outcome else { return completion([:], false) }
+            let (names, isWhole) = XrdpClientName.names(in: answer, about: pids)
+            completion(names, isWhole)
         }
     }
 
@@ -127,7 +129,8 @@ package final class HelperUnits {
         guard let pipe = try? Pipe() else { return completion(.failed("there is no descriptor left")) }
         count += 1
         let service = UnitManager.Service(
-            name: "termspan-\(kind.rawValue)-\(subject)-\(count).service",
+            // Those of an earlier life of the collector may last.
+            name: "termspan-\(kind.rawValue)-\(subject)-\(getpid())-\(count).service",
             description: "Termspan's \(kind.rawValue) helper for \(subject)", command: command, uid: uid)
         let run = Run(kind, uid: uid, limit: limit)
         run.completion = completion

@@ -86,16 +86,19 @@ enum Journal {
     }
 
     static func policyChanged(_ what: String, user: String?, by actor: String, reason: String) {
-        var record = JournalRecord(.policyChanged, "The policy was changed by \(actor): \(what).")
+        var record = JournalRecord(.policyChanged, "The policy was changed by \(actor): \(what).\(given(reason))")
         record.add(.user, user)
         record.add(.actor, actor)
         record.add(.reason, reason)
         record.send()
     }
 
+    /// A reason is somebody's choice to give.
+    private static func given(_ reason: String) -> String { reason.isEmpty ? "" : " Reason given: \(reason)" }
+
     static func historyErased(_ user: UserIdentity, _ receipt: ErasureReceipt, alsoUser: Bool, by actor: String, reason: String) {
         let what = alsoUser ? "What was held of \(user.login) and the user were erased" : "What was held of \(user.login) was erased"
-        var record = JournalRecord(.historyErased, "\(what) by \(actor).")
+        var record = JournalRecord(.historyErased, "\(what) by \(actor).\(given(reason))")
         record.add(.user, user.login)
         record.add(.actor, actor)
         record.add(.reason, reason)

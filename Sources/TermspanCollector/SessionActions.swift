@@ -11,13 +11,13 @@ enum SessionAction: String, CaseIterable {
 
 /// Locks sessions, ends their connections and logs them off, for those who may, and records who did it.
 ///
-/// Nothing here has a right of its own: logind locks and ends sessions for root, and what ends a connection is sent as the user who serves it.
+/// logind locks and ends sessions for root, systemd what a login that is over has left; what ends a connection is sent as the user who serves it.
 @MainActor
 final class SessionActions {
     private unowned let collector: Collector
     private let units: UnitManager
-    /// Units that were asked to end and are stopped when their time is over, by their names.
-    private var graces: [String: EventSource] = [:]
+    /// Logins whose processes were asked to end and are stopped when their time is over.
+    private var graces: [SessionKey: EventSource] = [:]
     /// What each user has left of actions on their own sessions, by uid.
     private var turns: [UInt32: TokenBucket] = [:]
 
@@ -68,47 +68,61 @@ final class SessionActions {
             if let failure { invocation.fail(failure) } else { invocation.reply() }
         }
         switch action {
-        case .lock: forEachLogin(of: session, lock, finish)
-        case .logoff: forEachLogin(of: session, end, finish)
+        case .lock: lock(session, finish)
+        case .logoff: end(session, finish)
         case .disconnect: collector.endConnection(of: session, completion: finish)
         }
     }
 
     private typealias Completion = @MainActor (BusError?) -> Void
 
-    private func lock(_ login: LogindSession, _ completion: @escaping Completion) { askLogind("LockSession", login, completion) }
-
-    /// What a login that is over has left running, as a suspended desktop of X2Go's, logind does not end any more. It is asked to end as
-    /// x2goterminate-session(8) asks it, by SIGTERM alone: the SIGHUP that a stop of the unit adds has X2Go's agent wait for a client again.
-    private func end(_ login: LogindSession, _ completion: @escaping Completion) {
-        guard login.state == "closing" else { return askLogind("TerminateSession", login, completion) }
-        let scope = login.scope
-        units.kill(scope, SIGTERM) { [unowned self] error in
-            // What does not end by then has no desktop left to wait for.
-            graces[scope] = try? collector.loop.after(Self.grace, accuracy: .seconds(1)) { [unowned self] in
-                graces[scope] = nil
-                units.stop(scope)
-            }
-            completion(error)
-        }
-    }
-
-    /// Does it to all logins of the desktop; the first failure is the answer, once all have answered.
-    private func forEachLogin(
-        of session: Session, _ body: (LogindSession, @escaping Completion) -> Void, _ completion: @escaping Completion
-    ) {
+    /// Asks all logins of the desktop, since what locks it listens to one of them; the first failure is the answer, once all have answered.
+    private func lock(_ session: Session, _ completion: @escaping Completion) {
         let logins = session.desktop.logindSessions
-        guard !logins.isEmpty else { return completion(.failed("logind does not know this session.")) }
+        guard !logins.isEmpty else { return completion(Self.unknownToLogind) }
         var waiting = logins.count
         var failure: BusError?
         for login in logins {
-            body(login) { error in
+            askLogind("LockSession", login) { error in
                 failure = failure ?? error
                 waiting -= 1
                 if waiting == 0 { completion(failure) }
             }
         }
     }
+
+    /// Ends the login that a session is of. What else counts as part of it, as the logins of X2Go's client, ends with it or is something
+    /// else of that user's after all.
+    ///
+    /// What a login that is over has left running, as a suspended desktop of X2Go's, logind does not end any more. It is asked to end as
+    /// x2goterminate-session(8) asks it, by SIGTERM alone: the SIGHUP that a stop of the unit adds has X2Go's agent wait for a client again.
+    private func end(_ session: Session, _ completion: @escaping Completion) {
+        guard let login = session.desktop.logindSessions.first else { return completion(Self.unknownToLogind) }
+        guard login.state == "closing" else { return askLogind("TerminateSession", login, completion) }
+        units.kill(login.scope, SIGTERM) { [unowned self] error in
+            if error == nil { beginGrace(of: login) }
+            completion(error)
+        }
+    }
+
+    /// Has what is left of a login stopped after a while, when it has no desktop left that would wait. Asking again gives no more time.
+    private func beginGrace(of login: LogindSession) {
+        guard graces[login.key] == nil else { return }
+        do throws(BusError) {
+            graces[login.key] = try collector.loop.after(Self.grace, accuracy: .seconds(1)) { [unowned self] in
+                graces[login.key] = nil
+                // The name may be another login's by now.
+                let isThere = collector.table.sessions.contains { session in
+                    session.desktop.logindSessions.contains { $0.key == login.key && $0.state == "closing" }
+                }
+                if isThere { units.stop(login.scope) }
+            }
+        } catch {
+            units.stop(login.scope)
+        }
+    }
+
+    private static let unknownToLogind = BusError.failed("logind does not know this session.")
 
     private func askLogind(_ member: String, _ login: LogindSession, _ completion: @escaping Completion) {
         collector.connection.call(

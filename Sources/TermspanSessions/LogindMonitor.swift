@@ -126,7 +126,7 @@ package final class LogindMonitor {
             let reply = try? connection.callAndWait(
                 Self.destination, path: path, interface: "org.freedesktop.DBus.Properties", member: "GetAll"
             ) { $0.append(Self.session) }
-            if let reply, let session = try? LogindSession(properties: reply.readProperties())?.withTerminal() {
+            if let reply, let session = try? Self.session(in: reply) {
                 sessions.append(session)
                 objects[path] = (session.id, session.uid)
             }
@@ -248,11 +248,17 @@ package final class LogindMonitor {
             arguments: { $0.append(Self.session) },
             reply: { [weak self] result in
                 let session: Result<LogindSession?, BusError> = result.flatMap { message in
-                    Result { () throws(BusError) in LogindSession(properties: try message.readProperties())?.withTerminal() }
+                    Result { () throws(BusError) in try Self.session(in: message) }
                 }
                 if case .success(let session?) = session { self?.objects[path] = (session.id, session.uid) }
                 completion(session)
             })
+    }
+
+    private static func session(in answer: BusMessage) throws(BusError) -> LogindSession? {
+        var session = LogindSession(properties: try answer.readProperties())?.withTerminal()
+        session?.owner = answer.sender
+        return session
     }
 
     private func replace(with found: [LogindSession]) {

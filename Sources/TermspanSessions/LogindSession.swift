@@ -29,6 +29,8 @@ package struct LogindSession: Hashable, Sendable, Codable {
     package var state: String
     package var isActive: Bool
     package var lockedHint: Bool
+    /// The bus name of the logind that said so; nil where it isn't known. One that has started again has forgotten the hint.
+    package var owner: String?
 
     package init(
         id: String, timestamp: UInt64 = 0, uid: UInt32, userName: String, leader: UInt32 = 0, scope: String = "",
@@ -57,7 +59,7 @@ package struct LogindSession: Hashable, Sendable, Codable {
     }
 
     /// By which it is recognised within a boot: logind gives its IDs again.
-    var key: SessionKey { .logind(id: id, timestamp: timestamp) }
+    package var key: SessionKey { .logind(id: id, timestamp: timestamp) }
 
     /// When the login began.
     package var began: WallInstant {

@@ -151,8 +151,12 @@ package struct SessionTable: Sendable, Equatable {
             if desktop.state == .connectQuery, row.connected != nil, desktop.stack.adapter?.asksForFirstClientOnly == true {
                 updated.desktop.state = .disconnected
             }
-            // That nothing is locked can be said only where something has told logind of a lock.
-            if desktop.lock == .unknown, row.desktop.lock != .unknown { updated.desktop.lock = .unlocked }
+            // That nothing is locked can be said only where something has told logind of a lock, and not by a logind that has forgotten it.
+            if desktop.lock == .unknown, row.desktop.lock != .unknown {
+                let isForgotten =
+                    row.desktop.lock == .locked && row.desktop.logindSessions.first?.owner != desktop.logindSessions.first?.owner
+                updated.desktop.lock = isForgotten ? .unknown : .unlocked
+            }
             for match in matches {
                 // What is another's by now is no longer of this one.
                 let keys = updated.desktop.keys.union(sessions[match].desktop.keys.subtracting(present))

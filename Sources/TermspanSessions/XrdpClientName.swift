@@ -13,25 +13,39 @@ package enum XrdpClientName {
     /// Processes of xrdp's that are asked about at a time.
     package static let maximumProcesses = 256
     /// What an answer about so many may have, in bytes: a PID, a blank, a name, a line's end each.
-    package static func answerLength(of count: Int) -> Int { count * (12 + 4 * maximumLength) }
+    package static func answerLength(of count: Int) -> Int { count * (12 + 4 * maximumLength) + end.utf8.count }
     /// NetBIOS names have 15 characters, RDP's field holds 15 or 31.
     private static let maximumLength = 64
 
-    /// Reads the names of the clients that xrdp's processes serve, and answers with a line `PID NAME` for each that has one. Blocks for the
-    /// journal's time, and for a second where a record has yet to come.
+    /// Reads the names of the clients that xrdp's processes serve, and tells each as soon as it is known, then the end. Blocks for the journal's
+    /// time, and for a second where a record has yet to come.
     ///
     /// - Parameter boot: the running one: PIDs come again in another.
-    package static func answer(about pids: [UInt32], boot: ID128) -> String {
-        var names: [UInt32: String] = [:]
-        for pid in pids { names[pid] = read(pid: pid, boot: boot) }
-        let late = pids.filter { names[$0] == nil }
-        if !late.isEmpty { sleep(1) }
-        for pid in late { names[pid] = read(pid: pid, boot: boot) }
-        return names.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)\n" }.joined()
+    /// - Returns: false where the journal can't be read.
+    package static func read(_ pids: [UInt32], boot: ID128, _ tell: (_ line: String) -> Void) -> Bool {
+        var left = pids
+        for isSecond in [false, true] {
+            if isSecond, !left.isEmpty { sleep(1) }
+            var journal: OpaquePointer?
+            guard sd_journal_open(&journal, Int32(SD_JOURNAL_LOCAL_ONLY | SD_JOURNAL_SYSTEM)) >= 0 else { return false }
+            defer { sd_journal_close(journal) }
+            left.removeAll { pid in
+                guard let name = read(pid: pid, boot: boot, journal) else { return false }
+                tell("\(pid) \(name)\n")
+                return true
+            }
+            if left.isEmpty { break }
+        }
+        tell(end)
+        return true
     }
 
-    /// Takes such an answer apart: names of processes that were asked about, cut and cleaned once more, since who read them may be the client's.
-    package static func names(in answer: [UInt8], about pids: [UInt32]) -> [UInt32: String] {
+    /// What comes after the last name.
+    private static let end = ".\n"
+
+    /// Takes such an answer apart: names of processes that were asked about, cut and cleaned once more, since who read them may be the client's;
+    /// and whether it is whole.
+    package static func names(in answer: [UInt8], about pids: [UInt32]) -> (names: [UInt32: String], isWhole: Bool) {
         let asked = Set(pids)
         var names: [UInt32: String] = [:]
         for line in answer.split(separator: UInt8(ascii: "\n")).prefix(asked.count) {
@@ -40,13 +54,11 @@ package enum XrdpClientName {
             else { continue }
             names[pid] = cleaned(String(decoding: line[line.index(after: blank)...], as: UTF8.self)[...])
         }
-        return names
+        return (names, answer.suffix(end.utf8.count).elementsEqual(end.utf8))
     }
 
-    private static func read(pid: UInt32, boot: ID128) -> String? {
-        var journal: OpaquePointer?
-        guard sd_journal_open(&journal, Int32(SD_JOURNAL_LOCAL_ONLY | SD_JOURNAL_SYSTEM)) >= 0 else { return nil }
-        defer { sd_journal_close(journal) }
+    private static func read(pid: UInt32, boot: ID128, _ journal: OpaquePointer?) -> String? {
+        sd_journal_flush_matches(journal)
         for match in ["_SYSTEMD_UNIT=xrdp.service", "_PID=\(pid)", "_BOOT_ID=\(boot)"] {
             guard sd_journal_add_match(journal, match, 0) >= 0 else { return nil }
         }

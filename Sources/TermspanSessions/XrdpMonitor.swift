@@ -31,7 +31,10 @@ package final class XrdpMonitor {
     private var clients: [UInt32: RemoteClient] = [:]
     /// The processes whose clients' names are to be looked up.
     private var namesWanted: [UInt32] = []
+    /// Whether they are, or wait for their time after they could not be.
     private var isReadingNames = false
+    private var namesTimer: EventSource?
+    private var namesDelay = XrdpMonitor.namesDelay
     private var settle: EventSource?
     private var settleCount = 0
     private var look: SideLook<[Connection]>?
@@ -40,14 +43,21 @@ package final class XrdpMonitor {
 
     /// When nothing could be seen for a shortage, it is looked again after this.
     private static let shortageDelay: Duration = .seconds(1)
+    /// After which names that could not be read are asked for again, and after which at most.
+    private static let namesDelay: Duration = .seconds(1)
+    private static let longestNamesDelay: Duration = .seconds(300)
     /// Names looked at in a folder: anybody may make some.
     private static let maximumNames = 16_384
 
     /// Where xrdp keeps its sockets: Debian's build and upstream's default.
     package static let socketDirectories = ["/run/xrdp/sockdir", "/tmp/.xrdp"]
 
-    /// Asks somebody else what the clients call themselves that xrdp's processes serve; answers with the names that there are, once it has them.
-    package typealias NameReader = @MainActor (_ pids: [UInt32], _ completion: @escaping @MainActor ([UInt32: String]) -> Void) -> Void
+    /// Asks somebody else what the clients call themselves that xrdp's processes serve; answers with the names that were read, and whether all
+    /// were that there are.
+    package typealias NameReader =
+        @MainActor (
+            _ pids: [UInt32], _ completion: @escaping @MainActor (_ names: [UInt32: String], _ isWhole: Bool) -> Void
+        ) -> Void
 
     package init(
         loop: EventLoop, inbox: MainInbox, directories: [String] = XrdpMonitor.socketDirectories, names: @escaping NameReader,
@@ -58,6 +68,10 @@ package final class XrdpMonitor {
         self.directories = directories
         self.onChange = onChange
         settle = try loop.timer { [unowned self] in settled() }
+        namesTimer = try loop.timer(accuracy: .seconds(1)) { [unowned self] in
+            isReadingNames = false
+            readNames()
+        }
         look = SideLook(name: "xrdp", inbox: inbox) { [unowned self] in looked($0) }
         for directory in directories {
             monitors.append(try DirectoryMonitor(loop: loop, path: directory) { [unowned self] in changed() })
@@ -200,18 +214,26 @@ package final class XrdpMonitor {
     }
 
     private func readNames() {
+        namesWanted.removeAll { peers[$0]?.isRunning != true }
         guard !isReadingNames, !namesWanted.isEmpty else { return }
         let pids = Array(namesWanted.prefix(XrdpClientName.maximumProcesses))
         namesWanted.removeFirst(pids.count)
         isReadingNames = true
-        names(pids) { [weak self] in self?.namesRead($0) }
+        names(pids) { [weak self] in self?.namesRead($0, isWhole: $1, of: pids) }
     }
 
-    private func namesRead(_ names: [UInt32: String]) {
-        isReadingNames = false
+    private func namesRead(_ names: [UInt32: String], isWhole: Bool, of pids: [UInt32]) {
         for (pid, name) in names where peers[pid]?.isRunning == true { clients[pid, default: RemoteClient()].name = name }
         if !names.isEmpty { changed() }
-        readNames()
+        if isWhole {
+            namesDelay = Self.namesDelay
+            isReadingNames = false
+            readNames()
+        } else {
+            namesWanted += pids.filter { names[$0] == nil }
+            namesTimer?.arm(after: namesDelay)
+            namesDelay = min(namesDelay * 2, Self.longestNamesDelay)
+        }
     }
 
     /// Ends the connection's own process, as its user, whom alone the kernel lets signal it; false if there is none.

@@ -190,11 +190,15 @@ import Testing
     @Test func anAnswerAboutNamesIsNotTrusted() {
         let answer =
             "41 front-desk\n42 a b\n43 not asked about\n44 \u{1B}[31mred\n45\nx y\n46 \n47 one\n47 two\n48 \(String(repeating: "n", count: 500))\n"
-        let names = XrdpClientName.names(in: Array(answer.utf8), about: [41, 42, 44, 45, 46, 47, 48, 49, 50, 51])
+        let (names, isWhole) = XrdpClientName.names(in: Array(answer.utf8), about: [41, 42, 44, 45, 46, 47, 48, 49, 50, 51])
         #expect(names == [41: "front-desk", 42: "a b", 44: "[31mred", 47: "two", 48: String(repeating: "n", count: 64)])
+        // It was cut off: what is missing is asked for again.
+        #expect(!isWhole)
+        #expect(XrdpClientName.names(in: Array("1 a\n.\n".utf8), about: [1, 2]) == ([1: "a"], true))
+        #expect(XrdpClientName.names(in: [], about: [1]) == ([:], false))
         // As many lines as were asked about.
-        #expect(XrdpClientName.names(in: Array("1 a\n2 b\n2 c\n".utf8), about: [1, 2]) == [1: "a", 2: "b"])
-        #expect(XrdpClientName.names(in: [0xFF, 0x20, 0xFE, 0x0A], about: [1]).isEmpty)
+        #expect(XrdpClientName.names(in: Array("1 a\n2 b\n2 c\n".utf8), about: [1, 2]).names == [1: "a", 2: "b"])
+        #expect(XrdpClientName.names(in: [0xFF, 0x20, 0xFE, 0x0A], about: [1]).names.isEmpty)
     }
 
     @Test(

@@ -27,8 +27,9 @@ import Testing
     /// 'Unlocked' is said where something has told logind of a lock before.
     @Test func aLockIsWhatALockerTold() throws {
         var table = SessionTable()
-        func seen(locked: Bool, at seconds: UInt64) throws -> LockState? {
-            let login = LogindSession(id: "3", timestamp: 1, uid: 1001, userName: "user1", service: "sshd", type: "x11", lockedHint: locked)
+        func seen(locked: Bool, by owner: String = ":1.2", at seconds: UInt64) throws -> LockState? {
+            var login = LogindSession(id: "3", timestamp: 1, uid: 1001, userName: "user1", service: "sshd", type: "x11", lockedHint: locked)
+            login.owner = owner
             _ = table.reconcile(Observations(logind: [login]).desktops(), at: Self.seconds(seconds), makeUUID: Self.makeUUID)
             table = try JSONDecoder().decode(SessionTable.self, from: JSONEncoder().encode(table))
             return table.sessions.first?.desktop.lock
@@ -36,6 +37,13 @@ import Testing
         #expect(
             try [false, false, true, true, false, false, true].enumerated().map { try seen(locked: $1, at: UInt64($0)) }
                 == [.unknown, .unknown, .locked, .locked, .unlocked, .unlocked, .locked])
+        // A logind that has started again has forgotten it, or has not.
+        #expect(try seen(locked: true, by: ":1.3", at: 10) == .locked)
+        #expect(try seen(locked: false, by: ":1.4", at: 11) == .unknown)
+        #expect(try seen(locked: false, by: ":1.4", at: 12) == .unknown)
+        #expect(try seen(locked: true, by: ":1.4", at: 13) == .locked)
+        #expect(try seen(locked: false, by: ":1.4", at: 14) == .unlocked)
+        #expect(try seen(locked: false, by: ":1.5", at: 15) == .unlocked)
     }
 
     @Test func aFreedNumberRestsTenMinutes() {

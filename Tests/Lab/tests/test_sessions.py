@@ -5,6 +5,7 @@ TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -110,6 +111,22 @@ class LifeOfASessionTests(ProductTestCase):
             # It is looked up in the journal, which takes its time.
             wait_until("the client's name", lambda: self.product.session(user)["client_name"], 20, progress=self.product.report)
             self.assertEqual(self.product.session(user)["client_name"], f"desk-of-{user}")
+
+    def test_03_a_name_that_can_not_be_read_is_asked_for_again(self):
+        folder = self.lab.root / "etc/systemd/system/termspan-names-.service.d"
+        folder.mkdir()
+        (folder / "lab.conf").write_text("[Service]\nRootDirectory=/var/empty-lab\n")
+        try:
+            old = self.product.collector()
+            self.lab.enter(["sh", "-c", "mkdir -p /var/empty-lab; systemctl daemon-reload; systemctl restart termspand.service"])
+            self.product.wait_ready(other_than=old)
+            failed = ["journalctl", "--boot", "--output=cat", "--unit", f"termspan-names-xrdp-{self.product.collector()}-*"]
+            wait_until("it to have failed", lambda: "Failed" in self.lab.enter(failed).stdout, 20, progress=self.product.report)
+            self.assertIsNone(self.product.session("user1")["client_name"])
+        finally:
+            shutil.rmtree(folder)
+            self.lab.enter(["systemctl", "daemon-reload"])
+        self.test_03_the_clients_name_is_shown()
 
     def test_03_the_screen_is_shown_where_a_probe_tells_of_it(self):
         row = wait_until("the screen", lambda: (row := self.product.session("user1"))["screen_width"] and row, 20, progress=self.product.report)
@@ -270,6 +287,25 @@ class LockTests(ProductTestCase):
         summary, = self.product.summary("user1")
         asked, locked, let_go, unlocked = moments
         self.assertTrue(let_go - locked <= summary["locked"] <= unlocked - asked, (summary, moments))
+
+    def test_b_a_logind_that_has_forgotten_it_unlocks_nothing(self):
+        row = self.product.session("user1")
+        self.lab.set_locked("user1", True)
+        wait_until("the session to be locked", lambda: self.product.session("user1")["locked"] == "locked", 20)
+        def told():
+            return [record["event"] for record in self.product.log(user="user1") if record["event"] in ("session-locked", "session-unlocked")]
+        before = told()
+        lost = len(self.product.log(event="logind-lost"))
+        self.lab.enter(["systemctl", "restart", "systemd-logind.service"])
+        wait_until("logind's loss to be told", lambda: len(self.product.log(event="logind-lost")) > lost, 20)
+        hint = self.lab.enter(["loginctl", "show-session", "--property", "LockedHint", "--value", row["logind_sessions"][0]]).stdout.strip()
+        wanted = "locked" if hint == "yes" else None
+        wait_until(f"the flag to be {wanted}", lambda: self.product.session("user1")["locked"] == wanted, 20, progress=self.product.report)
+        self.assertEqual(told(), before)
+        self.lab.set_locked("user1", True)
+        wait_until("the session to be locked", lambda: self.product.session("user1")["locked"] == "locked", 20)
+        self.lab.set_locked("user1", False)
+        wait_until("the session to be unlocked", lambda: self.product.session("user1")["locked"] == "unlocked", 20)
 
 
 class TrackingTests(ProductTestCase):

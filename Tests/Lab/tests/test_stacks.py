@@ -470,7 +470,7 @@ class XvncBehindXrdpTests(StackTestCase):
 
 
 class LogoffTests(StackTestCase):
-    """`session logoff`, which goes through logind, on the stacks that are not ended so elsewhere; and what can't be disconnected."""
+    """`session logoff` on the stacks that are not ended so elsewhere, and what it leaves alone; and what can't be disconnected."""
 
     def log_off(self, user=None):
         row = self.product.session("user1")
@@ -487,12 +487,66 @@ class LogoffTests(StackTestCase):
             x2go.start(HOME)
             self.until(state="active", stack="x2go", coverage="measured")
             wait_until("X2Go to say so", lambda: x2go.state() == "RUNNING", 20, progress=x2go.state)
+            # What was left running from elsewhere is shown with it, since nobody can tell, and not ended with it.
+            left = SSH(self.lab, "user1", PASSWORD, ELSEWHERE)
+            self.addCleanup(self.lab.enter, ["pkill", "-u", "user1", "-f", "^sleep 7777"], check=False)
+            shell = left.open("-T")
+            shell.stdin.write(b"setsid nohup sleep 7777 >/dev/null 2>&1 &\nexit\n")
+            shell.stdin.flush()
+            runs = lambda: self.lab.enter(["pgrep", "-u", "user1", "-f", "^sleep 7777"], check=False).stdout  # noqa: E731
+            wait_until("it to run", runs, 20)
+            left.close()
+            wait_until("one session", lambda: len([row for row in self.product.query_sessions() if row["user"] == "user1"]) == 1, 20)
             if suspended:
                 x2go.disconnect()
                 self.until(state="disconnected")
             self.log_off()
             self.assertFalse(self.lab.enter(["pgrep", "-u", "user1", "-f", "nxagent|x2goagent"], check=False).stdout)
+            self.assertTrue(runs())
+            self.lab.enter(["pkill", "-u", "user1", "-f", "^sleep 7777"])
             x2go.disconnect()
+
+    def test_what_does_not_listen_is_stopped_however_often_its_user_asks(self):
+        ssh = SSH(self.lab, "user1", PASSWORD, HOME)
+        self.addCleanup(ssh.close)
+        self.addCleanup(self.lab.enter, ["pkill", "-KILL", "-u", "user1", "Xvfb"], check=False)
+        shell = ssh.open("-T")
+        shell.stdin.write(b"setsid Xvfb :77 >/dev/null 2>&1 &\nexit\n")
+        shell.stdin.flush()
+        wait_until("its X server to run", lambda: self.lab.enter(["pgrep", "-u", "user1", "Xvfb"], check=False).stdout, 20)
+        row = self.until(display=":77")
+        ssh.close()
+        wait_until("its login to be over", lambda: any(login.get("state") == "closing" for login in self.lab.logins("user1")), 20)
+        self.lab.enter(["pkill", "-STOP", "-u", "user1", "Xvfb"])
+        asked = []
+        def gone():
+            asked.append(self.product.command("session", "logoff", str(row["id"]), user="user1", check=False).returncode)
+            return not self.product.session("user1")
+        # Each of them begins within the grace of the one before.
+        wait_until("the session to be gone", gone, 20, progress=self.product.report)
+        self.assertGreater(asked.count(0), 1)
+
+    def test_who_has_the_id_next_is_left_alone(self):
+        """What a logoff has stopped after a while is the login that it was for: logind gives IDs again when it has started again."""
+        self.addCleanup(self.lab.logout, "user2")
+        # So that both begin at the same ID.
+        self.lab.enter(["systemctl", "restart", "systemd-logind.service"])
+        self.lab.login("user1", address=HOME)
+        row = self.until(stack="xrdp", state="active")
+        login, = row["logind_sessions"]
+        leader = self.lab.enter(["loginctl", "show-session", "--property", "Leader", "--value", login]).stdout.strip()
+        self.lab.enter(["kill", "-KILL", leader])
+        wait_until("the login to be over", lambda: any(each.get("state") == "closing" for each in self.lab.logins("user1")), 20)
+        begin = time.monotonic()
+        self.product.command("session", "logoff", str(row["id"]))
+        wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)
+        self.lab.enter(["systemctl", "restart", "systemd-logind.service"])
+        self.lab.login("user2")
+        new = wait_until("user2's session", lambda: self.product.session("user2"), 20, progress=self.product.report)
+        if new["logind_sessions"] != [login]:
+            self.skipTest(f"logind gave {new['logind_sessions']} after {login}")
+        time.sleep(max(0, begin + 8 - time.monotonic()))  # More than the grace.
+        self.assertEqual(self.product.session("user2")["uuid"], new["uuid"])
 
     def test_a_terminal_by_its_user_and_no_disconnect(self):
         ssh = SSH(self.lab, "user1", PASSWORD, HOME)

@@ -237,7 +237,7 @@ package final class Collector {
         guard let monitor else { return }
         let desktops = monitor.observations.desktops()
         let now = BootInstant.now()
-        let changes = table.reconcile([Self.services] + desktops, at: now) { UUIDv7(at: .now()) }
+        let changes = table.reconcile([Self.services] + desktops, at: now, wall: .now()) { UUIDv7(at: .now()) }
         supervisor?.sessionCount = table.sessions.count
         // What a login is said to be for as long as it is young may be another thing then.
         let isAwaited = desktops.contains { desktop in
@@ -380,7 +380,7 @@ package final class Collector {
         case (.locked, .unlocked):
             tell(.unlock, new)
             append(.unlocked, new, at: now)
-        // Nobody knows any more: time is as its input says, and nothing is told.
+        // Nobody knows any more: recorded time is as its input says, and nobody is told of an unlock.
         case (.locked, .unknown): append(.unlocked, new, at: now)
         case (.unlocked, .locked), (.unknown, .locked):
             tell(.lock, new)
@@ -388,6 +388,8 @@ package final class Collector {
         default: break
         }
     }
+
+    func isClosing(_ login: SessionKey) -> Bool { monitor?.isClosing(login) ?? false }
 
     private func append(_ kind: StateChange.Kind, _ session: Session, at now: BootInstant) {
         guard measuredSessions[session.uuid] != nil else { return }

@@ -112,10 +112,7 @@ final class SessionActions {
             graces[login.key] = try collector.loop.after(Self.grace, accuracy: .seconds(1)) { [unowned self] in
                 graces[login.key] = nil
                 // The name may be another login's by now.
-                let isThere = collector.table.sessions.contains { session in
-                    session.desktop.logindSessions.contains { $0.key == login.key && $0.state == "closing" }
-                }
-                if isThere { units.stop(login.scope) }
+                if collector.isClosing(login.key) { units.stop(login.scope) }
             }
         } catch {
             units.stop(login.scope)

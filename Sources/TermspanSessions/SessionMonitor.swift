@@ -58,6 +58,11 @@ package final class SessionMonitor {
             xrdp: xrdp?.connections, moment: .now())
     }
 
+    /// Whether a login is over by logind's word, and has processes still.
+    package func isClosing(_ login: SessionKey) -> Bool {
+        logind?.sessions.contains { $0.key == login && $0.state == "closing" } ?? false
+    }
+
     package func setSocketsPerUser(_ count: Int) {
         xServers?.socketsPerUser = count
     }

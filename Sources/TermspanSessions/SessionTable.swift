@@ -83,6 +83,15 @@ package struct SessionTable: Sendable, Equatable {
     private var inherited: [SessionID: BootInstant] = [:]
     /// Logins that were part of a session and are no longer, and until when they are not taken for sessions of their own.
     private var lingering: [SessionKey: BootInstant] = [:]
+    /// Users' sessions that had logins of their client besides their own and have ended, by uid: when, and until when a login that began
+    /// before is taken for one of these, though it was not seen in time.
+    private var left: [UInt32: Left] = [:]
+
+    private struct Left: Equatable, Codable {
+        /// Nanoseconds of CLOCK_REALTIME, by which logind dates logins.
+        var end: Int64
+        var until: UInt64
+    }
 
     package init() {
         sessions = []
@@ -103,7 +112,7 @@ package struct SessionTable: Sendable, Equatable {
     /// When the table must be brought up to date even if nothing is observed.
     package var nextMoment: BootInstant? {
         let absences = sessions.compactMap { $0.absentSince?.advanced(by: Self.absence) }
-        return (absences + lingering.values).min()
+        return (absences + lingering.values + left.values.map { BootInstant(nanoseconds: $0.until) }).min()
     }
 
     package func session(uuid: UUIDv7) -> Session? { sessions.first { $0.uuid == uuid } }
@@ -112,15 +121,18 @@ package struct SessionTable: Sendable, Equatable {
     ///
     /// - Parameters:
     ///   - desktops: all of them; what is missing has ended.
-    ///   - now: the moment of the observation.
+    ///   - now: the moment of the observation, and `wall` the same by the clock that logins are dated by.
     ///   - makeUUID: gives an identity to a session that opens.
     /// - Returns: what changed: what closed first, then what changed, then what opened, each in order of the numbers.
-    package mutating func reconcile(_ desktops: [Desktop], at now: BootInstant, makeUUID: () -> UUIDv7) -> [SessionChange] {
+    package mutating func reconcile(
+        _ desktops: [Desktop], at now: BootInstant, wall: WallInstant, makeUUID: () -> UUIDv7
+    ) -> [SessionChange] {
         resting = resting.filter { $0.value > now }
         vacated = vacated.filter { resting[$0.value] != nil }
         former = former.filter { resting[$0.value] != nil }
         inherited = inherited.filter { $0.value > now }
         lingering = lingering.filter { $0.value > now }
+        left = left.filter { $0.value.until > now.nanoseconds }
         let present = Set(desktops.flatMap(\.keys))
         var owner: [SessionKey: Int] = [:]
         for (index, session) in sessions.enumerated() {
@@ -153,9 +165,7 @@ package struct SessionTable: Sendable, Equatable {
             }
             // That nothing is locked can be said only where something has told logind of a lock, and not by a logind that has forgotten it.
             if desktop.lock == .unknown, row.desktop.lock != .unknown {
-                let isForgotten =
-                    row.desktop.lock == .locked && row.desktop.logindSessions.first?.owner != desktop.logindSessions.first?.owner
-                updated.desktop.lock = isForgotten ? .unknown : .unlocked
+                updated.desktop.lock = row.isLockForgotten(by: desktop) ? .unknown : .unlocked
             }
             for match in matches {
                 // What is another's by now is no longer of this one.
@@ -177,6 +187,9 @@ package struct SessionTable: Sendable, Equatable {
         changes.append(contentsOf: remaining.map { .closed(sessions[$0]) })
         for session in changes.compactMap(\.ended) where session.id != .services {
             resting[session.id] = now.advanced(by: Self.rest)
+            if session.desktop.stack.adapter?.hasLoginsOfItsClient == true {
+                left[session.desktop.uid] = Left(end: wall.nanoseconds, until: now.advanced(by: Self.lingerTime).nanoseconds)
+            }
             if let login = session.desktop.logindSessions.first?.key { former[login] = session.id }
             for login in session.desktop.logindSessions.dropFirst() {
                 lingering[login.key] = now.advanced(by: Self.lingerTime)
@@ -218,7 +231,10 @@ package struct SessionTable: Sendable, Equatable {
 
     /// Whether it is only what is left of a client's logins. One that has a terminal is a session at once.
     private func isLingering(_ desktop: Desktop) -> Bool {
-        desktop.keys.allSatisfy { lingering[$0] != nil } && desktop.logindSessions.allSatisfy(\.tty.isEmpty)
+        guard desktop.logindSessions.allSatisfy(\.tty.isEmpty) else { return false }
+        if desktop.keys.allSatisfy({ lingering[$0] != nil }) { return true }
+        guard desktop.xServer == nil, desktop.stack == .ssh, let left = left[desktop.uid] else { return false }
+        return desktop.logindSessions.allSatisfy { $0.began.nanoseconds <= left.end }
     }
 
     /// The lowest number that is neither taken nor resting; nil when all below the listeners' are.
@@ -238,6 +254,7 @@ extension SessionTable: Codable {
         var former: [SessionKey: UInt32]?
         var inherited: [UInt32: UInt64]?
         var lingering: [SessionKey: UInt64]?
+        var left: [UInt32: Left]?
     }
 
     package init(from decoder: any Decoder) throws {
@@ -246,6 +263,7 @@ extension SessionTable: Codable {
         resting = Self.moments(stored.resting)
         inherited = Self.moments(stored.inherited ?? [:])
         lingering = (stored.lingering ?? [:]).mapValues { BootInstant(nanoseconds: $0) }
+        left = stored.left ?? [:]
         vacated = (stored.vacated ?? [:]).mapValues { SessionID(rawValue: $0) }
         former = (stored.former ?? [:]).mapValues { SessionID(rawValue: $0) }
     }
@@ -253,7 +271,8 @@ extension SessionTable: Codable {
     package func encode(to encoder: any Encoder) throws {
         try Stored(
             sessions: sessions, resting: Self.numbers(resting), vacated: vacated.mapValues(\.rawValue),
-            former: former.mapValues(\.rawValue), inherited: Self.numbers(inherited), lingering: lingering.mapValues(\.nanoseconds)
+            former: former.mapValues(\.rawValue), inherited: Self.numbers(inherited), lingering: lingering.mapValues(\.nanoseconds),
+            left: left
         ).encode(to: encoder)
     }
 
@@ -272,6 +291,12 @@ extension Session {
         guard desktop.xServer != nil, other.xServer == nil, desktop.logindSessions.count > 1, let owner = desktop.logindSessions.first
         else { return false }
         return !other.logindSessions.contains { $0.id == owner.id && $0.timestamp == owner.timestamp }
+    }
+
+    /// Whether it was locked by a login that has gone, or of which a logind tells that has started again and so knows nothing of it.
+    fileprivate func isLockForgotten(by other: Desktop) -> Bool {
+        guard desktop.lock == .locked, let login = desktop.logindSessions.first(where: \.lockedHint) else { return false }
+        return !other.logindSessions.contains { $0.key == login.key && $0.owner == login.owner }
     }
 
     /// Leaves a session connected until its client has been absent for long enough.

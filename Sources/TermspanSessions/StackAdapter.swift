@@ -22,6 +22,8 @@ package protocol StackAdapter: Sendable {
     func sessionName(_ id: String, seat: String) -> String
     /// Whether ConnectQuery says no more than that no client has been there yet. Once one has, it is then Disconnected.
     var asksForFirstClientOnly: Bool { get }
+    /// Whether a session may have logins of its client besides the one that owns it, which may outlast it.
+    var hasLoginsOfItsClient: Bool { get }
     /// Whether the login, with the X server that belongs to it, is of this stack.
     func claims(_ session: LogindSession, xServer: XServer?, observations: Observations) -> Bool
     /// Whether another login of the same user, which owns no X server, belongs to a session of this stack.
@@ -34,6 +36,7 @@ package protocol StackAdapter: Sendable {
 
 extension StackAdapter {
     package var asksForFirstClientOnly: Bool { false }
+    package var hasLoginsOfItsClient: Bool { false }
 
     package func share(of login: LogindSession, in session: LogindSession, xServer: XServer, observations: Observations) -> Share { .none }
 }

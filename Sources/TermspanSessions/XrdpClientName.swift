@@ -29,11 +29,17 @@ package enum XrdpClientName {
             var journal: OpaquePointer?
             guard sd_journal_open(&journal, Int32(SD_JOURNAL_LOCAL_ONLY | SD_JOURNAL_SYSTEM)) >= 0 else { return false }
             defer { sd_journal_close(journal) }
-            left.removeAll { pid in
-                guard let name = read(pid: pid, boot: boot, journal) else { return false }
-                tell("\(pid) \(name)\n")
-                return true
+            // It opens without the files that may not be read, and is never empty.
+            guard sd_journal_seek_tail(journal) >= 0, sd_journal_previous(journal) > 0 else { return false }
+            var nameless: [UInt32] = []
+            for pid in left {
+                switch read(pid: pid, boot: boot, journal) {
+                case .success(let name?): tell("\(pid) \(name)\n")
+                case .success(nil): nameless.append(pid)
+                case .failure: return false
+                }
             }
+            left = nameless
             if left.isEmpty { break }
         }
         tell(end)
@@ -57,21 +63,25 @@ package enum XrdpClientName {
         return (names, answer.suffix(end.utf8.count).elementsEqual(end.utf8))
     }
 
-    private static func read(pid: UInt32, boot: ID128, _ journal: OpaquePointer?) -> String? {
+    private struct Unreadable: Error {}
+
+    private static func read(pid: UInt32, boot: ID128, _ journal: OpaquePointer?) -> Result<String?, Unreadable> {
         sd_journal_flush_matches(journal)
         for match in ["_SYSTEMD_UNIT=xrdp.service", "_PID=\(pid)", "_BOOT_ID=\(boot)"] {
-            guard sd_journal_add_match(journal, match, 0) >= 0 else { return nil }
+            guard sd_journal_add_match(journal, match, 0) >= 0 else { return .failure(Unreadable()) }
         }
-        guard sd_journal_seek_tail(journal) >= 0 else { return nil }
+        guard sd_journal_seek_tail(journal) >= 0 else { return .failure(Unreadable()) }
         for _ in 0..<maximumRecords {
-            guard sd_journal_previous(journal) > 0 else { return nil }
+            let step = sd_journal_previous(journal)
+            guard step >= 0 else { return .failure(Unreadable()) }
+            if step == 0 { break }
             var data: UnsafeRawPointer?
             var length = 0
             guard sd_journal_get_data(journal, "MESSAGE", &data, &length) >= 0, let data, length < 1024 else { continue }
             let message = String(decoding: UnsafeRawBufferPointer(start: data, count: length), as: UTF8.self)
-            if let name = name(in: message) { return name }
+            if let name = name(in: message) { return .success(name) }
         }
-        return nil
+        return .success(nil)
     }
 
     /// The name in a message like `MESSAGE=[INFO ] Connected client computer name: front-desk`.

@@ -209,12 +209,13 @@ package final class XrdpMonitor {
 
     /// Has the clients' names looked up by one reader at a time, for all that wait.
     private func readName(of pid: UInt32) {
-        namesWanted.append(pid)
+        if !namesWanted.contains(pid) { namesWanted.append(pid) }
         readNames()
     }
 
     private func readNames() {
         namesWanted.removeAll { peers[$0]?.isRunning != true }
+        if namesWanted.isEmpty { namesDelay = Self.namesDelay }
         guard !isReadingNames, !namesWanted.isEmpty else { return }
         let pids = Array(namesWanted.prefix(XrdpClientName.maximumProcesses))
         namesWanted.removeFirst(pids.count)
@@ -230,7 +231,7 @@ package final class XrdpMonitor {
             isReadingNames = false
             readNames()
         } else {
-            namesWanted += pids.filter { names[$0] == nil }
+            namesWanted += pids.filter { names[$0] == nil && !namesWanted.contains($0) }
             namesTimer?.arm(after: namesDelay)
             namesDelay = min(namesDelay * 2, Self.longestNamesDelay)
         }

@@ -46,6 +46,31 @@ import Testing
         #expect(try seen(locked: false, by: ":1.5", at: 15) == .unlocked)
     }
 
+    /// Its logins are read one by one, in whatever order.
+    @Test(arguments: [[0, 1], [1, 0]]) func aLoginThatLogindHasForgottenUnlocksNothing(order: [Int]) throws {
+        var table = SessionTable()
+        var logins = (0..<2).map { LogindSession(id: "\($0)", timestamp: 1, uid: 1001, userName: "user1", service: "sshd") }
+        func seen(at seconds: UInt64) -> LockState? {
+            var desktop = Self.desktop(logins[0].key)
+            desktop.logindSessions = logins
+            desktop.lock = logins.contains(where: \.lockedHint) ? .locked : .unknown
+            _ = table.reconcile([desktop], at: Self.seconds(seconds), makeUUID: Self.makeUUID)
+            return table.sessions.first?.desktop.lock
+        }
+        for index in logins.indices { logins[index].owner = ":1.2" }
+        logins[1].lockedHint = true
+        #expect(seen(at: 1) == .locked)
+        for (step, index) in order.enumerated() {
+            (logins[index].owner, logins[index].lockedHint) = (":1.3", false)
+            #expect(seen(at: UInt64(2 + step)) == (logins[1].lockedHint ? .locked : .unknown))
+        }
+        // And one that goes takes what it said with it.
+        logins[1].lockedHint = true
+        #expect(seen(at: 5) == .locked)
+        logins.removeLast()
+        #expect(seen(at: 6) == .unknown)
+    }
+
     @Test func aFreedNumberRestsTenMinutes() {
         var table = SessionTable()
         let a = Self.desktop(.logind(id: "c1", timestamp: 1))
@@ -212,6 +237,36 @@ import Testing
         #expect(table.sessions.map(\.id.rawValue) == [1])
         _ = table.reconcile(parted, at: Self.seconds(5).advanced(by: SessionTable.lingerTime), makeUUID: Self.makeUUID)
         #expect(table.sessions.count == 2)
+    }
+
+    /// As X2Go's command that ends a session does, while logind or the collector starts again.
+    @Test func aLoginOfAClientThatWasNotSeenInTimeIsNoSession() throws {
+        func login(_ id: String, at second: UInt64, tty: String = "") -> Desktop {
+            let login = LogindSession(
+                id: id, timestamp: second * 1_000_000, uid: 1001, userName: "user1", service: "sshd", type: "tty", tty: tty)
+            var desktop = Desktop(keys: [login.key], uid: 1001, userName: "user1", stack: .ssh, state: .active)
+            desktop.logindSessions = [login]
+            return desktop
+        }
+        var x2go = login("1", at: 1)
+        x2go.stack = .x2go
+        var table = SessionTable()
+        func see(_ desktops: [Desktop], at second: UInt64) throws -> [String] {
+            _ = table.reconcile(
+                desktops, at: Self.seconds(second), wall: WallInstant(nanoseconds: Int64(second) * 1_000_000_000), makeUUID: Self.makeUUID)
+            let next = try JSONDecoder().decode(SessionTable.self, from: JSONEncoder().encode(table))
+            #expect(next == table)
+            table = next
+            return table.sessions.compactMap { $0.desktop.logindSessions.first?.id }
+        }
+        #expect(try see([x2go], at: 10) == ["1"])
+        #expect(try see([], at: 20) == [])
+        // One that began before is the client's; one after it is not, nor is one with a terminal.
+        #expect(try see([login("2", at: 19), login("3", at: 21), login("4", at: 19, tty: "pts/0")], at: 22) == ["3", "4"])
+        #expect(table.nextMoment == Self.seconds(35))
+        // One that stays is a session after all.
+        #expect(try see([login("2", at: 19)], at: 35) == ["2"])
+        #expect(table.nextMoment == nil)
     }
 
     /// However a user comes by a key of another's row: neither goes on as the other's session.
@@ -407,5 +462,12 @@ import Testing
                 identities[key] = (row.id, row.uuid)
             }
         }
+    }
+}
+
+extension SessionTable {
+    /// For what does not depend on the wall clock.
+    mutating func reconcile(_ desktops: [Desktop], at now: BootInstant, makeUUID: () -> UUIDv7) -> [SessionChange] {
+        reconcile(desktops, at: now, wall: WallInstant(nanoseconds: 0), makeUUID: makeUUID)
     }
 }

@@ -67,6 +67,8 @@ package struct JournalSessions: Sendable {
             default: Session(
                 uuid: uuid, id: entry.first(.session).flatMap { UInt32($0) }, user: user, stack: entry.first(.stack))
         ].events.append(event)
+        // X2Go's is known a moment after its login over ssh; what is left of it at its end is ssh's again.
+        if kind != .sessionClosed, let stack = entry.first(.stack) { sessions[uuid]?.stack = stack }
         records += 1
         if records > limit { giveUpOldest() }
     }
@@ -94,6 +96,7 @@ package struct JournalSessions: Sendable {
             guard let uuid = row.uuid.flatMap({ UUIDv7($0) }), sessions[uuid] != nil || row.isLogon else { continue }
             sessions[uuid, default: Session(uuid: uuid, id: row.id, user: row.user, stack: row.stack)].isThere = true
             sessions[uuid]?.userID = row.userID
+            sessions[uuid]?.stack = row.stack
         }
     }
 
@@ -188,7 +191,7 @@ extension JournalSessions {
     }
 }
 
-/// Rows of the journal's sessions in their places among those of the store, which come in the order of their sessions.
+/// Rows of the journal's sessions among those of the store, in the order of their logons as far as the store's are, which come as recording began.
 package struct JournalRows {
     private var pending: ArraySlice<JournalSessions.Session>
     /// What is left of one session's rows.

@@ -53,7 +53,7 @@ struct SessionHistory: MainCommand {
 
     private func isAskedFor(_ row: SessionRow) -> Bool {
         (activity.user == nil || activity.user == row.user)
-            && (activity.session == nil || activity.session == String(row.id) || activity.session?.lowercased() == row.uuid)
+            && (activity.session == nil || activity.session.flatMap { UInt32($0) } == row.id || activity.session?.lowercased() == row.uuid)
     }
 }
 

@@ -12,6 +12,7 @@ package struct X2GoStack: StackAdapter {
     package init() {}
     package var stack: Stack { .x2go }
     package var typeName: String { "x2go" }
+    package var hasLoginsOfItsClient: Bool { true }
 
     /// The agent's program; `x2goagent` is a link to it.
     static let programs: Set<String> = ["nxagent", "x2goagent"]

@@ -237,17 +237,18 @@ class StateWatch:
     """Follows the collector's signals: a context within which `states` grows by (moment, ID, state) as sessions change.
 
     `signals` has these too, and those of new and removed sessions, as (ID, state), "new" and "removed". The moments are those at which the
-    message came over the bus, in seconds since 1970.
+    message came over the bus, in seconds since 1970. `locks` has the paths of logind's sessions that were asked to lock.
     """
 
     def __init__(self, lab):
         self.lab = lab
-        self.states, self.signals = [], []
+        self.states, self.signals, self.locks = [], [], []
 
     def __enter__(self):
-        matches = ("type='signal',sender='org.termspan1',interface='org.termspan1.Manager'", "type='signal',interface='org.termspan.Lab'")
+        matches = ("type='signal',sender='org.termspan1',interface='org.termspan1.Manager'", "type='signal',interface='org.termspan.Lab'",
+                   "type='signal',sender='org.freedesktop.login1',interface='org.freedesktop.login1.Session',member='Lock'")
         # It ends with its standard input, since a signal to what is outside would not reach it.
-        script = 'busctl --json=short monitor --match "$1" --match "$2" </dev/null & read -r line; kill $!'
+        script = 'busctl --json=short monitor --match "$1" --match "$2" --match "$3" </dev/null & read -r line; kill $!'
         self._process = subprocess.Popen(self.lab.container.command(["sh", "-c", script, "sh", *matches]),
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self._listens = threading.Event()
@@ -274,6 +275,8 @@ class StateWatch:
                 self.signals.append((session, state))
             elif message.get("member") in ("SessionNew", "SessionRemoved"):
                 self.signals.append((message["payload"]["data"][0], message["member"].removeprefix("Session").lower()))
+            elif message.get("member") == "Lock":
+                self.locks.append(message["path"])
             elif message.get("interface") == "org.termspan.Lab":
                 self._listens.set()
 

@@ -79,15 +79,20 @@ class StackTestCase(ProductTestCase):
         for what, values in self.times.items():
             self.assertLess(percentile(values, 0.5) if values else 0, 1000, (what, values))
 
-    def work(self, run):
-        """Opens a window with `run`, types in it on the client's keyboard, and waits for the span with its input."""
-        run("xterm", "-class", "Editor")
-        wait_until("the window to have the focus", lambda: any(span["class"] == "Editor" for span in self.product.spans("user1", open=True)), 20,
-                   progress=self.product.report)
-        before = self.product.session("user1")["last_input"]
+    def type_something(self):
+        """On the keyboard and with the mouse of user1's client."""
         self.lab.move("user1", 300, 200)
         self.lab.click("user1")
         self.lab.type("user1", "echo hello")
+
+    def work(self, run):
+        """Opens a window with `run`, types in it, and waits for the span with its input."""
+        # Without a record of its own in wtmp(5), which would have the display for its host, too.
+        run("xterm", "-ut", "-class", "Editor")
+        wait_until("the window to have the focus", lambda: any(span["class"] == "Editor" for span in self.product.spans("user1", open=True)), 20,
+                   progress=self.product.report)
+        before = self.product.session("user1")["last_input"]
+        self.type_something()
         wait_until("input to show", lambda: self.product.session("user1")["last_input"] not in (None, before), 20, progress=self.product.report)
         self.assertGreater(self.product.summary("user1")[-1]["active"], 0)
 
@@ -152,6 +157,11 @@ class StackTestCase(ProductTestCase):
         self.assertEqual(told, ["session-locked", "session-unlocked"] * len(row["logind_sessions"]))
         happened = [event["event"] for event in self.product.listing("session", "history", "--session", row["uuid"], "--events")]
         self.assertEqual([event for event in happened if event in ("lock", "unlock")], ["lock", "unlock"] * len(row["logind_sessions"]))
+        # What would lock it is asked by each of its logins.
+        asked = len(self.watch.locks)
+        self.product.command("session", "lock", str(row["id"]), user="user1")
+        wait_until("its logins to be asked to lock", lambda: len(set(self.watch.locks[asked:])) == len(row["logind_sessions"]), 20,
+                   progress=lambda: f"{row['logind_sessions']}: {self.watch.locks[asked:]}")
 
 
 class VNCTests(StackTestCase):
@@ -467,11 +477,12 @@ class XvncBehindXrdpTests(StackTestCase):
             self.timed(1, "active", lambda address=address: self.connect(address), port)
             row = self.until(state="active", client_address=address)
             self.assertEqual((row["id"], row["uuid"]), (1, first["uuid"]))
+        self.timed(1, "disconnected", lambda: self.product.command("session", "disconnect", "1", user="user1"), port)
         self.assert_prompt()
-        self.lab.logout("user1")
+        self.product.command("session", "logoff", "1")
         wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)
         self.assertEqual([event for event, _ in self.events(first["uuid"])], [
-            "session-opened", "session-connected", *["session-disconnected", "session-connected"] * 2, "session-closed"])
+            "session-opened", "session-connected", *["session-disconnected", "session-connected"] * 2, "session-disconnected", "session-closed"])
         self.check_bounds(first["uuid"], "xrdp")
 
 
@@ -629,6 +640,10 @@ autologin-user-timeout=6
         cls.addClassCleanup(cls.lab.enter, ["sh", "-c", end], check=False, timeout=150)
         cls.lab.enter(["systemctl", "start", "lightdm.service"])
 
+    def type_something(self):
+        """There is no keyboard: a client of the X server's has the input made."""
+        self.lab.run("user1", ["xdotool", "type", "echo hello"], record=self.record, wait=True)
+
     def console(self):
         rows = [row for row in self.product.query_sessions() if row["stack"] == "local"]
         self.assertLessEqual(len(rows), 1, rows)
@@ -647,9 +662,10 @@ autologin-user-timeout=6
         self.assertEqual((row["id"], row["name"], row["client_address"]), (1, "console", None))
         self.assertNotEqual(row["uuid"], screen["uuid"])
         self.product.wait_measured("user1")
+        self.record = next(record for record in self.lab.logins("user1") if record.get("service", "").startswith("lightdm"))
+        self.work(lambda *arguments: self.lab.run("user1", arguments, record=self.record))
         self.assert_that_a_lock_shows()
-        record = next(record for record in self.lab.logins("user1") if record.get("service", "").startswith("lightdm"))
-        self.lab.enter(["loginctl", "terminate-session", record["id"]])
+        self.product.command("session", "logoff", str(row["id"]))
         after = self.wait_console(state="connected")
         self.assertNotIn(after["uuid"], (row["uuid"], screen["uuid"]))
         # A screen's number goes to who begins in its place, another screen too; a user's rests, so who follows has the lowest that nobody had.

@@ -28,7 +28,7 @@ extension FuzzTarget {
             if let name = XrdpClientName.name(in: text) {
                 require(isFitToPrint(name) && !name.isEmpty && name.unicodeScalars.count <= 64, "a client's name is short and fit to print")
             }
-            for name in XrdpClientName.names(in: bytes, about: [1, 42, 1234]).names.values {
+            for name in XrdpClientName.names(in: Array(bytes), about: [1, 42, 1234]).names.values {
                 require(isFitToPrint(name) && name.unicodeScalars.count <= 64, "a name that is passed on is short and fit to print")
             }
             for path in [text, "/run/xrdp/sockdir/\(text)", "/run/xrdp/sockdir/xrdp_display_\(text)"] {

@@ -1,5 +1,5 @@
 /// A moment of civil time: nanoseconds since 1970-01-01T00:00:00Z, leap seconds not counted (CLOCK_REALTIME).
-package struct WallInstant: InstantProtocol, Hashable, Sendable {
+package struct WallInstant: InstantProtocol, Hashable, Codable, Sendable {
     /// Nanoseconds since the Unix epoch; negative before it.
     package var nanoseconds: Int64
 

@@ -83,14 +83,14 @@ package struct SessionTable: Sendable, Equatable {
     private var inherited: [SessionID: BootInstant] = [:]
     /// Logins that were part of a session and are no longer, and until when they are not taken for sessions of their own.
     private var lingering: [SessionKey: BootInstant] = [:]
-    /// Users' sessions that had logins of their client besides their own and have ended, by uid: when, and until when a login that began
-    /// before is taken for one of these, though it was not seen in time.
-    private var left: [UInt32: Left] = [:]
+    /// The latest ends of sessions with logins of their client besides their own, by uid; those that are seen coming, too.
+    private var endings: [UInt32: Ending] = [:]
 
-    private struct Left: Equatable, Codable {
-        /// Nanoseconds of CLOCK_REALTIME, by which logind dates logins.
-        var end: Int64
-        var until: UInt64
+    private struct Ending: Equatable, Codable {
+        /// By the clock that logind dates logins by.
+        var moment: WallInstant
+        /// Until when a login that began before is taken for one of the client's that was not seen in time.
+        var until: BootInstant
     }
 
     package init() {
@@ -112,7 +112,7 @@ package struct SessionTable: Sendable, Equatable {
     /// When the table must be brought up to date even if nothing is observed.
     package var nextMoment: BootInstant? {
         let absences = sessions.compactMap { $0.absentSince?.advanced(by: Self.absence) }
-        return (absences + lingering.values + left.values.map { BootInstant(nanoseconds: $0.until) }).min()
+        return (absences + lingering.values + endings.values.map(\.until)).min()
     }
 
     package func session(uuid: UUIDv7) -> Session? { sessions.first { $0.uuid == uuid } }
@@ -132,7 +132,7 @@ package struct SessionTable: Sendable, Equatable {
         former = former.filter { resting[$0.value] != nil }
         inherited = inherited.filter { $0.value > now }
         lingering = lingering.filter { $0.value > now }
-        left = left.filter { $0.value.until > now.nanoseconds }
+        endings = endings.filter { $0.value.until > now }
         let present = Set(desktops.flatMap(\.keys))
         var owner: [SessionKey: Int] = [:]
         for (index, session) in sessions.enumerated() {
@@ -163,6 +163,11 @@ package struct SessionTable: Sendable, Equatable {
             if desktop.state == .connectQuery, row.connected != nil, desktop.stack.adapter?.asksForFirstClientOnly == true {
                 updated.desktop.state = .disconnected
             }
+            if row.isEnding(in: desktop) {
+                (updated.desktop.stack, updated.desktop.state, updated.desktop.client) =
+                    (row.desktop.stack, row.desktop.state, row.desktop.client)
+                endings[desktop.uid] = Ending(moment: wall, until: now.advanced(by: Self.lingerTime))
+            }
             // That nothing is locked can be said only where something has told logind of a lock, and not by a logind that has forgotten it.
             if desktop.lock == .unknown, row.desktop.lock != .unknown {
                 updated.desktop.lock = row.isLockForgotten(by: desktop) ? .unknown : .unlocked
@@ -188,7 +193,7 @@ package struct SessionTable: Sendable, Equatable {
         for session in changes.compactMap(\.ended) where session.id != .services {
             resting[session.id] = now.advanced(by: Self.rest)
             if session.desktop.stack.adapter?.hasLoginsOfItsClient == true {
-                left[session.desktop.uid] = Left(end: wall.nanoseconds, until: now.advanced(by: Self.lingerTime).nanoseconds)
+                endings[session.desktop.uid] = Ending(moment: wall, until: now.advanced(by: Self.lingerTime))
             }
             if let login = session.desktop.logindSessions.first?.key { former[login] = session.id }
             for login in session.desktop.logindSessions.dropFirst() {
@@ -233,8 +238,8 @@ package struct SessionTable: Sendable, Equatable {
     private func isLingering(_ desktop: Desktop) -> Bool {
         guard desktop.logindSessions.allSatisfy(\.tty.isEmpty) else { return false }
         if desktop.keys.allSatisfy({ lingering[$0] != nil }) { return true }
-        guard desktop.xServer == nil, desktop.stack == .ssh, let left = left[desktop.uid] else { return false }
-        return desktop.logindSessions.allSatisfy { $0.began.nanoseconds <= left.end }
+        guard desktop.xServer == nil, desktop.stack == .ssh, let ending = endings[desktop.uid] else { return false }
+        return desktop.logindSessions.allSatisfy { $0.began <= ending.moment }
     }
 
     /// The lowest number that is neither taken nor resting; nil when all below the listeners' are.
@@ -253,8 +258,8 @@ extension SessionTable: Codable {
         var vacated: [String: UInt32]?
         var former: [SessionKey: UInt32]?
         var inherited: [UInt32: UInt64]?
-        var lingering: [SessionKey: UInt64]?
-        var left: [UInt32: Left]?
+        var lingering: [SessionKey: BootInstant]?
+        var endings: [UInt32: Ending]?
     }
 
     package init(from decoder: any Decoder) throws {
@@ -262,8 +267,8 @@ extension SessionTable: Codable {
         sessions = stored.sessions.sorted { $0.id < $1.id }
         resting = Self.moments(stored.resting)
         inherited = Self.moments(stored.inherited ?? [:])
-        lingering = (stored.lingering ?? [:]).mapValues { BootInstant(nanoseconds: $0) }
-        left = stored.left ?? [:]
+        lingering = stored.lingering ?? [:]
+        endings = stored.endings ?? [:]
         vacated = (stored.vacated ?? [:]).mapValues { SessionID(rawValue: $0) }
         former = (stored.former ?? [:]).mapValues { SessionID(rawValue: $0) }
     }
@@ -271,8 +276,7 @@ extension SessionTable: Codable {
     package func encode(to encoder: any Encoder) throws {
         try Stored(
             sessions: sessions, resting: Self.numbers(resting), vacated: vacated.mapValues(\.rawValue),
-            former: former.mapValues(\.rawValue), inherited: Self.numbers(inherited), lingering: lingering.mapValues(\.nanoseconds),
-            left: left
+            former: former.mapValues(\.rawValue), inherited: Self.numbers(inherited), lingering: lingering, endings: endings
         ).encode(to: encoder)
     }
 
@@ -291,6 +295,12 @@ extension Session {
         guard desktop.xServer != nil, other.xServer == nil, desktop.logindSessions.count > 1, let owner = desktop.logindSessions.first
         else { return false }
         return !other.logindSessions.contains { $0.id == owner.id && $0.timestamp == owner.timestamp }
+    }
+
+    /// Whether it is no longer seen what it is, as its X server's process, by whose program that is known, is coming to its end.
+    fileprivate func isEnding(in other: Desktop) -> Bool {
+        desktop.stack.adapter?.hasLoginsOfItsClient == true && other.stack != desktop.stack && other.xServer != nil
+            && other.xServer == desktop.xServer
     }
 
     /// Whether it was locked by a login that has gone, or of which a logind tells that has started again and so knows nothing of it.

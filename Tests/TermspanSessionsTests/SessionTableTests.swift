@@ -269,6 +269,37 @@ import Testing
         #expect(table.nextMoment == nil)
     }
 
+    /// A collector that has just started again can't read the program of an agent that is ending.
+    @Test func anAgentThatIsEndingIsStillX2Gos() throws {
+        func login(_ id: String, at second: UInt64) -> LogindSession {
+            LogindSession(
+                id: id, timestamp: second * 1_000_000, uid: 1001, userName: "user1", service: "sshd", type: "tty", state: "active")
+        }
+        let server = XServer(display: 50, pid: 9, startTime: 9, uid: 1001, controlGroup: "/")
+        func desktop(_ login: LogindSession, _ stack: Stack, _ state: ConnectState, _ server: XServer? = nil) -> Desktop {
+            var keys: Set = [login.key]
+            if let server { keys.insert(.xServer(pid: server.pid, startTime: server.startTime)) }
+            return Desktop(
+                keys: keys, uid: 1001, userName: "user1", stack: stack, state: state, logindSessions: [login], xServer: server)
+        }
+        var table = SessionTable()
+        func see(_ desktops: [Desktop], at second: UInt64) -> [[String]] {
+            _ = table.reconcile(
+                desktops, at: Self.seconds(second), wall: WallInstant(nanoseconds: Int64(second) * 1_000_000_000), makeUUID: Self.makeUUID)
+            return table.sessions.map { [$0.desktop.logindSessions[0].id, $0.desktop.stack.rawValue, $0.desktop.state.name] }
+        }
+        let suspended = ["1", "x2go", ConnectState.disconnected.name]
+        #expect(see([desktop(login("1", at: 1), .x2go, .disconnected, server)], at: 10) == [suspended])
+        // The second is the command's that has it end.
+        let ending = [desktop(login("1", at: 1), .ssh, .active, server), desktop(login("2", at: 19), .ssh, .active)]
+        #expect(see(ending, at: 20) == [suspended])
+        #expect(see([ending[1]], at: 21) == [])
+        // Another server of that login's is another thing.
+        let other = XServer(display: 51, pid: 10, startTime: 10, uid: 1001, controlGroup: "/")
+        #expect(see([desktop(login("1", at: 1), .x2go, .active, server)], at: 50).count == 1)
+        #expect(see([desktop(login("1", at: 1), .ssh, .active, other)], at: 51).map { $0[1] } == ["ssh"])
+    }
+
     /// However a user comes by a key of another's row: neither goes on as the other's session.
     @Test func aRowStaysItsUsers() throws {
         var table = SessionTable()

@@ -4,9 +4,9 @@ package enum Polkit {
     /// Calls `completion` with success if the sender of `invocation` may do `action`, else with the error to answer with.
     ///
     /// Root may do everything without asking. Where polkit can't be asked, nobody else may do anything. It can take as long as the
-    /// user needs to type a password, if the call allows to ask for one; else a few milliseconds.
+    /// user needs to type a password, if the call allows to ask for one and `mayAsk` is true; else a few milliseconds.
     package static func check(
-        _ action: String, _ invocation: BusInvocation, on connection: BusConnection,
+        _ action: String, _ invocation: BusInvocation, on connection: BusConnection, mayAsk: Bool = true,
         completion: @escaping @MainActor (Result<Void, BusError>) -> Void
     ) {
         guard let sender = invocation.message.sender else { return completion(.failure(denied(action))) }
@@ -20,7 +20,7 @@ package enum Polkit {
         }
         connection.ask(
             PolkitQuestion(
-                sender: sender, action: action, isInteractive: invocation.message.allowsInteractiveAuthorization),
+                sender: sender, action: action, isInteractive: mayAsk && invocation.message.allowsInteractiveAuthorization),
             of: userID, completion)
     }
 

@@ -106,6 +106,28 @@ struct PolicyCall {
     }
 }
 
+/// SetRole.
+@MainActor
+struct RoleCall {
+    var grant: RoleGrant
+    var isGranted: Bool
+    var reason: String
+
+    init(_ message: BusMessage) throws(BusError) {
+        let name = try message.read(String.self)
+        guard let role = Role(rawValue: name) else {
+            let names = Role.allCases.map(\.rawValue).joined(separator: ", ")
+            throw .invalidArguments("'\(name.prefix(40))' is no role; there are \(names).")
+        }
+        guard let grant = RoleGrant(role, group: try message.read(String.self), views: try message.read(String.self)) else {
+            throw .invalidArguments("A role takes the name of a group, and a viewer's, and no other, that of a group to see.")
+        }
+        self.grant = grant
+        isGranted = try message.read(Bool.self)
+        reason = try message.readReason()
+    }
+}
+
 /// RecordRead.
 struct ReadCall: Hashable, Sendable {
     /// Who reads.
@@ -124,6 +146,8 @@ struct ReadCall: Hashable, Sendable {
 
     @MainActor
     init(_ message: BusMessage) throws(BusError) {
+        // A viewer's users may be many.
+        message.valueLimit = 1_000_000
         let values = try message.readProperties()
         guard let reader = values["reader"]?.unsigned.flatMap({ UInt32(exactly: $0) }),
             let kind = values["kind"]?.string.flatMap({ AuditedRead(rawValue: $0) })
@@ -133,6 +157,7 @@ struct ReadCall: Hashable, Sendable {
         for (key, value) in values {
             switch key {
             case "reader", "kind": continue
+            case "users": filter.identities = (value.strings).map { Set($0.compactMap { UserIdentity($0) }) }
             case "user": filter.login = value.string
             case "uid": filter.uid = value.unsigned.flatMap { UInt32(exactly: $0) }
             case "session": filter.id = value.unsigned.flatMap { UInt32(exactly: $0) }.map { SessionID(rawValue: $0) }

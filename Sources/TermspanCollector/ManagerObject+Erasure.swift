@@ -6,14 +6,12 @@ import TermspanStore
 import TermspanSystem
 
 extension ManagerObject {
-    private static let eraseAction = "org.termspan1.erase"
-
     /// Erases what is held about users, once all that is known of them is in the store, or says what that would be.
     func erase(_ invocation: BusInvocation) throws(BusError) {
         let call = try ErasureCall(invocation.message)
         invocation.charge(objects: call.names.count)
         // To look is to read how much is held of others.
-        authorized(invocation, for: call.isRehearsal ? Self.viewOthers : Self.eraseAction) { [unowned self] actor in
+        authorized(invocation, for: call.isRehearsal ? .viewOthers : .erase) { [unowned self] actor in
             if call.isRehearsal { rehearse(call, invocation, by: actor) } else { erase(call, invocation, by: actor) }
         }
     }

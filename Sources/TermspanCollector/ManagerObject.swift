@@ -15,6 +15,7 @@ final class ManagerObject {
     unowned let collector: Collector
     private let objects: SessionObjects
     private let actions: SessionActions
+    let rights: CallerRights
     private var slots: [BusSlot] = []
     private var subscriptions = Subscriptions()
     /// The units that callers live in.
@@ -33,8 +34,6 @@ final class ManagerObject {
     static let name = "org.termspan1"
     static let path = "/org/termspan1"
     private static let interface = "org.termspan1.Manager"
-    static let viewOthers = "org.termspan1.view-others"
-    static let manageTracking = "org.termspan1.manage-tracking"
     /// The report service's user, who asks on behalf of callers that it has checked itself.
     private static let reportsUser = "termspan-reports"
     /// How long a caller waits for the store.
@@ -44,7 +43,8 @@ final class ManagerObject {
         self.collector = collector
         gate = try collector.connection.limitCalls(
             Self.limits(collector.configuration, reportsUserID: reportsUserID), loop: collector.loop)
-        actions = SessionActions(collector: collector)
+        rights = CallerRights(collector: collector)
+        actions = SessionActions(collector: collector, rights: rights)
         objects = try SessionObjects(collector: collector, actions: actions)
         slots.append(try collector.connection.export(path: Self.path, managerInterface))
     }
@@ -228,6 +228,13 @@ final class ManagerObject {
                     [unowned self] invocation throws(BusError) in
                     try collectActivity(invocation)
                 },
+                BusMethod(
+                    "SetRole", in: ["role": "s", "group": "s", "views": "s", "granted": "b", "reason": "s"], out: ["changed": "b"]
+                ) { [unowned self] invocation throws(BusError) in try setRole(invocation) },
+                BusMethod("GetSight", in: ["reader": "u", "kind": "s"], out: ["sight": "a{sv}"]) {
+                    [unowned self] invocation throws(BusError) in
+                    try getSight(invocation)
+                },
                 BusMethod("RecordRead", in: ["read": "a{sv}"]) { [unowned self] invocation throws(BusError) in try recordRead(invocation) },
             ],
             properties: [
@@ -241,12 +248,13 @@ final class ManagerObject {
 
     /// Answers with `isPrivileged` once it is known whether the caller may see what is others'.
     private func withRights(
-        _ invocation: BusInvocation, _ body: @escaping @MainActor (_ credentials: BusCredentials, _ isPrivileged: Bool) -> Void
+        _ invocation: BusInvocation, to right: Right = .viewOthers,
+        _ body: @escaping @MainActor (_ credentials: BusCredentials, _ isPrivileged: Bool) -> Void
     ) {
         do throws(BusError) {
             let credentials = try invocation.credentials()
             if credentials.isRoot { return body(credentials, true) }
-            Polkit.check(Self.viewOthers, invocation, on: collector.connection) { result in
+            rights.check(right, invocation) { result in
                 if case .success = result { body(credentials, true) } else { body(credentials, false) }
             }
         } catch {
@@ -268,23 +276,31 @@ final class ManagerObject {
     private func listSessions(_ invocation: BusInvocation) {
         invocation.charge(objects: collector.table.sessions.count)
         withRights(invocation) { [unowned self] credentials, isPrivileged in
-            let now = BootInstant.now()
-            let inputs = collector.aggregator.lastInputs(at: now)
-            let caller = (try? unit(ofCaller: invocation)) ?? nil
-            invocation.reply { writer in
-                writer.array(of: "a{sv}") { writer in
-                    for session in self.collector.table.sessions {
-                        let row = SessionRow(
-                            session: session, now: now, anchors: self.collector.anchors,
-                            lastInput: self.collector.lastInput(of: session) { inputs[$0] },
-                            isTracked: self.collector.isTracked(session), coverage: self.collector.coverage(of: session),
-                            screen: self.collector.screen(of: session),
-                            isDetailed: isPrivileged || credentials.userID == session.desktop.uid,
-                            isCallers: caller.map { session.owns($0) } ?? false)
-                        writer.properties { row.write(to: &$0) }
-                    }
-                    for listener in self.collector.listeners { writer.properties { SessionRow.write(listener, to: &$0) } }
+            guard !isPrivileged else { return listSessions(invocation) { _ in true } }
+            let users = Set(collector.table.sessions.filter { $0.desktop.isUserSession }.map(\.user))
+            rights.sight(of: credentials.userID, by: .viewOthers, among: users) { [unowned self] sight in
+                listSessions(invocation) { $0.desktop.uid == credentials.userID || sight.reaches($0.user) }
+            }
+        }
+    }
+
+    private func listSessions(_ invocation: BusInvocation, isDetailed: @MainActor (Session) -> Bool) {
+        let now = BootInstant.now()
+        let inputs = collector.aggregator.lastInputs(at: now)
+        let caller = (try? unit(ofCaller: invocation)) ?? nil
+        invocation.reply { writer in
+            writer.array(of: "a{sv}") { writer in
+                for session in self.collector.table.sessions {
+                    let row = SessionRow(
+                        session: session, now: now, anchors: self.collector.anchors,
+                        lastInput: self.collector.lastInput(of: session) { inputs[$0] },
+                        isTracked: self.collector.isTracked(session), coverage: self.collector.coverage(of: session),
+                        screen: self.collector.screen(of: session),
+                        isDetailed: isDetailed(session),
+                        isCallers: caller.map { session.owns($0) } ?? false)
+                    writer.properties { row.write(to: &$0) }
                 }
+                for listener in self.collector.listeners { writer.properties { SessionRow.write(listener, to: &$0) } }
             }
         }
     }
@@ -325,7 +341,7 @@ final class ManagerObject {
     // MARK: Policy
 
     private func getPolicy(_ invocation: BusInvocation) {
-        withRights(invocation) { [unowned self] credentials, isPrivileged in
+        withRights(invocation, to: .viewPolicy) { [unowned self] credentials, isPrivileged in
             let policy = collector.policy
             let own = ownPolicy(of: credentials.userID)
             func values(of row: Policy.Row) -> BusValue {
@@ -389,6 +405,14 @@ final class ManagerObject {
                     writer.property("users", .array(of: "a{sv}", users))
                     writer.property("do-not-track", entries)
                     writer.property("own", ownProperties)
+                    // To everybody: who may see what is held about them.
+                    let roles = policy.roles.map { row in
+                        BusValue.properties([
+                            "role": .string(row.grant.role.rawValue), "group": .string(row.grant.group), "views": .string(row.grant.views),
+                            "since": .uint64(row.since.microseconds), "by": .string(row.by), "reason": .string(row.reason),
+                        ])
+                    }
+                    writer.property("roles", .array(of: "a{sv}", roles))
                 }
             }
         }
@@ -607,27 +631,48 @@ final class ManagerObject {
 
     private func setPolicy(_ invocation: BusInvocation) throws(BusError) {
         let call = try PolicyCall(invocation.message)
-        let (key, value) = (call.key, call.value)
         authorized(invocation) { [unowned self] actor in
-            let turn = Turn()
-            let call = park(invocation) {
-                turn.giveUp()
+            change(invocation, "new users are \(call.value)", by: actor, reason: "") { writer throws(StoreError) in
+                try writer.set(call.key, to: call.value, by: actor, reason: "", at: .now())
+            } answer: { invocation, _ in
+                invocation.reply()
             }
-            collector.store.submit { [inbox = collector.inbox] writer in
-                guard turn.take() else { return }
-                let result = Result { () throws(StoreError) in
-                    let changed = try writer.set(key, to: value, by: actor, reason: "", at: .now())
-                    return (changed, try writer.policy())
-                }
-                inbox.post { [weak self] in
-                    guard let self else { return }
-                    switch result {
-                    case .success(let (changed, policy)):
-                        collector.apply(policy)
-                        if changed { Journal.policyChanged("new users are \(value)", user: nil, by: actor, reason: "") }
-                        unpark(call)?.reply()
-                    case .failure(let error): unpark(call)?.fail(Self.storeFailed("The policy could not be stored: \(error)"))
-                    }
+        }
+    }
+
+    private func setRole(_ invocation: BusInvocation) throws(BusError) {
+        let call = try RoleCall(invocation.message)
+        authorized(invocation, for: .manageRoles) { [unowned self] actor in
+            let what = "the role \(call.grant) is \(call.isGranted ? "given" : "taken away")"
+            change(invocation, what, by: actor, reason: call.reason) { writer throws(StoreError) in
+                try writer.set(call.grant, granted: call.isGranted, by: actor, reason: call.reason, at: .now())
+            } answer: { invocation, changed in
+                invocation.reply { $0.append(changed) }
+            }
+        }
+    }
+
+    /// Has the store's thread make a change that nobody is measured less by, and lets it hold.
+    ///
+    /// - Parameter body: says whether anything was otherwise before.
+    private func change(
+        _ invocation: BusInvocation, _ what: String, by actor: String, reason: String,
+        _ body: @escaping @Sendable (StoreWriter) throws(StoreError) -> Bool,
+        answer: @escaping @MainActor @Sendable (BusInvocation, Bool) -> Void
+    ) {
+        let turn = Turn()
+        let call = park(invocation) { turn.giveUp() }
+        collector.store.submit { [inbox = collector.inbox] writer in
+            guard turn.take() else { return }
+            let result = Result { () throws(StoreError) in (try body(writer), try writer.policy()) }
+            inbox.post { [weak self] in
+                guard let self else { return }
+                switch result {
+                case .success(let (changed, policy)):
+                    collector.apply(policy)
+                    if changed { Journal.policyChanged(what, user: nil, by: actor, reason: reason) }
+                    if let invocation = unpark(call) { answer(invocation, changed) }
+                case .failure(let error): unpark(call)?.fail(Self.storeFailed("The policy could not be stored: \(error)"))
                 }
             }
         }
@@ -635,10 +680,10 @@ final class ManagerObject {
 
     /// Goes on with the caller's name if the caller may do this: change who is tracked, unless told otherwise.
     func authorized(
-        _ invocation: BusInvocation, for action: String = ManagerObject.manageTracking,
+        _ invocation: BusInvocation, for right: Right = .manageTracking,
         _ body: @escaping @MainActor (_ actor: String) -> Void
     ) {
-        Polkit.check(action, invocation, on: collector.connection) { result in
+        rights.check(right, invocation) { result in
             switch result {
             case .success:
                 body(Self.actor((try? invocation.credentials())?.userID))

@@ -31,7 +31,7 @@ package struct Memberships: Codable, Equatable, Sendable {
     package init() {}
 
     /// A login that comes back with another uid is another user.
-    private static func key(_ user: UserIdentity) -> String { "\(user.uid) \(user.login)" }
+    private static func key(_ user: UserIdentity) -> String { user.description }
 
     /// - Parameter names: in their order.
     package func standing(of user: UserIdentity, among names: [String]) -> Standing {

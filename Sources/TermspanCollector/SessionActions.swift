@@ -16,19 +16,20 @@ enum SessionAction: String, CaseIterable {
 final class SessionActions {
     private unowned let collector: Collector
     private let units: UnitManager
+    private let rights: CallerRights
     /// Logins whose processes were asked to end and are stopped when their time is over.
     private var graces: [SessionKey: EventSource] = [:]
     /// What each user has left of actions on their own sessions, by uid.
     private var turns: [UInt32: TokenBucket] = [:]
 
-    private static let manageSessions = "org.termspan1.manage-sessions"
     /// Each is a record of the journal.
     private static let rate = Rate(1, per: .seconds(1), burst: 10)
     private static let rememberedUsers = 1024
     private static let grace: Duration = .seconds(5)
 
-    init(collector: Collector) {
+    init(collector: Collector, rights: CallerRights) {
         self.collector = collector
+        self.rights = rights
         units = UnitManager(connection: collector.connection)
     }
 
@@ -41,7 +42,7 @@ final class SessionActions {
         }
         let actor = name(of: credentials.userID)
         if credentials.userID == session.desktop.uid { return act(action, on: session.uuid, id: id, by: actor, invocation) }
-        Polkit.check(Self.manageSessions, invocation, on: collector.connection) { [unowned self] result in
+        rights.check(.manageSessions, invocation) { [unowned self] result in
             switch result {
             case .success: act(action, on: session.uuid, id: id, by: actor, invocation)
             case .failure(let error): invocation.fail(error)

@@ -99,19 +99,11 @@ package struct Answer {
     private func passes(_ session: ReportedSession) -> Bool {
         let filter = question.filter
         let record = session.record
-        guard passes(record.user) else { return false }
+        guard filter.names(record.user) else { return false }
         if let id = filter.id, record.id != id { return false }
         if let uuid = filter.session, record.uuid != uuid { return false }
         if let until = filter.until, let start = session.anchors.wall(at: record.start), start >= until { return false }
         if let since = filter.since, !session.isOpen, let end = session.anchors.wall(at: session.end), end <= since { return false }
-        return true
-    }
-
-    private func passes(_ user: UserIdentity) -> Bool {
-        let filter = question.filter
-        if let identity = filter.identity, user != identity { return false }
-        if let login = filter.login, user.login != login { return false }
-        if let uid = filter.uid, user.uid != uid { return false }
         return true
     }
 
@@ -281,7 +273,7 @@ package struct Answer {
         while let reader {
             let changes = try reader.policyChanges(after: row, limit: 500)
             for (_, change) in changes {
-                guard let user = change.user, passes(user) else { continue }
+                guard let user = change.user, question.filter.names(user) else { continue }
                 var json = JSONLine()
                 json.add("record", "decision")
                 json.add("user", user.login)
@@ -314,7 +306,7 @@ package struct Answer {
         let entry = stored.entry
         var json = JSONLine()
         // One's own view does not tell how much happens about others.
-        let isWhole = question.filter.identity == nil
+        let isWhole = question.filter.identities == nil
         if isWhole { json.add("id", entry.id) }
         json.add("time", entry.at)
         json.add("by", entry.by)
@@ -419,7 +411,7 @@ package struct Answer {
 
     private func users(_ line: ([UInt8]) throws -> Void) throws {
         let policy = try reader?.policy() ?? Policy()
-        var present = Set(question.present.filter(passes))
+        var present = Set(question.present.filter(question.filter.names))
         var row: Int64 = 0
         while let reader {
             let users = try reader.users(question.filter, after: row, limit: 50)

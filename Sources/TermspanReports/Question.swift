@@ -24,8 +24,8 @@ package struct Question: Sendable {
         /// One line an entry of the audit record that follows from those before, and one about the whole.
         case auditCheck
 
-        /// As the audit record names it; nil for what tells nothing of anybody.
-        package var audited: AuditedRead? {
+        /// As the audit record names it.
+        package var audited: AuditedRead {
             switch self {
             case .spans: .spans
             case .sessions, .userTimes: .summary
@@ -33,7 +33,7 @@ package struct Question: Sendable {
             case .records: .records
             case .users: .users
             case .audit: .audit
-            case .auditCheck: nil
+            case .auditCheck: .auditCheck
             }
         }
     }

@@ -29,8 +29,6 @@ package final class ReportsService {
 
     package static let name = "org.termspan1.Reports"
     package static let path = "/org/termspan1/reports"
-    static let viewOthers = "org.termspan1.view-others"
-    static let viewAudit = "org.termspan1.view-audit"
 
     private let options: Options
     private let loop: EventLoop
@@ -172,7 +170,7 @@ package final class ReportsService {
                 return isOthers ? record(call, uid, question) : askCollector(call, uid, question)
             }
             if isOwn, request.kind != .auditCheck {
-                question.filter.identity = own
+                question.filter.identities = own.map { [$0] }
                 return askCollector(call, uid, question)
             }
             question.filter.login = request.login
@@ -180,27 +178,57 @@ package final class ReportsService {
             guard request.login != nil || request.uid != nil || request.everybody || request.kind == .auditCheck else {
                 throw .accessDenied("The user database does not know who asks.")
             }
-            let isAudit = request.kind == .audit || request.kind == .auditCheck
-            Polkit.check(isAudit ? Self.viewAudit : Self.viewOthers, call, on: bus) { [weak self] result in
-                guard let self else { return }
-                switch result {
-                case .success: record(call, uid, question)
-                case .failure(let error):
-                    call.fail(error)
-                    release(uid)
-                }
-            }
+            askSight(call, uid, question)
         } catch {
             release(uid)
             throw error
         }
     }
 
+    /// Goes on if roles or polkit let the caller see what is others', with as much of it as they let.
+    private func askSight(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
+        bus.call(
+            "org.termspan1", path: "/org/termspan1", interface: "org.termspan1.Manager", member: "GetSight", timeout: .seconds(20),
+            autoStart: false,
+            arguments: { writer in
+                writer.append(uid)
+                writer.append(question.kind.audited.rawValue)
+            },
+            reply: { [weak self] result in
+                guard let self else { return }
+                var sight: [String: BusValue] = [:]
+                switch result {
+                case .success(let message):
+                    message.valueLimit = 1_000_000
+                    sight = (try? message.readProperties()) ?? [:]
+                // Nobody has a role that can't be asked for.
+                case .failure(let error): if !error.isUnreachable { Self.log("GetSight: \(error)") }
+                }
+                if sight["all"]?.bool == true { return record(call, uid, question) }
+                let users = sight["users"]?.strings.map { Set($0.compactMap { UserIdentity($0) }) }
+                var limited = question
+                limited.filter.identities = users
+                let isAnswered = users?.contains { limited.filter.names($0) } == true
+                // Where a part can be told, nobody needs a password to see that.
+                Polkit.check(question.kind.audited.right.action, call, on: bus, mayAsk: !isAnswered) { [weak self] result in
+                    guard let self else { return }
+                    switch result {
+                    case .success: record(call, uid, question)
+                    case .failure where isAnswered: record(call, uid, limited)
+                    case .failure(let error):
+                        call.fail(error)
+                        release(uid)
+                    }
+                }
+            })
+    }
+
     /// Goes on once the collector has recorded, durably, who is about to see whose data.
     ///
     /// Root is not kept waiting, and not refused where nothing can be recorded: whoever can read the file can do without this service.
     private func record(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
-        guard let kind = question.kind.audited?.rawValue else { return askCollector(call, uid, question) }
+        guard question.kind.audited.isRecorded else { return askCollector(call, uid, question) }
+        let kind = question.kind.audited.rawValue
         let filter = question.filter
         bus.call(
             "org.termspan1", path: "/org/termspan1", interface: "org.termspan1.Manager", member: "RecordRead", timeout: .seconds(15),
@@ -209,6 +237,9 @@ package final class ReportsService {
                 writer.properties { writer in
                     writer.property("reader", uid)
                     writer.property("kind", kind)
+                    if let users = filter.identities {
+                        writer.property("users", .strings(users.map(\.description)))
+                    }
                     if let login = filter.login { writer.property("user", login) }
                     if let user = filter.uid { writer.property("uid", user) }
                     if let session = filter.session { writer.property("session-uuid", session.description) }
@@ -249,7 +280,9 @@ package final class ReportsService {
             arguments: { writer in
                 if isAboutUsers { return }
                 writer.properties { writer in
-                    if let user = filter.identity?.uid ?? filter.uid { writer.property("uid", user) }
+                    // Of several all is asked for, and theirs taken.
+                    let only = filter.identities?.count == 1 ? filter.identities?.first?.uid : nil
+                    if let user = only ?? filter.uid { writer.property("uid", user) }
                     if let session = filter.session { writer.property("session-uuid", session.description) }
                 }
             },

@@ -31,8 +31,18 @@ package struct Policy: Equatable, Sendable {
         package var reason: String
     }
 
+    /// What the members of a group may, and by whose decision.
+    package struct RoleRow: Equatable, Sendable {
+        package var grant: RoleGrant
+        package var since: WallInstant
+        package var by: String
+        package var reason: String
+    }
+
     package var rows: [Row] = []
     package var settings: [Setting] = []
+    /// In order.
+    package var roles: [RoleRow] = []
     package var doNotTrack = DoNotTrackList()
 
     package init() {}
@@ -72,7 +82,8 @@ package struct PolicyChange: Equatable, Sendable {
     package var by: String
     /// Nil for a setting.
     package var user: UserIdentity?
-    /// "tracked", "level", "do-not-track-added" or "do-not-track-removed" with whom it names, or a setting's name.
+    /// "tracked", "level", "do-not-track-added" or "do-not-track-removed" with whom it names, "role-granted" or "role-revoked" with the grant,
+    /// or a setting's name.
     package var key: String
     package var value: String
     package var reason: String

@@ -15,6 +15,16 @@ package struct UserIdentity: Hashable, Sendable {
     }
 }
 
+extension UserIdentity: LosslessStringConvertible {
+    /// `1001 anna`.
+    package var description: String { "\(uid) \(login)" }
+
+    package init?(_ description: String) {
+        guard let space = description.firstIndex(of: " "), let uid = UInt32(description[..<space]) else { return nil }
+        self.init(login: String(description[description.index(after: space)...]), uid: uid)
+    }
+}
+
 /// A session when it appears.
 package struct SessionRecord: Equatable, Sendable {
     package var uuid: UUIDv7

@@ -20,6 +20,9 @@ enum Schema {
         migrator.registerMigration("4") { db in
             try db.execute(sql: version4)
         }
+        migrator.registerMigration("5") { db in
+            try db.execute(sql: version5)
+        }
         return migrator
     }
 
@@ -27,6 +30,20 @@ enum Schema {
     private static func listUntracked(_ db: Database) throws {
         for entry in DoNotTrackList.untracked(try Policy.decisions(db)) { _ = try entry.insert(db, revision: 0) }
     }
+
+    private static let version5 = """
+        -- What members of groups may: the rights of `role`, or to see members of the group `views`.
+        CREATE TABLE role (
+            role TEXT NOT NULL,
+            member TEXT NOT NULL,
+            views TEXT NOT NULL,
+            since INTEGER NOT NULL,
+            by TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            revision INTEGER NOT NULL,
+            PRIMARY KEY (role, member, views)
+        ) STRICT, WITHOUT ROWID;
+        """
 
     private static let version4 = """
         -- Who decided, and who read what is others': each row under a digest of itself and of the row before. `user` is a user's UUID; null is

@@ -1,13 +1,13 @@
+import Foundation
 import GRDB
-import Glibc
 package import TermspanAccounting
 package import TermspanCore
 import TermspanEvents
 
 /// Which sessions to read; what is nil does not restrict.
 package struct SessionFilter: Hashable, Sendable {
-    /// Exactly this user: what a user may see as their own.
-    package var identity: UserIdentity?
+    /// Exactly these users, as they are called now: what a user may see as their own, or a viewer.
+    package var identities: Set<UserIdentity>?
     /// Everybody who has or had this login.
     package var login: String?
     /// Everybody who has or had this uid.
@@ -69,13 +69,27 @@ extension Sequence where Element == Condition {
 }
 
 extension SessionFilter {
+    /// Whether what it asks of users holds of one by what the user is called now.
+    package func names(_ user: UserIdentity) -> Bool {
+        (identities?.contains(user) ?? true) && (login ?? user.login) == user.login && (uid ?? user.uid) == user.uid
+    }
+
     /// What it asks of the user whose row is in `column`.
     func conditions(onUser column: String) -> [Condition] {
         let identifier = "\(column) IN (SELECT user FROM user_identifier WHERE kind = ? AND value = ?"
         var conditions: [Condition] = []
-        if let identity {
-            conditions.append((identifier + " AND until IS NULL)", ["login", identity.login]))
-            conditions.append((identifier + " AND until IS NULL)", ["uid", String(identity.uid)]))
+        if let identities {
+            let rows = identities.map { ["login": $0.login, "uid": String($0.uid)] }
+            let text = (try? JSONEncoder().encode(rows)).map { String(decoding: $0, as: UTF8.self) } ?? "[]"
+            conditions.append(
+                (
+                    """
+                    \(column) IN (
+                        SELECT l.user FROM json_each(?) j
+                        JOIN user_identifier l ON l.kind = 'login' AND l.value = j.value ->> 'login' AND l.until IS NULL
+                        JOIN user_identifier i ON i.user = l.user AND i.kind = 'uid' AND i.value = j.value ->> 'uid' AND i.until IS NULL)
+                    """, [text]
+                ))
         }
         if let login { conditions.append((identifier + ")", ["login", login])) }
         if let uid { conditions.append((identifier + ")", ["uid", String(uid)])) }

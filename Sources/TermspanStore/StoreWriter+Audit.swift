@@ -4,7 +4,7 @@ package import TermspanCore
 // The audit record: Docs/adr/0013-audit.md.
 
 extension StoreWriter {
-    /// A read that is about more users than this counts as one of everybody's.
+    /// A read that is about more users than this counts as one of everybody's, unless its reader sees certain users alone.
     private static let mostUsersOfARead = 10
 
     /// Records that somebody is about to read what is others', an entry a user.
@@ -18,7 +18,7 @@ extension StoreWriter {
         try transaction("record a read") { db in
             var users = try Self.users(in: filter, db)
             // Of who is logged on it is told though the store does not know them.
-            if users.isEmpty, kind == .users { users = [nil] }
+            if users.isEmpty, kind == .users, filter.identities == nil { users = [nil] }
             for user in users { try self.audit(kind, of: user, by: actor, at: moment, db) }
             return users.count
         }
@@ -47,9 +47,9 @@ extension StoreWriter {
             sql: """
                 SELECT DISTINCT u.uuid FROM user u \(isOfSessions ? "JOIN session s ON s.user = u.id" : "")
                 WHERE \(wanted.sql) ORDER BY u.id LIMIT ?
-                """, arguments: wanted.values + [mostUsersOfARead + 1])
+                """, arguments: wanted.values + [filter.identities?.count ?? mostUsersOfARead + 1])
         let known: [UUIDv7] = users.compactMap { UUIDv7(bytes: $0) }
-        return users.count > mostUsersOfARead ? [nil] : known
+        return filter.identities == nil && users.count > mostUsersOfARead ? [nil] : known
     }
 
     /// Appends an entry in the running transaction.

@@ -36,6 +36,13 @@ extension StoreWriter {
         }
     }
 
+    /// All users whose login and uid are theirs still.
+    package func currentUsers() throws(StoreError) -> [UserIdentity] {
+        try transaction("find users") { db in
+            try Row.fetchAll(db, sql: Self.selectHeld + " WHERE current").compactMap { HeldUser($0, names: [])?.identity }
+        }
+    }
+
     /// The users of whom sessions are held, each once.
     package func usersWithHistory() throws(StoreError) -> [HeldUser] {
         do {

@@ -661,6 +661,29 @@ package final class StoreWriter {
         }
     }
 
+    /// Gives a role, or takes it away, and records that.
+    ///
+    /// - Returns: whether it was otherwise before.
+    package func set(
+        _ grant: RoleGrant, granted: Bool, by: String, reason: String, at moment: WallInstant
+    ) throws(StoreError) -> Bool {
+        lastPolicy = nil
+        return try transaction("set a role") { db in
+            if granted {
+                try db.execute(
+                    sql: "INSERT OR IGNORE INTO role (role, member, views, since, by, reason, revision) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    arguments: [grant.role.rawValue, grant.group, grant.views, moment.nanoseconds, by, reason, try self.revision(db)])
+            } else {
+                try db.execute(
+                    sql: "DELETE FROM role WHERE role = ? AND member = ? AND views = ?",
+                    arguments: [grant.role.rawValue, grant.group, grant.views])
+            }
+            guard db.changesCount > 0 else { return false }
+            try self.record(db, moment, by, nil, granted ? "role-granted" : "role-revoked", grant.description, reason)
+            return true
+        }
+    }
+
     private func set(_ setting: Policy.Setting, _ db: Database) throws {
         try db.execute(
             sql: """
@@ -712,6 +735,13 @@ extension Policy {
             Setting(key: $0[0], value: $0[1], since: WallInstant(nanoseconds: $0[2]), by: $0[3], reason: $0[4])
         }
         doNotTrack = try DoNotTrackList(db)
+        // Not in a store from before there were roles.
+        guard try db.tableExists("role") else { return }
+        roles = try GRDB.Row.fetchAll(db, sql: "SELECT role, member, views, since, by, reason FROM role").compactMap { row in
+            // What a newer version's role may is not known.
+            guard let role = Role(rawValue: row[0]), let grant = RoleGrant(role, group: row[1], views: row[2]) else { return nil }
+            return RoleRow(grant: grant, since: WallInstant(nanoseconds: row[3]), by: row[4], reason: row[5])
+        }.sorted { $0.grant < $1.grant }
     }
 
     /// The decisions about users.

@@ -11,7 +11,7 @@ import Testing
 
     private static func policy(
         _ isTracked: Bool, by name: String = "", reason: String = "", entries: [String] = [], responsible: String = "",
-        paused: UInt64? = nil, left: UInt64? = nil, seat: Bool? = nil
+        paused: UInt64? = nil, left: UInt64? = nil, seat: Bool? = nil, roles: [BusValue] = []
     ) throws -> OwnPolicy {
         let user: [String: BusValue] = [
             "name": "anna", "uid": .uint32(1001), "tracked": .bool(isTracked), "since": .uint64(name.isEmpty ? 0 : since),
@@ -29,7 +29,7 @@ import Testing
         return try #require(
             OwnPolicy([
                 "new-users": "untracked", "responsible": .string(responsible), "users": .array(of: "a{sv}", [other]),
-                "own": .properties(own),
+                "own": .properties(own), "roles": .array(of: "a{sv}", roles),
             ]))
     }
 
@@ -67,7 +67,8 @@ import Testing
         let rule = why(try Self.policy(false))
         #expect(rule[0] == "Your activity is not recorded.")
         #expect(rule[1].hasSuffix("Why: nobody is, unless it is decided so; about you nothing was"))
-        #expect(rule.last == "Who answers for it: the administrators of this server")
+        #expect(rule.suffix(2).first == "Who answers for it: the administrators of this server")
+        #expect(rule.last == "    Who may see it: you, root, whom polkit lets")
         #expect(!rule.joined().contains("Level"))
         #expect(why(try Self.policy(false, by: "root"))[1].hasSuffix("Why: decided by root on \(Self.sinceText)"))
         // The list goes before a decision.
@@ -108,9 +109,29 @@ import Testing
         #expect(
             view.json.text
                 == #"{"user":"EXAMPLE\\anna","uid":1001,"policy":null,"paused_until":null,"pause_left":null,"hours":null,"seat":null,"#
-                + #""today":null,"week":null,"held":null,"looks":null}"#)
+                + #""seen_by":null,"today":null,"week":null,"held":null,"looks":null}"#)
         view.policy = try Self.policy(false)
         #expect(view.lines(Self.chart)[0] == "Your activity is not recorded.")
+    }
+
+    @Test func whoMaySeeItIsToldByTheGroupsThatOneIsIn() throws {
+        func role(_ name: String, _ group: String, _ views: String = "") -> BusValue {
+            .properties(["role": .string(name), "group": .string(group), "views": .string(views)])
+        }
+        let roles = [
+            role("administrator", "it"), role("configurator", "desk"), role("power-user", "hr"), role("viewer", "leads", "sales"),
+            role("viewer", "teachers", "pupils"), role("auditor", "council"), role("of a newer version", "x"),
+        ]
+        var view = Self.view(try Self.policy(true, roles: roles))
+        func seers() -> [String] { view.policy?.sightOfOthers(onMembersOf: view.groups).map(\.group) ?? [] }
+        #expect(seers() == ["it", "hr"])
+        view.groups = ["sales", "leads"]
+        #expect(seers() == ["it", "hr", "leads"])
+        let text = view.lines(Self.chart).joined(separator: " ").split(separator: " ").joined(separator: " ")
+        #expect(
+            text.contains(
+                "Who may see it: you, root, whom polkit lets, members of it (administrator), members of hr (power-user), members of leads (viewer)"
+            ))
     }
 
     // MARK: How the time went
@@ -208,9 +229,9 @@ import Testing
         #expect(
             view.json.text
                 == #"{"user":"anna","uid":1001,"policy":{"new_users":"untracked","responsible":null,"users":[{"name":"anna","uid":1001,"#
-                + #""tracked":true,"level":"basic","since":null,"by":null,"reason":null}],"do_not_track":[],"keep_activity":null,"keep_sessions":null,"keep_by_group":[],"tracking_hours":[],"holidays":[],"#
+                + #""tracked":true,"level":"basic","since":null,"by":null,"reason":null}],"do_not_track":[],"roles":[],"keep_activity":null,"keep_sessions":null,"keep_by_group":[],"tracking_hours":[],"holidays":[],"#
                 + #""seats":null,"seats_taken":null},"#
-                + #""paused_until":null,"pause_left":null,"hours":null,"seat":null,"#
+                + #""paused_until":null,"pause_left":null,"hours":null,"seat":null,"seen_by":[],"#
                 + #""today":{"since":"1970-01-02T00:00:00.000000Z","active":1.5,\#(rest),"applications":[{"application":"xterm","active":1.5}]},"#
                 + #""week":{"since":"1970-01-01T00:00:00.000000Z","active":0,\#(rest)},"#
                 + #""held":{"sessions":1,"open":1,"first":"2026-01-02T03:04:05.000006Z","last":"2026-01-02T03:04:05.000006Z"},"#

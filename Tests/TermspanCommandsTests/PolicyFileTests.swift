@@ -1,10 +1,13 @@
 import TermspanBus
+import TermspanCore
 import Testing
 
 @testable import TermspanCommands
 
 @Suite struct PolicyFileTests {
-    private static func policy(_ users: [String: Bool], entries: [String] = [], newUsers: String = "untracked") -> TrackingPolicy {
+    private static func policy(
+        _ users: [String: Bool], entries: [String] = [], newUsers: String = "untracked", roles: [(String, String, String)] = []
+    ) -> TrackingPolicy {
         TrackingPolicy([
             "new-users": .string(newUsers), "complete": true,
             "users": .array(
@@ -13,6 +16,11 @@ import Testing
                     .properties([
                         "name": .string(name), "uid": .uint32(uid(name) ?? 0), "tracked": .bool(tracked), "reason": .string("of \(name)"),
                     ])
+                }),
+            "roles": .array(
+                of: "a{sv}",
+                roles.map {
+                    .properties(["role": .string($0.0), "group": .string($0.1), "views": .string($0.2), "reason": .string("of \($0.1)")])
                 }),
             "do-not-track": .array(of: "a{sv}", entries.map { .properties(["entry": .string($0), "reason": "asked"]) }),
         ])
@@ -26,7 +34,9 @@ import Testing
     private static func read(_ text: String) throws -> PolicyFile { try PolicyFile(text.utf8, name: "p.json") }
 
     @Test func whatIsExportedHolds() throws {
-        let policy = Self.policy(["anna": true, "bert": false], entries: ["bert@*", "uid:7"], newUsers: "tracked")
+        let policy = Self.policy(
+            ["anna": true, "bert": false], entries: ["bert@*", "uid:7"], newUsers: "tracked",
+            roles: [("auditor", "works council", ""), ("viewer", "leads", "sales")])
         let text = PolicyFile(policy).text
         #expect(
             text == """
@@ -39,13 +49,38 @@ import Testing
                 "do_not_track":[
                 {"entry":"bert@*","reason":"asked"},
                 {"entry":"uid:7","reason":"asked"}
+                ],
+                "roles":[
+                {"role":"auditor","group":"works council","views":null,"reason":"of works council"},
+                {"role":"viewer","group":"leads","views":"sales","reason":"of leads"}
                 ]
                 }
 
                 """)
         #expect(try Self.read(text) == PolicyFile(policy))
         #expect(try Self.read(text).changes(from: policy, uid: Self.uid).isEmpty)
-        #expect(PolicyFile(Self.policy([:])).text == "{\n\"new_users\":\"untracked\",\n\"users\":[],\n\"do_not_track\":[]\n}\n")
+        #expect(
+            PolicyFile(Self.policy([:])).text == "{\n\"new_users\":\"untracked\",\n\"users\":[],\n\"do_not_track\":[],\n\"roles\":[]\n}\n")
+    }
+
+    @Test func rolesThatAFileDoesNotHaveAreTakenAway() throws {
+        let policy = Self.policy([:], roles: [("administrator", "it", ""), ("viewer", "leads", "sales"), ("viewer", "leads", "shop")])
+        #expect(try Self.read("{}").changes(from: policy, uid: Self.uid).isEmpty)
+        let file = try Self.read(
+            #"{"roles":[{"role":"viewer","group":"leads","views":"shop"},{"role":"auditor","group":"council","reason":"law"},"#
+                + #"{"role":"administrator","group":"it","views":null}]}"#)
+        let changes = file.changes(from: policy, uid: Self.uid)
+        #expect(
+            changes.map(\.line) == [
+                "The role viewer: leads, of sales would be taken away.", "The role auditor: council would be given.",
+            ])
+        let sales = try #require(RoleGrant(.viewer, group: "leads", views: "sales"))
+        let council = try #require(RoleGrant(.auditor, group: "council"))
+        #expect(PolicyFile.calls(for: changes) == [.setRole(sales, false, reason: ""), .setRole(council, true, reason: "law")])
+        for wrong in [
+            #"{"role":"viewer","group":"leads"}"#, #"{"role":"auditor","group":"x","views":"y"}"#, #"{"role":"boss","group":"x"}"#,
+            #"{"role":"auditor"}"#, #"{"role":"auditor","group":"a:b"}"#, #"{"role":"auditor","group":"x","more":1}"#,
+        ] { #expect(throws: CommandError.self) { try Self.read("{\"roles\":[\(wrong)]}") } }
     }
 
     @Test func whoIsToBeLeftAloneComesFirst() throws {

@@ -161,9 +161,9 @@ import Testing
 
                 """#)
         // Nobody else's: what a user may see as their own.
-        question.filter.identity = UserIdentity(login: "ben", uid: 1002)
+        question.filter.identities = [UserIdentity(login: "ben", uid: 1002)]
         #expect(try fixture.lines(question).map { $0["user"] as? String } == ["ben"])
-        question.filter.identity = UserIdentity(login: "anna", uid: 1001)
+        question.filter.identities = [UserIdentity(login: "anna", uid: 1001)]
         #expect(try fixture.lines(question).map { $0["user"] as? String } == ["anna"])
     }
 
@@ -206,9 +206,9 @@ import Testing
             change(&question.filter)
             return Set(try fixture.lines(question).compactMap { $0["user"] as? String })
         }
-        #expect(try users { $0.identity = UserIdentity(login: "carl", uid: 1001) } == ["carl"])
-        #expect(try users { $0.identity = UserIdentity(login: "ben", uid: 1002) } == ["ben"])
-        #expect(try users { $0.identity = UserIdentity(login: "ben", uid: 1001) } == [])
+        #expect(try users { $0.identities = [UserIdentity(login: "carl", uid: 1001)] } == ["carl"])
+        #expect(try users { $0.identities = [UserIdentity(login: "ben", uid: 1002)] } == ["ben"])
+        #expect(try users { $0.identities = [UserIdentity(login: "ben", uid: 1001)] } == [])
         #expect(try users { $0.login = "ben" } == ["ben"])
         #expect(try users { $0.session = F.uuid(2) } == ["ben"])
         #expect(try users { _ in } == ["anna", "ben", "carl"])

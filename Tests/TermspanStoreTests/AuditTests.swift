@@ -78,21 +78,21 @@ import Testing
         func actions(_ change: (inout SessionFilter) -> Void) throws -> [String] {
             try entries(fixture, filter(change)).map(\.entry.action)
         }
-        #expect(try actions { $0.identity = anna } == ["tracked", "read-spans", "read-users"])
+        #expect(try actions { $0.identities = [anna] } == ["tracked", "read-spans", "read-users"])
         #expect(try actions { $0.login = "ben" } == ["read-summary", "read-users"])
         #expect(try actions { $0.uid = 1002 } == ["read-summary", "read-users"])
-        #expect(try actions { $0.identity = UserIdentity(login: "anna", uid: 1002) } == ["read-users"])
+        #expect(try actions { $0.identities = [UserIdentity(login: "anna", uid: 1002)] } == ["read-users"])
         #expect(try actions { $0.since = moment.advanced(by: .seconds(1)) }.isEmpty)
         #expect(try actions { $0.until = moment.advanced(by: .seconds(1)) }.count == 4)
         // What new users are is everybody's; an entry of the Do Not Track list is whom it names.
         _ = try writer.set("new-users", to: "tracked", by: "root", reason: "", at: moment)
-        #expect(try actions { $0.identity = anna }.last == "new-users" && entries(fixture).last?.entry.value == "tracked")
+        #expect(try actions { $0.identities = [anna] }.last == "new-users" && entries(fixture).last?.entry.value == "tracked")
         let subjects: [DoNotTrackList.Subject] = [.uid(1002), .login(LoginName(login: "nobody")), .login(LoginName(login: "ANNA"))]
         _ = try writer.setDoNotTrack(subjects, listed: true, by: "root", reason: "asked", at: moment)
-        #expect(try actions { $0.identity = anna }.suffix(2) == ["new-users", "do-not-track-added"])
+        #expect(try actions { $0.identities = [anna] }.suffix(2) == ["new-users", "do-not-track-added"])
         #expect(try entries(fixture).suffix(3).map { $0.user?.login } == ["ben", nil, "anna"])
         _ = try writer.setDoNotTrack([subjects[2]], listed: false, by: "root", reason: "mistake", at: moment)
-        #expect(try actions { $0.identity = anna }.last == "do-not-track-removed")
+        #expect(try actions { $0.identities = [anna] }.last == "do-not-track-removed")
     }
 
     /// One that is about very many is one of everybody's.
@@ -116,6 +116,11 @@ import Testing
         #expect(try entries(fixture).suffix(3).map { $0.user?.login } == ["user1", "user2", "user3"])
         #expect(try writer.recordRead(.spans, of: filter { $0.uid = 2011 }, by: "root", at: moment) == 1)
         #expect(try entries(fixture).last?.user?.login == "user11")
+        // Who sees certain users alone has looked at nobody else, however many they are.
+        let users = Set((1...11).map { UserIdentity(login: "user\($0)", uid: 2000 + $0) })
+        #expect(try writer.recordRead(.spans, of: filter { $0.identities = users }, by: "uid 7", at: moment) == 11)
+        #expect(try Set(entries(fixture).suffix(11).compactMap(\.user)) == users)
+        #expect(try writer.recordRead(.users, of: filter { $0.identities = [] }, by: "uid 7", at: moment) == 0)
     }
 
     /// Whatever the reader shows of sessions is recorded as read, also where the clock was set back and an end has an earlier wall time.

@@ -396,8 +396,8 @@ import Testing
         #expect(try sessions { _ in } == [1, 2, 3])
         #expect(try sessions { $0.login = "anna" } == [1, 3])
         #expect(try sessions { $0.uid = 1002 } == [2])
-        #expect(try sessions { $0.identity = UserIdentity(login: "anna", uid: 1001) } == [1, 3])
-        #expect(try sessions { $0.identity = UserIdentity(login: "anna", uid: 1002) } == [])
+        #expect(try sessions { $0.identities = [UserIdentity(login: "anna", uid: 1001)] } == [1, 3])
+        #expect(try sessions { $0.identities = [UserIdentity(login: "anna", uid: 1002)] } == [])
         #expect(try sessions { $0.id = SessionID(rawValue: 3) } == [3])
         #expect(try sessions { $0.session = F.uuid(2) } == [2])
         #expect(try sessions { $0.since = F.anchor.wall(at: F.at(600)) } == [2, 3])
@@ -438,7 +438,7 @@ import Testing
         let reader = try StoreReader(path: fixture.path)
         func own(_ login: String, _ uid: UInt32) throws -> [UInt32] {
             var filter = SessionFilter()
-            filter.identity = UserIdentity(login: login, uid: uid)
+            filter.identities = [UserIdentity(login: login, uid: uid)]
             return try reader.sessions(filter).map(\.record.id.rawValue)
         }
         #expect(try own("carl", 1001) == [2])
@@ -483,14 +483,14 @@ import Testing
             return try reader.users(filter).map(\.identity.login)
         }
         #expect(try logins { $0.login = "ben" } == ["ben"] && logins { $0.uid = 1003 } == [#"EXAMPLE\carl"#])
-        #expect(try logins { $0.identity = anna } == ["anna"])
-        #expect(try logins { $0.identity = UserIdentity(login: "anna", uid: 1002) } == [])
+        #expect(try logins { $0.identities = [anna] } == ["anna"])
+        #expect(try logins { $0.identities = [UserIdentity(login: "anna", uid: 1002)] } == [])
         // Another one with anna's uid: she keeps what is held about her, and no decision.
         _ = try writer.setTracking([UserIdentity(login: "dora", uid: 1001)], tracked: false, by: "root", reason: "r", at: moment)
         let after = try reader.users()
         #expect(after.map(\.isCurrent) == [false, true, true, true])
         #expect(after[0].identity == anna && after[0].decision == nil && after[0].sessions == 2)
-        #expect(try logins { $0.identity = anna } == [])
+        #expect(try logins { $0.identities = [anna] } == [])
     }
 
     // MARK: Policy

@@ -60,6 +60,14 @@ package struct OwnPolicy: Hashable, Sendable {
     /// Whom to ask.
     package var responsible: String { policy.responsible.isEmpty ? Self.administrators : policy.responsible }
 
+    /// The roles that let others see what is held of a member of these groups.
+    package func sightOfOthers(onMembersOf groups: Set<String>) -> [TrackingPolicy.RoleRow] {
+        policy.roles.filter { row in
+            guard let role = Role(rawValue: row.role) else { return false }
+            return role == .viewer ? groups.contains(row.views) : role.rights.contains(.viewOthers)
+        }
+    }
+
     /// Why it is as it is: keys and values for people.
     package var reasons: [(String, String)] {
         // The list goes before each decision.

@@ -111,6 +111,8 @@ package struct OwnView: Sendable {
 
     package var login: String
     package var userID: UInt32
+    /// The groups that the user is in.
+    package var groups: Set<String> = []
     /// Nil where the collector could not be asked.
     package var policy: OwnPolicy?
     /// Nil where the reports service could not be asked.
@@ -132,6 +134,7 @@ package struct OwnView: Sendable {
             .init("paused_until", .optional((policy?.pausedUntil).map { TimeText.utc($0) })),
             .init("pause_left", policy?.pauseLeft.map { .unsigned($0) } ?? .null), .init("hours", policy?.hours?.json ?? .null),
             .init("seat", (policy?.hasSeat).map { .bool($0) } ?? .null),
+            .init("seen_by", policy.map { .array($0.sightOfOthers(onMembersOf: groups).map(\.json)) } ?? .null),
         ]
         if let activity {
             let applications = activity.today.topApplications.map { name, active in
@@ -176,6 +179,8 @@ extension OwnView {
             if let left = policy.pauseLeft, left >= 60 { values.append(("Pauses", "\(left / 60) min left today: termspan pause 30m")) }
         }
         values.append(("Who answers for it", policy.responsible))
+        let seers = policy.sightOfOthers(onMembersOf: groups).map { "members of \($0.group) (\($0.role))" }
+        values.append(("Who may see it", (["you", "root", "whom polkit lets"] + seers).joined(separator: ", ")))
         let line =
             if !policy.user.isTracked {
                 "Your activity is not recorded."

@@ -7,7 +7,9 @@ struct PolicyExport: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: "export", abstract: "Write the policy as a file that apply takes.",
-            discussion: "Who is tracked, who is not to be, and what new users are. It needs the right org.termspan1.view-others.")
+            discussion:
+                "Who is tracked, who is not to be, what new users are, and who has which role. It needs the right org.termspan1.view-others."
+        )
     }
 
     func execute() throws { Output.write(PolicyFile(try Client.connect().wholePolicy()).text) }
@@ -36,7 +38,8 @@ struct PolicyApply: MainCommand {
             commandName: "apply", abstract: "Let hold what a file says of users and entries.",
             discussion: """
                 What it does not name stays as it is, and what holds already is not decided again. Who is to be left alone comes before \
-                who is to be tracked. It needs the rights org.termspan1.manage-tracking and org.termspan1.view-others.
+                who is to be tracked. Roles that a file with roles does not have are taken away. It needs the rights \
+                org.termspan1.manage-tracking, for roles org.termspan1.manage-roles, and org.termspan1.view-others.
                 """)
     }
 
@@ -69,6 +72,9 @@ struct PolicyApply: MainCommand {
             case .setNewUsers(let state):
                 try client.setPolicy("new-users", state)
                 Output.lines(["New users are now \(state)."])
+            case .setRole(let grant, let granted, let reason):
+                _ = try client.setRole(grant, granted: granted, reason)
+                Output.lines([Printable.text("The role \(grant) is \(granted ? "given" : "taken away").")])
             case .setTracking(let names, let tracked, let reason):
                 let outcomes = try Tracking.decide(names, tracked, reason, client)
                 Output.lines(Tracking.lines(outcomes, tracked: tracked))

@@ -1,4 +1,4 @@
-import TermspanCore
+package import TermspanCore
 
 /// A policy as a file, for configuration management: what `termspan policy export` writes and `apply` makes so (termspan-json(5)).
 ///
@@ -16,6 +16,11 @@ package struct PolicyFile: Hashable, Sendable {
         package var reason: String
     }
 
+    package struct GroupRole: Hashable, Sendable {
+        package var grant: RoleGrant
+        package var reason: String
+    }
+
     /// The longest that the collector takes, in bytes.
     private static let longestReason = 1000
     private static let longestName = 256
@@ -24,12 +29,18 @@ package struct PolicyFile: Hashable, Sendable {
     package private(set) var newUsers: String?
     package private(set) var users: [User] = []
     package private(set) var doNotTrack: [Entry] = []
+    /// All there are to be; nil where the file leaves them.
+    package private(set) var roles: [GroupRole]?
 
     /// What there is, to be written.
     package init(_ policy: TrackingPolicy) {
         newUsers = policy.newUsers
         users = policy.users.map { User(name: $0.name, isTracked: $0.isTracked, reason: $0.reason) }
         doNotTrack = policy.doNotTrack.map { Entry(entry: $0.entry, reason: $0.reason) }
+        roles = policy.roles.compactMap { row in
+            Role(rawValue: row.role).flatMap { RoleGrant($0, group: row.group, views: row.views) }
+                .map { GroupRole(grant: $0, reason: row.reason) }
+        }
     }
 
     /// Reads a file's text.
@@ -53,7 +64,7 @@ package struct PolicyFile: Hashable, Sendable {
             return text
         }
         guard let value = JSONValue(bytes) else { throw wrong("It is not JSON") }
-        for member in try members(value, "The file", of: ["new_users", "users", "do_not_track"]) {
+        for member in try members(value, "The file", of: ["new_users", "users", "do_not_track", "roles"]) {
             if member.key == "new_users" {
                 guard let state = member.value.string, ["tracked", "untracked"].contains(state) else {
                     throw wrong("'new_users' is neither tracked nor untracked")
@@ -62,10 +73,11 @@ package struct PolicyFile: Hashable, Sendable {
                 continue
             }
             guard case .array(let rows) = member.value else { throw wrong("'\(member.key)' is not an array") }
+            if member.key == "roles" { roles = [] }
             for (index, row) in rows.enumerated() {
                 let place = "number \(index + 1) of '\(member.key)'"
-                let isUser = member.key == "users"
-                _ = try members(row, place, of: isUser ? ["name", "tracked", "reason"] : ["entry", "reason"])
+                let keys = ["users": ["name", "tracked"], "roles": ["role", "group", "views"]][member.key] ?? ["entry"]
+                _ = try members(row, place, of: keys + ["reason"])
                 var reason = ""
                 if let value = row["reason"] {
                     guard let text = value.string else { throw wrong("the 'reason' of \(place) is not a text") }
@@ -74,7 +86,17 @@ package struct PolicyFile: Hashable, Sendable {
                 guard reason.utf8.count <= Self.longestReason,
                     !reason.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
                 else { throw wrong("the 'reason' of \(place) has more than \(Self.longestReason) bytes, or control characters") }
-                guard isUser else {
+                if member.key == "roles" {
+                    let name = try text(row, "role", place)
+                    guard let role = Role(rawValue: name) else { throw wrong("\(place) has no role '\(name)'") }
+                    let views = role == .viewer ? try text(row, "views", place) : row["views"]?.string ?? ""
+                    guard let grant = RoleGrant(role, group: try text(row, "group", place), views: views) else {
+                        throw wrong("\(place) names no group, or one to view for a role that is about everybody")
+                    }
+                    roles?.append(GroupRole(grant: grant, reason: reason))
+                    continue
+                }
+                guard member.key == "users" else {
                     let entry = try text(row, "entry", place)
                     guard let subject = DoNotTrackSubject(entry) else { throw wrong("\(place), '\(entry)', names nobody") }
                     doNotTrack.append(Entry(entry: subject.description, reason: reason))
@@ -126,18 +148,30 @@ package struct PolicyFile: Hashable, Sendable {
             JSONValue.object([.init("entry", .string(entry.entry)), .init("reason", .string(entry.reason))])
         }
         let state = newUsers.map { "\"new_users\":\"\($0)\",\n" } ?? ""
-        return "{\n" + state + rows("users", users) + ",\n" + rows("do_not_track", entries) + "\n}\n"
+        let roles = (self.roles ?? []).map { role in
+            let views = role.grant.views
+            return JSONValue.object([
+                .init("role", .string(role.grant.role.rawValue)), .init("group", .string(role.grant.group)),
+                .init("views", views.isEmpty ? .null : .string(views)), .init("reason", .string(role.reason)),
+            ])
+        }
+        let parts = [rows("users", users), rows("do_not_track", entries)] + (self.roles == nil ? [] : [rows("roles", roles)])
+        return "{\n" + state + parts.joined(separator: ",\n") + "\n}\n"
     }
 
     /// One thing that is to become another.
     package enum Change: Hashable, Sendable {
+        case revoke(RoleGrant)
         case list(Entry)
         case untrack(User)
         case newUsers(String)
         case track(User)
+        case grant(GroupRole)
 
         package var line: String {
             switch self {
+            case .revoke(let grant): Printable.text("The role \(grant) would be taken away.")
+            case .grant(let role): Printable.text("The role \(role.grant) would be given.")
             case .list(let entry): Printable.text("\(entry.entry) would be on the Do Not Track list.")
             case .untrack(let user): Printable.text("\(user.name) would be untracked.")
             case .newUsers(let state): "New users would be \(state)."
@@ -146,7 +180,7 @@ package struct PolicyFile: Hashable, Sendable {
         }
     }
 
-    /// What of this does not hold yet: who is to be left alone before who is to be tracked. Who is not to be tracked and does not exist here
+    /// What of this does not hold yet: what ends before what begins, and who is to be left alone before who is to be tracked. Who is not to be tracked and does not exist here
     /// yet goes on the list.
     ///
     /// - Parameter uid: of a user by name; nil where there is none.
@@ -162,10 +196,15 @@ package struct PolicyFile: Hashable, Sendable {
         let absent = pending.filter { !$0.isTracked && uid($0.name) == nil }.map { user in
             Entry(entry: DoNotTrackSubject.login(LoginName(login: user.name)).description, reason: user.reason)
         }
-        var changes = (doNotTrack + absent).filter { !listed.contains($0.entry) }.map { Change.list($0) }
+        let given = Set(
+            policy.roles.compactMap { row in Role(rawValue: row.role).flatMap { RoleGrant($0, group: row.group, views: row.views) } })
+        let wanted = roles.map { Set($0.map(\.grant)) }
+        var changes = (wanted.map { given.subtracting($0) } ?? []).sorted().map { Change.revoke($0) }
+        changes += (doNotTrack + absent).filter { !listed.contains($0.entry) }.map { Change.list($0) }
         changes += pending.filter { !$0.isTracked && uid($0.name) != nil }.map { Change.untrack($0) }
         if let newUsers, newUsers != policy.newUsers { changes.append(.newUsers(newUsers)) }
         changes += pending.filter(\.isTracked).map { Change.track($0) }
+        changes += (roles ?? []).filter { !given.contains($0.grant) }.map { Change.grant($0) }
         return changes
     }
 
@@ -174,6 +213,7 @@ package struct PolicyFile: Hashable, Sendable {
         case setDoNotTrack([String], reason: String)
         case setTracking([String], Bool, reason: String)
         case setNewUsers(String)
+        case setRole(RoleGrant, Bool, reason: String)
     }
 
     /// More than a call takes is several.
@@ -190,6 +230,8 @@ package struct PolicyFile: Hashable, Sendable {
                 calls[calls.count - 1] = .setTracking(names + [user.name], false, reason: reason)
             case (.setTracking(let names, true, let reason), .track(let user)) where reason == user.reason && names.count < most:
                 calls[calls.count - 1] = .setTracking(names + [user.name], true, reason: reason)
+            case (_, .revoke(let grant)): calls.append(.setRole(grant, false, reason: ""))
+            case (_, .grant(let role)): calls.append(.setRole(role.grant, true, reason: role.reason))
             case (_, .list(let entry)): calls.append(.setDoNotTrack([entry.entry], reason: entry.reason))
             case (_, .untrack(let user)): calls.append(.setTracking([user.name], false, reason: user.reason))
             case (_, .newUsers(let state)): calls.append(.setNewUsers(state))

@@ -47,11 +47,53 @@ package struct TrackingPolicy: Hashable, Sendable {
         }
     }
 
+    /// A role that the members of a group have.
+    package struct RoleRow: Hashable, Sendable {
+        package var role: String
+        package var group: String
+        /// Whose members a viewer sees; empty for other roles.
+        package var views: String
+        package var since: WallInstant?
+        package var by: String
+        package var reason: String
+
+        package static let keys = ["role", "group", "views", "since", "by", "reason"]
+
+        init(_ row: [String: BusValue]) {
+            role = row["role"]?.string ?? ""
+            group = row["group"]?.string ?? ""
+            views = row["views"]?.string ?? ""
+            since = row["since"]?.unsigned.flatMap { WallInstant(microseconds: $0) }
+            by = row["by"]?.string ?? ""
+            reason = row["reason"]?.string ?? ""
+        }
+
+        package var json: JSONValue {
+            .object([
+                .init("role", .string(role)), .init("group", .string(group)), .init("views", views.isEmpty ? .null : .string(views)),
+                .init("since", .optional(since.map { TimeText.utc($0) })), .init("by", by.isEmpty ? .null : .string(by)),
+                .init("reason", reason.isEmpty ? .null : .string(reason)),
+            ])
+        }
+
+        package static func table(_ rows: [RoleRow]) -> [String] {
+            var table = Table([
+                .init("ROLE", width: 13), .init("GROUP", width: 16), .init("VIEWS", width: 16), .init("SINCE", width: 25),
+                .init("BY", width: 12), .init("REASON"),
+            ])
+            for row in rows {
+                table.add([row.role, row.group, row.views, row.since.map { TimeText.local($0) } ?? "", row.by, row.reason])
+            }
+            return table.lines()
+        }
+    }
+
     package var newUsers: String
     /// Who answers for what is collected, as the configuration says.
     package var responsible: String
     package var users: [User]
     package var doNotTrack: [Entry]
+    package var roles: [RoleRow]
     package var kept: Kept
     /// What holds for members of groups in place of that.
     package var keptByGroup: [Kept]
@@ -117,6 +159,7 @@ package struct TrackingPolicy: Hashable, Sendable {
         holidays = values["holidays"]?.strings ?? []
         seats = values["seats"]?.unsigned
         seatsTaken = values["seats-taken"]?.unsigned
+        roles = (values["roles"]?.elements ?? []).compactMap { $0.properties.map { RoleRow($0) } }
         isComplete = values["complete"]?.bool ?? false
         users = (values["users"]?.elements ?? []).compactMap { row in
             guard let row = row.properties else { return nil }
@@ -137,7 +180,7 @@ package struct TrackingPolicy: Hashable, Sendable {
         .object([
             .init("new_users", .string(newUsers)), .init("responsible", responsible.isEmpty ? .null : .string(responsible)),
             .init("users", .array(users.map(\.json))), .init("do_not_track", .array(doNotTrack.map(\.json))),
-            kept.json[0], kept.json[1],
+            .init("roles", .array(roles.map(\.json))), kept.json[0], kept.json[1],
             .init(
                 "keep_by_group", .array(keptByGroup.map { .object([.init("group", .string($0.group ?? ""))] + $0.json) })),
             .init("tracking_hours", .array(trackingHours.map(\.json))), .init("holidays", .array(holidays.map { .string($0) })),
@@ -179,6 +222,7 @@ package struct TrackingPolicy: Hashable, Sendable {
             lines += [""] + table.lines()
         }
         if !doNotTrack.isEmpty { lines += ["", "Do Not Track:"] + Entry.table(doNotTrack) }
+        if !roles.isEmpty { lines += ["", "Roles:"] + RoleRow.table(roles) }
         return lines
     }
 }

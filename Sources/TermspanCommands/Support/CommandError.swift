@@ -1,4 +1,5 @@
 package import TermspanBus
+import TermspanCore
 import TermspanJournal
 
 /// What the command could not do, why, and what helps; each becomes a line on standard error.
@@ -45,14 +46,11 @@ package struct CommandError: Error, Hashable, Sendable {
                 remedy: "It is probably older than this command: sudo systemctl restart termspand.service")
         default:
             if error.isAccessDenied {
-                let right = [
-                    "org.termspan1.view-others", "org.termspan1.manage-tracking", "org.termspan1.manage-sessions", "org.termspan1.erase",
-                    "org.termspan1.view-audit",
-                ].first { error.message.contains($0) }
+                let right = Right.allCases.map(\.action).first { error.message.contains($0) }
                 let rights = right.map { "It needs the right \($0)" } ?? "It needs a right that you don't have"
                 self.init(
                     .notPermitted, error.description.isEmpty ? "Not permitted." : error.description,
-                    remedy: rights + ": use sudo, or have the administrator allow it by a polkit rule.")
+                    remedy: rights + ": use sudo, or have the administrator give you a role or a polkit rule.")
             } else if error.isUnreachable {
                 switch (service, error.message.hasPrefix("connecting to")) {
                 case (_, true):

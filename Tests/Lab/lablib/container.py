@@ -200,10 +200,10 @@ class Container:
             *become, "env", "-i", f"--chdir={folder or variables['HOME']}", *(f"{name}={value}" for name, value in variables.items()),
             *map(str, arguments)]
 
-    def enter(self, arguments, *, check=True, timeout=60, input=None, **options):
+    def enter(self, arguments, *, check=True, timeout=120, input=None, **options):
         """Runs a command inside to its end; see `command` for the options."""
         feed = {"input": input} if input is not None else {}
-        return run(self.command(arguments, **options), check=check, timeout=timeout, **feed)
+        return run(self.command(arguments, **options), check=check, timeout=timeout, said=arguments, **feed)
 
     def account(self, user):
         """The uid, gid and home folder of a user of the container."""

@@ -19,25 +19,53 @@ class LabError(Exception):
     """Something the lab cannot do, said so that a person can act on it."""
 
 
-def run(arguments, *, check=True, timeout=60, **options):
-    """Runs a command of the machine to its end and returns it as completed, output as text."""
+def run(arguments, *, check=True, timeout=120, said=None, **options):
+    """Runs a command of the machine to its end and returns it as completed, output as text.
+
+    An error says `said` for the command: what it is inside of what it is wrapped in.
+    """
+    said = shlex.join(map(str, said or arguments))
     if "input" not in options:
         options.setdefault("stdin", subprocess.DEVNULL)
+    feed = options.pop("input", None)
+    if feed is not None:
+        options["stdin"] = subprocess.PIPE
     try:
-        done = subprocess.run(arguments, text=True, capture_output=True, timeout=timeout, **options)
+        process = subprocess.Popen(arguments, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
     except FileNotFoundError as error:
         raise LabError(f"{error.filename} is not installed here") from None
-    except subprocess.TimeoutExpired:
-        raise LabError(f"no end within {timeout} s: {shlex.join(map(str, arguments))}") from None
+    with process:
+        try:
+            done = subprocess.CompletedProcess(arguments, None, *process.communicate(feed, timeout))
+            done.returncode = process.returncode
+        except subprocess.TimeoutExpired:
+            waits = _waits(process.pid)
+            process.kill()
+            raise LabError(f"no end within {timeout} s: {said} ({waits})") from None
+        except BaseException:
+            process.kill()
+            raise
     if check and done.returncode != 0:
-        raise LabError(describe_failure(done))
+        raise LabError(describe_failure(done, said))
     return done
 
 
-def describe_failure(done):
+def _waits(pid):
+    """What a process and its descendants do: name, state and where in the kernel each waits."""
+    try:
+        folder = Path(f"/proc/{pid}")
+        state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        own = f"{(folder / 'comm').read_text().strip()} {state} {(folder / 'wchan').read_text()}"
+        return ", ".join([own, *map(_waits, (folder / f"task/{pid}/children").read_text().split())])
+    except OSError:
+        return "ended"
+
+
+def describe_failure(done, said=None):
     """One paragraph about a completed command that failed."""
+    said = said or shlex.join(map(str, done.args))
     output = "\n".join(text.strip() for text in (done.stdout, done.stderr) if text and text.strip())
-    return f"exit code {done.returncode}: {shlex.join(map(str, done.args))}" + (f"\n{output}" if output else "")
+    return f"exit code {done.returncode}: {said}" + (f"\n{output}" if output else "")
 
 
 def wait_until(what, condition, timeout, *, progress=None):

@@ -74,7 +74,7 @@ class Product:
 
     # The command
 
-    def command(self, *arguments, user=None, check=True, timeout=60, **options):
+    def command(self, *arguments, user=None, check=True, timeout=120, **options):
         """Runs `termspan` inside, as root or as `user`, and returns it as completed."""
         return self.lab.enter(["termspan", *arguments], user=user, check=check, timeout=timeout, **options)
 

@@ -1,0 +1,83 @@
+/// What not everybody may. polkit has an action for each but `viewPolicy`: org.termspan1.policy.
+package enum Right: String, CaseIterable, Sendable {
+    /// What users do and did, and the details of their sessions.
+    case viewOthers = "view-others"
+    /// Who is tracked, by whose decision and why, without what they do: a part of `viewOthers` that roles can have alone.
+    case viewPolicy = "view-policy"
+    case viewAudit = "view-audit"
+    case manageTracking = "manage-tracking"
+    case erase
+    case manageSessions = "manage-sessions"
+    case manageRoles = "manage-roles"
+
+    /// The action that polkit is asked about.
+    package var action: String { "org.termspan1." + (self == .viewPolicy ? .viewOthers : self).rawValue }
+}
+
+/// What the members of a group are to Termspan.
+package enum Role: String, CaseIterable, Sendable {
+    case administrator, configurator
+    case powerUser = "power-user"
+    /// Sees what members of certain groups do and did.
+    case viewer
+    case auditor
+
+    /// What it may in respect of everybody.
+    package var rights: Set<Right> {
+        switch self {
+        case .administrator: Set(Right.allCases)
+        case .configurator: [.viewPolicy, .manageTracking]
+        case .powerUser: [.viewOthers, .viewPolicy, .manageSessions]
+        case .viewer: []
+        case .auditor: [.viewPolicy, .viewAudit]
+        }
+    }
+}
+
+/// A role that the members of a group have, be it the machine's or a directory's.
+package struct RoleGrant: Hashable, Sendable {
+    package let role: Role
+    /// Whose members have it.
+    package let group: String
+    /// Whose members a viewer sees; empty for other roles. Several are several grants.
+    package let views: String
+
+    /// The longest name of a group, in bytes.
+    private static let longest = 256
+
+    /// nil where a name can't be a group's, a viewer has nobody to see, or another role has.
+    package init?(_ role: Role, group: String, views: String = "") {
+        guard Self.isName(group), role == .viewer ? Self.isName(views) : views.isEmpty else { return nil }
+        self.role = role
+        self.group = group
+        self.views = views
+    }
+
+    private static func isName(_ name: String) -> Bool {
+        // What /etc/group can't have, or nobody could tell from another name.
+        !name.isEmpty && name.utf8.count <= longest && name.first != " " && name.last != " "
+            && !name.unicodeScalars.contains { $0 == ":" || $0 == "," || $0.properties.generalCategory == .control }
+    }
+}
+
+extension RoleGrant: CustomStringConvertible, Comparable {
+    /// `viewer: sales-leads, of sales`.
+    package var description: String { "\(role.rawValue): \(group)" + (views.isEmpty ? "" : ", of \(views)") }
+
+    package static func < (one: Self, other: Self) -> Bool {
+        let order = (Role.allCases.firstIndex(of: one.role) ?? 0, Role.allCases.firstIndex(of: other.role) ?? 0)
+        return order.0 == order.1 ? (one.group, one.views) < (other.group, other.views) : order.0 < order.1
+    }
+}
+
+extension Sequence<RoleGrant> {
+    /// Whether a member of these groups has a right.
+    package func give(_ right: Right, toMembersOf groups: Set<String>) -> Bool {
+        contains { $0.role.rights.contains(right) && groups.contains($0.group) }
+    }
+
+    /// The groups whose members a member of these groups sees.
+    package func views(ofMembersOf groups: Set<String>) -> Set<String> {
+        Set(filter { $0.role == .viewer && groups.contains($0.group) }.map(\.views))
+    }
+}

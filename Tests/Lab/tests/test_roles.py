@@ -1,0 +1,209 @@
+"""Roles: what the members of groups may see and do, on each method of the bus. TERMSPAN_DEB names the package."""
+
+import json
+import re
+import sys
+import time
+import unittest
+from pathlib import Path
+
+LAB_FOLDER = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(LAB_FOLDER))
+
+from lablib import wait_until  # noqa: E402
+from lablib.product import ProductTestCase  # noqa: E402
+
+NOT_PERMITTED = 4
+MANAGER = ("org.termspan1", "/org/termspan1", "org.termspan1.Manager")
+REPORTS = ("org.termspan1.Reports", "/org/termspan1/reports", "org.termspan1.Reports")
+# The users whose data it is: user1 is in lab-sales, user2 to user4 in lab-tech.
+HOLDERS = {"user5": "administrator", "user6": "configurator", "user7": "power-user", "user8": "viewer", "user9": "auditor", "user10": None}
+ALL = set(HOLDERS)
+
+
+def users(*roles):
+    return {user for user, role in HOLDERS.items() if role in roles}
+
+
+class RoleTests(ProductTestCase):
+    users = 10
+    tracked = ["user1", "user2", "user3", "user4"]
+    settings = {"pause-per-day": "1h", "bus-calls-per-second": 1000}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        groups = {"lab-sales": ["user1"], "lab-tech": ["user2", "user3", "user4"], **{f"lab-{role}": [user] for user, role in HOLDERS.items() if role}}
+        for group, members in groups.items():
+            cls.lab.enter(["groupadd", "--force", group])
+            cls.addClassCleanup(cls.lab.enter, ["groupdel", group])
+            cls.lab.enter(["gpasswd", "--members", ",".join(members), group])
+        cls.addClassCleanup(cls.lab.sessions, 0)
+        cls.lab.sessions(4)
+        cls.product.wait_measured(*cls.tracked)
+        for role in HOLDERS.values():
+            if role:
+                views = ["--views", "lab-sales"] if role == "viewer" else []
+                cls.product.command("role", "grant", role, f"lab-{role}", *views, "--reason", "a test")
+
+    def call(self, user, target, method, *arguments):
+        """Calls a method as a user: None if it was let, else what was missing."""
+        done = self.lab.enter(["busctl", "--allow-interactive-authorization=no", "call", *target, method, *arguments], user=user, check=False)
+        said = done.stdout + done.stderr
+        if done.returncode and re.search("[Aa]ccess denied|The right|AccessDenied|Only the report service", said):
+            return said.strip()
+        return None
+
+    def assert_let(self, method, allowed, *arguments, target=MANAGER):
+        """Exactly these users may call a method so; who may not is asked first, since what it does is done by who may."""
+        for user in sorted(ALL - allowed) + sorted(allowed):
+            refused = self.call(user, target, method, *arguments)
+            self.assertEqual(refused is None, user in allowed, f"{HOLDERS[user] or 'nobody'}: {method} {arguments}: {refused}")
+
+    def methods(self, target):
+        shown = json.loads(self.lab.enter(["busctl", "--json=short", "call", target[0], target[1], "org.freedesktop.DBus.Introspectable", "Introspect"]).stdout)
+        interface = shown["data"][0].split(f'<interface name="{target[2]}">')[1].split("</interface>")[0]
+        return set(re.findall('<method name="([^"]+)"', interface))
+
+    def test_1_every_method_of_the_manager_for_every_role(self):
+        ids = {row["user"]: str(row["id"]) for row in self.product.query_sessions()}
+        everybody, trackers, actors = ALL, users("administrator", "configurator"), users("administrator", "power-user")
+        cases = [
+            ("ListSessions", everybody), ("EnumerateSessions", everybody), ("GetSession", everybody, "u", ids["user1"]), ("ListUsers", everybody),
+            ("GetUser", everybody, "u", "2001"), ("Subscribe", everybody), ("Unsubscribe", everybody), ("Status", everybody), ("GetPolicy", everybody),
+            ("Pause", everybody, "t", "60000000"), ("Resume", everybody),
+            ("LockSession", actors, "u", ids["user1"]), ("DisconnectSession", actors, "u", ids["user1"]),
+            ("SetTracking", trackers, "asbs", "1", "user1", "true", "a test"), ("SetDoNotTrack", trackers, "asbs", "1", "somebody", "true", "a test"),
+            ("SetPolicy", trackers, "sv", "new-users", "s", "untracked"),
+            ("Erase", actors, "asbbs", "1", "user1", "false", "true", ""),
+            ("Erase", users("administrator"), "asbbs", "1", "user4", "false", "false", "a test"),
+            ("SetRole", users("administrator"), "sssbs", "auditor", "lab-nobody", "", "true", "a test"),
+            # Between the two services alone.
+            ("CollectActivity", set(), "a{sv}", "0"), ("GetSight", set(), "us", "0", "spans"),
+            ("RecordRead", set(), "a{sv}", "2", "reader", "u", "0", "kind", "s", "spans"),
+        ]
+        for method, allowed, *arguments in cases:
+            with self.subTest(method):
+                self.assert_let(method, allowed, *arguments)
+        with self.subTest("TerminateSession"):
+            for user in sorted(ALL - actors):
+                self.assertIsNotNone(self.call(user, MANAGER, "TerminateSession", "u", ids["user3"]), user)
+            for user, victim in zip(sorted(actors), ("user3", "user4")):
+                self.assertIsNone(self.call(user, MANAGER, "TerminateSession", "u", ids[victim]))
+                wait_until(f"the session of {victim} to end", lambda: not self.lab.logins(victim), 20)
+        # Nothing is forgotten here.
+        self.assertEqual({case[0] for case in cases} | {"TerminateSession"}, self.methods(MANAGER))
+        path = json.loads(self.lab.enter(["busctl", "--json=short", "call", *MANAGER, "GetSession", "u", ids["user2"]]).stdout)["data"][0]
+        session = ("org.termspan1", path, "org.termspan1.Session")
+        time.sleep(3)  # Ten actions at once, then one a second.
+        for method in ("Lock", "Disconnect"):
+            with self.subTest(f"Session.{method}"):
+                self.assert_let(method, actors, target=session)
+        with self.subTest("Session.Terminate"):
+            for user in sorted(ALL - actors):
+                self.assertIsNotNone(self.call(user, session, "Terminate"), user)
+        self.assertEqual(self.methods(session), {"Lock", "Disconnect", "Terminate"})
+
+    def test_2_every_method_of_the_reports_for_every_role(self):
+        seers = users("administrator", "power-user")
+        for method in ("Spans", "Summary", "History", "Records"):
+            with self.subTest(method):
+                self.assert_let(method, ALL, "a{sv}", "0", target=REPORTS)
+                self.assert_let(method, seers | users("viewer"), "a{sv}", "1", "user", "s", "user1", target=REPORTS)
+                self.assert_let(method, seers, "a{sv}", "1", "user", "s", "user2", target=REPORTS)
+                # A viewer gets the part that a viewer sees.
+                self.assert_let(method, seers | users("viewer"), "a{sv}", "1", "all", "b", "true", target=REPORTS)
+        with self.subTest("Users"):
+            self.assert_let("Users", ALL, "a{sv}", "0", target=REPORTS)
+            self.assert_let("Users", ALL - {"user10"}, "a{sv}", "1", "user", "s", "user1", target=REPORTS)
+            self.assert_let("Users", ALL - {"user10"} - users("viewer"), "a{sv}", "1", "user", "s", "user2", target=REPORTS)
+        with self.subTest("Audit"):
+            auditors = users("administrator", "auditor")
+            self.assert_let("Audit", ALL, "a{sv}", "0", target=REPORTS)
+            self.assert_let("Audit", auditors, "a{sv}", "1", "user", "s", "user1", target=REPORTS)
+            self.assert_let("Audit", auditors, "a{sv}", "1", "all", "b", "true", target=REPORTS)
+            self.assert_let("VerifyAudit", auditors, "a{sv}", "0", target=REPORTS)
+        self.assertEqual(self.methods(REPORTS), {"Spans", "Summary", "History", "Records", "Users", "Audit", "VerifyAudit"})
+
+    def test_3_a_viewer_sees_the_members_and_nobody_else(self):
+        for arguments in (("spans", "--all", "--open"), ("summary", "--all"), ("session", "history", "--all"), ("users", "--all")):
+            with self.subTest(arguments):
+                rows = self.product.listing(*arguments, user="user8")
+                self.assertEqual({row["user"] for row in rows}, {"user1"}, rows)
+                everybody = {row["user"] for row in self.product.listing(*arguments, user="user7")}
+                self.assertLessEqual({"user1", "user2"}, everybody)
+        # Sessions' details likewise.
+        rows = {row["user"]: row for row in self.product.query_sessions("user8")}
+        self.assertEqual((rows["user1"]["coverage"], rows["user2"]["coverage"]), ("measured", None), rows)
+        rows = {row["user"]: row for row in self.product.query_sessions("user10")}
+        self.assertEqual((rows["user1"]["coverage"], rows["user2"]["coverage"]), (None, None), rows)
+        # By the number of a session that is another's there is nothing.
+        number = self.product.session("user2")["id"]
+        self.assertEqual(self.product.listing("spans", "--all", "--open", "--session", str(number), user="user8"), [])
+        # Who looked is told to whom it was about, and to nobody else.
+        looks = {user: {row["by"] for row in self.product.listing("audit", user=user) if row["action"] == "read-spans"} for user in ("user1", "user2")}
+        self.assertIn("uid 2008", looks["user1"])
+        self.assertNotIn("uid 2008", looks["user2"])
+        self.assertIn("uid 2007", looks["user2"])
+
+    def test_4_users_are_told_who_may_see_it(self):
+        said = " ".join(self.product.command("me", user="user1").stdout.split())
+        self.assertRegex(said, "Who may see it:? you, root, whom polkit lets, .*members of lab-viewer [(]viewer[)]")
+
+        def seen_by(user):
+            return {(row["role"], row["group"]) for row in self.product.listing("me", user=user)["seen_by"]}
+        self.assertEqual(seen_by("user1"), {("administrator", "lab-administrator"), ("power-user", "lab-power-user"), ("viewer", "lab-viewer")})
+        self.assertEqual(seen_by("user2"), {("administrator", "lab-administrator"), ("power-user", "lab-power-user")})
+        listed = self.product.listing("role", "list", user="user10")
+        self.assertLessEqual({role for role in HOLDERS.values() if role}, {row["role"] for row in listed})
+        self.assertEqual({(row["by"], row["reason"]) for row in listed if row["group"] != "lab-nobody"}, {("root", "a test")})
+
+    def test_5_roles_come_and_go(self):
+        spans = ("spans", "--user", "user1")
+        # Nobody gives rights that they don't have themselves.
+        for user in ("user6", "user7", "user8", "user9", "user10"):
+            done = self.product.command("role", "grant", "administrator", "lab-tech", user=user, check=False)
+            self.assertEqual(done.returncode, NOT_PERMITTED, done)
+            self.assertIn("org.termspan1.manage-roles", done.stderr)
+        self.product.command("role", "revoke", "viewer", "lab-viewer", "--views", "lab-sales", user="user5")
+        self.assertEqual(self.product.command(*spans, user="user8", check=False).returncode, NOT_PERMITTED)
+        self.product.command("role", "grant", "viewer", "lab-viewer", "--views", "lab-sales", "lab-tech", user="user5")
+        self.assertEqual({row["user"] for row in self.product.listing("users", "--all", user="user8")}, {"user1", "user2", "user3", "user4"})
+        # Who leaves a group leaves its role, and whoever is viewed likewise, within ten seconds.
+        for leaver, group in (("user1", "lab-sales"), ("user7", "lab-power-user")):
+            self.lab.enter(["gpasswd", "--delete", leaver, group])
+        wait_until("they to have left", lambda: all(
+            self.product.command(*spans, user=user, check=False).returncode == NOT_PERMITTED for user in ("user7", "user8")), 20)
+        self.lab.enter(["gpasswd", "--add", "user7", "lab-power-user"])
+        wait_until("user7 to be back", lambda: self.product.command(*spans, user="user7", check=False).returncode == 0, 20)
+        # A role of a group that is gone is nobody's.
+        self.lab.enter(["groupmod", "--new-name", "lab-gone", "lab-power-user"])
+        wait_until("the group to be gone", lambda: self.product.command(*spans, user="user7", check=False).returncode == NOT_PERMITTED, 20)
+        self.lab.enter(["groupmod", "--new-name", "lab-power-user", "lab-gone"])
+        wait_until("the group to be back", lambda: self.product.command(*spans, user="user7", check=False).returncode == 0, 20)
+        actions = [(row["by"], row["action"], row["value"]) for row in self.product.listing("audit", "--all", user="user9")]
+        self.assertIn(("uid 2005", "role-revoked", "viewer: lab-viewer, of lab-sales"), actions)
+        self.assertIn(("uid 2005", "role-granted", "viewer: lab-viewer, of lab-tech"), actions)
+
+    def test_6_roles_are_in_the_policy_as_a_file(self):
+        exported = self.product.command("policy", "export").stdout
+        def apply(text, *arguments):
+            return self.product.command("policy", *arguments, "-", input=text)
+        self.assertEqual(apply(exported, "diff").stdout, "")
+        policy = json.loads(exported)
+        policy["roles"] = [row for row in policy["roles"] if row["role"] != "auditor"] + [{"role": "auditor", "group": "lab-sales", "reason": "a test"}]
+        self.assertEqual(apply(json.dumps(policy), "diff").stdout.splitlines()[-1], "The role auditor: lab-sales would be given.")
+        apply(json.dumps(policy), "apply", "--yes")
+        listed = [row["group"] for row in self.product.listing("role", "list") if row["role"] == "auditor"]
+        self.assertEqual(listed, ["lab-sales"])
+        self.assertIsNotNone(self.call("user9", REPORTS, "VerifyAudit", "a{sv}", "0"))
+        # It lasts.
+        self.lab.enter(["systemctl", "restart", "termspand.service"])
+        self.product.wait_ready()
+        self.assertEqual([row["group"] for row in self.product.listing("role", "list") if row["role"] == "auditor"], ["lab-sales"])
+        apply(exported, "apply", "--yes")
+        self.assertEqual(self.product.command("policy", "export").stdout, exported)
+
+
+if __name__ == "__main__":
+    unittest.main()

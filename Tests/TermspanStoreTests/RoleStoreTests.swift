@@ -1,0 +1,61 @@
+import TermspanCore
+import Testing
+
+@testable import TermspanStore
+
+@Suite struct RoleStoreTests {
+    private typealias F = StoreFixture
+
+    @Test func rolesAreKeptAndRecorded() throws {
+        let fixture = try StoreFixture()
+        let store = try fixture.writer()
+        let leads = try #require(RoleGrant(.viewer, group: "leads", views: "sales"))
+        let council = try #require(RoleGrant(.auditor, group: "works council"))
+        for (grant, changed) in [(leads, true), (council, true), (leads, false)] {
+            #expect(try store.set(grant, granted: true, by: "root", reason: "asked", at: F.anchor.wall) == changed)
+        }
+        let reader = try StoreReader(path: fixture.path)
+        let policy = try reader.policy()
+        #expect(policy.roles.map(\.grant) == [leads, council])
+        #expect(policy.roles.map(\.reason) == ["asked", "asked"] && policy.roles.map(\.by) == ["root", "root"])
+        #expect(try store.set(leads, granted: false, by: "uid 7", reason: "over", at: F.anchor.wall))
+        #expect(try !store.set(leads, granted: false, by: "uid 7", reason: "over", at: F.anchor.wall))
+        #expect(try reader.policy().roles.map(\.grant) == [council])
+        let changes = try reader.policyChanges().map(\.change)
+        #expect(changes.map(\.key) == ["role-granted", "role-granted", "role-revoked"])
+        #expect(changes.map(\.value) == ["viewer: leads, of sales", "auditor: works council", "viewer: leads, of sales"])
+        #expect(changes.last?.by == "uid 7" && changes.last?.reason == "over")
+        let entries = try reader.audit().map(\.entry)
+        #expect(entries.map(\.action) == changes.map(\.key) && entries.map(\.value) == changes.map(\.value))
+    }
+
+    /// A viewer's users are found by what they are called now, and nobody by a part of that.
+    @Test func severalUsersAreSelected() throws {
+        let fixture = try StoreFixture()
+        let store = try fixture.writer()
+        var batch = StoreBatch()
+        let names = ["anna", "ben", #"EXAMPLE\carl"#, "d'ora", "é\"x"]
+        for (index, login) in names.enumerated() { batch.sessions.append(F.session(UInt64(index + 1), login, UInt32(1001 + index))) }
+        try store.write(batch)
+        let reader = try StoreReader(path: fixture.path)
+        func logins(_ users: Set<UserIdentity>, _ change: (inout SessionFilter) -> Void = { _ in }) throws -> [String] {
+            var filter = SessionFilter()
+            filter.identities = users
+            change(&filter)
+            let found = try reader.sessions(filter).map(\.record.user)
+            #expect(found.allSatisfy { filter.names($0) })
+            return found.map(\.login)
+        }
+        let users = names.enumerated().map { UserIdentity(login: $1, uid: UInt32(1001 + $0)) }
+        #expect(try logins([]) == [])
+        #expect(try logins([users[0], users[2]]) == [names[0], names[2]])
+        #expect(try logins(Set(users)) == names)
+        #expect(try logins([UserIdentity(login: "anna", uid: 1002), UserIdentity(login: "nobody", uid: 1001)]) == [])
+        #expect(try logins([users[0], users[1]]) { $0.login = "ben" } == ["ben"])
+        #expect(try logins([users[0]]) { $0.login = "ben" } == [])
+        #expect(try logins([users[0]]) { $0.uid = 1002 } == [])
+        #expect(try Set(store.currentUsers()) == Set(users))
+        for user in users { #expect(UserIdentity(user.description) == user) }
+        for text in ["", "anna", "-1 anna", "1x anna", "4294967296 anna"] { #expect(UserIdentity(text) == nil) }
+    }
+}

@@ -122,6 +122,14 @@ int termspan_status(int descriptor, struct termspan_status *status) {
     return 0;
 }
 
+int termspan_folder_encryption(const char *path, uint32_t *major_number, uint32_t *minor_number) {
+    struct statx status;
+    if (statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &status) < 0) return -errno;
+    *major_number = status.stx_dev_major;
+    *minor_number = status.stx_dev_minor;
+    return (status.stx_attributes & STATX_ATTR_ENCRYPTED) != 0;
+}
+
 int termspan_status_at(int directory, const char *path, struct termspan_status *status) {
     struct stat from;
     if (fstatat(directory, path, &from, AT_SYMLINK_NOFOLLOW) < 0) return -errno;

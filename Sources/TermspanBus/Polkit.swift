@@ -62,7 +62,7 @@ extension BusConnection {
             call(
                 "org.freedesktop.PolicyKit1", path: "/org/freedesktop/PolicyKit1/Authority",
                 interface: "org.freedesktop.PolicyKit1.Authority", member: "CheckAuthorization",
-                timeout: question.isInteractive ? .seconds(300) : .seconds(10),
+                timeout: question.isInteractive ? .seconds(300) : .seconds(4),
                 arguments: { writer in
                     writer.structure("sa{sv}") { writer in
                         writer.append("system-bus-name")

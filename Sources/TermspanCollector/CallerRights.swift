@@ -9,33 +9,29 @@ import TermspanSystem
 @MainActor
 final class CallerRights {
     private unowned let collector: Collector
-    /// In which of the groups that the roles name the callers are, by uid.
-    private var standings = Remembered<UInt32, Set<String>>()
-    /// Whom members of groups see.
-    private var members = Remembered<Set<String>, Members>()
-    /// What waits for an answer about a caller.
-    private var waiting: [UInt32: [@MainActor (Set<String>) -> Void]] = [:]
-    private var threads = 0
-    /// What the answers were remembered for.
+    /// In which of the groups that the roles name the callers are, by uid. What could not be asked is none, for as long.
+    private var standings: Answers<UInt32, Set<String>>
+    /// Who of the users that were asked about is in one of some groups.
+    private var members: Answers<MembersQuestion, Set<UserIdentity>>
+    /// What the answers were given for.
     private var grants: [RoleGrant] = []
+    private var own = OwnGroups()
 
-    /// How long the user database may take.
-    private static let patience: Duration = .seconds(5)
-    /// So many questions at once; beyond, nobody has a role.
-    private static let mostThreads = 8
-
-    private struct Members: Sendable {
-        /// Who was looked at.
+    private struct MembersQuestion: Hashable {
+        var groups: Set<String>
         var users: Set<UserIdentity>
-        var found: Set<UserIdentity>
     }
 
-    init(collector: Collector) { self.collector = collector }
+    init(collector: Collector) {
+        self.collector = collector
+        standings = Answers(loop: collector.loop, inbox: collector.inbox)
+        members = Answers(loop: collector.loop, inbox: collector.inbox)
+    }
 
     /// Goes on with success if the sender of `invocation` has a right, else with the error to answer with.
     func check(_ right: Right, _ invocation: BusInvocation, completion: @escaping @MainActor (Result<Void, BusError>) -> Void) {
         let askPolkit = { [unowned self] in Polkit.check(right.action, invocation, on: collector.connection, completion: completion) }
-        guard let credentials = try? invocation.credentials(), !credentials.isRoot, hasGrant(of: right) else { return askPolkit() }
+        guard let credentials = try? invocation.credentials(), !credentials.isRoot, gives(right) else { return askPolkit() }
         groups(of: credentials.userID) { [unowned self] groups in
             if grants.give(right, toMembersOf: groups) { completion(.success(())) } else { askPolkit() }
         }
@@ -44,117 +40,118 @@ final class CallerRights {
     /// What a user's roles let see of others, without polkit.
     enum Sight: Sendable {
         case nothing, everybody
-        case only(Set<UserIdentity>)
-
-        func reaches(_ user: UserIdentity) -> Bool {
-            switch self {
-            case .nothing: false
-            case .everybody: true
-            case .only(let users): users.contains(user)
-            }
-        }
-    }
-
-    /// Whether somebody may have a right in respect of some users alone.
-    func mayViewMembers(by right: Right) -> Bool {
-        (right == .viewOthers || right == .viewPolicy) && collector.policy.roles.contains { $0.grant.role == .viewer }
+        /// Members of these groups.
+        case members(Set<String>)
     }
 
     /// What roles let a user see by a right.
-    ///
-    /// - Parameter users: those among whom a viewer's are looked for.
-    func sight(
-        of userID: UInt32, by right: Right, among users: Set<UserIdentity>, completion: @escaping @MainActor (Sight) -> Void
-    ) {
-        let seesMembers = mayViewMembers(by: right)
-        guard hasGrant(of: right) || seesMembers else { return completion(.nothing) }
+    func sight(of userID: UInt32, by right: Right, completion: @escaping @MainActor (Sight) -> Void) {
+        let seesMembers = right == .viewOthers || right == .viewPolicy
+        guard gives(right) || (seesMembers && grants.contains { $0.role == .viewer }) else { return completion(.nothing) }
         groups(of: userID) { [unowned self] groups in
-            if grants.give(right, toMembersOf: groups) { return completion(.everybody) }
             let views = seesMembers ? grants.views(ofMembersOf: groups) : []
-            guard !views.isEmpty else { return completion(.nothing) }
-            members(of: views, among: users) { completion($0.isEmpty ? .nothing : .only($0)) }
+            completion(grants.give(right, toMembersOf: groups) ? .everybody : views.isEmpty ? .nothing : .members(views))
         }
     }
 
-    /// Takes over what the policy says now.
-    private func hasGrant(of right: Right) -> Bool {
-        let now = collector.policy.roles.map(\.grant)
-        if now != grants {
-            grants = now
-            standings = Remembered()
-            members = Remembered()
+    /// Who of some users is certainly in one of some groups.
+    func members(
+        of groups: Set<String>, among users: Set<UserIdentity>, completion: @escaping @MainActor (Set<UserIdentity>) -> Void
+    ) {
+        refresh()
+        guard !users.isEmpty else { return completion([]) }
+        members.ask(MembersQuestion(groups: groups, users: users)) { [own] question in
+            let answer = UserDatabase.memberships(of: question.users, in: Array(question.groups), own: own)
+            return question.users.filter { user in question.groups.contains { answer.isMember(user, of: $0) } }
+        } completion: {
+            completion($0 ?? [])
         }
+    }
+
+    private func gives(_ right: Right) -> Bool {
+        refresh()
         return grants.contains { $0.role.rights.contains(right) }
     }
 
-    // MARK: The user database
+    /// Takes over what the policy says now; what was answered before that, or is being asked, no longer counts.
+    private func refresh() {
+        let now = (grants: collector.policy.roles.map(\.grant), own: collector.policy.ownGroups)
+        guard now != (grants, own) else { return }
+        (grants, own) = now
+        standings = Answers(loop: collector.loop, inbox: collector.inbox)
+        members = Answers(loop: collector.loop, inbox: collector.inbox)
+    }
 
     /// In which of the groups that roles name a user is.
     private func groups(of userID: UInt32, completion: @escaping @MainActor (Set<String>) -> Void) {
-        if let known = standings.find(userID, at: .now()) { return completion(known) }
-        waiting[userID, default: []].append(completion)
-        guard waiting[userID]?.count == 1 else { return }
-        let asked = grants
+        let (asked, own) = (grants, own)
         let names = Array(Set(asked.map(\.group)))
-        ask {
-            guard let user = UserDatabase.user(of: userID) else { return [] as Set<String> }
-            let answer = UserDatabase.memberships(of: [user], in: names)
+        standings.ask(userID) { userID in
+            guard let user = UserDatabase.user(of: userID) else { return [] }
+            let answer = UserDatabase.memberships(of: [user], in: names, own: own)
             return Set(names.filter { answer.isMember(user, of: $0) })
         } completion: { [unowned self] groups in
-            if let groups, asked == grants { standings.add(userID, groups, at: .now()) }
-            for one in waiting.removeValue(forKey: userID) ?? [] { one(groups ?? []) }
+            refresh()
+            // Roles that were given or taken meanwhile count.
+            if (asked, own) == (grants, self.own) { completion(groups ?? []) } else { self.groups(of: userID, completion: completion) }
         }
     }
+}
 
-    private func members(
-        of groups: Set<String>, among users: Set<UserIdentity>, completion: @escaping @MainActor (Set<UserIdentity>) -> Void
-    ) {
-        if let known = members.find(groups, at: .now()), known.users.isSuperset(of: users) {
-            return completion(known.found.intersection(users))
-        }
-        ask {
-            let answer = UserDatabase.memberships(of: users, in: Array(groups))
-            return users.filter { user in groups.contains { answer.isMember(user, of: $0) } }
-        } completion: { [unowned self] found in
-            if let found { members.add(groups, Members(users: users, found: found), at: .now()) }
-            completion(found ?? [])
-        }
-    }
+/// Answers of the user database, by what was asked: each is asked for once at a time, by a thread of its own, and holds for ten seconds, also
+/// that there was none in time. One that comes later is taken all the same.
+@MainActor
+private final class Answers<Question: Hashable & Sendable, Answer: Sendable> {
+    private let loop: EventLoop
+    private let inbox: MainInbox
+    private var known = Remembered<Question, Answer?>()
+    /// What is being asked, with who waits for it and until when.
+    private var asked: [Question: Wait] = [:]
 
-    /// Goes on with nil where it takes too long.
-    private func ask<Answer: Sendable>(
-        _ question: @escaping @Sendable () -> Answer, completion: @escaping @MainActor (Answer?) -> Void
-    ) {
-        guard threads < Self.mostThreads else { return completion(nil) }
-        let wait = Wait(completion)
-        do {
-            wait.timer = try collector.loop.after(Self.patience) { wait.finish(nil) }
-            _ = try Thread(name: "rights") { [inbox = collector.inbox, weak self] in
-                let answer = question()
-                inbox.post {
-                    self?.threads -= 1
-                    wait.finish(answer)
-                }
-            }
-            threads += 1
-        } catch {
-            wait.finish(nil)
-        }
-    }
-
-    /// Waits for an answer or for the end of patience, whatever comes first.
-    @MainActor
-    private final class Wait<Answer: Sendable> {
-        private var completion: (@MainActor (Answer?) -> Void)?
+    private struct Wait {
+        var completions: [@MainActor (Answer?) -> Void] = []
         var timer: EventSource?
+    }
 
-        init(_ completion: @escaping @MainActor (Answer?) -> Void) { self.completion = completion }
+    /// How long the user database may take.
+    private static var patience: Duration { .seconds(4) }
+    /// So many questions at once; beyond, there is no answer.
+    private static var most: Int { 8 }
 
-        func finish(_ answer: Answer?) {
-            let last = completion
-            (completion, timer) = (nil, nil)
-            last?(answer)
+    init(loop: EventLoop, inbox: MainInbox) {
+        self.loop = loop
+        self.inbox = inbox
+    }
+
+    /// Goes on with nil where there is no answer in time.
+    func ask(
+        _ question: Question, _ body: @escaping @Sendable (Question) -> Answer, completion: @escaping @MainActor (Answer?) -> Void
+    ) {
+        if let answer = known.find(question, at: .now()) { return completion(answer) }
+        if asked[question] != nil {
+            asked[question]?.completions.append(completion)
+            return
         }
+        guard asked.count < Self.most else { return completion(nil) }
+        do {
+            // Holding on to this until the thread has ended.
+            _ = try Thread(name: "rights") { [self, inbox] in
+                let answer = body(question)
+                inbox.post { self.finish(question, answer, isLast: true) }
+            }
+            let timer = try? loop.after(Self.patience) { [weak self] in self?.finish(question, nil, isLast: false) }
+            asked[question] = Wait(completions: [completion], timer: timer)
+        } catch {
+            completion(nil)
+        }
+    }
+
+    /// - Parameter isLast: the thread has ended; else there is still an answer to come.
+    private func finish(_ question: Question, _ answer: Answer?, isLast: Bool) {
+        known.add(question, answer, at: .now())
+        let waiting = asked[question]?.completions ?? []
+        asked[question] = isLast ? nil : Wait()
+        for one in waiting { one(answer) }
     }
 }
 

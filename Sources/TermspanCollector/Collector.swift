@@ -9,7 +9,7 @@ import TermspanJournal
 import TermspanRing
 import TermspanSessions
 package import TermspanStore
-import TermspanSystem
+package import TermspanSystem
 
 /// The collector: sees sessions, starts probes, has their lanes folded and stored, and answers on the bus.
 ///
@@ -23,6 +23,8 @@ package final class Collector {
     let inbox: MainInbox
     let started = WallInstant.now()
     let paths: Paths
+    /// Of what is below the state folder.
+    let disk: DiskEncryption
     package private(set) var configuration: Configuration
     private(set) var table: SessionTable { didSet { enumerated = nil } }
     /// What EnumerateSessions tells of each session, put together once for all calls until the table changes.
@@ -114,12 +116,14 @@ package final class Collector {
 
     /// Takes over what an earlier life left, and looks at the sessions; blocks until that is done.
     package init(
-        loop: EventLoop, connection: BusConnection, configuration: Configuration, paths: Paths, store opening: StoreOpening
+        loop: EventLoop, connection: BusConnection, configuration: Configuration, paths: Paths, store opening: StoreOpening,
+        disk: DiskEncryption
     ) throws {
         self.loop = loop
         self.connection = connection
         self.configuration = configuration
         self.paths = paths
+        self.disk = disk
         helperUnits = HelperUnits(loop: loop, connection: connection)
         auditJournal = try AuditJournal(loop: loop)
         let writer = opening.writer
@@ -148,7 +152,7 @@ package final class Collector {
             inbox.post { notices.handler?(notice) }
         }
         self.store = store
-        hours = try HoursWatch(loop: loop, inbox: inbox, hours: configuration.hours, saved: state.hours)
+        hours = try HoursWatch(loop: loop, inbox: inbox, hours: configuration.hours, own: policy.ownGroups, saved: state.hours)
         notices.handler = { [unowned self] in take($0) }
         threads = [
             try ThreadHandle(name: "aggregator") { aggregator.run() }, try ThreadHandle(name: "store") { store.run() },
@@ -198,6 +202,8 @@ package final class Collector {
         ) { [unowned self] in readSeats() }
         manager = try ManagerObject(collector: self)
         manager?.gate.onLimit = { [unowned self] uid, count in reached(.busCalls, uid: uid, times: count) }
+        recordConfiguration()
+        warnOfDisk()
     }
 
     /// Ends in order: what is folded becomes durable, probes go on and wait in the descriptor store.
@@ -224,12 +230,45 @@ package final class Collector {
         store.setCommitInterval(configuration.commitInterval)
         manager?.reload(configuration)
         retention?.reload(configuration)
+        recordConfiguration()
+        warnOfDisk()
         hours.reload(configuration.hours, users: Set(table.sessions.filter { isTracked($0) }.map(\.user)))
         seatMayBeFree()
         keepNotices()
     }
 
+    /// Has the record of policy changes, and so the audit record, say what of the configuration decides about users, where that is another.
+    private func recordConfiguration() {
+        let text = configuration.policyText
+        let known = policy.settings.first { $0.key == Self.configurationKey }?.value ?? Configuration().policyText
+        guard text != known else { return }
+        store.submit { [inbox] writer in
+            // Whoever writes the files is root.
+            guard (try? writer.set(Self.configurationKey, to: text, by: "root", reason: "termspan.yaml", at: .now())) == true,
+                let policy = try? writer.policy()
+            else { return }
+            inbox.post { [weak self] in
+                self?.apply(policy)
+                Journal.policyChanged("termspan.yaml sets: \(text)", user: nil, by: "root", reason: "termspan.yaml")
+            }
+        }
+    }
+
+    private nonisolated static let configurationKey = "configuration"
+
+    /// What is wrong with the disk by the configuration; nil: nothing.
+    var diskProblem: String? {
+        configuration.unencryptedDisk == .accept || disk == .encrypted ? nil : "the disk of \(paths.state) is \(disk.text)"
+    }
+
+    private func warnOfDisk() {
+        if let problem = diskProblem { Log.warning("What is recorded may be read by whoever takes the disk", [.error: problem]) }
+    }
+
     // MARK: Sessions
+
+    /// The users who have sessions, services and logon screens aside.
+    var loggedOn: Set<UserIdentity> { Set(table.sessions.filter { $0.desktop.isUserSession }.map(\.user)) }
 
     private static let services = Desktop(keys: [.services], uid: 0, userName: "", stack: .services, state: .disconnected)
 
@@ -948,7 +987,9 @@ package final class Collector {
 
     /// Applies another policy to all sessions at once.
     func apply(_ policy: Policy) {
+        manager?.policyChanged(from: self.policy, to: policy)
         self.policy = policy
+        hours.reload(policy.ownGroups, users: Set(table.sessions.filter { isTracked($0) }.map(\.user)))
         let now = BootInstant.now()
         for session in table.sessions where session.desktop.stack != .services { follow(session, at: now) }
         keepNotices()

@@ -77,6 +77,12 @@ package enum CollectorProgram {
             Journal.configurationError(error.description, isRefused: false)
             return configurationStatus
         }
+        let disk = DiskEncryption(of: paths.state)
+        if disk != .encrypted, configuration.unencryptedDisk == .refuse {
+            let problem = "unencrypted-disk is refuse, and the disk of \(paths.state) is \(disk.text)"
+            Journal.configurationError(problem, isRefused: false)
+            return configurationStatus
+        }
         umask(0o027)
         let loop = try EventLoop()
         // Before any thread starts, so that each blocks them.
@@ -119,7 +125,7 @@ package enum CollectorProgram {
             case .opened(let opening):
                 do {
                     collector = try Collector(
-                        loop: loop, connection: connection, configuration: configuration, paths: paths, store: opening)
+                        loop: loop, connection: connection, configuration: configuration, paths: paths, store: opening, disk: disk)
                     try connection.requestName(ManagerObject.name)
                 } catch {
                     Log.error("The collector can't run", [.error: "\(error)"])

@@ -22,6 +22,7 @@ final class HoursWatch {
     /// Whether it matters which groups users are in.
     var namesGroups: Bool { !groups.isEmpty }
     private(set) var memberships: Memberships
+    private var own: OwnGroups
     /// By group, nil: who is in none that is named.
     private var states: [String?: TrackingHours.State] = [:]
     /// Likewise, of a month, as far as somebody has asked.
@@ -44,7 +45,8 @@ final class HoursWatch {
     private static let longestRetry: Duration = .seconds(3600)
 
     /// - Parameter saved: what an earlier life left.
-    init(loop: EventLoop, inbox: MainInbox, hours: TrackingHours, saved: Saved?) throws {
+    init(loop: EventLoop, inbox: MainInbox, hours: TrackingHours, own: OwnGroups, saved: Saved?) throws {
+        self.own = own
         self.inbox = inbox
         self.hours = hours
         groups = hours.groups
@@ -129,6 +131,15 @@ final class HoursWatch {
         if namesGroups { ask(users) }
     }
 
+    /// Lets own groups have other members.
+    ///
+    /// - Parameter users: those who are tracked, about whom it is asked anew where that matters.
+    func reload(_ own: OwnGroups, users: Set<UserIdentity>) {
+        let isOther = own != self.own && groups.contains { $0.hasPrefix(OwnGroup.prefix) }
+        self.own = own
+        if isOther { ask(users) }
+    }
+
     func forget(_ user: UserIdentity) {
         memberships.forget(user)
         asked.remove(user)
@@ -167,19 +178,19 @@ final class HoursWatch {
 
     private func askNext() {
         guard !isAsking, !waiting.isEmpty else { return }
-        let (users, groups) = (waiting, groups)
+        let (users, groups, own) = (waiting, groups, own)
         waiting = []
         let thread = try? Thread(name: "groups") { [weak self, inbox] in
-            let answer = UserDatabase.memberships(of: users, in: groups)
-            inbox.post { [weak self] in self?.take(answer, groups: groups) }
+            let answer = UserDatabase.memberships(of: users, in: groups, own: own)
+            inbox.post { [weak self] in self?.take(answer, groups: groups, own: own) }
         }
         isAsking = thread != nil
         if !isAsking { retryLater() }
     }
 
-    private func take(_ answer: Memberships.Answer, groups: [String]) {
+    private func take(_ answer: Memberships.Answer, groups: [String], own: OwnGroups) {
         isAsking = false
-        if groups == self.groups {
+        if groups == self.groups, own == self.own {
             let others = memberships.learn(answer)
             if answer.users.keys.contains(where: { memberships.standing(of: $0, among: groups) == .unknown }) {
                 retryLater()
@@ -188,7 +199,7 @@ final class HoursWatch {
             }
             if !others.isEmpty { onChange?(others, nil) }
         } else {
-            // Others are named since.
+            // Others are named since, or members.
             waiting.formUnion(answer.users.keys)
         }
         askNext()

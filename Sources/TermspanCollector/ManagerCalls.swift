@@ -16,12 +16,17 @@ struct TrackingCall {
     private static let maximumName = 256
 
     init(_ message: BusMessage) throws(BusError) {
-        names = try message.readStrings()
+        names = try Self.readNames(message)
         isTracked = try message.read(Bool.self)
         reason = try message.readReason()
-        guard !names.isEmpty, names.count <= Self.maximumUsers, names.allSatisfy({ $0.utf8.count <= Self.maximumName }) else {
-            throw .invalidArguments("Between 1 and \(Self.maximumUsers) users, please, with names of at most \(Self.maximumName) bytes.")
+    }
+
+    fileprivate static func readNames(_ message: BusMessage) throws(BusError) -> [String] {
+        let names = try message.readStrings()
+        guard !names.isEmpty, names.count <= maximumUsers, names.allSatisfy({ $0.utf8.count <= maximumName }) else {
+            throw .invalidArguments("Between 1 and \(maximumUsers) users, please, with names of at most \(maximumName) bytes.")
         }
+        return names
     }
 }
 
@@ -106,24 +111,52 @@ struct PolicyCall {
     }
 }
 
-/// SetRole.
+/// SetRoles.
 @MainActor
-struct RoleCall {
-    var grant: RoleGrant
+struct RolesCall {
+    var grants: [RoleGrant] = []
     var isGranted: Bool
     var reason: String
 
+    private static let most = 1000
+
     init(_ message: BusMessage) throws(BusError) {
-        let name = try message.read(String.self)
-        guard let role = Role(rawValue: name) else {
-            let names = Role.allCases.map(\.rawValue).joined(separator: ", ")
-            throw .invalidArguments("'\(name.prefix(40))' is no role; there are \(names).")
+        var grants: [RoleGrant] = []
+        try message.readArray(of: "(sss)") { message throws(BusError) in
+            let (name, group, views) = try message.readStructure("sss") { message throws(BusError) in
+                (try message.read(String.self), try message.read(String.self), try message.read(String.self))
+            }
+            guard let role = Role(rawValue: name) else {
+                let names = Role.allCases.map(\.rawValue).joined(separator: ", ")
+                throw .invalidArguments("'\(name.prefix(40))' is no role; there are \(names).")
+            }
+            guard let grant = RoleGrant(role, group: group, views: views) else {
+                throw .invalidArguments("A role takes the name of a group, and a viewer's, and no other, that of a group to see.")
+            }
+            grants.append(grant)
         }
-        guard let grant = RoleGrant(role, group: try message.read(String.self), views: try message.read(String.self)) else {
-            throw .invalidArguments("A role takes the name of a group, and a viewer's, and no other, that of a group to see.")
-        }
-        self.grant = grant
+        guard (1...Self.most).contains(grants.count) else { throw .invalidArguments("Between 1 and \(Self.most) roles, please.") }
+        self.grants = grants
         isGranted = try message.read(Bool.self)
+        reason = try message.readReason()
+    }
+}
+
+/// SetGroup.
+@MainActor
+struct GroupCall {
+    var group: OwnGroup
+    var names: [String]
+    var isMember: Bool
+    var reason: String
+
+    init(_ message: BusMessage) throws(BusError) {
+        guard let group = OwnGroup(name: try message.read(String.self)) else {
+            throw .invalidArguments("A group's name has between 1 and 64 bytes and neither colons, commas nor control characters.")
+        }
+        self.group = group
+        names = try TrackingCall.readNames(message)
+        isMember = try message.read(Bool.self)
         reason = try message.readReason()
     }
 }
@@ -150,7 +183,7 @@ struct ReadCall: Hashable, Sendable {
         message.valueLimit = 1_000_000
         let values = try message.readProperties()
         guard let reader = values["reader"]?.unsigned.flatMap({ UInt32(exactly: $0) }),
-            let kind = values["kind"]?.string.flatMap({ AuditedRead(rawValue: $0) })
+            let kind = values["kind"]?.string.flatMap({ AuditedRead(rawValue: $0) }), kind.isRecorded
         else { throw .invalidArguments("Say who reads, and which kind of answer.") }
         self.reader = reader
         self.kind = kind

@@ -1,6 +1,5 @@
 import TermspanBus
 import TermspanCore
-import TermspanSessions
 import TermspanStore
 import TermspanSystem
 
@@ -14,33 +13,34 @@ extension ManagerObject {
         guard let right = AuditedRead(rawValue: try invocation.message.read(String.self))?.right else {
             throw .invalidArguments("There is no such kind of answer.")
         }
-        guard rights.mayViewMembers(by: right) else { return tell(invocation, reader, right, among: []) }
+        let whose = try invocation.message.readProperties()
+        var filter = SessionFilter()
+        filter.login = whose["user"]?.string
+        filter.uid = whose["uid"]?.unsigned.flatMap { UInt32(exactly: $0) }
+        rights.sight(of: reader, by: right) { [unowned self] sight in
+            switch sight {
+            case .nothing: invocation.reply { $0.properties([:]) }
+            case .everybody: invocation.reply { $0.properties(["all": true]) }
+            case .members(let groups): tell(invocation, whoIsIn: groups, filter)
+            }
+        }
+    }
+
+    /// Answers with those whom a viewer sees: who is logged on or in the store.
+    private func tell(_ invocation: BusInvocation, whoIsIn groups: Set<String>, _ filter: SessionFilter) {
         let turn = Turn()
         let parked = park(invocation) { turn.refuse() ? "The store does not answer." : nil }
-        let present = Set(collector.table.sessions.filter { $0.desktop.isUserSession }.map(\.user))
         collector.store.submit { [inbox = collector.inbox] writer in
             guard turn.take() else { return }
             let known = Result { () throws(StoreError) in try writer.currentUsers() }
             inbox.post { [weak self] in
                 guard let self, let invocation = unpark(parked) else { return }
                 switch known {
-                case .success(let known): tell(invocation, reader, right, among: present.union(known))
-                case .failure(let error): invocation.fail(Self.storeFailed("Who is known can't be read: \(error)"))
-                }
-            }
-        }
-    }
-
-    private func tell(_ invocation: BusInvocation, _ reader: UInt32, _ right: Right, among users: Set<UserIdentity>) {
-        rights.sight(of: reader, by: right, among: users) { sight in
-            invocation.reply { writer in
-                writer.properties { writer in
-                    switch sight {
-                    case .nothing: break
-                    case .everybody: writer.property("all", true)
-                    case .only(let users):
-                        writer.property("users", .strings(users.map(\.description)))
+                case .success(let known):
+                    rights.members(of: groups, among: collector.loggedOn.union(known).filter { filter.names($0) }) { users in
+                        invocation.reply { $0.properties(["users": .strings(users.map(\.description))]) }
                     }
+                case .failure(let error): invocation.fail(Self.storeFailed("Who is known can't be read: \(error)"))
                 }
             }
         }
@@ -53,8 +53,34 @@ extension ManagerObject {
             throw .accessDenied("Only the report service says who reads; see termspan audit.")
         }
         let read = try ReadCall(invocation.message)
-        if !read.kind.isRecorded { return invocation.reply() }
+        if let users = read.filter.identities { return recordLooks(read, at: users, invocation) }
         if recentReads.has(read, at: .now()) { return invocation.reply() }
+        record(invocation) { writer, moment throws(StoreError) in
+            try writer.recordRead(read.kind, of: read.filter, by: Self.actor(read.reader), at: moment)
+        } then: { [unowned self] entries in
+            // Where there was nobody, there may be somebody in a moment.
+            if entries > 0 { recentReads.add(read, at: .now()) }
+        }
+    }
+
+    /// Of a reader who sees certain users alone there is an entry for each.
+    private func recordLooks(_ read: ReadCall, at users: Set<UserIdentity>, _ invocation: BusInvocation) {
+        func look(_ user: UserIdentity) -> Look { Look(reader: read.reader, kind: read.kind, user: user) }
+        var filter = read.filter
+        filter.identities = users.filter { !recentLooks.has(look($0), at: .now()) }
+        if filter.identities?.isEmpty == true { return invocation.reply() }
+        record(invocation) { [filter] writer, moment throws(StoreError) in
+            try writer.recordLooks(read.kind, of: filter, by: Self.actor(read.reader), at: moment)
+        } then: { [unowned self] users in
+            for user in users { recentLooks.add(look(user), at: .now()) }
+        }
+    }
+
+    /// Answers once what `body` writes is durable.
+    private func record<Value: Sendable>(
+        _ invocation: BusInvocation, _ body: @escaping @Sendable (StoreWriter, WallInstant) throws(StoreError) -> Value,
+        then: @escaping @MainActor @Sendable (Value) -> Void
+    ) {
         let turn = Turn()
         let parked = park(invocation) { turn.refuse() ? "The store does not answer." : nil }
         let moment = WallInstant.now()
@@ -63,14 +89,13 @@ extension ManagerObject {
             guard turn.take() else { return }
             let result = Result { () throws(StoreError) in
                 if let problem { throw StoreError(.storage, "write what waits", problem) }
-                return try writer.recordRead(read.kind, of: read.filter, by: Self.actor(read.reader), at: moment)
+                return try body(writer, moment)
             }
             inbox.post { [weak self] in
                 guard let self else { return }
                 switch result {
-                case .success(let entries):
-                    // Where there was nobody, there may be somebody in a moment.
-                    if entries > 0 { recentReads.add(read, at: .now()) }
+                case .success(let value):
+                    then(value)
                     unpark(parked)?.reply()
                 case .failure(let error): unpark(parked)?.fail(Self.storeFailed("That it was read can't be recorded: \(error)"))
                 }
@@ -79,19 +104,30 @@ extension ManagerObject {
     }
 }
 
-/// The reads of the last minute: whoever looks at the same again and again is recorded once a minute.
+/// A look of somebody who sees certain users alone.
+struct Look: Hashable {
+    var reader: UInt32
+    var kind: AuditedRead
+    var user: UserIdentity
+}
+
+/// The latest reads: whoever looks at the same again and again is recorded once in a while.
 struct RecentReads<Read: Hashable> {
     private var moments: [Read: BootInstant] = [:]
+    /// For how long one is remembered, and how many are.
+    private let interval: Duration
+    private let most: Int
 
-    private static var interval: Duration { .seconds(60) }
-    /// How many are remembered.
-    private static var most: Int { 1000 }
+    init(interval: Duration = .seconds(60), most: Int = 1000) {
+        self.interval = interval
+        self.most = most
+    }
 
-    func has(_ read: Read, at now: BootInstant) -> Bool { moments[read].map { $0.duration(to: now) < Self.interval } ?? false }
+    func has(_ read: Read, at now: BootInstant) -> Bool { moments[read].map { $0.duration(to: now) < interval } ?? false }
 
     mutating func add(_ read: Read, at now: BootInstant) {
-        if moments.count >= Self.most { moments = moments.filter { $0.value.duration(to: now) < Self.interval } }
-        if moments.count >= Self.most, let oldest = moments.min(by: { $0.value < $1.value }) { moments[oldest.key] = nil }
+        if moments.count >= most { moments = moments.filter { $0.value.duration(to: now) < interval } }
+        if moments.count >= most, let oldest = moments.min(by: { $0.value < $1.value }) { moments[oldest.key] = nil }
         moments[read] = now
     }
 }

@@ -26,6 +26,7 @@ final class ManagerObject {
     private var parked: [Int: (invocation: BusInvocation, timer: EventSource?)] = [:]
     private var lastCall = 0
     var recentReads = RecentReads<ReadCall>()
+    var recentLooks = RecentReads<Look>(interval: .seconds(600), most: 20_000)
     /// Whom the service of the reports runs as; looked up once, since the user database may take its time. nil: not installed.
     let reportsUserID = UserDatabase.user(named: ManagerObject.reportsUser)?.uid
     /// Limits the calls of each user; the collector is told by its `onLimit`.
@@ -229,9 +230,12 @@ final class ManagerObject {
                     try collectActivity(invocation)
                 },
                 BusMethod(
-                    "SetRole", in: ["role": "s", "group": "s", "views": "s", "granted": "b", "reason": "s"], out: ["changed": "b"]
-                ) { [unowned self] invocation throws(BusError) in try setRole(invocation) },
-                BusMethod("GetSight", in: ["reader": "u", "kind": "s"], out: ["sight": "a{sv}"]) {
+                    "SetRoles", in: ["roles": "a(sss)", "granted": "b", "reason": "s"], out: ["changed": "ab"]
+                ) { [unowned self] invocation throws(BusError) in try setRoles(invocation) },
+                BusMethod(
+                    "SetGroup", in: ["group": "s", "users": "as", "member": "b", "reason": "s"], out: ["results": "aa{sv}"]
+                ) { [unowned self] invocation throws(BusError) in try setGroup(invocation) },
+                BusMethod("GetSight", in: ["reader": "u", "kind": "s", "whose": "a{sv}"], out: ["sight": "a{sv}"]) {
                     [unowned self] invocation throws(BusError) in
                     try getSight(invocation)
                 },
@@ -244,6 +248,11 @@ final class ManagerObject {
                 BusSignal("SessionNew", ["id": "u", "path": "o"]), BusSignal("SessionRemoved", ["id": "u", "path": "o"]),
                 BusSignal("SessionChanged", ["id": "u", "state": "s"]), BusSignal("SessionNotification", ["notification": "a{sv}"]),
             ])
+    }
+
+    /// Has been told another policy. Whoever was told of all sessions by a role that may be gone subscribes anew.
+    func policyChanged(from old: Policy, to new: Policy) {
+        if old.roles != new.roles || old.ownGroups != new.ownGroups { subscriptions.reduce() }
     }
 
     /// Answers with `isPrivileged` once it is known whether the caller may see what is others'.
@@ -275,11 +284,23 @@ final class ManagerObject {
 
     private func listSessions(_ invocation: BusInvocation) {
         invocation.charge(objects: collector.table.sessions.count)
-        withRights(invocation) { [unowned self] credentials, isPrivileged in
-            guard !isPrivileged else { return listSessions(invocation) { _ in true } }
-            let users = Set(collector.table.sessions.filter { $0.desktop.isUserSession }.map(\.user))
-            rights.sight(of: credentials.userID, by: .viewOthers, among: users) { [unowned self] sight in
-                listSessions(invocation) { $0.desktop.uid == credentials.userID || sight.reaches($0.user) }
+        let userID: UInt32
+        do throws(BusError) {
+            let credentials = try invocation.credentials()
+            if credentials.isRoot { return listSessions(invocation) { _ in true } }
+            userID = credentials.userID
+        } catch {
+            return invocation.fail(error)
+        }
+        func list(with seen: Set<UserIdentity>) { listSessions(invocation) { $0.desktop.uid == userID || seen.contains($0.user) } }
+        // The reports need what everybody may see.
+        if userID == reportsUserID { return list(with: []) }
+        rights.sight(of: userID, by: .viewOthers) { [unowned self] sight in
+            if case .everybody = sight { return listSessions(invocation) { _ in true } }
+            Polkit.check(Right.viewOthers.action, invocation, on: collector.connection) { [unowned self] result in
+                if case .success = result { return listSessions(invocation) { _ in true } }
+                guard case .members(let groups) = sight else { return list(with: []) }
+                rights.members(of: groups, among: collector.loggedOn) { list(with: $0) }
             }
         }
     }
@@ -364,6 +385,7 @@ final class ManagerObject {
             let users = (isPrivileged ? policy.rows : [own.row]).map { values(of: $0) }
             let entries = list(isPrivileged ? policy.doNotTrack.entries : own.entries)
             var ownValues = ["user": values(of: own.row), "do-not-track": list(own.entries)]
+            ownValues["groups"] = .strings(policy.ownGroups.groups(of: own.row.user).map(\.name).sorted())
             let pause = collector.pause(of: credentials.userID)
             ownValues["pause-left"] = .uint64(UInt64(clamping: pause.left.wholeNanoseconds / 1000))
             if let end = pause.end, let until = collector.anchors.wall(at: end) { ownValues["paused-until"] = .uint64(until.microseconds) }
@@ -413,6 +435,14 @@ final class ManagerObject {
                         ])
                     }
                     writer.property("roles", .array(of: "a{sv}", roles))
+                    guard isPrivileged else { return }
+                    let members = policy.ownGroups.members.map { member in
+                        BusValue.properties([
+                            "group": .string(member.group.name), "user": .string(member.user.login), "uid": .uint32(member.user.uid),
+                            "since": .uint64(member.since.microseconds), "by": .string(member.by), "reason": .string(member.reason),
+                        ])
+                    }
+                    writer.property("group-members", .array(of: "a{sv}", members))
                 }
             }
         }
@@ -494,10 +524,9 @@ final class ManagerObject {
                     unpark(call)?.reply { writer in
                         writer.rows(
                             outcomes.map { outcome in
-                                [
-                                    "user": .string(outcome.name), "uid": .uint32(outcome.uid), "changed": .bool(outcome.changed),
-                                    "error": .string(outcome.error),
-                                ]
+                                guard isTracked, outcome.error.isEmpty else { return outcome.fields }
+                                let hasSeat = self.collector.hasSeat(UserIdentity(login: outcome.name, uid: outcome.uid))
+                                return outcome.fields.merging(["seat": .bool(hasSeat)]) { $1 }
                             })
                     }
                 }
@@ -555,6 +584,10 @@ final class ManagerObject {
         var error = ""
         /// The user exists, and the decision could not be stored.
         var isUnstored = false
+
+        var fields: [String: BusValue] {
+            ["user": .string(name), "uid": .uint32(uid), "changed": .bool(changed), "error": .string(error)]
+        }
 
         func untracking(by actor: String, reason: String, at moment: WallInstant) -> Policy.Row {
             Policy.Row(
@@ -632,33 +665,65 @@ final class ManagerObject {
     private func setPolicy(_ invocation: BusInvocation) throws(BusError) {
         let call = try PolicyCall(invocation.message)
         authorized(invocation) { [unowned self] actor in
-            change(invocation, "new users are \(call.value)", by: actor, reason: "") { writer throws(StoreError) in
+            change(invocation) { writer throws(StoreError) in
                 try writer.set(call.key, to: call.value, by: actor, reason: "", at: .now())
-            } answer: { invocation, _ in
-                invocation.reply()
+            } then: { invocation, changed in
+                if changed { Journal.policyChanged("new users are \(call.value)", user: nil, by: actor, reason: "") }
+                invocation?.reply()
             }
         }
     }
 
-    private func setRole(_ invocation: BusInvocation) throws(BusError) {
-        let call = try RoleCall(invocation.message)
+    private func setRoles(_ invocation: BusInvocation) throws(BusError) {
+        let call = try RolesCall(invocation.message)
+        invocation.charge(objects: call.grants.count)
         authorized(invocation, for: .manageRoles) { [unowned self] actor in
-            let what = "the role \(call.grant) is \(call.isGranted ? "given" : "taken away")"
-            change(invocation, what, by: actor, reason: call.reason) { writer throws(StoreError) in
-                try writer.set(call.grant, granted: call.isGranted, by: actor, reason: call.reason, at: .now())
-            } answer: { invocation, changed in
-                invocation.reply { $0.append(changed) }
+            change(invocation) { writer throws(StoreError) in
+                try writer.set(call.grants, granted: call.isGranted, by: actor, reason: call.reason, at: .now())
+            } then: { invocation, changed in
+                for (grant, isChanged) in zip(call.grants, changed) where isChanged {
+                    let what = "the role \(grant) is \(call.isGranted ? "given" : "taken away")"
+                    Journal.policyChanged(what, user: nil, by: actor, reason: call.reason)
+                }
+                invocation?.reply { writer in writer.array(of: "b") { writer in for one in changed { writer.append(one) } } }
             }
         }
     }
 
-    /// Has the store's thread make a change that nobody is measured less by, and lets it hold.
+    /// A group that has a role gives it to whoever joins: it takes the right to give roles.
+    private func setGroup(_ invocation: BusInvocation) throws(BusError) {
+        let call = try GroupCall(invocation.message)
+        invocation.charge(objects: call.names.count)
+        authorized(invocation, for: .manageRoles) { [unowned self] actor in
+            let members = collector.policy.ownGroups.members.filter { $0.group == call.group }
+            change(invocation) { writer throws(StoreError) in
+                // Here, since a directory service may take its time; whose account is gone can still be taken out.
+                var outcomes = call.names.map { name in
+                    let user = members.first { $0.user.login == name }?.user ?? UserDatabase.user(named: name)
+                    return user.map { Outcome(name: $0.login, uid: $0.uid) } ?? Outcome(name: name, error: "no such user")
+                }
+                let known = outcomes.indices.filter { outcomes[$0].error.isEmpty }
+                let changed = try writer.set(
+                    known.map { UserIdentity(login: outcomes[$0].name, uid: outcomes[$0].uid) }, in: call.group, member: call.isMember,
+                    by: actor, reason: call.reason, at: .now())
+                for (index, changed) in zip(known, changed) { outcomes[index].changed = changed }
+                return outcomes
+            } then: { invocation, outcomes in
+                for outcome in outcomes where outcome.changed {
+                    let what = "\(outcome.name) is \(call.isMember ? "" : "no longer ")in the group \(call.group)"
+                    Journal.policyChanged(what, user: outcome.name, by: actor, reason: call.reason)
+                }
+                invocation?.reply { $0.rows(outcomes.map(\.fields)) }
+            }
+        }
+    }
+
+    /// Has the store's thread make a change of the policy that can wait for the disk, and lets it hold.
     ///
-    /// - Parameter body: says whether anything was otherwise before.
-    private func change(
-        _ invocation: BusInvocation, _ what: String, by actor: String, reason: String,
-        _ body: @escaping @Sendable (StoreWriter) throws(StoreError) -> Bool,
-        answer: @escaping @MainActor @Sendable (BusInvocation, Bool) -> Void
+    /// - Parameter then: what follows, with the call unless it was answered meanwhile.
+    private func change<Value: Sendable>(
+        _ invocation: BusInvocation, _ body: @escaping @Sendable (StoreWriter) throws(StoreError) -> Value,
+        then: @escaping @MainActor @Sendable (BusInvocation?, Value) -> Void
     ) {
         let turn = Turn()
         let call = park(invocation) { turn.giveUp() }
@@ -668,10 +733,9 @@ final class ManagerObject {
             inbox.post { [weak self] in
                 guard let self else { return }
                 switch result {
-                case .success(let (changed, policy)):
+                case .success(let (value, policy)):
                     collector.apply(policy)
-                    if changed { Journal.policyChanged(what, user: nil, by: actor, reason: reason) }
-                    if let invocation = unpark(call) { answer(invocation, changed) }
+                    then(unpark(call), value)
                 case .failure(let error): unpark(call)?.fail(Self.storeFailed("The policy could not be stored: \(error)"))
                 }
             }

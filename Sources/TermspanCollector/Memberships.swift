@@ -4,12 +4,12 @@ package import TermspanStore
 package struct Memberships: Codable, Equatable, Sendable {
     /// What the user database said; nil for what it does not know, or could not say.
     package struct Answer: Sendable {
-        /// The gids of groups.
-        package var groups: [String: UInt32?]
-        /// The gids of users' groups.
-        package var users: [UserIdentity: Set<UInt32>?]
+        /// The gids of groups, and numbers beyond 32 bits of Termspan's own.
+        package var groups: [String: UInt64?]
+        /// Those of users' groups.
+        package var users: [UserIdentity: Set<UInt64>?]
 
-        package init(groups: [String: UInt32?], users: [UserIdentity: Set<UInt32>?]) {
+        package init(groups: [String: UInt64?], users: [UserIdentity: Set<UInt64>?]) {
             self.groups = groups
             self.users = users
         }

@@ -78,20 +78,20 @@ final class Retention {
             remove(RetentionPlan(configuration.kept))
         } else {
             store.submitOnceDurable { [inbox] writer, _ in
-                let users = try? writer.usersWithHistory()
-                inbox.post { [weak self] in if let users { self?.ask(users) } }
+                guard let users = try? writer.usersWithHistory(), let own = try? writer.policy().ownGroups else { return }
+                inbox.post { [weak self] in self?.ask(users, own) }
             }
         }
     }
 
     /// Asks which groups users are in, on a thread of its own. While an earlier question has no answer nothing is known.
-    private func ask(_ users: [HeldUser]) {
+    private func ask(_ users: [HeldUser], _ own: OwnGroups) {
         let groups = configuration.keptByGroup.map(\.group)
         if isAsking {
             asksAgain = true
         } else {
             let thread = try? Thread(name: "groups") { [weak self, inbox] in
-                let answer = UserDatabase.memberships(of: users.filter(\.isCurrent).map(\.identity), in: groups)
+                let answer = UserDatabase.memberships(of: users.filter(\.isCurrent).map(\.identity), in: groups, own: own)
                 inbox.post { [weak self] in self?.take(answer, users) }
             }
             isAsking = thread != nil

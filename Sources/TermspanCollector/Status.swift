@@ -23,6 +23,7 @@ struct Status {
     private let counts: (sessions: Int, measured: Int, untracked: Int)
     private let limits: [(limit: Limit, text: String, count: LimitWatch.Count, last: WallInstant?)]
     private let probes: Int
+    private let disk: (state: String, problem: String)
 
     /// - Parameter uid: whose sessions and limits are told alone; nil: all.
     @MainActor
@@ -37,6 +38,7 @@ struct Status {
             return (limit, collector.configuration.limits.text(limit), count, count.last.flatMap { collector.anchors.wall(at: $0) })
         }
         probes = collector.probeCount
+        disk = (collector.disk.rawValue, collector.diskProblem ?? "")
         let sessions = collector.table.sessions.filter { $0.desktop.stack != .services }
         let coverages = sessions.map { CoverageRow(id: $0.id, user: $0.desktop.userName, coverage: collector.coverage(of: $0)) }
         counts = (
@@ -69,6 +71,8 @@ struct Status {
             writer.property("last-commit", health.lastCommit?.microseconds ?? 0)
             writer.property("store-problem", health.problem(at: .now()) ?? "")
             writer.property("store-size", health.size)
+            writer.property("disk", disk.state)
+            writer.property("disk-problem", disk.problem)
             writer.property("memory", Self.memory())
             writer.property("cpu", usage)
             writer.property("wakeups", counters.wakeUps)

@@ -8,7 +8,7 @@ enum SessionNotification: String, CaseIterable {
 
 /// Who is told of what happens in sessions. Pure.
 ///
-/// What a subscriber may see is decided when it subscribes and holds until it goes, as with a file that is open.
+/// What a subscriber may see is decided when it subscribes and holds until it goes, as with a file that is open, or until roles change.
 struct Subscriptions {
     struct Subscriber: Equatable {
         var userID: UInt32
@@ -40,6 +40,11 @@ struct Subscriptions {
         }
         subscribers[name] = subscriber
         return true
+    }
+
+    /// Nobody but root sees what is not for everybody, until it subscribes again.
+    mutating func reduce() {
+        for (name, subscriber) in subscribers where subscriber.userID != 0 { subscribers[name]?.seesAll = false }
     }
 
     mutating func remove(_ name: String) {

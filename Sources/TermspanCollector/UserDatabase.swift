@@ -1,4 +1,5 @@
 import Glibc
+import TermspanCore
 import TermspanStore
 
 /// The users and groups that the machine knows: getpwnam_r(3), with whatever sources nsswitch.conf names. It may take a directory's time.
@@ -32,13 +33,26 @@ enum UserDatabase {
         }
     }
 
-    /// What is known of whether users are in groups.
-    static func memberships(of users: some Sequence<UserIdentity>, in groups: [String]) -> Memberships.Answer {
-        func ids() -> [String: UInt32?] { Dictionary(groups.map { ($0, group(named: $0)) }) { first, _ in first } }
+    /// What is known of whether users are in groups, Termspan's own among them.
+    static func memberships(of users: some Sequence<UserIdentity>, in groups: [String], own: OwnGroups) -> Memberships.Answer {
+        // Beyond all that a gid can be.
+        var numbers: [OwnGroup: UInt64] = [:]
+        for group in groups.compactMap({ OwnGroup($0) }) where own.contains(group) {
+            numbers[group] = UInt64(UInt32.max) + 1 + UInt64(numbers.count)
+        }
+        func ids() -> [String: UInt64?] {
+            Dictionary(
+                groups.map { name in
+                    (name, name.hasPrefix(OwnGroup.prefix) ? OwnGroup(name).flatMap { numbers[$0] } : group(named: name).map(UInt64.init))
+                }
+            ) { first, _ in first }
+        }
         // A directory that falls silent in between would not be noticed by one look.
         let before = ids()
-        let own = Dictionary(users.map { ($0, self.groups(of: $0)) }) { first, _ in first }
-        return Memberships.Answer(groups: ids().merging(before) { $0 == $1 ? $0 : nil }, users: own)
+        let members = users.map { user in
+            (user, self.groups(of: user).map { Set($0.map(UInt64.init)).union(own.groups(of: user).compactMap { numbers[$0] }) })
+        }
+        return Memberships.Answer(groups: ids().merging(before) { $0 == $1 ? $0 : nil }, users: Dictionary(members) { first, _ in first })
     }
 
     /// The gids of a user's groups, the primary one among them; nil for an account that is gone, or another's by now. A source of

@@ -12,7 +12,8 @@ package struct Termspan: ParsableCommand {
             version: Version.text,
             subcommands: [
                 Query.self, Session.self, Spans.self, Summary.self, Me.self, Pause.self, Resume.self, Top.self, Log.self, Status.self,
-                Doctor.self, Users.self, Track.self, Untrack.self, DoNotTrack.self, Erase.self, Policy.self, Roles.self, Audit.self,
+                Doctor.self, Users.self, Track.self, Untrack.self, DoNotTrack.self, Erase.self, Policy.self, Roles.self, Groups.self,
+                Audit.self,
                 Verify.self,
             ])
     }

@@ -195,6 +195,11 @@ private struct Setting: Sendable {
             configuration.limits.seats = value
             return true
         },
+        "unencrypted-disk": Setting(form: "accept, warn or refuse") { text, configuration in
+            guard let value = UnencryptedDisk(rawValue: text) else { return false }
+            configuration.unencryptedDisk = value
+            return true
+        },
         "responsible": Setting(form: "at most 200 printable characters") { text, configuration in
             guard text.count <= 200, isOneLine(text) else { return false }
             configuration.responsible = text
@@ -246,7 +251,7 @@ extension Duration {
         return value
     }
 
-    fileprivate var setting: String {
+    var setting: String {
         let milliseconds = components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
         return switch milliseconds {
         case let value where value % 3_600_000 == 0: "\(value / 3_600_000)h"

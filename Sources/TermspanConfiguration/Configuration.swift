@@ -28,13 +28,39 @@ package struct Configuration: Equatable, Sendable {
     package var holidays: Set<CalendarDay> = []
     /// What users can take of the collector.
     package var limits = Limits()
+    /// What is to be where the disk that the store is on is not known to be encrypted.
+    package var unencryptedDisk = UnencryptedDisk.accept
     /// Who answers for what is collected here; shown to those who are tracked.
     package var responsible = ""
 
     package init() {}
 
+    /// In one line, what of it is policy: whoever changes it decides about others.
+    package var policyText: String {
+        func text(_ time: Duration?) -> String {
+            guard let time else { return "unlimited" }
+            let seconds = time.components.seconds
+            return seconds % 86_400 == 0 ? "\(seconds / 86_400)d" : time.setting
+        }
+        var parts = [
+            "keep-activity \(text(keepActivity))", "keep-sessions \(text(keepSessions))", "pause-per-day \(text(pausePerDay))",
+            "unencrypted-disk \(unencryptedDisk.rawValue)", "seats \(limits.seats.map(String.init) ?? "unlimited")",
+        ]
+        parts += keptByGroup.map { kept in
+            let times = self.kept(by: kept)
+            return "keep-by-group \(kept.group): activity \(text(times.activity)), sessions \(text(times.sessions))"
+        }
+        parts += trackingHours.map { "tracking-hours \($0.text)" + ($0.group.map { " of \($0)" } ?? "") }
+        if !holidays.isEmpty { parts.append("holidays " + holidays.sorted().map(\.description).joined(separator: " ")) }
+        if !responsible.isEmpty { parts.append("responsible \(responsible)") }
+        return parts.joined(separator: "; ")
+    }
+
     package var hours: TrackingHours { TrackingHours(windows: trackingHours, holidays: holidays) }
 }
+
+/// What is done about a disk that is not known to be encrypted: nothing, a warning, or that nothing is recorded on it.
+package enum UnencryptedDisk: String, CaseIterable, Sendable { case accept, warn, refuse }
 
 /// What users can take of the collector at most: each of them, but for the seats. Whoever is at a limit costs only themselves.
 package struct Limits: Equatable, Sendable {

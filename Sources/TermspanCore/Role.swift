@@ -34,7 +34,7 @@ package enum Role: String, CaseIterable, Sendable {
     }
 }
 
-/// A role that the members of a group have, be it the machine's or a directory's.
+/// A role that the members of a group have, be it the machine's, a directory's or Termspan's own.
 package struct RoleGrant: Hashable, Sendable {
     package let role: Role
     /// Whose members have it.
@@ -54,8 +54,9 @@ package struct RoleGrant: Hashable, Sendable {
     }
 
     private static func isName(_ name: String) -> Bool {
+        if name.hasPrefix(OwnGroup.prefix) { return OwnGroup(name) != nil }
         // What /etc/group can't have, or nobody could tell from another name.
-        !name.isEmpty && name.utf8.count <= longest && name.first != " " && name.last != " "
+        return !name.isEmpty && name.utf8.count <= longest && name.first != " " && name.last != " "
             && !name.unicodeScalars.contains { $0 == ":" || $0 == "," || $0.properties.generalCategory == .control }
     }
 }

@@ -341,11 +341,12 @@ extension LogindSession {
     fileprivate var awaitsTerminal: Bool { service == "sshd" && tty.isEmpty && state != "closing" }
 
     /// This session with the terminal that the kernel tells of, where logind knows none: it is looked for at each reading, since it may have
-    /// gone, and its name be another's.
-    fileprivate func withTerminal() -> LogindSession {
-        guard awaitsTerminal, let terminal = Terminal.name(ofLogin: leader, uid: uid) else { return self }
+    /// gone, and its name be another's. What logind tells of a login over ssh it has from utmp(5), where the entry of one that was killed
+    /// stays, and becomes that of a later one with the same PID: it counts only if it is a terminal of the user's.
+    func withTerminal() -> LogindSession {
         var session = self
-        session.tty = terminal
+        if service == "sshd", !Terminal.isDevice(tty, of: uid) { session.tty = "" }
+        if session.awaitsTerminal, let terminal = Terminal.name(ofLogin: leader, uid: uid) { session.tty = terminal }
         return session
     }
 

@@ -75,6 +75,11 @@ package enum Terminal {
     /// Processes of one login that are looked at; sshd has ten sessions over a connection, unless it is told otherwise.
     private static let maximumLooks = 16
 
+    /// Whether a terminal's device is there and the user's.
+    static func isDevice(_ name: String, of uid: UInt32, devices: String = "/dev") -> Bool {
+        device(name, uid: uid, devices: devices) != nil
+    }
+
     /// The terminal's device; nil if it is somebody else's by now.
     private static func device(_ name: String, uid: UInt32, devices: String = "/dev") -> stat? {
         guard name.hasPrefix("pts/"), UInt16(canonical: name.dropFirst(4)) != nil else { return nil }

@@ -44,6 +44,7 @@ package struct Policy: Equatable, Sendable {
     /// In order.
     package var roles: [RoleRow] = []
     package var doNotTrack = DoNotTrackList()
+    package var ownGroups = OwnGroups()
 
     package init() {}
 
@@ -83,7 +84,7 @@ package struct PolicyChange: Equatable, Sendable {
     /// Nil for a setting.
     package var user: UserIdentity?
     /// "tracked", "level", "do-not-track-added" or "do-not-track-removed" with whom it names, "role-granted" or "role-revoked" with the grant,
-    /// or a setting's name.
+    /// "group-joined" or "group-left" with an own group, or a setting's name.
     package var key: String
     package var value: String
     package var reason: String

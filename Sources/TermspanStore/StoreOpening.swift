@@ -111,7 +111,8 @@ package struct StoreOpening {
         guard let queue = try? DatabaseQueue(path: path, configuration: configuration) else { return nil }
         defer { queue.closeAndKeep() }
         return try? queue.read { db in
-            for table in ["user", "user_identifier", "tracking", "setting", "do_not_track"] where try db.tableExists(table) {
+            for table in ["user", "user_identifier", "tracking", "setting", "do_not_track", "role", "own_group"]
+            where try db.tableExists(table) {
                 guard try String.fetchAll(db, sql: "PRAGMA integrity_check(\(table))") == ["ok"] else { return nil }
             }
             return try Policy(db)

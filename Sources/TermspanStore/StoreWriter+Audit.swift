@@ -4,7 +4,7 @@ package import TermspanCore
 // The audit record: Docs/adr/0013-audit.md.
 
 extension StoreWriter {
-    /// A read that is about more users than this counts as one of everybody's, unless its reader sees certain users alone.
+    /// A read that is about more users than this counts as one of everybody's.
     private static let mostUsersOfARead = 10
 
     /// Records that somebody is about to read what is others', an entry a user.
@@ -18,9 +18,26 @@ extension StoreWriter {
         try transaction("record a read") { db in
             var users = try Self.users(in: filter, db)
             // Of who is logged on it is told though the store does not know them.
-            if users.isEmpty, kind == .users, filter.identities == nil { users = [nil] }
+            if users.isEmpty, kind == .users { users = [nil] }
             for user in users { try self.audit(kind, of: user, by: actor, at: moment, db) }
             return users.count
+        }
+    }
+
+    /// Likewise of a reader who sees certain users alone, those of the filter: an entry for each of whom there is anything.
+    ///
+    /// - Returns: of whom there was.
+    package func recordLooks(
+        _ kind: AuditedRead, of filter: SessionFilter, by actor: String, at moment: WallInstant
+    ) throws(StoreError) -> [UserIdentity] {
+        try transaction("record a read") { db in
+            try (filter.identities ?? []).sorted { $0.uid < $1.uid }.filter { user in
+                var one = filter
+                one.identities = [user]
+                let users = try Self.users(in: one, db)
+                for user in users { try self.audit(kind, of: user, by: actor, at: moment, db) }
+                return !users.isEmpty
+            }
         }
     }
 
@@ -47,9 +64,9 @@ extension StoreWriter {
             sql: """
                 SELECT DISTINCT u.uuid FROM user u \(isOfSessions ? "JOIN session s ON s.user = u.id" : "")
                 WHERE \(wanted.sql) ORDER BY u.id LIMIT ?
-                """, arguments: wanted.values + [filter.identities?.count ?? mostUsersOfARead + 1])
+                """, arguments: wanted.values + [mostUsersOfARead + 1])
         let known: [UUIDv7] = users.compactMap { UUIDv7(bytes: $0) }
-        return filter.identities == nil && users.count > mostUsersOfARead ? [nil] : known
+        return users.count > mostUsersOfARead ? [nil] : known
     }
 
     /// Appends an entry in the running transaction.

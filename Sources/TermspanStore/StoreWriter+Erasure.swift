@@ -38,17 +38,18 @@ extension StoreWriter {
 
     /// All users whose login and uid are theirs still.
     package func currentUsers() throws(StoreError) -> [UserIdentity] {
-        try transaction("find users") { db in
-            try Row.fetchAll(db, sql: Self.selectHeld + " WHERE current").compactMap { HeldUser($0, names: [])?.identity }
-        }
+        try held("current").map(\.identity)
     }
 
     /// The users of whom sessions are held, each once.
     package func usersWithHistory() throws(StoreError) -> [HeldUser] {
+        try held("EXISTS (SELECT 1 FROM session WHERE user = u.id)")
+    }
+
+    private func held(_ condition: String) throws(StoreError) -> [HeldUser] {
         do {
             return try read { db in
-                try Row.fetchAll(db, sql: Self.selectHeld + " WHERE EXISTS (SELECT 1 FROM session WHERE user = u.id) ORDER BY u.id")
-                    .compactMap { HeldUser($0, names: []) }
+                try Row.fetchAll(db, sql: Self.selectHeld + " WHERE \(condition) ORDER BY u.id").compactMap { HeldUser($0, names: []) }
             }
         } catch {
             throw StoreError(error, "find users")
@@ -215,7 +216,7 @@ extension StoreWriter {
                 _ = try add(DoNotTrackList.Entry(subject, since: moment, by: actor, reason: reason), about: user.row, db)
             }
         }
-        try db.execute(sql: "DELETE FROM tracking WHERE user = ?", arguments: [user.row])
+        for table in ["tracking", "own_group"] { try db.execute(sql: "DELETE FROM \(table) WHERE user = ?", arguments: [user.row]) }
         try db.execute(sql: "DELETE FROM user_identifier WHERE user = ?", arguments: [user.row])
         try bury("user", user.uuid, at: moment, db)
     }

@@ -620,6 +620,8 @@ package final class StoreWriter {
             let user = try Self.naming(db)
             for entry in policy.doNotTrack.entries { _ = try self.add(entry, about: user(entry.subject), db) }
             for setting in policy.settings { try self.set(setting, db) }
+            for role in policy.roles { _ = try self.add(role, db) }
+            for member in policy.ownGroups.members { _ = try self.add(member, db) }
         }
     }
 
@@ -661,27 +663,63 @@ package final class StoreWriter {
         }
     }
 
-    /// Gives a role, or takes it away, and records that.
+    /// Gives roles, or takes them away, all or none, and records that.
     ///
-    /// - Returns: whether it was otherwise before.
+    /// - Returns: of each in turn whether it was otherwise before.
     package func set(
-        _ grant: RoleGrant, granted: Bool, by: String, reason: String, at moment: WallInstant
-    ) throws(StoreError) -> Bool {
+        _ grants: [RoleGrant], granted: Bool, by: String, reason: String, at moment: WallInstant
+    ) throws(StoreError) -> [Bool] {
         lastPolicy = nil
-        return try transaction("set a role") { db in
-            if granted {
-                try db.execute(
-                    sql: "INSERT OR IGNORE INTO role (role, member, views, since, by, reason, revision) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    arguments: [grant.role.rawValue, grant.group, grant.views, moment.nanoseconds, by, reason, try self.revision(db)])
-            } else {
+        return try transaction("set roles") { db in
+            try grants.map { grant in
+                if granted { return try self.add(Policy.RoleRow(grant: grant, since: moment, by: by, reason: reason), db) }
                 try db.execute(
                     sql: "DELETE FROM role WHERE role = ? AND member = ? AND views = ?",
                     arguments: [grant.role.rawValue, grant.group, grant.views])
+                guard db.changesCount > 0 else { return false }
+                try self.record(db, moment, by, nil, "role-revoked", grant.description, reason)
+                return true
             }
-            guard db.changesCount > 0 else { return false }
-            try self.record(db, moment, by, nil, granted ? "role-granted" : "role-revoked", grant.description, reason)
-            return true
         }
+    }
+
+    private func add(_ row: Policy.RoleRow, _ db: Database) throws -> Bool {
+        let grant = row.grant
+        try db.execute(
+            sql: "INSERT OR IGNORE INTO role (role, member, views, since, by, reason, revision) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            arguments: [grant.role.rawValue, grant.group, grant.views, row.since.nanoseconds, row.by, row.reason, try revision(db)])
+        guard db.changesCount > 0 else { return false }
+        try record(db, row.since, row.by, nil, "role-granted", grant.description, row.reason)
+        return true
+    }
+
+    /// Makes users members of an own group, or not any more, all or none, and records that.
+    ///
+    /// - Returns: of each in turn whether it was otherwise before.
+    package func set(
+        _ users: [UserIdentity], in group: OwnGroup, member: Bool, by: String, reason: String, at moment: WallInstant
+    ) throws(StoreError) -> [Bool] {
+        lastPolicy = nil
+        return try transaction("set a group") { db in
+            try users.map { user in
+                if member { return try self.add(OwnGroups.Member(group, user, since: moment, by: by, reason: reason), db) }
+                let row = try self.row(of: user, at: moment, db)
+                try db.execute(sql: "DELETE FROM own_group WHERE name = ? AND user = ?", arguments: [group.name, row])
+                guard db.changesCount > 0 else { return false }
+                try self.record(db, moment, by, row, "group-left", group.description, reason)
+                return true
+            }
+        }
+    }
+
+    private func add(_ member: OwnGroups.Member, _ db: Database) throws -> Bool {
+        let row = try self.row(of: member.user, at: member.since, db)
+        try db.execute(
+            sql: "INSERT OR IGNORE INTO own_group (name, user, since, by, reason, revision) VALUES (?, ?, ?, ?, ?, ?)",
+            arguments: [member.group.name, row, member.since.nanoseconds, member.by, member.reason, try revision(db)])
+        guard db.changesCount > 0 else { return false }
+        try record(db, member.since, member.by, row, "group-joined", member.group.description, member.reason)
+        return true
     }
 
     private func set(_ setting: Policy.Setting, _ db: Database) throws {
@@ -737,6 +775,20 @@ extension Policy {
         doNotTrack = try DoNotTrackList(db)
         // Not in a store from before there were roles.
         guard try db.tableExists("role") else { return }
+        ownGroups = OwnGroups(
+            try GRDB.Row.fetchAll(
+                db,
+                sql: """
+                    SELECT g.name, l.value AS login, i.value AS uid, g.since, g.by, g.reason FROM own_group g
+                    JOIN user_identifier l ON l.user = g.user AND l.kind = 'login' AND l.until IS NULL
+                    JOIN user_identifier i ON i.user = g.user AND i.kind = 'uid' AND i.until IS NULL
+                    ORDER BY g.name, login
+                    """
+            ).compactMap { row in
+                guard let group = OwnGroup(name: row[0]), let uid = UInt32(row[2] as String) else { return nil }
+                return OwnGroups.Member(
+                    group, UserIdentity(login: row[1], uid: uid), since: WallInstant(nanoseconds: row[3]), by: row[4], reason: row[5])
+            })
         roles = try GRDB.Row.fetchAll(db, sql: "SELECT role, member, views, since, by, reason FROM role").compactMap { row in
             // What a newer version's role may is not known.
             guard let role = Role(rawValue: row[0]), let grant = RoleGrant(role, group: row[1], views: row[2]) else { return nil }

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct MembershipsTests {
     private static let names = ["night", "shop"]
-    private static let groups: [String: UInt32?] = ["night": 10, "shop": 20]
+    private static let groups: [String: UInt64?] = ["night": 10, "shop": 20]
     private static func user(_ uid: UInt32) -> UserIdentity { UserIdentity(login: "user\(uid)", uid: uid) }
 
     private static func known() -> Memberships {

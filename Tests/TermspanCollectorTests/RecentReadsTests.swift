@@ -19,6 +19,9 @@ import Testing
         for read in 0..<5000 { reads.add(read, at: at(1)) }
         #expect((0..<5000).count { reads.has($0, at: at(2)) } == 1000)
         #expect(reads.has(4999, at: at(2)))
+        var longer = RecentReads<Int>(interval: .seconds(600), most: 2000)
+        for read in 0..<2000 { longer.add(read, at: at(1)) }
+        #expect((0..<2000).allSatisfy { longer.has($0, at: at(600)) } && !longer.has(0, at: at(601)))
         var aged = RecentReads<Int>()
         for read in 0..<1000 { aged.add(read, at: at(read < 999 ? 0 : 50)) }
         aged.add(1000, at: at(70))

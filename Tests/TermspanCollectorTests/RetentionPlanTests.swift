@@ -41,7 +41,7 @@ import Testing
 
     @Test func theFirstGroupOfAUserHolds() {
         let users = (1...4).map { Self.user($0) } + [Self.user(5, isCurrent: false), Self.user(6)]
-        let own: [Int: Set<UInt32>?] = [1: [7], 2: [8, 7], 3: [8], 4: [9], 5: [7], 6: nil]
+        let own: [Int: Set<UInt64>?] = [1: [7], 2: [8, 7], 3: [8], 4: [9], 5: [7], 6: nil]
         let answer = Memberships.Answer(
             groups: ["trainees": 7, "audited": 8],
             users: Dictionary(uniqueKeysWithValues: own.map { (Self.user($0).identity, $1) }))
@@ -56,13 +56,13 @@ import Testing
 
     @Test func toLeaveALongerGroupTakesTwoAnswers() {
         let user = Self.user(1)
-        func answer(_ groups: Set<UInt32>?) -> Memberships.Answer {
+        func answer(_ groups: Set<UInt64>?) -> Memberships.Answer {
             Memberships.Answer(groups: ["trainees": 7, "audited": 8], users: [user.identity: groups])
         }
         var membership: [UUIDv7: String] = [:]
         // In the audited group, then nothing is known, then as it seems in none, and that again; then a trainee, whose time is shorter than that of
         // those in none, and in none.
-        let answers: [(groups: Set<UInt32>?, kept: KeptTimes)] = [
+        let answers: [(groups: Set<UInt64>?, kept: KeptTimes)] = [
             ([8], Self.audited), (nil, Self.longest), ([], Self.longest), ([], Self.everybody), ([7], Self.trainees), ([], Self.everybody),
         ]
         for (groups, kept) in answers {

@@ -20,6 +20,18 @@ import Testing
         #expect(subscriptions.recipients(of: .lock, in: 1001) == [.init(name: ":1.3", seesDetails: true)])
     }
 
+    /// Roles have changed: until somebody subscribes anew, only root is told of all.
+    @Test func whoMayHaveLostARoleIsToldTheirOwnAlone() {
+        var subscriptions = Subscriptions()
+        for (name, userID) in [(":1.1", UInt32(1001)), (":1.2", 1002), (":1.3", 0)] {
+            _ = subscriptions.add(.init(userID: userID, seesAll: true), name: name)
+        }
+        subscriptions.reduce()
+        #expect(Set(subscriptions.recipients(of: .lock, in: 1001).map(\.name)) == [":1.1", ":1.3"])
+        _ = subscriptions.add(.init(userID: 1002, seesAll: true), name: ":1.2")
+        #expect(subscriptions.recipients(of: .lock, in: 1001).count == 3)
+    }
+
     /// Whatever users do, none has more than their share, and a place that is given back can be taken again.
     @Test(arguments: 0..<20) func nobodyTakesMoreThanTheirShare(seed: Int) {
         var random = SeededRandom(seed: UInt64(seed))

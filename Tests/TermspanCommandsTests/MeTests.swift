@@ -123,10 +123,14 @@ import Testing
             role("viewer", "teachers", "pupils"), role("auditor", "council"), role("of a newer version", "x"),
         ]
         var view = Self.view(try Self.policy(true, roles: roles))
-        func seers() -> [String] { view.policy?.sightOfOthers(onMembersOf: view.groups).map(\.group) ?? [] }
-        #expect(seers() == ["it", "hr"])
-        view.groups = ["sales", "leads"]
-        #expect(seers() == ["it", "hr", "leads"])
+        func seers(_ isMember: @escaping (String) -> Bool?) -> [String] {
+            view.seenBy = view.policy?.sightOfOthers(isMember) ?? []
+            return view.seenBy.map(\.group)
+        }
+        #expect(seers { _ in false } == ["it", "hr"])
+        // Whether it is a pupil nobody could say.
+        #expect(seers { $0 == "pupils" ? nil : false } == ["it", "hr", "teachers"])
+        #expect(seers { ["sales", "leads"].contains($0) } == ["it", "hr", "leads"])
         let text = view.lines(Self.chart).joined(separator: " ").split(separator: " ").joined(separator: " ")
         #expect(
             text.contains(
@@ -229,7 +233,7 @@ import Testing
         #expect(
             view.json.text
                 == #"{"user":"anna","uid":1001,"policy":{"new_users":"untracked","responsible":null,"users":[{"name":"anna","uid":1001,"#
-                + #""tracked":true,"level":"basic","since":null,"by":null,"reason":null}],"do_not_track":[],"roles":[],"keep_activity":null,"keep_sessions":null,"keep_by_group":[],"tracking_hours":[],"holidays":[],"#
+                + #""tracked":true,"level":"basic","since":null,"by":null,"reason":null}],"do_not_track":[],"roles":[],"group_members":[],"keep_activity":null,"keep_sessions":null,"keep_by_group":[],"tracking_hours":[],"holidays":[],"#
                 + #""seats":null,"seats_taken":null},"#
                 + #""paused_until":null,"pause_left":null,"hours":null,"seat":null,"seen_by":[],"#
                 + #""today":{"since":"1970-01-02T00:00:00.000000Z","active":1.5,\#(rest),"applications":[{"application":"xterm","active":1.5}]},"#

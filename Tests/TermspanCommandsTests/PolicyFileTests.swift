@@ -6,7 +6,8 @@ import Testing
 
 @Suite struct PolicyFileTests {
     private static func policy(
-        _ users: [String: Bool], entries: [String] = [], newUsers: String = "untracked", roles: [(String, String, String)] = []
+        _ users: [String: Bool], entries: [String] = [], newUsers: String = "untracked", roles: [(String, String, String)] = [],
+        members: [(String, String)] = []
     ) -> TrackingPolicy {
         TrackingPolicy([
             "new-users": .string(newUsers), "complete": true,
@@ -22,6 +23,8 @@ import Testing
                 roles.map {
                     .properties(["role": .string($0.0), "group": .string($0.1), "views": .string($0.2), "reason": .string("of \($0.1)")])
                 }),
+            "group-members": .array(
+                of: "a{sv}", members.map { .properties(["group": .string($0.0), "user": .string($0.1), "reason": "asked"]) }),
             "do-not-track": .array(of: "a{sv}", entries.map { .properties(["entry": .string($0), "reason": "asked"]) }),
         ])
     }
@@ -36,7 +39,7 @@ import Testing
     @Test func whatIsExportedHolds() throws {
         let policy = Self.policy(
             ["anna": true, "bert": false], entries: ["bert@*", "uid:7"], newUsers: "tracked",
-            roles: [("auditor", "works council", ""), ("viewer", "leads", "sales")])
+            roles: [("auditor", "works council", ""), ("viewer", "leads", "sales")], members: [("night", "anna")])
         let text = PolicyFile(policy).text
         #expect(
             text == """
@@ -53,6 +56,9 @@ import Testing
                 "roles":[
                 {"role":"auditor","group":"works council","views":null,"reason":"of works council"},
                 {"role":"viewer","group":"leads","views":"sales","reason":"of leads"}
+                ],
+                "group_members":[
+                {"group":"night","user":"anna","reason":"asked"}
                 ]
                 }
 
@@ -60,7 +66,8 @@ import Testing
         #expect(try Self.read(text) == PolicyFile(policy))
         #expect(try Self.read(text).changes(from: policy, uid: Self.uid).isEmpty)
         #expect(
-            PolicyFile(Self.policy([:])).text == "{\n\"new_users\":\"untracked\",\n\"users\":[],\n\"do_not_track\":[],\n\"roles\":[]\n}\n")
+            PolicyFile(Self.policy([:])).text
+                == "{\n\"new_users\":\"untracked\",\n\"users\":[],\n\"do_not_track\":[],\n\"roles\":[],\n\"group_members\":[]\n}\n")
     }
 
     @Test func rolesThatAFileDoesNotHaveAreTakenAway() throws {
@@ -72,15 +79,40 @@ import Testing
         let changes = file.changes(from: policy, uid: Self.uid)
         #expect(
             changes.map(\.line) == [
-                "The role viewer: leads, of sales would be taken away.", "The role auditor: council would be given.",
+                "The role auditor: council would be given.", "The role viewer: leads, of sales would be taken away.",
             ])
         let sales = try #require(RoleGrant(.viewer, group: "leads", views: "sales"))
         let council = try #require(RoleGrant(.auditor, group: "council"))
-        #expect(PolicyFile.calls(for: changes) == [.setRole(sales, false, reason: ""), .setRole(council, true, reason: "law")])
+        #expect(PolicyFile.calls(for: changes) == [.setRoles([council], true, reason: "law"), .setRoles([sales], false, reason: "")])
         for wrong in [
             #"{"role":"viewer","group":"leads"}"#, #"{"role":"auditor","group":"x","views":"y"}"#, #"{"role":"boss","group":"x"}"#,
             #"{"role":"auditor"}"#, #"{"role":"auditor","group":"a:b"}"#, #"{"role":"auditor","group":"x","more":1}"#,
+            #"{"role":"auditor","group":"x","views":7}"#, #"{"role":"auditor","group":"x"},{"role":"auditor","group":"x","reason":"y"}"#,
         ] { #expect(throws: CommandError.self) { try Self.read("{\"roles\":[\(wrong)]}") } }
+    }
+
+    @Test func membersThatAFileDoesNotHaveAreTakenOut() throws {
+        let policy = Self.policy([:], members: [("night", "anna"), ("night", "bert"), ("day", "anna")])
+        #expect(try Self.read("{}").changes(from: policy, uid: Self.uid).isEmpty)
+        let members = ["night anna", "day carl", "day dora", "night nobody"].map { text in
+            let parts = text.split(separator: " ")
+            return #"{"group":"\#(parts[0])","user":"\#(parts[1])","reason":"shifts"}"#
+        }
+        let changes = try Self.read("{\"group_members\":[\(members.joined(separator: ","))]}").changes(from: policy, uid: Self.uid)
+        #expect(
+            changes.map(\.line) == [
+                "carl would be in own:day.", "dora would be in own:day.", "bert would no longer be in own:night.",
+                "anna would no longer be in own:day.",
+            ])
+        let (night, day) = (try #require(OwnGroup(name: "night")), try #require(OwnGroup(name: "day")))
+        #expect(
+            PolicyFile.calls(for: changes) == [
+                .setGroup(day, ["carl", "dora"], true, reason: "shifts"), .setGroup(night, ["bert"], false, reason: ""),
+                .setGroup(day, ["anna"], false, reason: ""),
+            ])
+        for wrong in [#"{"group":"own:x","user":"a"}"#, #"{"group":"x"}"#, #"{"user":"a"}"#, #"{"group":"","user":"a"}"#] {
+            #expect(throws: CommandError.self) { try Self.read("{\"group_members\":[\(wrong)]}") }
+        }
     }
 
     @Test func whoIsToBeLeftAloneComesFirst() throws {

@@ -29,6 +29,28 @@ import Testing
         #expect(configuration.responsible == "IT, room 5")
     }
 
+    @Test func whatDecidesAboutUsersIsOneLine() throws {
+        var configuration = Configuration()
+        #expect(
+            configuration.policyText
+                == "keep-activity 180d; keep-sessions 400d; pause-per-day 1h; unencrypted-disk accept; seats unlimited")
+        // What does not decide about users is not in it.
+        configuration.burstGap = .seconds(7)
+        configuration.limits.busCallsPerSecond = 7
+        #expect(configuration.policyText == Configuration().policyText)
+        try configuration.apply(
+            "keep-activity: unlimited\nkeep-sessions: 90m\npause-per-day: 24h\nseats: 3\nunencrypted-disk: warn\nresponsible: IT\n"
+                + "keep-by-group: [{group: 'own:x', keep-activity: 30d}]\nholidays: [2026-12-25, 2026-01-01]\n"
+                + "tracking-hours: [{hours: 07:00-19:00, days: mon-fri}, {hours: 22:00-06:00, group: night}]\n",
+            file: "t.yaml")
+        #expect(
+            configuration.policyText
+                == "keep-activity unlimited; keep-sessions 90m; pause-per-day 1d; unencrypted-disk warn; seats 3; "
+                + "keep-by-group own:x: activity 30d, sessions 90m; tracking-hours mon-fri 07:00-19:00; tracking-hours mon-sun 22:00-06:00 of night; "
+                + "holidays 2026-01-01 2026-12-25; responsible IT")
+        #expect(throws: ConfigurationError.self) { try configuration.apply("unencrypted-disk: maybe\n", file: "t.yaml") }
+    }
+
     @Test func timesByGroupStandInForThoseOfAll() throws {
         var configuration = Configuration()
         try configuration.apply(

@@ -32,6 +32,7 @@ import Testing
         configuration.idleThreshold = .seconds(7)
         configuration.passiveLimit = nil
         configuration.keepActivity = nil
+        configuration.unencryptedDisk = .refuse
         configuration.keepSessions = nil
         configuration.keptByGroup = [KeptByGroup(group: "g", activity: .seconds(7))]
         configuration.commitInterval = .seconds(7)

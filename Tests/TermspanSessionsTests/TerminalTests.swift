@@ -30,6 +30,19 @@ import Testing
         #expect(typed.duration(to: now) < .seconds(60))
     }
 
+    /// An entry of utmp(5) that one left who was killed is, by its PID, that of a later login.
+    @Test func whatLogindTellsOfALoginOverSSHIsATerminalOfTheUsersOrNone() throws {
+        let terminal = try Terminal.Fixture()
+        func tty(_ service: String, _ uid: UInt32, _ name: String) -> String {
+            LogindSession(id: "1", uid: uid, userName: "user1", service: service, tty: name).withTerminal().tty
+        }
+        #expect(tty("sshd", geteuid(), terminal.name) == terminal.name)
+        #expect(tty("sshd", geteuid() &+ 1, terminal.name) == "")
+        #expect(tty("sshd", geteuid(), "pts/4095") == "")
+        // A console is no pseudoterminal, and logind's own.
+        #expect(tty("login", geteuid(), "tty1") == "tty1")
+    }
+
     @Test(arguments: ["", "pts/", "pts/../null", "pts/01", "pts/99999", "null", "tty1", "pts/ptmx"])
     func otherNamesAreNoTerminals(name: String) {
         #expect(Terminal.lastInput(name, uid: geteuid()) == nil)

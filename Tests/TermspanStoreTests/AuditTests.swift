@@ -118,9 +118,14 @@ import Testing
         #expect(try entries(fixture).last?.user?.login == "user11")
         // Who sees certain users alone has looked at nobody else, however many they are.
         let users = Set((1...11).map { UserIdentity(login: "user\($0)", uid: 2000 + $0) })
-        #expect(try writer.recordRead(.spans, of: filter { $0.identities = users }, by: "uid 7", at: moment) == 11)
+        let nobody = UserIdentity(login: "nobody", uid: 3000)
+        let looks = try writer.recordLooks(.spans, of: filter { $0.identities = users.union([nobody]) }, by: "uid 7", at: moment)
+        #expect(Set(looks) == users && looks.count == 11)
         #expect(try Set(entries(fixture).suffix(11).compactMap(\.user)) == users)
-        #expect(try writer.recordRead(.users, of: filter { $0.identities = [] }, by: "uid 7", at: moment) == 0)
+        #expect(try writer.recordLooks(.users, of: filter { $0.identities = [nobody] }, by: "uid 7", at: moment) == [])
+        // By a number that one of them had.
+        early.identities = [UserIdentity(login: "user2", uid: 2002), UserIdentity(login: "user9", uid: 2009)]
+        #expect(try writer.recordLooks(.spans, of: early, by: "uid 7", at: moment).map(\.login) == ["user2"])
     }
 
     /// Whatever the reader shows of sessions is recorded as read, also where the clock was set back and an end has an earlier wall time.

@@ -12,14 +12,14 @@ import Testing
         let leads = try #require(RoleGrant(.viewer, group: "leads", views: "sales"))
         let council = try #require(RoleGrant(.auditor, group: "works council"))
         for (grant, changed) in [(leads, true), (council, true), (leads, false)] {
-            #expect(try store.set(grant, granted: true, by: "root", reason: "asked", at: F.anchor.wall) == changed)
+            #expect(try store.set([grant], granted: true, by: "root", reason: "asked", at: F.anchor.wall) == [changed])
         }
         let reader = try StoreReader(path: fixture.path)
         let policy = try reader.policy()
         #expect(policy.roles.map(\.grant) == [leads, council])
         #expect(policy.roles.map(\.reason) == ["asked", "asked"] && policy.roles.map(\.by) == ["root", "root"])
-        #expect(try store.set(leads, granted: false, by: "uid 7", reason: "over", at: F.anchor.wall))
-        #expect(try !store.set(leads, granted: false, by: "uid 7", reason: "over", at: F.anchor.wall))
+        let shop = try #require(RoleGrant(.viewer, group: "leads", views: "shop"))
+        #expect(try store.set([leads, shop], granted: false, by: "uid 7", reason: "over", at: F.anchor.wall) == [true, false])
         #expect(try reader.policy().roles.map(\.grant) == [council])
         let changes = try reader.policyChanges().map(\.change)
         #expect(changes.map(\.key) == ["role-granted", "role-granted", "role-revoked"])
@@ -57,5 +57,36 @@ import Testing
         #expect(try Set(store.currentUsers()) == Set(users))
         for user in users { #expect(UserIdentity(user.description) == user) }
         for text in ["", "anna", "-1 anna", "1x anna", "4294967296 anna"] { #expect(UserIdentity(text) == nil) }
+    }
+
+    /// A member is a user and not a name: who has the login afterwards is none, and who is forgotten is none.
+    @Test func membersOfOwnGroupsAreUsers() throws {
+        let fixture = try StoreFixture()
+        let store = try fixture.writer()
+        let (anna, ben) = (UserIdentity(login: "anna", uid: 1001), UserIdentity(login: "ben", uid: 1002))
+        let group = try #require(OwnGroup("own:night shift"))
+        func set(_ users: [UserIdentity], _ member: Bool) throws -> [Bool] {
+            try store.set(users, in: group, member: member, by: "root", reason: "asked", at: F.anchor.wall)
+        }
+        #expect(try set([anna, ben, anna], true) == [true, true, false])
+        let groups = try store.policy().ownGroups
+        #expect(groups.members.map(\.user) == [anna, ben] && groups.contains(group))
+        #expect(groups.groups(of: anna) == [group] && groups.groups(of: UserIdentity(login: "anna", uid: 1003)).isEmpty)
+        #expect(try set([ben], false) == [true] && set([ben], false) == [false])
+        let reader = try StoreReader(path: fixture.path)
+        #expect(try reader.audit().map(\.entry.action) == ["group-joined", "group-joined", "group-left"])
+        #expect(try reader.audit().map(\.entry.value) == ["own:night shift", "own:night shift", "own:night shift"])
+        #expect(try reader.audit().map { $0.user?.login } == ["anna", "ben", "ben"])
+        // Another with the login.
+        _ = try store.setTracking([UserIdentity(login: "anna", uid: 1003)], tracked: true, by: "root", reason: "x", at: F.anchor.wall)
+        #expect(try store.policy().ownGroups.members.isEmpty)
+        #expect(try set([ben], true) == [true])
+        let held = try store.users(named: [try #require(UserName("ben"))])
+        _ = try store.erase(
+            held, alsoUsers: true, measured: [], burstGap: .seconds(30), by: "root", reason: "x", at: F.anchor)
+        #expect(try store.policy().ownGroups.members.isEmpty)
+        for text in ["own:", "own:a:b", "own: a", "own:a,b", "own:a\nb", "a", "own:" + String(repeating: "x", count: 65)] {
+            #expect(OwnGroup(text) == nil)
+        }
     }
 }

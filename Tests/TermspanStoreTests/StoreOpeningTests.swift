@@ -28,6 +28,9 @@ import Testing
         _ = try writer.setTracking(UserIdentity(login: "anna", uid: 1001), tracked: true, by: "root", reason: "pilot", at: moment)
         _ = try writer.setTracking(UserIdentity(login: "ben", uid: 1002), tracked: false, by: "carl", reason: "asked", at: moment)
         _ = try writer.set("new-users", to: "tracked", by: "carl", reason: "all", at: moment)
+        _ = try writer.set([try #require(RoleGrant(.auditor, group: "council"))], granted: true, by: "carl", reason: "law", at: moment)
+        let group = try #require(OwnGroup(name: "night"))
+        _ = try writer.set([UserIdentity(login: "ben", uid: 1002)], in: group, member: true, by: "carl", reason: "", at: moment)
         _ = try writer.policy()
         try fold()
     }
@@ -88,11 +91,12 @@ import Testing
         let opening = try StoreOpening.open(place, anchor: anchor)
         #expect(opening.replacement?.keepsPolicy == true)
         #expect(opening.policy == before && before.rows.count == 2 && before.newUsersAreTracked)
-        #expect(try StoreReader(path: fixture.path).policyChanges().count == 5)
+        #expect(before.roles.count == 1 && before.ownGroups.members.count == 1)
+        #expect(try StoreReader(path: fixture.path).policyChanges().count == 7)
         #expect(opening.open.isEmpty)
     }
 
-    @Test(arguments: ["tracking", "setting", "user_identifier", "user_identifier_current"])
+    @Test(arguments: ["tracking", "setting", "user_identifier", "user_identifier_current", "role", "own_group"])
     func aPolicyThatIsNotWholeIsNotTrusted(table: String) throws {
         try fill(fixture.writer())
         try damage(table)

@@ -46,6 +46,8 @@ struct termspan_status {
 int termspan_status(int descriptor, struct termspan_status *_Nonnull status);
 /// fstatat(2) with AT_SYMLINK_NOFOLLOW.
 int termspan_status_at(int directory, const char *_Nonnull path, struct termspan_status *_Nonnull status);
+/// The number of the device that a folder is on (stat(2)); 1 where the file system encrypts what is in it (statx(2)), else 0.
+int termspan_folder_encryption(const char *_Nonnull path, uint32_t *_Nonnull major, uint32_t *_Nonnull minor);
 
 // MARK: Memory
 

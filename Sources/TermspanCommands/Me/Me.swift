@@ -14,16 +14,6 @@ struct Me: ParsableCommand {
         guard let entry = getpwuid(geteuid()), let name = entry.pointee.pw_name else { return String(geteuid()) }
         return String(cString: name)
     }
-
-    /// The names of the groups that the user database has the caller in.
-    static var groups: Set<String> {
-        guard let entry = getpwuid(geteuid()) else { return [] }
-        // NGROUPS_MAX
-        var groups = [gid_t](repeating: 0, count: 1 << 16)
-        var count = Int32(groups.count)
-        guard getgrouplist(entry.pointee.pw_name, entry.pointee.pw_gid, &groups, &count) >= 0 else { return [] }
-        return Set(groups.prefix(Int(count)).compactMap { getgrgid($0).map { String(cString: $0.pointee.gr_name) } })
-    }
 }
 
 /// `termspan me show`
@@ -46,9 +36,12 @@ struct MeShow: MainCommand {
     func execute() throws {
         let client = try Client.connect()
         var view = OwnView(login: Me.login, userID: geteuid())
-        view.groups = Me.groups
         var problems: [CommandError] = []
-        do throws(CommandError) { view.policy = try client.ownPolicy() } catch { problems.append(error) }
+        do throws(CommandError) {
+            let policy = try client.ownPolicy()
+            view.policy = policy
+            view.seenBy = policy.sightOfOthers { (try? UserGroup(named: $0))?.contains(Me.login, userID: UInt64(geteuid())) }
+        } catch { problems.append(error) }
         do throws(CommandError) { view.activity = try client.ownActivity(now: .present) } catch { problems.append(error) }
         switch output.format {
         case .table:

@@ -14,6 +14,8 @@ package struct OwnPolicy: Hashable, Sendable {
     /// Nil where there are no tracking hours.
     package let hours: Hours?
 
+    /// The own groups of Termspan's that the user is in.
+    package let groups: [String]
     /// Whether the user has a seat, or would get one; nil where that does not matter.
     package let hasSeat: Bool?
 
@@ -47,6 +49,7 @@ package struct OwnPolicy: Hashable, Sendable {
         pausedUntil = own["paused-until"]?.unsigned.flatMap { WallInstant(microseconds: $0) }
         pauseLeft = (own["pause-left"]?.unsigned).map { $0 / 1_000_000 }
         hasSeat = own["seat"]?.bool
+        groups = own["groups"]?.strings ?? []
         hours = (own["within-hours"]?.bool).map { isWithin in
             Hours(
                 windows: own["hours"]?.strings, group: own["hours-group"]?.string, isWithin: isWithin,
@@ -60,11 +63,16 @@ package struct OwnPolicy: Hashable, Sendable {
     /// Whom to ask.
     package var responsible: String { policy.responsible.isEmpty ? Self.administrators : policy.responsible }
 
-    /// The roles that let others see what is held of a member of these groups.
-    package func sightOfOthers(onMembersOf groups: Set<String>) -> [TrackingPolicy.RoleRow] {
+    /// The roles that let others see what is held of the user.
+    ///
+    /// - Parameter isMember: whether the user is in a group of the machine or its directory; nil: nobody could say.
+    package func sightOfOthers(_ isMember: (String) -> Bool?) -> [TrackingPolicy.RoleRow] {
         policy.roles.filter { row in
-            guard let role = Role(rawValue: row.role) else { return false }
-            return role == .viewer ? groups.contains(row.views) : role.rights.contains(.viewOthers)
+            guard let role = row.grant?.role else { return false }
+            guard role == .viewer else { return role.rights.contains(.viewOthers) }
+            if let own = OwnGroup(row.views) { return groups.contains(own.name) }
+            // Rather one too many is told.
+            return isMember(row.views) ?? true
         }
     }
 

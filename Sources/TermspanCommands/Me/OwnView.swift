@@ -111,8 +111,8 @@ package struct OwnView: Sendable {
 
     package var login: String
     package var userID: UInt32
-    /// The groups that the user is in.
-    package var groups: Set<String> = []
+    /// The roles that let others see it.
+    package var seenBy: [TrackingPolicy.RoleRow] = []
     /// Nil where the collector could not be asked.
     package var policy: OwnPolicy?
     /// Nil where the reports service could not be asked.
@@ -134,7 +134,7 @@ package struct OwnView: Sendable {
             .init("paused_until", .optional((policy?.pausedUntil).map { TimeText.utc($0) })),
             .init("pause_left", policy?.pauseLeft.map { .unsigned($0) } ?? .null), .init("hours", policy?.hours?.json ?? .null),
             .init("seat", (policy?.hasSeat).map { .bool($0) } ?? .null),
-            .init("seen_by", policy.map { .array($0.sightOfOthers(onMembersOf: groups).map(\.json)) } ?? .null),
+            .init("seen_by", policy == nil ? .null : .array(seenBy.map(\.json))),
         ]
         if let activity {
             let applications = activity.today.topApplications.map { name, active in
@@ -179,7 +179,7 @@ extension OwnView {
             if let left = policy.pauseLeft, left >= 60 { values.append(("Pauses", "\(left / 60) min left today: termspan pause 30m")) }
         }
         values.append(("Who answers for it", policy.responsible))
-        let seers = policy.sightOfOthers(onMembersOf: groups).map { "members of \($0.group) (\($0.role))" }
+        let seers = seenBy.map { "members of \($0.group) (\($0.role))" }
         values.append(("Who may see it", (["you", "root", "whom polkit lets"] + seers).joined(separator: ", ")))
         let line =
             if !policy.user.isTracked {

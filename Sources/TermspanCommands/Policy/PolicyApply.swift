@@ -8,7 +8,10 @@ struct PolicyExport: MainCommand {
         CommandConfiguration(
             commandName: "export", abstract: "Write the policy as a file that apply takes.",
             discussion:
-                "Who is tracked, who is not to be, what new users are, and who has which role. It needs the right org.termspan1.view-others."
+                """
+                Who is tracked, who is not to be, what new users are, who has which role, and who is in groups of Termspan's own. It needs the \
+                right org.termspan1.view-others, or a role that sees the policy.
+                """
         )
     }
 
@@ -20,7 +23,9 @@ struct PolicyDiff: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: "diff", abstract: "Show what apply would change.",
-            discussion: "Nothing is shown where all of the file holds already. It needs the right org.termspan1.view-others.")
+            discussion: """
+                Nothing is shown where all of it holds already. It needs the right org.termspan1.view-others, or a role that sees the policy.
+                """)
     }
 
     @OptionGroup var file: PolicyFileArgument
@@ -38,8 +43,8 @@ struct PolicyApply: MainCommand {
             commandName: "apply", abstract: "Let hold what a file says of users and entries.",
             discussion: """
                 What it does not name stays as it is, and what holds already is not decided again. Who is to be left alone comes before \
-                who is to be tracked. Roles that a file with roles does not have are taken away. It needs the rights \
-                org.termspan1.manage-tracking, for roles org.termspan1.manage-roles, and org.termspan1.view-others.
+                who is to be tracked. Roles and members of groups that a file with these does not have are taken away. It needs the rights \
+                org.termspan1.manage-tracking, for roles and groups org.termspan1.manage-roles, and org.termspan1.view-others.
                 """)
     }
 
@@ -72,9 +77,14 @@ struct PolicyApply: MainCommand {
             case .setNewUsers(let state):
                 try client.setPolicy("new-users", state)
                 Output.lines(["New users are now \(state)."])
-            case .setRole(let grant, let granted, let reason):
-                _ = try client.setRole(grant, granted: granted, reason)
-                Output.lines([Printable.text("The role \(grant) is \(granted ? "given" : "taken away").")])
+            case .setGroup(let group, let users, let member, let reason):
+                let outcomes = try client.setGroup(group, users, member: member, reason)
+                for outcome in outcomes where outcome.error.isEmpty {
+                    Output.lines([Printable.text("\(outcome.user) is \(member ? "" : "no longer ")in \(group).")])
+                }
+                try Tracking.check(outcomes.filter { !$0.error.isEmpty })
+            case .setRoles(let grants, let granted, let reason):
+                Output.lines(RoleArguments.lines(grants, try client.setRoles(grants, granted: granted, reason), granted: granted))
             case .setTracking(let names, let tracked, let reason):
                 let outcomes = try Tracking.decide(names, tracked, reason, client)
                 Output.lines(Tracking.lines(outcomes, tracked: tracked))

@@ -21,6 +21,12 @@ package struct PolicyFile: Hashable, Sendable {
         package var reason: String
     }
 
+    package struct Member: Hashable, Sendable {
+        package var group: OwnGroup
+        package var user: String
+        package var reason: String
+    }
+
     /// The longest that the collector takes, in bytes.
     private static let longestReason = 1000
     private static let longestName = 256
@@ -31,15 +37,21 @@ package struct PolicyFile: Hashable, Sendable {
     package private(set) var doNotTrack: [Entry] = []
     /// All there are to be; nil where the file leaves them.
     package private(set) var roles: [GroupRole]?
+    /// Likewise.
+    package private(set) var members: [Member]?
 
     /// What there is, to be written.
     package init(_ policy: TrackingPolicy) {
         newUsers = policy.newUsers
         users = policy.users.map { User(name: $0.name, isTracked: $0.isTracked, reason: $0.reason) }
         doNotTrack = policy.doNotTrack.map { Entry(entry: $0.entry, reason: $0.reason) }
-        roles = policy.roles.compactMap { row in
-            Role(rawValue: row.role).flatMap { RoleGrant($0, group: row.group, views: row.views) }
-                .map { GroupRole(grant: $0, reason: row.reason) }
+        roles = policy.roles.compactMap { row in row.grant.map { GroupRole(grant: $0, reason: row.reason) } }
+        members = Self.members(policy)
+    }
+
+    private static func members(_ policy: TrackingPolicy) -> [Member] {
+        policy.groupMembers.compactMap { row in
+            OwnGroup(name: row.group).map { Member(group: $0, user: row.user, reason: row.reason) }
         }
     }
 
@@ -64,7 +76,7 @@ package struct PolicyFile: Hashable, Sendable {
             return text
         }
         guard let value = JSONValue(bytes) else { throw wrong("It is not JSON") }
-        for member in try members(value, "The file", of: ["new_users", "users", "do_not_track", "roles"]) {
+        for member in try members(value, "The file", of: ["new_users", "users", "do_not_track", "roles", "group_members"]) {
             if member.key == "new_users" {
                 guard let state = member.value.string, ["tracked", "untracked"].contains(state) else {
                     throw wrong("'new_users' is neither tracked nor untracked")
@@ -74,9 +86,13 @@ package struct PolicyFile: Hashable, Sendable {
             }
             guard case .array(let rows) = member.value else { throw wrong("'\(member.key)' is not an array") }
             if member.key == "roles" { roles = [] }
+            if member.key == "group_members" { self.members = [] }
             for (index, row) in rows.enumerated() {
                 let place = "number \(index + 1) of '\(member.key)'"
-                let keys = ["users": ["name", "tracked"], "roles": ["role", "group", "views"]][member.key] ?? ["entry"]
+                let keys =
+                    ["users": ["name", "tracked"], "roles": ["role", "group", "views"], "group_members": ["group", "user"]][member.key] ?? [
+                        "entry"
+                    ]
                 _ = try members(row, place, of: keys + ["reason"])
                 var reason = ""
                 if let value = row["reason"] {
@@ -89,11 +105,16 @@ package struct PolicyFile: Hashable, Sendable {
                 if member.key == "roles" {
                     let name = try text(row, "role", place)
                     guard let role = Role(rawValue: name) else { throw wrong("\(place) has no role '\(name)'") }
-                    let views = role == .viewer ? try text(row, "views", place) : row["views"]?.string ?? ""
+                    let views = role == .viewer || ![nil, .null].contains(row["views"]) ? try text(row, "views", place) : ""
                     guard let grant = RoleGrant(role, group: try text(row, "group", place), views: views) else {
                         throw wrong("\(place) names no group, or one to view for a role that is about everybody")
                     }
                     roles?.append(GroupRole(grant: grant, reason: reason))
+                    continue
+                }
+                if member.key == "group_members" {
+                    guard let group = OwnGroup(name: try text(row, "group", place)) else { throw wrong("\(place) has no name of a group") }
+                    self.members?.append(Member(group: group, user: try text(row, "user", place), reason: reason))
                     continue
                 }
                 guard member.key == "users" else {
@@ -110,6 +131,12 @@ package struct PolicyFile: Hashable, Sendable {
                 guard name.utf8.count <= Self.longestName else { throw wrong("the 'name' of \(place) is too long") }
                 users.append(User(name: name, isTracked: isTracked, reason: reason))
             }
+        }
+        var grants: Set<RoleGrant> = []
+        for role in roles ?? [] where !grants.insert(role.grant).inserted { throw wrong("'\(role.grant)' is among the 'roles' twice") }
+        var members: Set<[String]> = []
+        for member in self.members ?? [] where !members.insert([member.group.name, member.user]).inserted {
+            throw wrong("'\(member.user)' is in '\(member.group)' twice")
         }
         var names: Set<LoginName> = []
         for user in users where !names.insert(LoginName(login: user.name)).inserted {
@@ -155,22 +182,33 @@ package struct PolicyFile: Hashable, Sendable {
                 .init("views", views.isEmpty ? .null : .string(views)), .init("reason", .string(role.reason)),
             ])
         }
-        let parts = [rows("users", users), rows("do_not_track", entries)] + (self.roles == nil ? [] : [rows("roles", roles)])
+        let members = (self.members ?? []).map { member in
+            JSONValue.object([
+                .init("group", .string(member.group.name)), .init("user", .string(member.user)), .init("reason", .string(member.reason)),
+            ])
+        }
+        var parts = [rows("users", users), rows("do_not_track", entries)]
+        if self.roles != nil { parts.append(rows("roles", roles)) }
+        if self.members != nil { parts.append(rows("group_members", members)) }
         return "{\n" + state + parts.joined(separator: ",\n") + "\n}\n"
     }
 
     /// One thing that is to become another.
     package enum Change: Hashable, Sendable {
         case revoke(RoleGrant)
+        case leave(Member)
         case list(Entry)
         case untrack(User)
         case newUsers(String)
         case track(User)
+        case join(Member)
         case grant(GroupRole)
 
         package var line: String {
             switch self {
             case .revoke(let grant): Printable.text("The role \(grant) would be taken away.")
+            case .leave(let member): Printable.text("\(member.user) would no longer be in \(member.group).")
+            case .join(let member): Printable.text("\(member.user) would be in \(member.group).")
             case .grant(let role): Printable.text("The role \(role.grant) would be given.")
             case .list(let entry): Printable.text("\(entry.entry) would be on the Do Not Track list.")
             case .untrack(let user): Printable.text("\(user.name) would be untracked.")
@@ -180,8 +218,8 @@ package struct PolicyFile: Hashable, Sendable {
         }
     }
 
-    /// What of this does not hold yet: what ends before what begins, and who is to be left alone before who is to be tracked. Who is not to be tracked and does not exist here
-    /// yet goes on the list.
+    /// What of this does not hold yet: who is to be left alone before who is to be tracked, and last what takes roles away, by which whoever
+    /// applies it may be able to. Who is not to be tracked and does not exist here yet goes on the list.
     ///
     /// - Parameter uid: of a user by name; nil where there is none.
     package func changes(from policy: TrackingPolicy, uid: (String) -> UInt32?) -> [Change] {
@@ -196,15 +234,23 @@ package struct PolicyFile: Hashable, Sendable {
         let absent = pending.filter { !$0.isTracked && uid($0.name) == nil }.map { user in
             Entry(entry: DoNotTrackSubject.login(LoginName(login: user.name)).description, reason: user.reason)
         }
-        let given = Set(
-            policy.roles.compactMap { row in Role(rawValue: row.role).flatMap { RoleGrant($0, group: row.group, views: row.views) } })
-        let wanted = roles.map { Set($0.map(\.grant)) }
-        var changes = (wanted.map { given.subtracting($0) } ?? []).sorted().map { Change.revoke($0) }
-        changes += (doNotTrack + absent).filter { !listed.contains($0.entry) }.map { Change.list($0) }
+        var changes = (doNotTrack + absent).filter { !listed.contains($0.entry) }.map { Change.list($0) }
         changes += pending.filter { !$0.isTracked && uid($0.name) != nil }.map { Change.untrack($0) }
         if let newUsers, newUsers != policy.newUsers { changes.append(.newUsers(newUsers)) }
         changes += pending.filter(\.isTracked).map { Change.track($0) }
-        changes += (roles ?? []).filter { !given.contains($0.grant) }.map { Change.grant($0) }
+        if let members {
+            func key(_ member: Member) -> String { "\(member.group) \(member.user)" }
+            let there = Self.members(policy)
+            let (known, wanted) = (Set(there.map(key)), Set(members.map(key)))
+            // Who does not exist here can't be a member.
+            changes += members.filter { !known.contains(key($0)) && uid($0.user) != nil }.map { Change.join($0) }
+            changes += there.filter { !wanted.contains(key($0)) }.map { Change.leave($0) }
+        }
+        if let roles {
+            let given = Set(policy.roles.compactMap(\.grant))
+            changes += roles.filter { !given.contains($0.grant) }.map { Change.grant($0) }
+            changes += given.subtracting(roles.map(\.grant)).sorted().map { Change.revoke($0) }
+        }
         return changes
     }
 
@@ -213,7 +259,8 @@ package struct PolicyFile: Hashable, Sendable {
         case setDoNotTrack([String], reason: String)
         case setTracking([String], Bool, reason: String)
         case setNewUsers(String)
-        case setRole(RoleGrant, Bool, reason: String)
+        case setRoles([RoleGrant], Bool, reason: String)
+        case setGroup(OwnGroup, [String], Bool, reason: String)
     }
 
     /// More than a call takes is several.
@@ -230,8 +277,19 @@ package struct PolicyFile: Hashable, Sendable {
                 calls[calls.count - 1] = .setTracking(names + [user.name], false, reason: reason)
             case (.setTracking(let names, true, let reason), .track(let user)) where reason == user.reason && names.count < most:
                 calls[calls.count - 1] = .setTracking(names + [user.name], true, reason: reason)
-            case (_, .revoke(let grant)): calls.append(.setRole(grant, false, reason: ""))
-            case (_, .grant(let role)): calls.append(.setRole(role.grant, true, reason: role.reason))
+            case (.setGroup(let group, let names, true, let reason), .join(let member))
+            where reason == member.reason && group == member.group && names.count < most:
+                calls[calls.count - 1] = .setGroup(group, names + [member.user], true, reason: reason)
+            case (.setGroup(let group, let names, false, let reason), .leave(let member)) where group == member.group && names.count < most:
+                calls[calls.count - 1] = .setGroup(group, names + [member.user], false, reason: reason)
+            case (.setRoles(let grants, true, let reason), .grant(let role)) where reason == role.reason && grants.count < most:
+                calls[calls.count - 1] = .setRoles(grants + [role.grant], true, reason: reason)
+            case (.setRoles(let grants, false, let reason), .revoke(let grant)) where grants.count < most:
+                calls[calls.count - 1] = .setRoles(grants + [grant], false, reason: reason)
+            case (_, .join(let member)): calls.append(.setGroup(member.group, [member.user], true, reason: member.reason))
+            case (_, .leave(let member)): calls.append(.setGroup(member.group, [member.user], false, reason: ""))
+            case (_, .revoke(let grant)): calls.append(.setRoles([grant], false, reason: ""))
+            case (_, .grant(let role)): calls.append(.setRoles([role.grant], true, reason: role.reason))
             case (_, .list(let entry)): calls.append(.setDoNotTrack([entry.entry], reason: entry.reason))
             case (_, .untrack(let user)): calls.append(.setTracking([user.name], false, reason: user.reason))
             case (_, .newUsers(let state)): calls.append(.setNewUsers(state))

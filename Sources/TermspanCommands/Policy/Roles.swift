@@ -41,40 +41,37 @@ struct RoleArguments: ParsableArguments {
     var role: Role
 
     @Argument(
-        help: "The group, of the machine or a directory, whose members have it.", completion: .shellCommand("getent group | cut -d: -f1"))
+        help: "The group, of the machine or a directory, whose members have it.", completion: Completions.groups)
     var group: String
 
     @Option(
-        parsing: .upToNextOption, help: "The groups whose members a viewer sees.", completion: .shellCommand("getent group | cut -d: -f1"))
+        parsing: .upToNextOption, help: "The groups whose members a viewer sees.", completion: Completions.groups)
     var views: [String] = []
 
     func validate() throws {
-        if role == .viewer, views.isEmpty { throw ValidationError("A viewer sees the members of groups: name them with --views.") }
         if role != .viewer, !views.isEmpty { throw ValidationError("--views is for viewers; this role is about everybody.") }
-        if grants.contains(nil) { throw ValidationError("That is no name of a group.") }
+        if RoleGrant(.auditor, group: group) == nil || views.contains(where: { RoleGrant(.viewer, group: group, views: $0) == nil }) {
+            throw ValidationError("That is no name of a group.")
+        }
     }
 
-    private var grants: [RoleGrant?] { (role == .viewer ? views : [""]).map { RoleGrant(role, group: group, views: $0) } }
+    /// One for each group that is seen; of a viewer without any none.
+    var grants: [RoleGrant] {
+        role == .viewer ? views.compactMap { RoleGrant(role, group: group, views: $0) } : RoleGrant(role, group: group).map { [$0] } ?? []
+    }
 
-    /// One for each group that is seen.
-    @MainActor
-    func set(granted: Bool, _ reason: String) throws {
-        let client = try Client.connect()
-        for grant in grants.compactMap(\.self) {
-            let changed = try client.setRole(grant, granted: granted, reason)
+    /// What became of it.
+    static func lines(_ grants: [RoleGrant], _ changed: [Bool], granted: Bool) -> [String] {
+        zip(grants, changed).map { grant, changed in
             let whom = "Members of \(grant.group)" + (grant.views.isEmpty ? "" : ", as for members of \(grant.views),")
             let state =
                 switch (granted, changed) {
-                case (true, true): "have the role \(role.rawValue) now"
-                case (true, false): "had the role \(role.rawValue) already"
-                case (false, true): "no longer have the role \(role.rawValue)"
-                case (false, false): "did not have the role \(role.rawValue)"
+                case (true, true): "have the role \(grant.role.rawValue) now"
+                case (true, false): "had the role \(grant.role.rawValue) already"
+                case (false, true): "no longer have the role \(grant.role.rawValue)"
+                case (false, false): "did not have the role \(grant.role.rawValue)"
                 }
-            Output.lines([Printable.text("\(whom) \(state).")])
-            if !granted, !changed { throw CommandError(.notFound, "There is no such role.", remedy: "See: termspan role list") }
-            for name in [grant.group, grant.views] where granted && !name.isEmpty && getgrnam(name) == nil {
-                Output.error("termspan: The group \(Printable.text(name)) is not known here; the role counts once it is.")
-            }
+            return Printable.text("\(whom) \(state).")
         }
     }
 }
@@ -97,7 +94,20 @@ struct RoleGrantCommand: MainCommand {
     @Option(help: "Why; kept with the role and shown to everybody.")
     var reason: String = ""
 
-    func execute() throws { try arguments.set(granted: true, reason) }
+    func validate() throws {
+        if arguments.role == .viewer, arguments.views.isEmpty {
+            throw ValidationError("A viewer sees the members of groups: name them with --views.")
+        }
+    }
+
+    func execute() throws {
+        let grants = arguments.grants
+        Output.lines(RoleArguments.lines(grants, try Client.connect().setRoles(grants, granted: true, reason), granted: true))
+        for name in Set(grants.flatMap { [$0.group, $0.views] }).sorted()
+        where !name.isEmpty && !name.hasPrefix(OwnGroup.prefix) && getgrnam(name) == nil {
+            Output.error("termspan: The group \(Printable.text(name)) is not known here; the role counts once it is.")
+        }
+    }
 }
 
 /// `termspan role revoke`
@@ -105,7 +115,7 @@ struct RoleRevoke: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: "revoke", abstract: "Take a role from the members of a group.",
-            discussion: "It needs the right org.termspan1.manage-roles.")
+            discussion: "A viewer's without --views is taken whole. It needs the right org.termspan1.manage-roles.")
     }
 
     @OptionGroup var arguments: RoleArguments
@@ -113,19 +123,39 @@ struct RoleRevoke: MainCommand {
     @Option(help: "Why; kept with the changes of the policy.")
     var reason: String = ""
 
-    func execute() throws { try arguments.set(granted: false, reason) }
+    func execute() throws {
+        let client = try Client.connect()
+        var grants = arguments.grants
+        // Of a viewer without --views all.
+        if grants.isEmpty {
+            grants = try client.policy().roles.compactMap(\.grant).filter { $0.role == arguments.role && $0.group == arguments.group }
+        }
+        let changed = grants.isEmpty ? [] : try client.setRoles(grants, granted: false, reason)
+        Output.lines(RoleArguments.lines(grants, changed, granted: false))
+        if !changed.contains(true) { throw CommandError(.notFound, "There is no such role.", remedy: "See: termspan role list") }
+    }
 }
 
 extension Client {
-    /// Gives a role or takes it away; whether it was otherwise before.
-    func setRole(_ grant: RoleGrant, granted: Bool, _ reason: String) throws(CommandError) -> Bool {
+    /// Gives roles or takes them away; of each whether it was otherwise before.
+    func setRoles(_ grants: [RoleGrant], granted: Bool, _ reason: String) throws(CommandError) -> [Bool] {
         try PasswordAgent.whileAsking { () throws(CommandError) in
-            let answer = try manager("SetRole", interactive: true) { writer in
-                for text in [grant.role.rawValue, grant.group, grant.views] { writer.append(text) }
+            let answer = try manager("SetRoles", interactive: true) { writer in
+                writer.array(of: "(sss)") { writer in
+                    for grant in grants {
+                        writer.structure("sss") { writer in
+                            for text in [grant.role.rawValue, grant.group, grant.views] { writer.append(text) }
+                        }
+                    }
+                }
                 writer.append(granted)
                 writer.append(reason)
             }
-            return try decode(answer) { message throws(BusError) in try message.read(Bool.self) }
+            return try decode(answer) { message throws(BusError) in
+                var changed: [Bool] = []
+                try message.readArray(of: "b") { message throws(BusError) in changed.append(try message.read(Bool.self)) }
+                return changed
+            }
         }
     }
 }

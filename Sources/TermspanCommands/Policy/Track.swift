@@ -75,6 +75,8 @@ enum Tracking {
         package var user: String
         package var changed: Bool
         package var error: String
+        /// Whether all seats are taken, so that the user waits for one.
+        package var waits = false
     }
 
     /// Decides about those whom the options mean, in one call and transaction, once that is confirmed.
@@ -109,9 +111,7 @@ enum Tracking {
     /// One call and transaction.
     @MainActor
     static func decide(_ names: [String], _ tracked: Bool, _ reason: String, _ client: Client) throws(CommandError) -> [Outcome] {
-        try client.decide("SetTracking", names, tracked, reason).map {
-            Outcome(user: $0["user"]?.string ?? "", changed: $0["changed"]?.bool ?? false, error: $0["error"]?.string ?? "")
-        }
+        try client.decide("SetTracking", names, tracked, reason).map { Outcome($0) }
     }
 
     /// Throws where there are any.
@@ -152,8 +152,18 @@ enum Tracking {
 
     static func lines(_ outcomes: [Outcome], tracked: Bool) -> [String] {
         let state = tracked ? "tracked" : "untracked"
-        return outcomes.filter(\.error.isEmpty).map {
-            Printable.text($0.changed ? "\($0.user) is now \(state)." : "\($0.user) was \(state) already.")
+        return outcomes.filter(\.error.isEmpty).map { outcome in
+            let wait = outcome.waits ? ", and is not recorded until a seat is free: termspan users --seats" : ""
+            return Printable.text("\(outcome.user) \(outcome.changed ? "is now \(state)" : "was \(state) already")\(wait).")
         }
+    }
+}
+
+extension Tracking.Outcome {
+    /// Reads a row of `SetTracking` or `SetGroup`.
+    init(_ row: [String: BusValue]) {
+        self.init(
+            user: row["user"]?.string ?? "", changed: row["changed"]?.bool ?? false, error: row["error"]?.string ?? "",
+            waits: row["seat"]?.bool == false)
     }
 }

@@ -57,6 +57,9 @@ package struct TrackingPolicy: Hashable, Sendable {
         package var by: String
         package var reason: String
 
+        /// nil for a role that this version does not know.
+        package var grant: RoleGrant? { Role(rawValue: role).flatMap { RoleGrant($0, group: group, views: views) } }
+
         package static let keys = ["role", "group", "views", "since", "by", "reason"]
 
         init(_ row: [String: BusValue]) {
@@ -88,12 +91,51 @@ package struct TrackingPolicy: Hashable, Sendable {
         }
     }
 
+    /// A member of one of Termspan's own groups.
+    package struct GroupMember: Hashable, Sendable {
+        package var group: String
+        package var user: String
+        package var userID: UInt32?
+        package var since: WallInstant?
+        package var by: String
+        package var reason: String
+
+        package static let keys = ["group", "user", "uid", "since", "by", "reason"]
+
+        init(_ row: [String: BusValue]) {
+            group = row["group"]?.string ?? ""
+            user = row["user"]?.string ?? ""
+            userID = row["uid"]?.unsigned.flatMap { UInt32(exactly: $0) }
+            since = row["since"]?.unsigned.flatMap { WallInstant(microseconds: $0) }
+            by = row["by"]?.string ?? ""
+            reason = row["reason"]?.string ?? ""
+        }
+
+        package var json: JSONValue {
+            .object([
+                .init("group", .string(group)), .init("user", .string(user)), .init("uid", userID.map { .unsigned(UInt64($0)) } ?? .null),
+                .init("since", .optional(since.map { TimeText.utc($0) })), .init("by", by.isEmpty ? .null : .string(by)),
+                .init("reason", reason.isEmpty ? .null : .string(reason)),
+            ])
+        }
+
+        package static func table(_ rows: [GroupMember]) -> [String] {
+            var table = Table([
+                .init("GROUP", width: 16), .init("USER", width: 20), .init("SINCE", width: 25), .init("BY", width: 12), .init("REASON"),
+            ])
+            for row in rows { table.add([row.group, row.user, row.since.map { TimeText.local($0) } ?? "", row.by, row.reason]) }
+            return table.lines()
+        }
+    }
+
     package var newUsers: String
     /// Who answers for what is collected, as the configuration says.
     package var responsible: String
     package var users: [User]
     package var doNotTrack: [Entry]
     package var roles: [RoleRow]
+    /// Empty where the caller may not know.
+    package var groupMembers: [GroupMember]
     package var kept: Kept
     /// What holds for members of groups in place of that.
     package var keptByGroup: [Kept]
@@ -160,6 +202,7 @@ package struct TrackingPolicy: Hashable, Sendable {
         seats = values["seats"]?.unsigned
         seatsTaken = values["seats-taken"]?.unsigned
         roles = (values["roles"]?.elements ?? []).compactMap { $0.properties.map { RoleRow($0) } }
+        groupMembers = (values["group-members"]?.elements ?? []).compactMap { $0.properties.map { GroupMember($0) } }
         isComplete = values["complete"]?.bool ?? false
         users = (values["users"]?.elements ?? []).compactMap { row in
             guard let row = row.properties else { return nil }
@@ -180,7 +223,7 @@ package struct TrackingPolicy: Hashable, Sendable {
         .object([
             .init("new_users", .string(newUsers)), .init("responsible", responsible.isEmpty ? .null : .string(responsible)),
             .init("users", .array(users.map(\.json))), .init("do_not_track", .array(doNotTrack.map(\.json))),
-            .init("roles", .array(roles.map(\.json))), kept.json[0], kept.json[1],
+            .init("roles", .array(roles.map(\.json))), .init("group_members", .array(groupMembers.map(\.json))), kept.json[0], kept.json[1],
             .init(
                 "keep_by_group", .array(keptByGroup.map { .object([.init("group", .string($0.group ?? ""))] + $0.json) })),
             .init("tracking_hours", .array(trackingHours.map(\.json))), .init("holidays", .array(holidays.map { .string($0) })),
@@ -223,6 +266,7 @@ package struct TrackingPolicy: Hashable, Sendable {
         }
         if !doNotTrack.isEmpty { lines += ["", "Do Not Track:"] + Entry.table(doNotTrack) }
         if !roles.isEmpty { lines += ["", "Roles:"] + RoleRow.table(roles) }
+        if !groupMembers.isEmpty { lines += ["", "Groups:"] + GroupMember.table(groupMembers) }
         return lines
     }
 }

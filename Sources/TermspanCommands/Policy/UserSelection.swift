@@ -10,7 +10,7 @@ struct UserSelection: ParsableArguments {
     @Option(help: "Only users who are tracked, or untracked.")
     var status: TrackingState?
 
-    @Option(help: "Only members of this group of the system or of its directory.")
+    @Option(help: "Only members of this group of the system or its directory, or own:GROUP.")
     var group: String?
 
     @Option(help: "Only users of this domain: EXAMPLE of EXAMPLE\\anna, example.com of anna@example.com.")
@@ -25,13 +25,27 @@ struct UserSelection: ParsableArguments {
     var isEmpty: Bool { status == nil && group == nil && domain == nil && seenSince == nil && !hasData }
 
     /// - Throws: `.notFound` for a group that does not exist.
+    @MainActor
     func filter(search: String? = nil) throws(CommandError) -> UserFilter {
         var filter = UserFilter(search: search, status: status, domain: domain, seenSince: seenSince?.instant, hasData: hasData)
         if let group {
-            let members = try UserGroup(named: group)
-            filter.isMember = { members.contains($0, userID: $1) }
+            filter.isMember = try Self.isMember(of: group)
         }
         return filter
+    }
+}
+
+extension UserSelection {
+    @MainActor
+    private static func isMember(of name: String) throws(CommandError) -> (String, UInt64) -> Bool {
+        guard let own = OwnGroup(name) else {
+            let group = try UserGroup(named: name)
+            return { group.contains($0, userID: $1) }
+        }
+        let policy = try Client.connect().wholePolicy()
+        let members = policy.groupMembers.filter { $0.group == own.name }
+        guard !members.isEmpty else { throw CommandError(.notFound, "There is no group \(name).", remedy: "See: termspan group list") }
+        return { login, userID in members.contains { $0.user == login && UInt64($0.userID ?? .max) == userID } }
     }
 }
 

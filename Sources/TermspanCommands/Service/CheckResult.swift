@@ -67,6 +67,12 @@ package struct CheckResult: Hashable, Sendable {
                     "Writing", .fail, status.storeProblem, remedy: "Is the disk full? df /var/lib/termspan; journalctl -u termspand.service"
                 ))
         }
+        if !status.diskProblem.isEmpty {
+            results.append(
+                CheckResult(
+                    "Disk", .warn, status.diskProblem,
+                    remedy: "Move it to a disk that is, such as one of LUKS, or set unencrypted-disk in termspan.yaml to accept."))
+        }
         let isLate = number("pending") > 0 && (secondsSinceCommit ?? 0) > 60
         results.append(
             CheckResult(

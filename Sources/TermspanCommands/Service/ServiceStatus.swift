@@ -26,6 +26,10 @@ package struct ServiceStatus: Hashable, Sendable {
     package var lastCommit: WallInstant?
     /// Why nothing can be written just now; blank where it can.
     package var storeProblem: String
+    /// Whether the disk that it is on is encrypted: encrypted, plain or unknown.
+    package var disk: String
+    /// What termspan.yaml has to say against that; blank where nothing.
+    package var diskProblem: String
     /// Plain numbers by their name on the bus, such as `events-lost`.
     package var numbers: [String: UInt64]
     /// Microseconds by name, such as `commit-p99`.
@@ -46,6 +50,8 @@ package struct ServiceStatus: Hashable, Sendable {
         bootID = values["boot-id"]?.string ?? ""
         lastCommit = values["last-commit"]?.unsigned.flatMap { WallInstant(microseconds: $0) }
         storeProblem = values["store-problem"]?.string ?? ""
+        disk = values["disk"]?.string ?? ""
+        diskProblem = values["disk-problem"]?.string ?? ""
         numbers = [:]
         for key in Self.numberKeys { numbers[key] = values[key]?.unsigned }
         latency = (values["latency"]?.properties ?? [:]).compactMapValues(\.unsigned)
@@ -71,6 +77,7 @@ package struct ServiceStatus: Hashable, Sendable {
             .init("boot_id", bootID.isEmpty ? .null : .string(bootID)),
             .init("last_commit", .optional(lastCommit.map { TimeText.utc($0) })),
             .init("store_problem", storeProblem.isEmpty ? .null : .string(storeProblem)),
+            .init("disk", disk.isEmpty ? .null : .string(disk)),
         ]
         for key in Self.numberKeys {
             let value = numbers[key]
@@ -123,6 +130,7 @@ package struct ServiceStatus: Hashable, Sendable {
                 cpu += " used since its start, \(hundredths / 100).\(TimeText.padded(hundredths % 100, 2)) % of a core"
             }
         }
+        let disks = ["encrypted": ", on an encrypted disk", "plain": ", on a disk that is not encrypted"]
         var lines = Properties.lines([
             ("Collector", version.isEmpty ? "running" : "termspand \(version)"), ("Started", ago(started)),
             ("Sessions", "\(number("sessions")): \(number("measured")) measured, \(number("untracked")) of untracked users"),
@@ -135,7 +143,8 @@ package struct ServiceStatus: Hashable, Sendable {
             ("Last commit", ago(lastCommit)),
             (
                 "Store",
-                (numbers["store-size"].map { TimeText.bytes($0) } ?? "?") + (storeProblem.isEmpty ? "" : ", NOT WRITABLE: \(storeProblem)")
+                (numbers["store-size"].map { TimeText.bytes($0) } ?? "?") + (disks[disk] ?? "")
+                    + (storeProblem.isEmpty ? "" : ", NOT WRITABLE: \(storeProblem)")
             ),
             ("Focus to fold", "p50 \(time("focus-to-fold-p50")), p99 \(time("focus-to-fold-p99")), max \(time("focus-to-fold-max"))"),
             ("Commit", "p50 \(time("commit-p50")), p99 \(time("commit-p99"))"),

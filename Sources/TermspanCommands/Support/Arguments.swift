@@ -31,6 +31,8 @@ enum Completions {
 
     static let users = CompletionKind.custom { _, _, _ in rows { rows in rows.map(\.user).filter { !$0.isEmpty } } }
 
+    static let groups = CompletionKind.shellCommand("getent group | cut -d: -f1")
+
     static let targets = CompletionKind.custom { _, _, _ in
         rows { rows in rows.flatMap { [String($0.id), $0.shownName, $0.user] }.filter { !$0.isEmpty } }
     }

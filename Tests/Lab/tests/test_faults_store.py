@@ -419,6 +419,32 @@ class JournalAndConfigurationTests(FaultTestCase):
         self.product.wait_ready()
         self.product.wait_measured("user1")
 
+    def test_a_disk_that_is_not_encrypted_can_be_refused(self):
+        # The lab's is that of the machine below it.
+        state = self.product.status()["disk"]
+        if state == "encrypted":
+            self.skipTest("the disk is encrypted")
+        self.assertIn(state, ("plain", "unknown"))
+        fragment = self.lab.root / "etc/termspan/termspan.yaml.d/60-disk.yaml"
+        self.addCleanup(fragment.unlink, missing_ok=True)
+        fragment.write_text("unencrypted-disk: warn\n")
+        self.lab.enter(["systemctl", "reload", SERVICE])
+        self.assertRegex(self.product.command("doctor", check=False).stdout, "(?m)^warn  Disk: the disk of /var/lib/termspan is not (known to be )?encrypted")
+        fragment.write_text("unencrypted-disk: refuse\n")
+        # One that runs goes on.
+        self.lab.enter(["systemctl", "reload", SERVICE])
+        self.assertEqual(self.product.session("user1")["coverage"], "measured")
+        begin = len(self.records("configuration-error"))
+        self.assertNotEqual(self.lab.enter(["systemctl", "restart", SERVICE], check=False).returncode, 0)
+        wait_until("the start to be refused", lambda: self.show("ActiveState") == ["failed"], 20, progress=self.product.report)
+        self.assertEqual(self.show("ExecMainStatus", "NRestarts"), ["78", "0"])
+        record, = self.records("configuration-error")[begin:]
+        self.assertIn("unencrypted-disk", record["reason"])
+        fragment.unlink()
+        self.lab.enter(["systemctl", "start", SERVICE])
+        self.product.wait_ready()
+        self.product.wait_measured("user1")
+
     def test_3_a_journal_that_stands_still_holds_nobody_up(self):
         pid = self.product.collector()
         journald = self.product.main_pid("systemd-journald.service")

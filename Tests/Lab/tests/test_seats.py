@@ -45,6 +45,8 @@ class SeatsTests(ProductTestCase):
         self.assertEqual((self.coverage("user1"), len(self.product.probes())), ("measured", 1))
         self.assertRegex(self.product.command("me", user="user2").stdout, "^Your activity is not recorded: all seats of this server are taken")
         self.assertRegex(self.product.command("me", user="user1").stdout, "^Your activity is recorded")
+        done = self.product.command("track", "user2", "--reason", "a test")
+        self.assertEqual(done.stdout, "user2 was tracked already, and is not recorded until a seat is free: termspan users --seats.\n")
         # A user is not told how many others there are.
         policy = self.product.listing("policy", "show", user="user2")
         self.assertEqual((policy["seats"], policy["seats_taken"]), (1, None))
@@ -66,7 +68,26 @@ class SeatsTests(ProductTestCase):
         self.product.wait_measured("user2", timeout=20)
         self.wait_seats(user1="none", user2="taken")
 
-    def test_4_another_number_holds_at_once_and_takes_nobodys_away(self):
+    def test_4_what_the_configuration_decides_is_in_the_audit_record(self):
+        def changes(user=None):
+            return [(row["by"], row["value"]) for row in self.product.listing("audit", *([] if user else ["--all"]), user=user) if row["action"] == "configuration"]
+        usual = "keep-activity 180d; keep-sessions 400d; pause-per-day 1h; unencrypted-disk accept; seats"
+        self.assertEqual(changes(), [("root", f"{usual} 1")])
+        # What decides about nobody is not recorded, and the same again neither.
+        (self.lab.root / FRAGMENT).write_text("seats: 1\nburst-gap: 20s\n")
+        self.lab.enter(["systemctl", "reload", "termspand.service"])
+        (self.lab.root / FRAGMENT).write_text("seats: 3\nresponsible: somebody\n")
+        self.lab.enter(["systemctl", "reload", "termspand.service"])
+        wanted = [("root", f"{usual} 1"), ("root", f"{usual} 3; responsible somebody")]
+        wait_until("the entry", lambda: changes() == wanted, 10, progress=lambda: str(changes()))
+        # It is about everybody, who can see it.
+        self.assertEqual(changes(user="user2"), wanted)
+        self.assertEqual(self.product.command("verify").returncode, 0)
+        (self.lab.root / FRAGMENT).write_text("seats: 1\n")
+        self.lab.enter(["systemctl", "reload", "termspand.service"])
+        wait_until("the entry", lambda: len(changes()) == 3, 10)
+
+    def test_5_another_number_holds_at_once_and_takes_nobodys_away(self):
         self.product.track("user1")
         self.wait_seats(user1="waits", user2="taken")
         for seats in (2, 1):

@@ -1,0 +1,109 @@
+import ArgumentParser
+import TermspanBus
+import TermspanCore
+
+/// `termspan group`
+struct Groups: ParsableCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: "group", abstract: "Keep groups of users that neither the machine nor its directory has.",
+            discussion: """
+                Elsewhere, as in roles, selections and termspan.yaml, such a group is named own:GROUP. A member is a user with a login and a \
+                UID: who has one of them afterwards is another. A group is there while it has members.
+                """, subcommands: [GroupList.self, GroupAdd.self, GroupRemove.self])
+    }
+}
+
+/// `termspan group list`
+struct GroupList: MainCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: "list", abstract: "List the members of Termspan's own groups, since when, by whose decision and why.",
+            discussion: "It needs the right org.termspan1.view-others, or a role that sees the policy.")
+    }
+
+    @OptionGroup var output: FormatOptions
+
+    func execute() throws {
+        let members = try Client.connect().wholePolicy().groupMembers
+        switch output.format {
+        case .table: Output.lines(TrackingPolicy.GroupMember.table(members))
+        case .json, .csv: Output.write(Records.text(members.map(\.json), keys: TrackingPolicy.GroupMember.keys, output.format))
+        }
+    }
+}
+
+/// A group and users.
+struct GroupArguments: ParsableArguments {
+    @Argument(help: "The group's name, with or without own: before it.")
+    var group: String
+
+    @Argument(help: "Logins.", completion: Completions.users)
+    var users: [String]
+
+    @Option(help: "Why; kept with the changes of the policy.")
+    var reason: String = ""
+
+    private var name: OwnGroup? { OwnGroup(group) ?? OwnGroup(name: group) }
+
+    func validate() throws {
+        if users.isEmpty { throw ValidationError("Name at least one user.") }
+        if name == nil { throw ValidationError("A group's name has 1 to 64 bytes, without colons, commas and control characters.") }
+    }
+
+    @MainActor
+    func set(member: Bool) throws {
+        guard let name else { return }
+        let outcomes = try Client.connect().setGroup(name, users, member: member, reason)
+        for outcome in outcomes where outcome.error.isEmpty {
+            let state =
+                switch (member, outcome.changed) {
+                case (true, true): "is in"
+                case (true, false): "was already in"
+                case (false, true): "is no longer in"
+                case (false, false): "was not in"
+                }
+            Output.lines([Printable.text("\(outcome.user) \(state) \(name).")])
+        }
+        try Tracking.check(outcomes.filter { !$0.error.isEmpty })
+    }
+}
+
+/// `termspan group add`
+struct GroupAdd: MainCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: "add", abstract: "Put users into a group, which is made where it isn't there.",
+            discussion: "It needs the right org.termspan1.manage-roles, since a group may have a role.")
+    }
+
+    @OptionGroup var arguments: GroupArguments
+
+    func execute() throws { try arguments.set(member: true) }
+}
+
+/// `termspan group remove`
+struct GroupRemove: MainCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: "remove", abstract: "Take users out of a group.", discussion: "It needs the right org.termspan1.manage-roles.")
+    }
+
+    @OptionGroup var arguments: GroupArguments
+
+    func execute() throws { try arguments.set(member: false) }
+}
+
+extension Client {
+    func setGroup(_ group: OwnGroup, _ users: [String], member: Bool, _ reason: String) throws(CommandError) -> [Tracking.Outcome] {
+        try PasswordAgent.whileAsking { () throws(CommandError) in
+            let answer = try manager("SetGroup", interactive: true) { writer in
+                writer.append(group.name)
+                writer.append(users)
+                writer.append(member)
+                writer.append(reason)
+            }
+            return try decode(answer) { message throws(BusError) in try message.readRows() }.map { Tracking.Outcome($0) }
+        }
+    }
+}

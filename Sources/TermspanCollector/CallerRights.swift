@@ -22,10 +22,13 @@ final class CallerRights {
         var users: Set<UserIdentity>
     }
 
+    /// Threads that ask the user database, or wait for it in vain.
+    private let threads = Threads()
+
     init(collector: Collector) {
         self.collector = collector
-        standings = Answers(loop: collector.loop, inbox: collector.inbox)
-        members = Answers(loop: collector.loop, inbox: collector.inbox)
+        standings = Answers(loop: collector.loop, inbox: collector.inbox, threads: threads)
+        members = Answers(loop: collector.loop, inbox: collector.inbox, threads: threads)
     }
 
     /// Goes on with success if the sender of `invocation` has a right, else with the error to answer with.
@@ -54,17 +57,24 @@ final class CallerRights {
         }
     }
 
-    /// Who of some users is certainly in one of some groups.
-    func members(
-        of groups: Set<String>, among users: Set<UserIdentity>, completion: @escaping @MainActor (Set<UserIdentity>) -> Void
+    /// Whom of some users a user's roles let see by a right.
+    func seen(
+        by userID: UInt32, right: Right, among users: Set<UserIdentity>, completion: @escaping @MainActor (Set<UserIdentity>) -> Void
     ) {
-        refresh()
-        guard !users.isEmpty else { return completion([]) }
-        members.ask(MembersQuestion(groups: groups, users: users)) { [own] question in
-            let answer = UserDatabase.memberships(of: question.users, in: Array(question.groups), own: own)
-            return question.users.filter { user in question.groups.contains { answer.isMember(user, of: $0) } }
-        } completion: {
-            completion($0 ?? [])
+        sight(of: userID, by: right) { [unowned self] sight in
+            guard case .members(let groups) = sight, !users.isEmpty else {
+                if case .everybody = sight { return completion(users) }
+                return completion([])
+            }
+            let (asked, own) = (grants, own)
+            members.ask(MembersQuestion(groups: groups, users: users)) { question in
+                let answer = UserDatabase.memberships(of: question.users, in: Array(question.groups), own: own)
+                return question.users.filter { user in question.groups.contains { answer.isMember(user, of: $0) } }
+            } completion: { [unowned self] found in
+                refresh()
+                if (asked, own) == (grants, self.own) { return completion(found ?? []) }
+                seen(by: userID, right: right, among: users, completion: completion)
+            }
         }
     }
 
@@ -78,8 +88,8 @@ final class CallerRights {
         let now = (grants: collector.policy.roles.map(\.grant), own: collector.policy.ownGroups)
         guard now != (grants, own) else { return }
         (grants, own) = now
-        standings = Answers(loop: collector.loop, inbox: collector.inbox)
-        members = Answers(loop: collector.loop, inbox: collector.inbox)
+        standings = Answers(loop: collector.loop, inbox: collector.inbox, threads: threads)
+        members = Answers(loop: collector.loop, inbox: collector.inbox, threads: threads)
     }
 
     /// In which of the groups that roles name a user is.
@@ -104,6 +114,7 @@ final class CallerRights {
 private final class Answers<Question: Hashable & Sendable, Answer: Sendable> {
     private let loop: EventLoop
     private let inbox: MainInbox
+    private let threads: Threads
     private var known = Remembered<Question, Answer?>()
     /// What is being asked, with who waits for it and until when.
     private var asked: [Question: Wait] = [:]
@@ -115,12 +126,10 @@ private final class Answers<Question: Hashable & Sendable, Answer: Sendable> {
 
     /// How long the user database may take.
     private static var patience: Duration { .seconds(4) }
-    /// So many questions at once; beyond, there is no answer.
-    private static var most: Int { 8 }
-
-    init(loop: EventLoop, inbox: MainInbox) {
+    init(loop: EventLoop, inbox: MainInbox, threads: Threads) {
         self.loop = loop
         self.inbox = inbox
+        self.threads = threads
     }
 
     /// Goes on with nil where there is no answer in time.
@@ -128,18 +137,24 @@ private final class Answers<Question: Hashable & Sendable, Answer: Sendable> {
         _ question: Question, _ body: @escaping @Sendable (Question) -> Answer, completion: @escaping @MainActor (Answer?) -> Void
     ) {
         if let answer = known.find(question, at: .now()) { return completion(answer) }
-        if asked[question] != nil {
+        if let wait = asked[question] {
+            // Nobody waits any more for what has taken too long.
+            if wait.timer == nil { return completion(nil) }
             asked[question]?.completions.append(completion)
             return
         }
-        guard asked.count < Self.most else { return completion(nil) }
+        guard threads.count < Threads.most else { return completion(nil) }
         do {
+            let timer = try loop.after(Self.patience) { [weak self] in self?.finish(question, nil, isLast: false) }
             // Holding on to this until the thread has ended.
             _ = try Thread(name: "rights") { [self, inbox] in
                 let answer = body(question)
-                inbox.post { self.finish(question, answer, isLast: true) }
+                inbox.post {
+                    self.threads.count -= 1
+                    self.finish(question, answer, isLast: true)
+                }
             }
-            let timer = try? loop.after(Self.patience) { [weak self] in self?.finish(question, nil, isLast: false) }
+            threads.count += 1
             asked[question] = Wait(completions: [completion], timer: timer)
         } catch {
             completion(nil)
@@ -153,6 +168,13 @@ private final class Answers<Question: Hashable & Sendable, Answer: Sendable> {
         asked[question] = isLast ? nil : Wait()
         for one in waiting { one(answer) }
     }
+}
+
+/// How many threads there are for questions. So many at once; beyond, there is no answer.
+@MainActor
+private final class Threads {
+    var count = 0
+    static let most = 8
 }
 
 extension Memberships.Answer {

@@ -240,21 +240,29 @@ package final class Collector {
     /// Has the record of policy changes, and so the audit record, say what of the configuration decides about users, where that is another.
     private func recordConfiguration() {
         let text = configuration.policyText
-        let known = policy.settings.first { $0.key == Self.configurationKey }?.value ?? Configuration().policyText
-        guard text != known else { return }
+        let stored = policy.settings.first { $0.key == Self.configurationKey }?.value ?? Configuration().policyText
+        guard text != recordedConfiguration ?? stored else { return }
+        recordedConfiguration = text
         store.submit { [inbox] writer in
             // Whoever writes the files is root.
-            guard (try? writer.set(Self.configurationKey, to: text, by: "root", reason: "termspan.yaml", at: .now())) == true,
-                let policy = try? writer.policy()
-            else { return }
+            let changed = try? writer.set(Self.configurationKey, to: text, by: "root", reason: "termspan.yaml", at: .now())
+            let policy = try? writer.policy()
             inbox.post { [weak self] in
-                self?.apply(policy)
+                // It is tried again once the store can be written.
+                guard let self, let changed else {
+                    self?.recordedConfiguration = nil
+                    return
+                }
+                if let policy { apply(policy) }
+                guard changed else { return }
                 Journal.policyChanged("termspan.yaml sets: \(text)", user: nil, by: "root", reason: "termspan.yaml")
             }
         }
     }
 
     private nonisolated static let configurationKey = "configuration"
+    /// What was handed to the store last.
+    private var recordedConfiguration: String?
 
     /// What is wrong with the disk by the configuration; nil: nothing.
     var diskProblem: String? {
@@ -781,6 +789,7 @@ package final class Collector {
                 Journal.storeRecovered()
                 beSureAgain()
                 readSeats()
+                recordConfiguration()
             default: break
             }
         case .replaced(let replacement, let policy):
@@ -788,6 +797,8 @@ package final class Collector {
             tellAnew()
             readSeats()
             apply(policy)
+            recordedConfiguration = nil
+            recordConfiguration()
         case .untracked(let decisions):
             refreshPolicy { [unowned self] in decided(decisions.map { .login(LoginName(login: $0.user.login)) }) }
             for row in decisions {

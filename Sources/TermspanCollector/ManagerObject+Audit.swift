@@ -21,13 +21,13 @@ extension ManagerObject {
             switch sight {
             case .nothing: invocation.reply { $0.properties([:]) }
             case .everybody: invocation.reply { $0.properties(["all": true]) }
-            case .members(let groups): tell(invocation, whoIsIn: groups, filter)
+            case .members: tell(invocation, whomIsSeenBy: reader, right, filter)
             }
         }
     }
 
     /// Answers with those whom a viewer sees: who is logged on or in the store.
-    private func tell(_ invocation: BusInvocation, whoIsIn groups: Set<String>, _ filter: SessionFilter) {
+    private func tell(_ invocation: BusInvocation, whomIsSeenBy reader: UInt32, _ right: Right, _ filter: SessionFilter) {
         let turn = Turn()
         let parked = park(invocation) { turn.refuse() ? "The store does not answer." : nil }
         collector.store.submit { [inbox = collector.inbox] writer in
@@ -37,7 +37,8 @@ extension ManagerObject {
                 guard let self, let invocation = unpark(parked) else { return }
                 switch known {
                 case .success(let known):
-                    rights.members(of: groups, among: collector.loggedOn.union(known).filter { filter.names($0) }) { users in
+                    let users = collector.loggedOn.union(known).filter { filter.names($0) }
+                    rights.seen(by: reader, right: right, among: users) { users in
                         invocation.reply { $0.properties(["users": .strings(users.map(\.description))]) }
                     }
                 case .failure(let error): invocation.fail(Self.storeFailed("Who is known can't be read: \(error)"))
@@ -72,7 +73,7 @@ extension ManagerObject {
         record(invocation) { [filter] writer, moment throws(StoreError) in
             try writer.recordLooks(read.kind, of: filter, by: Self.actor(read.reader), at: moment)
         } then: { [unowned self] users in
-            for user in users { recentLooks.add(look(user), at: .now()) }
+            recentLooks.add(users.map(look), at: .now())
         }
     }
 
@@ -125,9 +126,14 @@ struct RecentReads<Read: Hashable> {
 
     func has(_ read: Read, at now: BootInstant) -> Bool { moments[read].map { $0.duration(to: now) < interval } ?? false }
 
-    mutating func add(_ read: Read, at now: BootInstant) {
-        if moments.count >= most { moments = moments.filter { $0.value.duration(to: now) < interval } }
-        if moments.count >= most, let oldest = moments.min(by: { $0.value < $1.value }) { moments[oldest.key] = nil }
-        moments[read] = now
+    mutating func add(_ read: Read, at now: BootInstant) { add([read], at: now) }
+
+    mutating func add(_ reads: [Read], at now: BootInstant) {
+        for read in reads { moments[read] = now }
+        guard moments.count > most else { return }
+        moments = moments.filter { $0.value.duration(to: now) < interval }
+        guard moments.count > most else { return }
+        // A tenth less, so that this is not to be done each time.
+        for old in moments.sorted(by: { $0.value < $1.value }).prefix(moments.count - most * 9 / 10) { moments[old.key] = nil }
     }
 }

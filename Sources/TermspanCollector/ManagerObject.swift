@@ -299,8 +299,8 @@ final class ManagerObject {
             if case .everybody = sight { return listSessions(invocation) { _ in true } }
             Polkit.check(Right.viewOthers.action, invocation, on: collector.connection) { [unowned self] result in
                 if case .success = result { return listSessions(invocation) { _ in true } }
-                guard case .members(let groups) = sight else { return list(with: []) }
-                rights.members(of: groups, among: collector.loggedOn) { list(with: $0) }
+                guard case .members = sight else { return list(with: []) }
+                rights.seen(by: userID, right: .viewOthers, among: collector.loggedOn) { list(with: $0) }
             }
         }
     }
@@ -699,7 +699,8 @@ final class ManagerObject {
             change(invocation) { writer throws(StoreError) in
                 // Here, since a directory service may take its time; whose account is gone can still be taken out.
                 var outcomes = call.names.map { name in
-                    let user = members.first { $0.user.login == name }?.user ?? UserDatabase.user(named: name)
+                    let former = call.isMember ? nil : members.first { $0.user.login == name }?.user
+                    let user = former ?? UserDatabase.user(named: name)
                     return user.map { Outcome(name: $0.login, uid: $0.uid) } ?? Outcome(name: name, error: "no such user")
                 }
                 let known = outcomes.indices.filter { outcomes[$0].error.isEmpty }
@@ -729,14 +730,17 @@ final class ManagerObject {
         let call = park(invocation) { turn.giveUp() }
         collector.store.submit { [inbox = collector.inbox] writer in
             guard turn.take() else { return }
-            let result = Result { () throws(StoreError) in (try body(writer), try writer.policy()) }
+            let result = Result { () throws(StoreError) in try body(writer) }
+            let policy = Result { () throws(StoreError) in try writer.policy() }
             inbox.post { [weak self] in
                 guard let self else { return }
-                switch result {
-                case .success(let (value, policy)):
+                switch (result, policy) {
+                case (.success(let value), .success(let policy)):
                     collector.apply(policy)
                     then(unpark(call), value)
-                case .failure(let error): unpark(call)?.fail(Self.storeFailed("The policy could not be stored: \(error)"))
+                case (.success, .failure(let error)):
+                    unpark(call)?.fail(Self.storeFailed("It is stored, but not in force until the collector's next start: \(error)"))
+                case (.failure(let error), _): unpark(call)?.fail(Self.storeFailed("The policy could not be stored: \(error)"))
                 }
             }
         }

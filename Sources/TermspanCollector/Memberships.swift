@@ -55,7 +55,8 @@ package struct Memberships: Codable, Equatable, Sendable {
             var known = before.filter { answer.groups.keys.contains($0.key) }
             for case (let name, let id?) in answer.groups {
                 // A directory that is silent makes a user's groups fewer, and no error (getgrouplist(3)); but it does not know its groups either.
-                if own.contains(id) || missingGroups.isEmpty { known[name] = own.contains(id) }
+                // Of Termspan's own all is known.
+                if own.contains(id) || missingGroups.isEmpty || id > UInt64(UInt32.max) { known[name] = own.contains(id) }
             }
             users[Self.key(user)] = known
             if known != before { others.insert(user) }

@@ -37,7 +37,7 @@ enum UserDatabase {
     static func memberships(of users: some Sequence<UserIdentity>, in groups: [String], own: OwnGroups) -> Memberships.Answer {
         // Beyond all that a gid can be.
         var numbers: [OwnGroup: UInt64] = [:]
-        for group in groups.compactMap({ OwnGroup($0) }) where own.contains(group) {
+        for group in groups.compactMap({ OwnGroup($0) }) {
             numbers[group] = UInt64(UInt32.max) + 1 + UInt64(numbers.count)
         }
         func ids() -> [String: UInt64?] {

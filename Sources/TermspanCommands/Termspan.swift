@@ -13,8 +13,7 @@ package struct Termspan: ParsableCommand {
             subcommands: [
                 Query.self, Session.self, Spans.self, Summary.self, Me.self, Pause.self, Resume.self, Top.self, Log.self, Status.self,
                 Doctor.self, Users.self, Track.self, Untrack.self, DoNotTrack.self, Erase.self, Policy.self, Roles.self, Groups.self,
-                Audit.self,
-                Verify.self,
+                Audit.self, Verify.self,
             ])
     }
 

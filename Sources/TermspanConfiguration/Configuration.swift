@@ -35,7 +35,7 @@ package struct Configuration: Equatable, Sendable {
 
     package init() {}
 
-    /// In one line, what of it is policy: whoever changes it decides about others.
+    /// In one line, what of it is policy: whoever changes it decides about others. Not who answers for it, which names somebody.
     package var policyText: String {
         func text(_ time: Duration?) -> String {
             guard let time else { return "unlimited" }
@@ -52,7 +52,6 @@ package struct Configuration: Equatable, Sendable {
         }
         parts += trackingHours.map { "tracking-hours \($0.text)" + ($0.group.map { " of \($0)" } ?? "") }
         if !holidays.isEmpty { parts.append("holidays " + holidays.sorted().map(\.description).joined(separator: " ")) }
-        if !responsible.isEmpty { parts.append("responsible \(responsible)") }
         return parts.joined(separator: "; ")
     }
 

@@ -4,7 +4,7 @@ package import TermspanCore
 package struct TrackingHours: Codable, Equatable, Sendable {
     /// The same hours of some days of the week.
     package struct Window: Codable, Hashable, Sendable {
-        /// Whose they are: the members of a group of the system or its directory. Nil: of all who are in none of the groups that are named.
+        /// Whose they are: the members of a group of the system, its directory or Termspan's own. Nil: of all who are in none of the groups that are named.
         package var group: String?
         /// On which days they begin, 0 is Monday.
         package var days: Set<Int>

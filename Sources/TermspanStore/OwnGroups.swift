@@ -30,6 +30,4 @@ package struct OwnGroups: Equatable, Sendable {
 
     /// The groups that a user is in, who has this login and UID: whoever has one of them after somebody else is another.
     package func groups(of user: UserIdentity) -> Set<OwnGroup> { groups[user] ?? [] }
-
-    package func contains(_ group: OwnGroup) -> Bool { members.contains { $0.group == group } }
 }

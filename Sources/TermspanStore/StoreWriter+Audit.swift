@@ -24,20 +24,26 @@ extension StoreWriter {
         }
     }
 
-    /// Likewise of a reader who sees certain users alone, those of the filter: an entry for each of whom there is anything.
+    /// Likewise of a reader who sees certain users alone, those of the filter: an entry for each of whom there is anything, and one of nobody
+    /// who is known for the others, where it is told of them, too.
     ///
     /// - Returns: of whom there was.
     package func recordLooks(
         _ kind: AuditedRead, of filter: SessionFilter, by actor: String, at moment: WallInstant
     ) throws(StoreError) -> [UserIdentity] {
         try transaction("record a read") { db in
-            try (filter.identities ?? []).sorted { $0.uid < $1.uid }.filter { user in
+            let users = (filter.identities ?? []).sorted { $0.uid < $1.uid }
+            let found = try users.filter { user in
                 var one = filter
                 one.identities = [user]
                 let users = try Self.users(in: one, db)
                 for user in users { try self.audit(kind, of: user, by: actor, at: moment, db) }
                 return !users.isEmpty
             }
+            // Of who is logged on it is told though the store does not know them.
+            guard kind == .users, found.count < users.count else { return found }
+            try self.audit(kind, of: nil, by: actor, at: moment, db)
+            return users
         }
     }
 

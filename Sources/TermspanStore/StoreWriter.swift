@@ -703,7 +703,12 @@ package final class StoreWriter {
         return try transaction("set a group") { db in
             try users.map { user in
                 if member { return try self.add(OwnGroups.Member(group, user, since: moment, by: by, reason: reason), db) }
-                let row = try self.row(of: user, at: moment, db)
+                // Whoever is not known is in none, and does not become known by that.
+                var one = SessionFilter()
+                one.identities = [user]
+                let known = one.conditions(onUser: "u.id").conjunction
+                let rows = try Int64.fetchAll(db, sql: "SELECT u.id FROM user u WHERE \(known.sql)", arguments: known.values)
+                guard let row = rows.first else { return false }
                 try db.execute(sql: "DELETE FROM own_group WHERE name = ? AND user = ?", arguments: [group.name, row])
                 guard db.changesCount > 0 else { return false }
                 try self.record(db, moment, by, row, "group-left", group.description, reason)

@@ -29,11 +29,22 @@ package enum DiskEncryption: String, Sendable {
         if let found = Self(device: device, sys) { return found }
         // File systems that have several devices, or none, have numbers that are no device's: then it is as it was mounted.
         guard let text = try? readFile(mounts, limit: 4 << 20),
-            let source = Self.source(of: device, in: String(decoding: text, as: UTF8.self))
-        else {
-            return .unknown
+            let source = Self.source(of: device, in: String(decoding: text, as: UTF8.self)),
+            let number = Self.number(ofDevice: source, sys), let found = Self(device: number, sys)
+        else { return .unknown }
+        guard found == .encrypted else { return found }
+        // Of several all have to be: btrfs tells of each.
+        let systems = (try? namesInFolder(sys + "/fs/btrfs", limit: 4096)) ?? []
+        for folder in systems.map({ "\(sys)/fs/btrfs/\($0)/devices" }) {
+            let devices = ((try? namesInFolder(folder, limit: 4096)) ?? []).compactMap { Self.line("\(folder)/\($0)/dev") }
+            if devices.contains(number) { return Self.together(devices.map { Self(device: $0, sys) ?? .unknown }) }
         }
-        return Self.number(ofDevice: source, sys).flatMap { Self(device: $0, sys) } ?? .unknown
+        return .unknown
+    }
+
+    /// What is made of several.
+    private static func together(_ all: [Self]) -> Self {
+        all.isEmpty || all.contains(.plain) ? .plain : all.contains(.unknown) ? .unknown : .encrypted
     }
 
     /// What is mounted under a number: the part after the separator has the type and the source.
@@ -50,7 +61,7 @@ package enum DiskEncryption: String, Sendable {
 
     /// The number of `/dev/sda2`, or of `/dev/mapper/NAME`; by sysfs, since a sandbox may have no devices.
     private static func number(ofDevice path: String, _ sys: String) -> String? {
-        guard path.hasPrefix("/dev/"), let name = path.split(separator: "/").last else { return nil }
+        guard path.hasPrefix("/dev/"), !path.contains(":"), let name = path.split(separator: "/").last else { return nil }
         let folder = sys + "/class/block/"
         if let number = Self.line(folder + name + "/dev") { return number }
         guard path.hasPrefix("/dev/mapper/"), let devices = try? namesInFolder(folder, limit: 4096) else { return nil }
@@ -58,11 +69,14 @@ package enum DiskEncryption: String, Sendable {
         return nil
     }
 
+    /// Of dm-crypt's; cryptsetup names what only keeps sums of a disk likewise.
+    private static let formats = ["LUKS1", "LUKS2", "PLAIN", "LOOPAES", "TCRYPT", "BITLK", "FVAULT2"]
+
     /// nil where there is no such block device.
     private init?(device: String, _ sys: String, depth: Int = 0) {
         let folder = "\(sys)/dev/block/\(device)"
         guard depth < 16, Self.line(folder + "/dev") != nil else { return nil }
-        if Self.line(folder + "/dm/uuid")?.hasPrefix("CRYPT-") == true {
+        if let uuid = Self.line(folder + "/dm/uuid"), Self.formats.contains(where: { uuid.hasPrefix("CRYPT-\($0)-") }) {
             self = .encrypted
             return
         }
@@ -75,8 +89,7 @@ package enum DiskEncryption: String, Sendable {
         var below = (try? namesInFolder(folder + "/slaves", limit: 4096)) ?? []
         below = below.compactMap { Self.line("\(folder)/slaves/\($0)/dev") }
         if below.isEmpty, Self.line(folder + "/partition") != nil, let disk = Self.line(folder + "/../dev") { below = [disk] }
-        let all = below.map { Self(device: $0, sys, depth: depth + 1) ?? .unknown }
-        self = all.isEmpty || all.contains(.plain) ? .plain : all.contains(.unknown) ? .unknown : .encrypted
+        self = Self.together(below.map { Self(device: $0, sys, depth: depth + 1) ?? .unknown })
     }
 
     private static func line(_ path: String) -> String? {

@@ -61,4 +61,19 @@ import Testing
         #expect(memberships.standing(of: Self.user(5), among: ["shop", "night"]) == .known("shop"))
         #expect(memberships.standing(of: Self.user(5), among: Self.names) == .unknown)
     }
+
+    /// Who is in Termspan's own groups is known, whatever the user database does not say, and also that nobody is.
+    @Test func ownGroupsAreCertain() {
+        let (night, user) = (UInt64(1) << 32, Self.user(1))
+        func answer(_ groups: Set<UInt64>) -> Memberships.Answer {
+            Memberships.Answer(groups: ["own:night": night, "shop": nil], users: [user: groups])
+        }
+        var memberships = Memberships()
+        _ = memberships.learn(answer([100, night]))
+        #expect(memberships.standing(of: user, among: ["own:night", "shop"]) == .known("own:night"))
+        #expect(memberships.learn(answer([100])) == [user])
+        #expect(memberships.standing(of: user, among: ["own:night"]) == .known(nil))
+        #expect(memberships.standing(of: user, among: ["own:night", "shop"]) == .unknown)
+        #expect(memberships.missingGroups == ["shop"])
+    }
 }

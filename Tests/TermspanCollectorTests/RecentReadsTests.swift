@@ -17,7 +17,7 @@ import Testing
     @Test func fewAreRemembered() {
         var reads = RecentReads<Int>()
         for read in 0..<5000 { reads.add(read, at: at(1)) }
-        #expect((0..<5000).count { reads.has($0, at: at(2)) } == 1000)
+        #expect((900...1000).contains((0..<5000).count { reads.has($0, at: at(2)) }))
         #expect(reads.has(4999, at: at(2)))
         var longer = RecentReads<Int>(interval: .seconds(600), most: 2000)
         for read in 0..<2000 { longer.add(read, at: at(1)) }

@@ -24,7 +24,10 @@ import Testing
                     .properties(["role": .string($0.0), "group": .string($0.1), "views": .string($0.2), "reason": .string("of \($0.1)")])
                 }),
             "group-members": .array(
-                of: "a{sv}", members.map { .properties(["group": .string($0.0), "user": .string($0.1), "reason": "asked"]) }),
+                of: "a{sv}",
+                members.map { group, user in
+                    .properties(["group": .string(group), "user": .string(user), "uid": .uint32(uid(user) ?? 7), "reason": "asked"])
+                }),
             "do-not-track": .array(of: "a{sv}", entries.map { .properties(["entry": .string($0), "reason": "asked"]) }),
         ])
     }
@@ -110,6 +113,19 @@ import Testing
                 .setGroup(day, ["carl", "dora"], true, reason: "shifts"), .setGroup(night, ["bert"], false, reason: ""),
                 .setGroup(day, ["anna"], false, reason: ""),
             ])
+        // Whoever administers by a group of our own is in it until a role is given otherwise.
+        let order = try Self.read(
+            #"{"group_members":[{"group":"it","user":"carl"}],"roles":[{"role":"administrator","group":"sudo"}]}"#
+        ).changes(from: Self.policy([:], roles: [("administrator", "own:it", "")], members: [("it", "anna")]), uid: Self.uid)
+        #expect(
+            order.map(\.line) == [
+                "carl would be in own:it.", "The role administrator: sudo would be given.", "anna would no longer be in own:it.",
+                "The role administrator: own:it would be taken away.",
+            ])
+        // An account that was made anew under the login is no member.
+        let anew = try Self.read(#"{"group_members":[{"group":"night","user":"anna"}]}"#)
+            .changes(from: Self.policy([:], members: [("night", "anna")])) { _ in 4711 }
+        #expect(anew.map(\.line) == ["anna would be in own:night."])
         for wrong in [#"{"group":"own:x","user":"a"}"#, #"{"group":"x"}"#, #"{"user":"a"}"#, #"{"group":"","user":"a"}"#] {
             #expect(throws: CommandError.self) { try Self.read("{\"group_members\":[\(wrong)]}") }
         }

@@ -47,7 +47,7 @@ import Testing
             configuration.policyText
                 == "keep-activity unlimited; keep-sessions 90m; pause-per-day 1d; unencrypted-disk warn; seats 3; "
                 + "keep-by-group own:x: activity 30d, sessions 90m; tracking-hours mon-fri 07:00-19:00; tracking-hours mon-sun 22:00-06:00 of night; "
-                + "holidays 2026-01-01 2026-12-25; responsible IT")
+                + "holidays 2026-01-01 2026-12-25")
         #expect(throws: ConfigurationError.self) { try configuration.apply("unencrypted-disk: maybe\n", file: "t.yaml") }
     }
 

@@ -162,6 +162,31 @@ import Testing
         #expect(Observations(logind: [login], xServers: [within], xrdp: [:]).desktops().map(\.xServer) == [within])
     }
 
+    /// An agent of X2Go's is known as such a moment after its socket; the login that its client tunnels through may be there before that.
+    @Test func aLoginBesideAnXServerThatIsNotKnownYetIsNoSession() {
+        func login(_ id: String, at seconds: UInt64, tty: String = "", state: String = "active") -> LogindSession {
+            LogindSession(
+                id: id, timestamp: seconds * 1_000_000, uid: 1001, userName: "user1", scope: "session-\(id).scope", service: "sshd",
+                type: "tty",
+                tty: tty, isRemote: true, remoteHost: "198.51.100.4", state: state)
+        }
+        let server = XServer(
+            display: 50, pid: 9, startTime: 1, uid: 1001, controlGroup: "/user.slice/user-1001.slice/session-1.scope/x")
+        func sessions(_ tunnel: LogindSession, program: String?, at seconds: Int64 = 106) -> [[String]] {
+            Observations(
+                logind: [login("1", at: 100, state: "closing"), tunnel], xServers: [server],
+                processes: program.map { [50: XServerProcess(program: $0)] } ?? [:],
+                moment: WallInstant(nanoseconds: seconds * 1_000_000_000)
+            ).desktops().map { $0.logindSessions.map(\.id) }
+        }
+        #expect(sessions(login("2", at: 105), program: nil) == [["1", "2"]])
+        #expect(sessions(login("2", at: 105), program: "nxagent") == [["1", "2"]])
+        // Another server, a terminal, and a login that has been there for long.
+        #expect(sessions(login("2", at: 105), program: "Xvfb") == [["1"], ["2"]])
+        #expect(sessions(login("2", at: 105, tty: "pts/1"), program: nil) == [["1"], ["2"]])
+        #expect(sessions(login("2", at: 105), program: nil, at: 136) == [["1"], ["2"]])
+    }
+
     @Test func aSwitchedAwaySeatIsDisconnectedAndAnUnknownStackUncertain() {
         var local = LogindSession(
             id: "2", timestamp: 1, uid: 1004, userName: "user4", service: "lightdm", type: "x11", display: ":0", seat: "seat0")

@@ -122,7 +122,10 @@ import Testing
         let looks = try writer.recordLooks(.spans, of: filter { $0.identities = users.union([nobody]) }, by: "uid 7", at: moment)
         #expect(Set(looks) == users && looks.count == 11)
         #expect(try Set(entries(fixture).suffix(11).compactMap(\.user)) == users)
-        #expect(try writer.recordLooks(.users, of: filter { $0.identities = [nobody] }, by: "uid 7", at: moment) == [])
+        #expect(try writer.recordLooks(.spans, of: filter { $0.identities = [nobody] }, by: "uid 7", at: moment) == [])
+        // ... but for whether they are logged on.
+        #expect(try writer.recordLooks(.users, of: filter { $0.identities = [nobody] }, by: "uid 7", at: moment) == [nobody])
+        #expect(try entries(fixture).last?.entry.action == "read-users" && entries(fixture).last?.entry.user == nil)
         // By a number that one of them had.
         early.identities = [UserIdentity(login: "user2", uid: 2002), UserIdentity(login: "user9", uid: 2009)]
         #expect(try writer.recordLooks(.spans, of: early, by: "uid 7", at: moment).map(\.login) == ["user2"])

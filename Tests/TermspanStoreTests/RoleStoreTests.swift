@@ -70,9 +70,12 @@ import Testing
         }
         #expect(try set([anna, ben, anna], true) == [true, true, false])
         let groups = try store.policy().ownGroups
-        #expect(groups.members.map(\.user) == [anna, ben] && groups.contains(group))
+        #expect(groups.members.map(\.user) == [anna, ben] && groups.members.allSatisfy { $0.group == group })
         #expect(groups.groups(of: anna) == [group] && groups.groups(of: UserIdentity(login: "anna", uid: 1003)).isEmpty)
         #expect(try set([ben], false) == [true] && set([ben], false) == [false])
+        // Nobody becomes known, or another, by not having been in it.
+        #expect(try set([UserIdentity(login: "carl", uid: 1009), UserIdentity(login: "anna", uid: 1009)], false) == [false, false])
+        #expect(try Set(store.currentUsers()) == [anna, ben])
         let reader = try StoreReader(path: fixture.path)
         #expect(try reader.audit().map(\.entry.action) == ["group-joined", "group-joined", "group-left"])
         #expect(try reader.audit().map(\.entry.value) == ["own:night shift", "own:night shift", "own:night shift"])

@@ -46,6 +46,15 @@ import Testing
             }
         }
 
+        func addBtrfs(_ uuid: String, devices: [String]) throws {
+            let folder = root.appendingPathComponent("fs/btrfs/\(uuid)/devices")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            for device in devices {
+                try FileManager.default.createSymbolicLink(
+                    at: folder.appendingPathComponent(device), withDestinationURL: root.appendingPathComponent("class/block/\(device)"))
+            }
+        }
+
         func mount(source: String) throws {
             let lines = "22 1 0:99999 / /other rw - ext4 /dev/sdz rw\n23 1 \(number) / / rw,relatime shared:1 - btrfs \(source) rw\n"
             try Data(lines.utf8).write(to: URL(fileURLWithPath: mounts))
@@ -93,13 +102,36 @@ import Testing
         try tree.add("sdc1", "7008:33")
         #expect(tree.state == .unknown)
         try tree.mount(source: "/dev/mapper/home")
+        // It may be one of several.
+        #expect(tree.state == .unknown)
+        try tree.addBtrfs("0123", devices: ["dm-3"])
+        #expect(tree.state == .encrypted)
+        try tree.addBtrfs("4567", devices: ["sdc1"])
         #expect(tree.state == .encrypted)
         try tree.mount(source: "/dev/sdc1")
         #expect(tree.state == .plain)
-        for source in ["/dev/mapper/other", "/dev/gone", "server:/export", "sdc1"] {
+        for source in ["/dev/sda:/dev/mapper/home", "/dev/mapper/other", "/dev/gone", "server:/export", "sdc1"] {
             try tree.mount(source: source)
             #expect(tree.state == .unknown, "\(source)")
         }
+    }
+
+    @Test func aFileSystemOfSeveralDisksIsWhatTheyAllAre() throws {
+        let tree = try Tree()
+        try tree.add("dm-3", "7254:3", files: ["dm/uuid": "CRYPT-LUKS1-x", "dm/name": "one"])
+        try tree.add("sdb", "7008:16")
+        try tree.mount(source: "/dev/mapper/one")
+        try tree.addBtrfs("0123", devices: ["dm-3", "sdb"])
+        #expect(tree.state == .plain)
+    }
+
+    /// cryptsetup's names for what only keeps sums of a disk.
+    @Test(arguments: ["CRYPT-VERITY-0123-root", "CRYPT-INTEGRITY-0123-data", "CRYPT-SUBDEV-0123-x", "LVM-CRYPT-LUKS2-x"])
+    func whatOnlyChecksADiskEncryptsNothing(uuid: String) throws {
+        let tree = try Tree()
+        try tree.add("sda", "7008:0")
+        try tree.add("dm-0", tree.number, slaves: ["sda"], files: ["dm/uuid": uuid])
+        #expect(tree.state == .plain)
     }
 
     @Test func aFileOnAnotherDiskAndWhatIsNotThereAreUnknown() throws {

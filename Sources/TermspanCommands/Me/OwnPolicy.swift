@@ -14,7 +14,7 @@ package struct OwnPolicy: Hashable, Sendable {
     /// Nil where there are no tracking hours.
     package let hours: Hours?
 
-    /// The own groups of Termspan's that the user is in.
+    /// Those of Termspan's own groups that the user is in.
     package let groups: [String]
     /// Whether the user has a seat, or would get one; nil where that does not matter.
     package let hasSeat: Bool?

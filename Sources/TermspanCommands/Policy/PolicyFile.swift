@@ -46,11 +46,11 @@ package struct PolicyFile: Hashable, Sendable {
         users = policy.users.map { User(name: $0.name, isTracked: $0.isTracked, reason: $0.reason) }
         doNotTrack = policy.doNotTrack.map { Entry(entry: $0.entry, reason: $0.reason) }
         roles = policy.roles.compactMap { row in row.grant.map { GroupRole(grant: $0, reason: row.reason) } }
-        members = Self.members(policy)
+        members = Self.members(policy.groupMembers)
     }
 
-    private static func members(_ policy: TrackingPolicy) -> [Member] {
-        policy.groupMembers.compactMap { row in
+    private static func members(_ rows: [TrackingPolicy.GroupMember]) -> [Member] {
+        rows.compactMap { row in
             OwnGroup(name: row.group).map { Member(group: $0, user: row.user, reason: row.reason) }
         }
     }
@@ -238,19 +238,18 @@ package struct PolicyFile: Hashable, Sendable {
         changes += pending.filter { !$0.isTracked && uid($0.name) != nil }.map { Change.untrack($0) }
         if let newUsers, newUsers != policy.newUsers { changes.append(.newUsers(newUsers)) }
         changes += pending.filter(\.isTracked).map { Change.track($0) }
-        if let members {
-            func key(_ member: Member) -> String { "\(member.group) \(member.user)" }
-            let there = Self.members(policy)
-            let (known, wanted) = (Set(there.map(key)), Set(members.map(key)))
-            // Who does not exist here can't be a member.
-            changes += members.filter { !known.contains(key($0)) && uid($0.user) != nil }.map { Change.join($0) }
-            changes += there.filter { !wanted.contains(key($0)) }.map { Change.leave($0) }
+        func key(_ member: Member) -> String { "\(member.group) \(member.user)" }
+        // An account that was made anew is another's.
+        let there = policy.groupMembers.filter { row in uid(row.user).map { $0 == row.userID } ?? true }
+        let known = Set(Self.members(there).map(key))
+        let given = Set(policy.roles.compactMap(\.grant))
+        // Who does not exist here can't be a member.
+        changes += (members ?? []).filter { !known.contains(key($0)) && uid($0.user) != nil }.map { Change.join($0) }
+        changes += (roles ?? []).filter { !given.contains($0.grant) }.map { Change.grant($0) }
+        if let wanted = members.map({ Set($0.map(key)) }) {
+            changes += Self.members(policy.groupMembers).filter { !wanted.contains(key($0)) }.map { Change.leave($0) }
         }
-        if let roles {
-            let given = Set(policy.roles.compactMap(\.grant))
-            changes += roles.filter { !given.contains($0.grant) }.map { Change.grant($0) }
-            changes += given.subtracting(roles.map(\.grant)).sorted().map { Change.revoke($0) }
-        }
+        if let wanted = roles.map({ $0.map(\.grant) }) { changes += given.subtracting(wanted).sorted().map { Change.revoke($0) } }
         return changes
     }
 

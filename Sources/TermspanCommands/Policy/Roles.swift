@@ -41,7 +41,7 @@ struct RoleArguments: ParsableArguments {
     var role: Role
 
     @Argument(
-        help: "The group, of the machine or a directory, whose members have it.", completion: Completions.groups)
+        help: "The group, of the machine, a directory or own:GROUP, whose members have it.", completion: Completions.groups)
     var group: String
 
     @Option(

@@ -16,6 +16,13 @@ package struct SSHStack: StackAdapter {
         session.service == "sshd"
     }
 
+    /// A login without a terminal that came while it isn't known yet what the X server is: it may be the client's of an agent of X2Go's.
+    package func share(of login: LogindSession, in session: LogindSession, xServer: XServer, observations: Observations) -> Share {
+        guard login.service == "sshd", login.tty.isEmpty, login.isYoung(at: observations.moment), observations.process(of: xServer) == nil
+        else { return .none }
+        return .likely
+    }
+
     package func verdict(_ sessions: [LogindSession], xServer: XServer?, observations: Observations) -> StackVerdict {
         guard sessions.first?.state != "closing" else { return StackVerdict(.disconnected) }
         return StackVerdict(.active, client: RemoteClient(address: sessions.first { !$0.remoteHost.isEmpty }?.remoteHost))

@@ -204,6 +204,7 @@ package final class Collector {
         manager?.gate.onLimit = { [unowned self] uid, count in reached(.busCalls, uid: uid, times: count) }
         recordConfiguration()
         warnOfDisk()
+        warnOfGroups()
     }
 
     /// Ends in order: what is folded becomes durable, probes go on and wait in the descriptor store.
@@ -232,6 +233,7 @@ package final class Collector {
         retention?.reload(configuration)
         recordConfiguration()
         warnOfDisk()
+        warnOfGroups()
         hours.reload(configuration.hours, users: Set(table.sessions.filter { isTracked($0) }.map(\.user)))
         seatMayBeFree()
         keepNotices()
@@ -267,6 +269,14 @@ package final class Collector {
     /// What is wrong with the disk by the configuration; nil: nothing.
     var diskProblem: String? {
         configuration.unencryptedDisk == .accept || disk == .encrypted ? nil : "the disk of \(paths.state) is \(disk.text)"
+    }
+
+    /// Of tracking hours that are nobody's, since their group was misspelt or is yet to be made.
+    private func warnOfGroups() {
+        let empty = configuration.hours.groups.filter { OwnGroup($0).map { !policy.ownGroups.has($0) } ?? false }
+        if !empty.isEmpty {
+            Log.warning("tracking-hours names groups that nobody is in: termspan group list", [.error: empty.joined(separator: ", ")])
+        }
     }
 
     private func warnOfDisk() {

@@ -91,7 +91,8 @@ final class Retention {
             asksAgain = true
         } else {
             let thread = try? Thread(name: "groups") { [weak self, inbox] in
-                let answer = UserDatabase.memberships(of: users.filter(\.isCurrent).map(\.identity), in: groups, own: own)
+                let answer = UserDatabase.memberships(
+                    of: users.filter(\.isCurrent).map(\.identity), in: groups, own: own, isEmptyUnknown: true)
                 inbox.post { [weak self] in self?.take(answer, users) }
             }
             isAsking = thread != nil

@@ -34,10 +34,14 @@ enum UserDatabase {
     }
 
     /// What is known of whether users are in groups, Termspan's own among them.
-    static func memberships(of users: some Sequence<UserIdentity>, in groups: [String], own: OwnGroups) -> Memberships.Answer {
+    ///
+    /// - Parameter isEmptyUnknown: takes one of Termspan's own without members for one that does not exist, else for one that nobody is in.
+    static func memberships(
+        of users: some Sequence<UserIdentity>, in groups: [String], own: OwnGroups, isEmptyUnknown: Bool = false
+    ) -> Memberships.Answer {
         // Beyond all that a gid can be.
         var numbers: [OwnGroup: UInt64] = [:]
-        for group in groups.compactMap({ OwnGroup($0) }) {
+        for group in groups.compactMap({ OwnGroup($0) }) where !isEmptyUnknown || own.has(group) {
             numbers[group] = UInt64(UInt32.max) + 1 + UInt64(numbers.count)
         }
         func ids() -> [String: UInt64?] {

@@ -17,6 +17,8 @@ package struct Observations: Sendable, Equatable {
     package var xServers: [XServer]
     /// The X servers' processes by display; none of a server that has only just begun.
     package var processes: [UInt16: XServerProcess]
+    /// The displays of X servers of which not even the program is known yet.
+    package var unread: Set<UInt16>
     /// xrdp's connections by display; nil while they could not be read.
     package var xrdp: [UserDisplay: RemoteClient]?
     /// When this was observed.
@@ -24,12 +26,14 @@ package struct Observations: Sendable, Equatable {
 
     package init(
         logind: [LogindSession] = [], xServers: [XServer] = [], processes: [UInt16: XServerProcess] = [:],
+        unread: Set<UInt16> = [],
         xrdp: [UserDisplay: RemoteClient]? = nil, moment: WallInstant = .distantFuture
     ) {
         self.moment = moment
         self.logind = logind
         self.xServers = xServers
         self.processes = processes
+        self.unread = unread
         self.xrdp = xrdp
     }
 

@@ -14,6 +14,8 @@ package import TermspanSystem
 package final class ServerSocketMonitor {
     /// What is known of servers' processes by display. None of a new one that may yet begin to listen.
     package private(set) var processes: [UInt16: XServerProcess] = [:]
+    /// The displays whose servers have not been looked at yet.
+    package private(set) var unread: Set<UInt16> = []
 
     private let loop: EventLoop
     private let onChange: @MainActor () -> Void
@@ -193,8 +195,9 @@ package final class ServerSocketMonitor {
             (server.display, XServerProcess(program: watch.program ?? "", sockets: watch.sockets, hasListened: watch.listens))
         }
         let result = Dictionary(settled) { first, _ in first }
-        guard result != processes else { return }
-        processes = result
+        let new = Set(state.watches.filter { $0.value.program == nil }.map(\.key.display))
+        guard result != processes || new != unread else { return }
+        (processes, unread) = (result, new)
         onChange()
     }
 

@@ -55,6 +55,7 @@ package final class SessionMonitor {
     package var observations: Observations {
         Observations(
             logind: logind?.sessions ?? [], xServers: xServers?.servers ?? [], processes: sockets?.processes ?? [:],
+            unread: sockets?.unread ?? [],
             xrdp: xrdp?.connections, moment: .now())
     }
 

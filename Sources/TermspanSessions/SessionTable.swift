@@ -180,7 +180,10 @@ package struct SessionTable: Sendable, Equatable {
             }
             updated.desktop.client.keepAddress(of: row.desktop.client)
             // A login that was part of it may end a moment after what made it so.
-            for login in row.desktop.logindSessions.dropFirst() where !desktop.logindSessions.contains(where: { $0.key == login.key }) {
+            for login in row.desktop.logindSessions.dropFirst()
+            where row.desktop.stack.adapter?.hasLoginsOfItsClient == true
+                && !desktop.logindSessions.contains(where: { $0.key == login.key })
+            {
                 lingering[login.key] = now.advanced(by: Self.lingerTime)
             }
             updated.holdAbsence(after: row, at: now)

@@ -14,10 +14,13 @@ package struct AuditEntry: Equatable, Sendable {
     package var action: String
     /// Whom it is about; nil: of reads everybody, of decisions nobody whom the store knows.
     package var user: UUIDv7?
-    /// What was decided, without spaces at its ends or line breaks; empty for reads, and where it names somebody.
+    /// What was decided, without spaces at its ends or line breaks; empty for reads, unless they are of `notStored`, and where it names
+    /// somebody.
     package var value: String
 
     package static let readPrefix = "read-"
+    /// The value of a read that is about somebody whom the store does not know, and not about everybody.
+    package static let notStored = "not-stored"
 
     /// All of it in one line.
     package var text: String {

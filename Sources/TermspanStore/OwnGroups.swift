@@ -30,4 +30,7 @@ package struct OwnGroups: Equatable, Sendable {
 
     /// The groups that a user is in, who has this login and UID: whoever has one of them after somebody else is another.
     package func groups(of user: UserIdentity) -> Set<OwnGroup> { groups[user] ?? [] }
+
+    /// Whether it has members.
+    package func has(_ group: OwnGroup) -> Bool { members.contains { $0.group == group } }
 }

@@ -210,8 +210,9 @@ package final class StoreReader: Sendable {
             let users = filter.conditions(onUser: "u.id")
             if !users.isEmpty {
                 let named = users.conjunction
-                // Entries of the Do Not Track list that name nobody who is known are nobody's.
-                conditions.append(("((\(named.sql)) OR (a.user IS NULL AND a.action NOT LIKE 'do-not-track-%'))", named.values))
+                // Entries of the Do Not Track list that name nobody who is known are nobody's, and reads likewise.
+                let isEverybodys = "a.user IS NULL AND a.action NOT LIKE 'do-not-track-%' AND a.value <> '\(AuditEntry.notStored)'"
+                conditions.append(("((\(named.sql)) OR (\(isEverybodys)))", named.values))
             }
             if let since = filter.since { conditions.append(("a.at >= ?", [since.nanoseconds])) }
             if let until = filter.until { conditions.append(("a.at < ?", [until.nanoseconds])) }

@@ -42,7 +42,7 @@ extension StoreWriter {
             }
             // Of who is logged on it is told though the store does not know them.
             guard kind == .users, found.count < users.count else { return found }
-            try self.audit(kind, of: nil, by: actor, at: moment, db)
+            try self.audit(AuditEntry.readPrefix + kind.rawValue, of: nil, AuditEntry.notStored, by: actor, at: moment, db)
             return users
         }
     }

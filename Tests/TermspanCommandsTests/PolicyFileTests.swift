@@ -119,8 +119,8 @@ import Testing
         ).changes(from: Self.policy([:], roles: [("administrator", "own:it", "")], members: [("it", "anna")]), uid: Self.uid)
         #expect(
             order.map(\.line) == [
-                "carl would be in own:it.", "The role administrator: sudo would be given.", "anna would no longer be in own:it.",
-                "The role administrator: own:it would be taken away.",
+                "carl would be in own:it.", "The role administrator: sudo would be given.",
+                "The role administrator: own:it would be taken away.", "anna would no longer be in own:it.",
             ])
         // An account that was made anew under the login is no member.
         let anew = try Self.read(#"{"group_members":[{"group":"night","user":"anna"}]}"#)

@@ -175,7 +175,7 @@ import Testing
         func sessions(_ tunnel: LogindSession, program: String?, at seconds: Int64 = 106) -> [[String]] {
             Observations(
                 logind: [login("1", at: 100, state: "closing"), tunnel], xServers: [server],
-                processes: program.map { [50: XServerProcess(program: $0)] } ?? [:],
+                processes: program.map { [50: XServerProcess(program: $0)] } ?? [:], unread: program == nil ? [50] : [],
                 moment: WallInstant(nanoseconds: seconds * 1_000_000_000)
             ).desktops().map { $0.logindSessions.map(\.id) }
         }

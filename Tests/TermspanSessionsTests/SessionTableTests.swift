@@ -216,6 +216,7 @@ import Testing
         }
         func desktop(_ logins: LogindSession...) -> Desktop {
             var desktop = Self.desktop()
+            desktop.stack = .x2go
             desktop.keys = Set(logins.map(\.key))
             desktop.logindSessions = logins
             return desktop
@@ -236,6 +237,35 @@ import Testing
         _ = table.reconcile(parted, at: Self.seconds(5), makeUUID: Self.makeUUID)
         #expect(table.sessions.map(\.id.rawValue) == [1])
         _ = table.reconcile(parted, at: Self.seconds(5).advanced(by: SessionTable.lingerTime), makeUUID: Self.makeUUID)
+        #expect(table.sessions.count == 2)
+    }
+
+    /// Whoever starts an X server over ssh and logs in again has two sessions, as soon as it is known that it is no agent of X2Go's.
+    @Test func aLoginBesideAServerThatTurnsOutToBeAnotherIsASessionAtOnce() {
+        func login(_ id: String, at second: UInt64) -> LogindSession {
+            LogindSession(
+                id: id, timestamp: second * 1_000_000, uid: 1001, userName: "user1", scope: "session-\(id).scope", service: "sshd",
+                type: "tty")
+        }
+        let server = XServer(
+            display: 50, pid: 9, startTime: 1, uid: 1001, controlGroup: "/user.slice/user-1001.slice/session-1.scope/x")
+        var table = SessionTable()
+        func see(_ logins: [LogindSession], isRead: Bool, at second: UInt64) -> [SessionChange] {
+            let moment = WallInstant(nanoseconds: Int64(second) * 1_000_000_000)
+            let observations = Observations(
+                logind: logins, xServers: [server], processes: isRead ? [50: XServerProcess(program: "Xvfb")] : [:],
+                unread: isRead ? [] : [50], moment: moment)
+            return table.reconcile(observations.desktops(), at: Self.seconds(second), wall: moment, makeUUID: Self.makeUUID)
+        }
+        _ = see([login("1", at: 100)], isRead: false, at: 101)
+        _ = see([login("1", at: 100), login("2", at: 102)], isRead: false, at: 102)
+        #expect(table.sessions.map { $0.desktop.logindSessions.map(\.id) } == [["1", "2"]])
+        let changes = see([login("1", at: 100), login("2", at: 102)], isRead: true, at: 103)
+        #expect(table.sessions.map { $0.desktop.logindSessions.map(\.id) } == [["1"], ["2"]])
+        #expect(changes.contains { if case .opened(let session) = $0 { session.desktop.logindSessions.first?.id == "2" } else { false } })
+        // One that was there before its server is looked at anew, as by a collector that starts again, is not taken into a later one's.
+        table = SessionTable()
+        _ = see([login("2", at: 90), login("1", at: 100)], isRead: false, at: 101)
         #expect(table.sessions.count == 2)
     }
 

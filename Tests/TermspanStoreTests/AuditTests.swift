@@ -126,6 +126,9 @@ import Testing
         // ... but for whether they are logged on.
         #expect(try writer.recordLooks(.users, of: filter { $0.identities = [nobody] }, by: "uid 7", at: moment) == [nobody])
         #expect(try entries(fixture).last?.entry.action == "read-users" && entries(fixture).last?.entry.user == nil)
+        // That is nothing about everybody.
+        let own = filter { $0.identities = [UserIdentity(login: "user1", uid: 2001)] }
+        #expect(try !entries(fixture, own).contains { $0.entry.action == "read-users" })
         // By a number that one of them had.
         early.identities = [UserIdentity(login: "user2", uid: 2002), UserIdentity(login: "user9", uid: 2009)]
         #expect(try writer.recordLooks(.spans, of: early, by: "uid 7", at: moment).map(\.login) == ["user2"])

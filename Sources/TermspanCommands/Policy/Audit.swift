@@ -67,6 +67,7 @@ package struct AuditTable: StreamedTable {
     package static func about(_ row: JSONValue) -> String {
         if let user = row["user"]?.string { return user }
         if row["user_uuid"]?.string != nil { return "(erased)" }
+        if row["value"]?.string == "not-stored" { return "(not stored)" }
         return read(row) == nil ? "" : everybody
     }
 

@@ -246,10 +246,14 @@ package struct PolicyFile: Hashable, Sendable {
         // Who does not exist here can't be a member.
         changes += (members ?? []).filter { !known.contains(key($0)) && uid($0.user) != nil }.map { Change.join($0) }
         changes += (roles ?? []).filter { !given.contains($0.grant) }.map { Change.grant($0) }
-        if let wanted = members.map({ Set($0.map(key)) }) {
-            changes += Self.members(policy.groupMembers).filter { !wanted.contains(key($0)) }.map { Change.leave($0) }
-        }
         if let wanted = roles.map({ $0.map(\.grant) }) { changes += given.subtracting(wanted).sorted().map { Change.revoke($0) } }
+        if let wanted = members.map({ Set($0.map(key)) }) {
+            let leaving = Self.members(policy.groupMembers).filter { !wanted.contains(key($0)) }
+            func administers(_ member: Member) -> Bool {
+                given.contains { $0.role == .administrator && $0.group == member.group.description }
+            }
+            changes += (leaving.filter { !administers($0) } + leaving.filter(administers)).map { Change.leave($0) }
+        }
         return changes
     }
 

@@ -16,9 +16,10 @@ package struct SSHStack: StackAdapter {
         session.service == "sshd"
     }
 
-    /// A login without a terminal that came while it isn't known yet what the X server is: it may be the client's of an agent of X2Go's.
+    /// A later login without a terminal while the X server's program isn't known yet: it may be the client's of an agent of X2Go's.
     package func share(of login: LogindSession, in session: LogindSession, xServer: XServer, observations: Observations) -> Share {
-        guard login.service == "sshd", login.tty.isEmpty, login.isYoung(at: observations.moment), observations.process(of: xServer) == nil
+        guard observations.unread.contains(xServer.display), login.service == "sshd", login.tty.isEmpty,
+            login.timestamp > session.timestamp, login.isYoung(at: observations.moment)
         else { return .none }
         return .likely
     }

@@ -319,8 +319,8 @@ class RoleTests(ProductTestCase):
         policy["group_members"] = [{"group": "leads", "user": "user9", "reason": "a test"}]
         policy["roles"] = [row for row in policy["roles"] if row["role"] != "auditor"] + [{"role": "auditor", "group": "lab-sales", "reason": "a test"}]
         self.assertEqual(apply(json.dumps(policy), "diff").stdout.splitlines(), [
-            "user9 would be in own:leads.", "The role auditor: lab-sales would be given.", "user10 would no longer be in own:leads.",
-            "The role auditor: lab-auditor would be taken away.", "The role auditor: lab-nobody would be taken away."])
+            "user9 would be in own:leads.", "The role auditor: lab-sales would be given.", "The role auditor: lab-auditor would be taken away.",
+            "The role auditor: lab-nobody would be taken away.", "user10 would no longer be in own:leads."])
         apply(json.dumps(policy), "apply", "--yes")
         listed = [row["group"] for row in self.product.listing("role", "list") if row["role"] == "auditor"]
         self.assertEqual(listed, ["lab-sales"])

@@ -13,9 +13,10 @@ final class CallerRights {
     private var standings: Answers<UInt32, Set<String>>
     /// Who of the users that were asked about is in one of some groups.
     private var members: Answers<MembersQuestion, Set<UserIdentity>>
-    /// What the answers were given for.
-    private var grants: [RoleGrant] = []
-    private var own = OwnGroups()
+    private var grants: [RoleGrant]
+    private var own: OwnGroups
+    /// Grows whenever roles or own groups become others: what was asked before that no longer counts.
+    private var generation = 0
 
     private struct MembersQuestion: Hashable {
         var groups: Set<String>
@@ -27,6 +28,7 @@ final class CallerRights {
 
     init(collector: Collector) {
         self.collector = collector
+        (grants, own) = (collector.policy.roles.map(\.grant), collector.policy.ownGroups)
         standings = Answers(loop: collector.loop, inbox: collector.inbox, threads: threads)
         members = Answers(loop: collector.loop, inbox: collector.inbox, threads: threads)
     }
@@ -66,44 +68,38 @@ final class CallerRights {
                 if case .everybody = sight { return completion(users) }
                 return completion([])
             }
-            let (asked, own) = (grants, own)
+            let (asked, own) = (generation, own)
             members.ask(MembersQuestion(groups: groups, users: users)) { question in
                 let answer = UserDatabase.memberships(of: question.users, in: Array(question.groups), own: own)
                 return question.users.filter { user in question.groups.contains { answer.isMember(user, of: $0) } }
             } completion: { [unowned self] found in
-                refresh()
-                if (asked, own) == (grants, self.own) { return completion(found ?? []) }
+                if asked == generation { return completion(found ?? []) }
                 seen(by: userID, right: right, among: users, completion: completion)
             }
         }
     }
 
-    private func gives(_ right: Right) -> Bool {
-        refresh()
-        return grants.contains { $0.role.rights.contains(right) }
-    }
+    private func gives(_ right: Right) -> Bool { grants.contains { $0.role.rights.contains(right) } }
 
-    /// Takes over what the policy says now; what was answered before that, or is being asked, no longer counts.
-    private func refresh() {
-        let now = (grants: collector.policy.roles.map(\.grant), own: collector.policy.ownGroups)
-        guard now != (grants, own) else { return }
-        (grants, own) = now
+    /// Lets other roles or own groups hold.
+    func reload(_ policy: Policy) {
+        (grants, own) = (policy.roles.map(\.grant), policy.ownGroups)
+        generation += 1
         standings = Answers(loop: collector.loop, inbox: collector.inbox, threads: threads)
         members = Answers(loop: collector.loop, inbox: collector.inbox, threads: threads)
     }
 
     /// In which of the groups that roles name a user is.
     private func groups(of userID: UInt32, completion: @escaping @MainActor (Set<String>) -> Void) {
-        let (asked, own) = (grants, own)
-        let names = Array(Set(asked.map(\.group)))
+        let (asked, own) = (generation, own)
+        let names = Array(Set(grants.map(\.group)))
         standings.ask(userID) { userID in
             guard let user = UserDatabase.user(of: userID) else { return [] }
             let answer = UserDatabase.memberships(of: [user], in: names, own: own)
             return Set(names.filter { answer.isMember(user, of: $0) })
         } completion: { [unowned self] groups in
-            refresh()
             // Roles that were given or taken meanwhile count.
-            if (asked, own) == (grants, self.own) { completion(groups ?? []) } else { self.groups(of: userID, completion: completion) }
+            if asked == generation { completion(groups ?? []) } else { self.groups(of: userID, completion: completion) }
         }
     }
 }
@@ -126,6 +122,7 @@ private final class Answers<Question: Hashable & Sendable, Answer: Sendable> {
 
     /// How long the user database may take.
     private static var patience: Duration { .seconds(4) }
+
     init(loop: EventLoop, inbox: MainInbox, threads: Threads) {
         self.loop = loop
         self.inbox = inbox

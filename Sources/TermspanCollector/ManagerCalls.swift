@@ -183,7 +183,7 @@ struct ReadCall: Hashable, Sendable {
         message.valueLimit = 1_000_000
         let values = try message.readProperties()
         guard let reader = values["reader"]?.unsigned.flatMap({ UInt32(exactly: $0) }),
-            let kind = values["kind"]?.string.flatMap({ AuditedRead(rawValue: $0) }), kind.isRecorded
+            let kind = values["kind"]?.string.flatMap({ AuditedRead(rawValue: $0) })
         else { throw .invalidArguments("Say who reads, and which kind of answer.") }
         self.reader = reader
         self.kind = kind

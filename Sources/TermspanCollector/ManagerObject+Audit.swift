@@ -10,8 +10,8 @@ extension ManagerObject {
             throw .accessDenied("Only the report service asks what somebody may see.")
         }
         let reader = try invocation.message.read(UInt32.self)
-        guard let right = AuditedRead(rawValue: try invocation.message.read(String.self))?.right else {
-            throw .invalidArguments("There is no such kind of answer.")
+        guard let right = Right(rawValue: try invocation.message.read(String.self)) else {
+            throw .invalidArguments("There is no such right.")
         }
         let whose = try invocation.message.readProperties()
         var filter = SessionFilter()

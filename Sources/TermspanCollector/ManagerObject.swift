@@ -235,7 +235,7 @@ final class ManagerObject {
                 BusMethod(
                     "SetGroup", in: ["group": "s", "users": "as", "member": "b", "reason": "s"], out: ["results": "aa{sv}"]
                 ) { [unowned self] invocation throws(BusError) in try setGroup(invocation) },
-                BusMethod("GetSight", in: ["reader": "u", "kind": "s", "whose": "a{sv}"], out: ["sight": "a{sv}"]) {
+                BusMethod("GetSight", in: ["reader": "u", "right": "s", "whose": "a{sv}"], out: ["sight": "a{sv}"]) {
                     [unowned self] invocation throws(BusError) in
                     try getSight(invocation)
                 },
@@ -252,7 +252,9 @@ final class ManagerObject {
 
     /// Has been told another policy. Whoever was told of all sessions by a role that may be gone subscribes anew.
     func policyChanged(from old: Policy, to new: Policy) {
-        if old.roles != new.roles || old.ownGroups != new.ownGroups { subscriptions.reduce() }
+        guard old.roles != new.roles || old.ownGroups != new.ownGroups else { return }
+        rights.reload(new)
+        subscriptions.reduce()
     }
 
     /// Answers with `isPrivileged` once it is known whether the caller may see what is others'.

@@ -1,3 +1,4 @@
+import TermspanCore
 package import TermspanStore
 
 /// Who is in the groups that the tracking hours name, as far as the user database has told. A value without effects.
@@ -56,7 +57,7 @@ package struct Memberships: Codable, Equatable, Sendable {
             for case (let name, let id?) in answer.groups {
                 // A directory that is silent makes a user's groups fewer, and no error (getgrouplist(3)); but it does not know its groups either.
                 // Of Termspan's own all is known.
-                if own.contains(id) || missingGroups.isEmpty || id > UInt64(UInt32.max) { known[name] = own.contains(id) }
+                if own.contains(id) || missingGroups.isEmpty || name.hasPrefix(OwnGroup.prefix) { known[name] = own.contains(id) }
             }
             users[Self.key(user)] = known
             if known != before { others.insert(user) }

@@ -1,5 +1,5 @@
 package import TermspanAccounting
-import TermspanCore
+package import TermspanCore
 package import TermspanStore
 
 /// What is asked for, with everything that the answer needs: a value that a thread of its own can work on.
@@ -24,8 +24,17 @@ package struct Question: Sendable {
         /// One line an entry of the audit record that follows from those before, and one about the whole.
         case auditCheck
 
-        /// As the audit record names it.
-        package var audited: AuditedRead {
+        /// What it takes to see that of others.
+        package var right: Right {
+            switch self {
+            case .audit, .auditCheck: .viewAudit
+            case .users: .viewPolicy
+            case .spans, .sessions, .userTimes, .history, .events, .records: .viewOthers
+            }
+        }
+
+        /// As the audit record names it; nil for what tells nothing of anybody.
+        package var audited: AuditedRead? {
             switch self {
             case .spans: .spans
             case .sessions, .userTimes: .summary
@@ -33,7 +42,7 @@ package struct Question: Sendable {
             case .records: .records
             case .users: .users
             case .audit: .audit
-            case .auditCheck: .auditCheck
+            case .auditCheck: nil
             }
         }
     }

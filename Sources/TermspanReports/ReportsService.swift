@@ -192,7 +192,7 @@ package final class ReportsService {
             autoStart: false,
             arguments: { writer in
                 writer.append(uid)
-                writer.append(question.kind.audited.rawValue)
+                writer.append(question.kind.right.rawValue)
                 writer.properties { writer in
                     if let login = question.filter.login { writer.property("user", login) }
                     if let user = question.filter.uid { writer.property("uid", user) }
@@ -214,7 +214,7 @@ package final class ReportsService {
                 limited.filter.identities = users?.filter { question.filter.names($0) }
                 let isAnswered = limited.filter.identities?.isEmpty == false
                 // Where a part can be told, nobody needs a password to see that.
-                Polkit.check(question.kind.audited.right.action, call, on: bus, mayAsk: !isAnswered) { [weak self] result in
+                Polkit.check(question.kind.right.action, call, on: bus, mayAsk: !isAnswered) { [weak self] result in
                     guard let self else { return }
                     switch result {
                     case .success: record(call, uid, question)
@@ -231,8 +231,7 @@ package final class ReportsService {
     ///
     /// Root is not kept waiting, and not refused where nothing can be recorded: whoever can read the file can do without this service.
     private func record(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
-        guard question.kind.audited.isRecorded else { return askCollector(call, uid, question) }
-        let kind = question.kind.audited.rawValue
+        guard let kind = question.kind.audited?.rawValue else { return askCollector(call, uid, question) }
         let filter = question.filter
         bus.call(
             "org.termspan1", path: "/org/termspan1", interface: "org.termspan1.Manager", member: "RecordRead", timeout: .seconds(15),

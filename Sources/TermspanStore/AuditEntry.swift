@@ -36,20 +36,6 @@ package enum AuditedRead: String, Sendable {
     case spans, summary, history, records, users, audit
     /// How much is held, without what.
     case counts
-    /// Whether the audit record is whole.
-    case auditCheck = "audit-check"
-
-    /// Whether it tells anything of anybody.
-    package var isRecorded: Bool { self != .auditCheck }
-
-    /// What it takes to see that of others.
-    package var right: Right {
-        switch self {
-        case .audit, .auditCheck: .viewAudit
-        case .users: .viewPolicy
-        case .spans, .summary, .history, .records, .counts: .viewOthers
-        }
-    }
 }
 
 /// The last entry of the audit record of a store: whoever has it elsewhere knows of each change before it.

@@ -54,7 +54,12 @@ struct GroupArguments: ParsableArguments {
     @MainActor
     func set(member: Bool) throws {
         guard let name else { return }
-        let outcomes = try Client.connect().setGroup(name, users, member: member, reason)
+        try Self.tell(try Client.connect().setGroup(name, users, member: member, reason), name, member: member)
+    }
+
+    /// Says what became of each; throws if something failed.
+    @MainActor
+    static func tell(_ outcomes: [Tracking.Outcome], _ group: OwnGroup, member: Bool) throws(CommandError) {
         for outcome in outcomes where outcome.error.isEmpty {
             let state =
                 switch (member, outcome.changed) {
@@ -63,7 +68,7 @@ struct GroupArguments: ParsableArguments {
                 case (false, true): "is no longer in"
                 case (false, false): "was not in"
                 }
-            Output.lines([Printable.text("\(outcome.user) \(state) \(name).")])
+            Output.lines([Printable.text("\(outcome.user) \(state) \(group).")])
         }
         try Tracking.check(outcomes.filter { !$0.error.isEmpty })
     }

@@ -78,11 +78,7 @@ struct PolicyApply: MainCommand {
                 try client.setPolicy("new-users", state)
                 Output.lines(["New users are now \(state)."])
             case .setGroup(let group, let users, let member, let reason):
-                let outcomes = try client.setGroup(group, users, member: member, reason)
-                for outcome in outcomes where outcome.error.isEmpty {
-                    Output.lines([Printable.text("\(outcome.user) is \(member ? "" : "no longer ")in \(group).")])
-                }
-                try Tracking.check(outcomes.filter { !$0.error.isEmpty })
+                try GroupArguments.tell(try client.setGroup(group, users, member: member, reason), group, member: member)
             case .setRoles(let grants, let granted, let reason):
                 Output.lines(RoleArguments.lines(grants, try client.setRoles(grants, granted: granted, reason), granted: granted))
             case .setTracking(let names, let tracked, let reason):

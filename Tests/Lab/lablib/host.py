@@ -61,9 +61,8 @@ def _waits(pid):
         return "ended"
 
 
-def describe_failure(done, said=None):
+def describe_failure(done, said):
     """One paragraph about a completed command that failed."""
-    said = said or shlex.join(map(str, done.args))
     output = "\n".join(text.strip() for text in (done.stdout, done.stderr) if text and text.strip())
     return f"exit code {done.returncode}: {said}" + (f"\n{output}" if output else "")
 

@@ -293,6 +293,33 @@ class StateWatch:
                           timeout, progress=lambda: str(self.states))
 
 
+class Watcher:
+    """Something inside that prints a line for each thing that happens, as root or as a user; `lines` grows by (moment, line)."""
+
+    def __init__(self, lab, *command, user=None):
+        self.lines = []
+        # It ends with its standard input, since a signal to what is outside would not reach it.
+        script = '"$@" </dev/null & read -r line; kill $!'
+        inner = lab.container.command(["sh", "-c", script, "sh", *command], user=user)
+        self._process = subprocess.Popen(inner, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            self.lines.append((time.time(), line.rstrip("\n")))
+
+    def stop(self):
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+        self._thread.join(timeout=30)
+        self._process.stdout.close()
+
+    def events(self):
+        """Notifications that were printed as JSON, in order."""
+        return [json.loads(line) for _, line in self.lines if line.startswith("{")]
+
+
 def moment(text):
     """A time of a listing in seconds since 1970, or None."""
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() if text else None

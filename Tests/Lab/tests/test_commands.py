@@ -4,9 +4,7 @@ TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
 """
 
 import json
-import subprocess
 import sys
-import threading
 import time
 import unittest
 from pathlib import Path
@@ -15,38 +13,11 @@ LAB_FOLDER = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(LAB_FOLDER))
 
 from lablib import wait_until  # noqa: E402
-from lablib.product import CATEGORIES, ProductTestCase, moment  # noqa: E402
+from lablib.product import CATEGORIES, ProductTestCase, Watcher, moment  # noqa: E402
 
 # Exit codes of the command (termspan(1)).
 FAILURE, NOT_FOUND, NOT_PERMITTED = 1, 3, 4
 MANAGER = ("org.termspan1", "/org/termspan1", "org.termspan1.Manager")
-
-
-class Watcher:
-    """Something inside that prints a line for each thing that happens, as root or as a user; `lines` grows by (moment, line)."""
-
-    def __init__(self, lab, *command, user=None):
-        self.lines = []
-        # It ends with its standard input, since a signal to what is outside would not reach it.
-        script = '"$@" </dev/null & read -r line; kill $!'
-        inner = lab.container.command(["sh", "-c", script, "sh", *command], user=user)
-        self._process = subprocess.Popen(inner, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self):
-        for line in self._process.stdout:
-            self.lines.append((time.time(), line.rstrip("\n")))
-
-    def stop(self):
-        self._process.stdin.close()
-        self._process.wait(timeout=30)
-        self._thread.join(timeout=30)
-        self._process.stdout.close()
-
-    def events(self):
-        """Notifications that were printed as JSON, in order."""
-        return [json.loads(line) for _, line in self.lines if line.startswith("{")]
 
 
 class SessionCommandTests(ProductTestCase):

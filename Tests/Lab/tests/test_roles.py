@@ -12,9 +12,8 @@ LAB_FOLDER = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(LAB_FOLDER))
 
 from lablib import wait_until  # noqa: E402
-from lablib.product import ProductTestCase  # noqa: E402
+from lablib.product import ProductTestCase, Watcher  # noqa: E402
 from lablib.programs import compiled  # noqa: E402
-from tests.test_commands import Watcher  # noqa: E402
 
 NOT_PERMITTED = 4
 MANAGER = ("org.termspan1", "/org/termspan1", "org.termspan1.Manager")
@@ -87,7 +86,7 @@ class RoleTests(ProductTestCase):
             ("SetGroup", users("administrator"), "sasbs", "lab", "1", "user1", "false", "a test"),
             ("SetRoles", users("administrator"), "a(sss)bs", "1", "auditor", "lab-nobody", "", "true", "a test"),
             # Between the two services alone.
-            ("CollectActivity", set(), "a{sv}", "0"), ("GetSight", set(), "usa{sv}", "0", "spans", "0"),
+            ("CollectActivity", set(), "a{sv}", "0"), ("GetSight", set(), "usa{sv}", "0", "view-others", "0"),
             ("RecordRead", set(), "a{sv}", "2", "reader", "u", "0", "kind", "s", "spans"),
         ]
         for method, allowed, *arguments in cases:

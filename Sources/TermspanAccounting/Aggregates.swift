@@ -181,7 +181,7 @@ package struct AggregateMonths: Sendable {
     ///
     /// - Parameters:
     ///   - beginning: of the history.
-    ///   - kept: for how long the activity of everybody is kept at least; nil: without end.
+    ///   - kept: for how long all that is recorded of anybody is kept at least; nil: without end.
     package func told(from beginning: WallInstant, kept: Duration?) -> [CalendarMonth] {
         // Before 1970 no clock is right.
         var month = CalendarMonth(max(calendar.day(beginning), CalendarDay(number: 0)))

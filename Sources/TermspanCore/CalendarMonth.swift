@@ -21,8 +21,3 @@ extension CalendarMonth: LosslessStringConvertible {
         self.first = first
     }
 }
-
-extension LocalCalendar {
-    /// From when to when a month is.
-    package func range(_ month: CalendarMonth) -> Range<WallInstant> { moment(month.first, 0)..<moment(month.next.first, 0) }
-}

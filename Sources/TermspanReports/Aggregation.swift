@@ -8,7 +8,7 @@ package struct Aggregation: Sendable {
     package var month: CalendarMonth?
     package var now: WallInstant
     package var calendar: LocalCalendar
-    /// For how long the activity of everybody is kept at least; nil: without end.
+    /// For how long all that is recorded of anybody is kept at least; nil: without end.
     package var kept: Duration?
     /// In the policy's order; nil before the collector has told.
     package var groups: [String]?

@@ -511,13 +511,16 @@ package struct Answer {
         guard let aggregation = question.aggregation, let groups = aggregation.knownGroups else { return [:] }
         var tables: [CalendarMonth: AggregateTable] = [:]
         for month in try months(aggregation) where aggregation.fixed[month] == nil {
-            let range = aggregation.calendar.range(month)
-            var one = self
-            (one.question.filter.since, one.question.filter.until) = (range.lowerBound, range.upperBound)
             var times: [UserIdentity: CategoryTimes] = [:]
-            try one.forEachUser { user, _, totals in
-                times[user, default: CategoryTimes()] += totals
-                if isStopping() { throw ReportError(reason: "the service is stopping") }
+            // By days, since one user may have as many rows in each as the limit allows.
+            for number in month.first.number..<month.next.first.number {
+                var day = self
+                day.question.filter.since = aggregation.calendar.moment(CalendarDay(number: number), 0)
+                day.question.filter.until = aggregation.calendar.moment(CalendarDay(number: number + 1), 0)
+                try day.forEachUser { user, _, totals in
+                    times[user, default: CategoryTimes()] += totals
+                    if isStopping() { throw ReportError(reason: "the service is stopping") }
+                }
             }
             tables[month] = AggregateTable(times, groups: groups, minimum: aggregation.minimum)
         }

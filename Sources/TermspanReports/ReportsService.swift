@@ -15,7 +15,7 @@ package final class ReportsService {
         package var thresholds = Thresholds()
         /// Without a call or an unfinished answer for this long the service ends.
         package var idle: Duration = .seconds(30)
-        /// For how long the activity of everybody is kept at least; nil: without end.
+        /// For how long all that is recorded of anybody is kept at least; nil: without end.
         package var kept: Duration?
         /// By which months begin and end.
         package var calendar = LocalCalendar.system

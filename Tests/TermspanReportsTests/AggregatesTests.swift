@@ -116,19 +116,19 @@ import Testing
     @Test func sessionsAreCutAtTheMonthsEnd() throws {
         let fixture = try ReportsFixture()
         var batch = StoreBatch()
-        // From three hours before the end of January on, and for six hours.
-        let start = Double(Self.utc.range(Self.january).upperBound.nanoseconds - F.anchor.wall.nanoseconds) / 1e9 - 3 * 3600
+        // From thirty hours before the end of January on, and for three more; the midnight between does not show.
+        let start = Double(Self.utc.moment(Self.january.next.first, 0).nanoseconds - F.anchor.wall.nanoseconds) / 1e9 - 30 * 3600
         for number in 1..<7 {
             let user = Self.user(number)
             batch.sessions.append(F.session(UInt64(number), user.login, user.uid, start: start))
-            batch.focus.append(FocusRecord(session: F.uuid(UInt64(number)), span: F.span(start, start + 6 * 3600), application: nil))
-            let burst = InputBurst(start: F.at(start), end: F.at(start + 6 * 3600), origin: .device)
+            batch.focus.append(FocusRecord(session: F.uuid(UInt64(number)), span: F.span(start, start + 33 * 3600), application: nil))
+            let burst = InputBurst(start: F.at(start), end: F.at(start + 33 * 3600), origin: .device)
             batch.bursts.append(BurstRecord(session: F.uuid(UInt64(number)), burst: burst))
         }
-        batch.seen = F.at(start + 6 * 3600)
+        batch.seen = F.at(start + 33 * 3600)
         try fixture.writer.write(batch)
         let lines = try Self.lines(fixture, Self.question([:]))
-        #expect(lines.map { $0["active"] as? Int } == [3 * 3600])
+        #expect(lines.map { $0["active"] as? Int } == [30 * 3600])
     }
 
     @Test(.enabled(if: getuid() == 0)) func theServiceKeepsWhatItTellsAndTakesNoFilter() throws {

@@ -134,8 +134,10 @@ class AggregateTests(ProductTestCase):
                 done = self.product.command(*arguments, user="user9", check=False)
                 self.assertEqual(done.returncode, NOT_PERMITTED, done)
         shown = self.product.listing("policy", "show", user="user9")
-        self.assertEqual([row["name"] for row in shown["users"]], ["user9"])
-        self.assertFalse(any(row["user"] != "user9" for row in self.product.listing("spans", user="user9")))
+        self.assertEqual([row["uid"] for row in shown["users"]], [2009])
+        self.assertEqual((shown["do_not_track"], shown["group_members"], shown["seats_taken"]), ([], [], None))
+        for command in (("spans",), ("summary",), ("session", "history"), ("users",)):
+            self.assertLessEqual({row["user"] for row in self.product.listing(*command, user="user9")}, {"user9"}, command)
         # And nobody else sees averages but by a role of their own, or as root.
         for user in ("user1", "user10"):
             done = self.product.command("aggregates", user=user, check=False)

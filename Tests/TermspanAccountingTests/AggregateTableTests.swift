@@ -95,18 +95,18 @@ import Testing
         var random = SeededRandom(seed: UInt64(seed))
         let minimum = Int.random(in: 3...6, using: &random)
         var users: [Int: CategoryTimes] = [:]
-        for number in 0..<Int.random(in: 0...40, using: &random) {
+        for number in 0..<Int.random(in: 0...60, using: &random) {
             // More than is told as nothing; and of some far more than of others.
             func seconds() -> UInt64 {
                 UInt64.random(in: 1000...40_000, using: &random) * (Int.random(in: 0..<40, using: &random) == 0 ? 50 : 1)
             }
             users[number] = Self.times(active: seconds(), passive: seconds(), inactive: seconds(), locked: seconds())
         }
+        // Of departments, most of them large enough for themselves; some groups differ from these by a few users.
+        let departments = Dictionary(grouping: 0..<60) { _ in Int.random(in: 0..<6, using: &random) }.values
         let groups = (0..<Int.random(in: 0...6, using: &random)).map { number -> (name: String, members: Set<Int>) in
-            // Large and small ones, and such as differ by a few users.
-            let first = Int.random(in: 0..<40, using: &random)
-            var members = Set(first..<Int.random(in: first...60, using: &random))
-            for _ in 0..<Int.random(in: 0...4, using: &random) { members.formSymmetricDifference([.random(in: 0..<40, using: &random)]) }
+            var members = Set(departments.filter { _ in Bool.random(using: &random) }.joined())
+            if Int.random(in: 0..<4, using: &random) == 0 { members.formSymmetricDifference([.random(in: 0..<40, using: &random)]) }
             return ("g\(number)", members)
         }
         let table = AggregateTable(users, groups: groups, minimum: UInt64(minimum))

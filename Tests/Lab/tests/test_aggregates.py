@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 import unittest
 import uuid
 from datetime import date, datetime, timedelta
@@ -121,6 +122,22 @@ class AggregateTests(ProductTestCase):
             None: (None, "other-members-unknown"), "lab-half": (None, "other-members-unknown"), "lab-gone": (None, "members-unknown")})
         self.set("aggregate-groups", "lab-half")
         self.assertEqual(self.rows(), {None: (3, None), "lab-half": (3, None)})
+
+    def test_4b_a_directory_that_is_silent_holds_back_and_nobody_up(self):
+        self.forget()
+        silence = self.silent_directory()
+        # The reports run before: who starts a service waits for the directory, too.
+        self.product.listing("spans", "--user", "user1")
+        silence.touch()
+        time.sleep(11)  # What was said before is forgotten.
+        begin = time.monotonic()
+        withheld = self.rows(user=None)
+        took = time.monotonic() - begin
+        print(f"figure: aggregates while the directory is silent: {took:.1f} s", file=sys.stderr, flush=True)
+        self.assertEqual(withheld, {None: (None, "other-members-unknown"), "lab-half": (None, "members-unknown")})
+        self.assertLess(took, 9)
+        silence.unlink()
+        wait_until("the groups to be known", lambda: self.rows(user=None) == {None: (3, None), "lab-half": (3, None)}, 30)
 
     def test_5_a_statistician_sees_nothing_else(self):
         for arguments in (

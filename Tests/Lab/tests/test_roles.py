@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import sys
 import time
 import unittest
@@ -13,7 +12,6 @@ sys.path.insert(0, str(LAB_FOLDER))
 
 from lablib import wait_until  # noqa: E402
 from lablib.product import ProductTestCase, Watcher  # noqa: E402
-from lablib.programs import compiled  # noqa: E402
 
 NOT_PERMITTED = 4
 MANAGER = ("org.termspan1", "/org/termspan1", "org.termspan1.Manager")
@@ -240,17 +238,10 @@ class RoleTests(ProductTestCase):
         self.product.command("role", "grant", "power-user", "lab-power-user", "--reason", "a test")
 
     def test_5c_a_directory_that_is_silent_takes_roles_away_and_holds_nobody_up(self):
-        module = self.lab.root / "usr/lib/x86_64-linux-gnu/libnss_silent.so.2"
-        shutil.copy(compiled("silent_nss.c", "-shared", "-fPIC"), module)
-        self.addCleanup(module.unlink)
-        switch, silence = self.lab.root / "etc/nsswitch.conf", self.lab.root / "run/lab-silence"
-        usual = switch.read_text()
-        self.addCleanup(switch.write_text, usual)
-        switch.write_text(re.sub("(?m)^group:.*$", "group: files silent", usual))
+        silence = self.silent_directory()
         # The bus asks for whoever is new to it, and systemd for whom it starts a service, and both wait.
         self.assertIsNone(self.call("user7", REPORTS, "Spans", "a{sv}", "1", "user", "s", "user2"))
         silence.touch()
-        self.addCleanup(silence.unlink, missing_ok=True)
         time.sleep(11)  # What was said before is forgotten.
 
         # As a program of the user's that has run for long: who logs in now waits for the directory.

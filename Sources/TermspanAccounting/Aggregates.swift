@@ -94,14 +94,16 @@ package struct AggregateTable: Hashable, Sendable {
         var active: UInt64
         var passive: UInt64
         var inactive: UInt64
-        var connected: UInt64
+        var locked: UInt64
 
-        var all: [UInt64] { [active, passive, inactive, connected] }
+        var connected: UInt64 { active + passive + inactive + locked }
+
+        /// Each sum that is told, and what is left of one without the others.
+        var all: [UInt64] { [active, passive, inactive, locked, connected] }
 
         init(_ times: CategoryTimes) {
             func seconds(_ category: Category) -> UInt64 { times[category] / 1_000_000_000 }
-            (active, passive, inactive) = (seconds(.active), seconds(.passive), seconds(.inactive))
-            connected = active + passive + inactive + seconds(.locked)
+            (active, passive, inactive, locked) = (seconds(.active), seconds(.passive), seconds(.inactive), seconds(.locked))
         }
     }
 

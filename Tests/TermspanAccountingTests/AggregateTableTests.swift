@@ -83,6 +83,9 @@ import Testing
         #expect(Self.shown(AggregateTable(users, groups: [], minimum: 5)) == [""])
         users[0] = Self.times(active: 3600, passive: 4500)
         #expect(Self.shown(AggregateTable(users, groups: [("rest", Set(1..<10))], minimum: 5)) == ["rest"])
+        // What is connected less all the rest is locked.
+        users[0] = Self.times(active: 3600, locked: 9000)
+        #expect(Self.shown(AggregateTable(users, groups: [], minimum: 5)) == [])
         // And in what is left: user 5 and four of whom there is next to nothing.
         users = Self.hours(0..<10)
         for number in 6..<10 { users[number] = Self.times(active: 1) }
@@ -123,7 +126,7 @@ import Testing
                 if sum != 0 { result[user] = sum }
             }
             #expect(weight.isEmpty || weight.count >= minimum)
-            for category in [Category.active, .passive, .inactive] {
+            for category in [Category.active, .passive, .inactive, .locked] {
                 let parts = weight.map { UInt64(abs($1)) * (users[$0]?[category] ?? 0) / 1_000_000_000 }
                 #expect(2 * (parts.max() ?? 0) <= parts.reduce(0, +))
             }

@@ -41,6 +41,7 @@ let package = Package(
             linkerSettings: ["xcb-sync", "xcb-res", "xcb-xinput", "xcb", "Xau", "Xdmcp"].map { .linkedLibrary($0) }),
         .target(name: "CTermspanLinux", cSettings: instrumentedC),
         .target(name: "CTermspanProbe", cSettings: instrumentedC),
+        .target(name: "CTermspanCrypto", cSettings: instrumentedC, linkerSettings: [.linkedLibrary("crypto")]),
 
         // Values and pure logic.
         .target(name: "TermspanCore", swiftSettings: strict),
@@ -67,7 +68,8 @@ let package = Package(
         .target(
             name: "TermspanStore",
             dependencies: [
-                "TermspanCore", "TermspanEvents", "TermspanAccounting", .product(name: "GRDB", package: "GRDB.swift"),
+                "CTermspanCrypto", "TermspanCore", "TermspanEvents", "TermspanAccounting", "TermspanSystem",
+                .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ],
             swiftSettings: strict),

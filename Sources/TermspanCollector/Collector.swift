@@ -36,6 +36,8 @@ package final class Collector {
     let boot: ID128
     /// Why the store can't be used just now, as the journal was told.
     private var storeTrouble: String?
+    /// Why the store's keys can't be used, if so: it is untouched, nobody is tracked, and nothing can be decided until the next start.
+    let lockedStore: String?
     private var monitor: SessionMonitor?
     private var listenerMonitor: ListenerMonitor?
     private var supervisor: ProbeSupervisor?
@@ -90,12 +92,16 @@ package final class Collector {
     package struct Paths: Sendable {
         package var state: String
         package var runtime: String
+        /// Apart, so that it is backed up apart.
+        package var keyFolder: String
 
-        package init(state: String, runtime: String) {
+        package init(state: String, runtime: String, keyFolder: String) {
             self.state = state
             self.runtime = runtime
+            self.keyFolder = keyFolder
         }
 
+        package var keys: String { keyFolder + "/users.keys" }
         package var database: String { state + "/termspan.db" }
         var sessions: String { runtime + "/sessions.json" }
         var notices: String { runtime + "/notice" }
@@ -130,6 +136,7 @@ package final class Collector {
         boot = writer.place.boot
         let open = opening.open
         policy = opening.policy
+        lockedStore = opening.locked
         seats = Seats(opening.held)
         for session in opening.endedByReboot { Journal.sessionEndedByReboot(session) }
         if let step = writer.step { Journal.clockStepped(by: step) }
@@ -190,6 +197,11 @@ package final class Collector {
             onLimit: { [unowned self] uid in reached(.sockets, uid: uid) },
             onLogindLoss: { Journal.logindLost() })
         if let replacement = opening.replacement { Journal.storeReplaced(replacement) }
+        if let lockedStore {
+            Journal.storeFailed(
+                lockedStore,
+                consequence: "It is left as it is; nothing is collected until the keys are there and the collector is restarted.")
+        }
         listenerMonitor = try ListenerMonitor(connection: connection)
         adopt(state, open: open, reason: opening.replacement == nil ? .starting : .storeDamaged)
         observe()
@@ -814,12 +826,17 @@ package final class Collector {
             for row in decisions {
                 Journal.policyChanged("\(row.user.login) is no longer tracked", user: row.user.login, by: row.by, reason: row.reason)
             }
-        case .audited(let head): auditJournal.grown(head)
+        case .audited(let head) where lockedStore == nil: auditJournal.grown(head)
+        // Of an empty store in place of the real one.
+        case .audited: break
         }
     }
 
     /// What `systemctl status` shows.
-    var stateText: String { storeTrouble.map { "the store can't be written: \($0)" } ?? "collecting" }
+    var stateText: String {
+        if let lockedStore { return "collecting nothing, for want of keys: \(lockedStore)" }
+        return storeTrouble.map { "the store can't be written: \($0)" } ?? "collecting"
+    }
 
     /// Tells a new store of the sessions that go on; what the damaged one held of them is unknown here.
     private func tellAnew() {

@@ -119,7 +119,7 @@ package enum CollectorProgram {
         }
         try loop.enableWatchdog()
         var isWaiting = false
-        let place = StorePlace(path: paths.database, machine: try machineID(), boot: try bootID())
+        let place = StorePlace(path: paths.database, machine: try machineID(), boot: try bootID(), keys: .ofService(path: paths.keys))
         let opener = try StoreOpener(loop: loop, place: place) { report in
             switch report {
             case .opened(let opening):
@@ -133,7 +133,7 @@ package enum CollectorProgram {
                 }
                 if isWaiting { Journal.storeRecovered() }
                 Journal.collectorStarted()
-                ServiceManager.ready(status: "collecting")
+                ServiceManager.ready(status: collector?.stateText ?? state)
             case .waiting(let problem):
                 if !isWaiting { Journal.storeFailed(problem, consequence: "The collector waits for it, and probes that run go on.") }
                 isWaiting = true
@@ -152,11 +152,13 @@ package enum CollectorProgram {
 
     /// From the folders that systemd made for the unit.
     private static var paths: Collector.Paths {
-        func variable(_ name: String) -> String? {
-            getenv(name).flatMap { String(cString: $0).split(separator: ":").first.map { String($0) } }
+        func variable(_ name: String) -> [String] {
+            getenv(name).map { String(cString: $0).split(separator: ":").map { String($0) } } ?? []
         }
+        let state = variable("STATE_DIRECTORY")
         return Collector.Paths(
-            state: variable("STATE_DIRECTORY") ?? "/var/lib/termspan", runtime: variable("RUNTIME_DIRECTORY") ?? "/run/termspan")
+            state: state.first ?? "/var/lib/termspan", runtime: variable("RUNTIME_DIRECTORY").first ?? "/run/termspan",
+            keyFolder: state.dropFirst().first ?? "/var/lib/termspan-keys")
     }
 
     /// The kernel's boot id; the unit passes it, since its sandbox hides the file.

@@ -375,6 +375,7 @@ final class ManagerObject {
     // MARK: Policy
 
     private func getPolicy(_ invocation: BusInvocation) {
+        if let locked { return invocation.fail(locked) }
         withRights(invocation, to: .viewPolicy) { [unowned self] credentials, isPrivileged in
             let policy = collector.policy
             let own = ownPolicy(of: credentials.userID)
@@ -766,9 +767,10 @@ final class ManagerObject {
         _ invocation: BusInvocation, for right: Right = .manageTracking,
         _ body: @escaping @MainActor (_ actor: String) -> Void
     ) {
-        rights.check(right, invocation) { result in
+        rights.check(right, invocation) { [unowned self] result in
             switch result {
             case .success:
+                if let locked, right != .manageSessions { return invocation.fail(locked) }
                 body(Self.actor((try? invocation.credentials())?.userID))
             case .failure(let error): invocation.fail(error)
             }
@@ -777,6 +779,13 @@ final class ManagerObject {
 
     /// How records name who did something.
     nonisolated static func actor(_ uid: UInt32?) -> String { uid == 0 ? "root" : uid.map { "uid \($0)" } ?? "unknown" }
+
+    /// Why nothing can be decided, nor told of what was, if so.
+    private var locked: BusError? {
+        collector.lockedStore.map {
+            Self.storeFailed("The store's keys can't be used, so nothing is collected and nothing can be decided: \($0)")
+        }
+    }
 
     static func storeFailed(_ message: String) -> BusError {
         BusError(name: "org.termspan1.Error.StoreFailed", message: message)

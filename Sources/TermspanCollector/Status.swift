@@ -23,6 +23,7 @@ struct Status {
     private let counts: (sessions: Int, measured: Int, untracked: Int)
     private let limits: [(limit: Limit, text: String, count: LimitWatch.Count, last: WallInstant?)]
     private let probes: Int
+    private let lockedStore: String?
     private let disk: (state: String, problem: String)
 
     /// - Parameter uid: whose sessions and limits are told alone; nil: all.
@@ -32,6 +33,7 @@ struct Status {
         boot = collector.boot.description
         counters = collector.aggregator.counters
         health = collector.store.health
+        lockedStore = collector.lockedStore
         limits = Limit.allCases.map { limit in
             var count = collector.limits.counts[limit] ?? LimitWatch.Count()
             if let uid, count.user?.uid != uid { count = LimitWatch.Count(hits: count.hits) }
@@ -69,7 +71,7 @@ struct Status {
             writer.property("bursts-written", health.bursts)
             writer.property("pending", UInt32(clamping: counters.pending))
             writer.property("last-commit", health.lastCommit?.microseconds ?? 0)
-            writer.property("store-problem", health.problem(at: .now()) ?? "")
+            writer.property("store-problem", lockedStore ?? health.problem(at: .now()) ?? "")
             writer.property("store-size", health.size)
             writer.property("disk", disk.state)
             writer.property("disk-problem", disk.problem)

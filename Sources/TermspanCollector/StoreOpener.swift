@@ -49,12 +49,22 @@ final class StoreOpener {
                 nonisolated(unsafe) let opening = try StoreOpening.open(place, anchor: ClockAnchor(boot: .now(), wall: .now()))
                 return inbox.post { [self] in end(.opened(opening)) }
             } catch {
+                if error.code == .keys, let opening = try? locked(by: error) {
+                    nonisolated(unsafe) let opening = opening
+                    return inbox.post { [self] in end(.opened(opening)) }
+                }
                 guard error.code != .newerSchema, error.code != .notAStore else { return inbox.post { [self] in end(.refused(error)) } }
                 inbox.post { [self] in tell(error.description) }
             }
             sleep(for: pause)
             pause = min(pause + pause, Self.pauses.upperBound)
         }
+    }
+
+    /// What the collector goes on with until somebody has seen to the keys: who is on the machine is told without them.
+    private nonisolated func locked(by problem: StoreError) throws(StoreError) -> StoreOpening {
+        let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        return try .locked(place, by: problem, folder: folder, anchor: ClockAnchor(boot: .now(), wall: .now()))
     }
 
     private func tell(_ problem: String) {

@@ -2,12 +2,13 @@ import Glibc
 import TermspanAccounting
 import TermspanBus
 import TermspanConfiguration
+import TermspanStore
 
 /// termspan-reportd: started by the bus, ends when nobody has asked for a while.
 @MainActor
 package enum ReportsProgram {
     private static let usage = """
-        Usage: termspan-reportd [--database FILE] [--idle SECONDS]
+        Usage: termspan-reportd [--database FILE] [--keys FILE] [--idle SECONDS]
 
         Answers questions about recorded activity on the system bus (org.termspan1.Reports).
         The bus starts it when it is asked; it ends by itself. See termspan-reportd(8).
@@ -17,6 +18,7 @@ package enum ReportsProgram {
     /// Runs the service. Exit codes: 0 ended, 1 failed, 2 wrong arguments.
     package static func run(_ arguments: [String]) -> Int32 {
         var options = ReportsService.Options()
+        options.keys = .ofService(path: options.keys.path)
         if let path = getenv("TERMSPAN_DATABASE") { options.store = String(cString: path) }
         var rest = arguments[...]
         while let argument = rest.popFirst() {
@@ -24,6 +26,9 @@ package enum ReportsProgram {
             case "--database":
                 guard let path = rest.popFirst() else { return complain(usage, 2) }
                 options.store = path
+            case "--keys":
+                guard let path = rest.popFirst() else { return complain(usage, 2) }
+                options.keys.path = path
             case "--idle":
                 guard let seconds = rest.popFirst().flatMap({ UInt32($0) }) else { return complain(usage, 2) }
                 options.idle = .seconds(seconds)

@@ -18,14 +18,14 @@ extension ReportsService {
 
     /// Works out, on a thread, what was not told before. The call is answered after that, since what is told has to be kept first.
     func workOut(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
-        let (board, inbox, path) = (board, inbox, options.store)
+        let (board, inbox, options) = (board, inbox, options)
         // A thread must not hold a message of libsystemd's.
         lastWaiting += 1
         let number = lastWaiting
         waiting[number] = call
         do {
             _ = try Thread(name: "aggregates", stackSize: 1 << 20) {
-                let tables = Result { try Answer(question, reader: try Self.openStore(path)).newTables { board.isStopping } }
+                let tables = Result { try Answer(question, reader: try Self.openStore(options)).newTables { board.isStopping } }
                 inbox.post { [weak self] in
                     guard let self, let call = waiting.removeValue(forKey: number) else { return }
                     fix(call, uid, question, tables)

@@ -2,7 +2,7 @@ import Glibc
 package import TermspanAccounting
 package import TermspanBus
 package import TermspanCore
-import TermspanStore
+package import TermspanStore
 import TermspanSystem
 
 /// org.termspan1.Reports: answers from the store and the collector, each through a pipe of its own and from a thread of its own.
@@ -12,6 +12,7 @@ import TermspanSystem
 package final class ReportsService {
     package struct Options: Sendable {
         package var store = "/var/lib/termspan/termspan.db"
+        package var keys = KeyPlace(path: "/var/lib/termspan-keys/users.keys", masters: [])
         package var thresholds = Thresholds()
         /// Without a call or an unfinished answer for this long the service ends.
         package var idle: Duration = .seconds(30)
@@ -373,7 +374,7 @@ package final class ReportsService {
         do {
             var pipe = try AnswerPipe(descriptor, patience: options.patience, limit: options.limit)
             do {
-                let reader = try openStore(options.store)
+                let reader = try openStore(options)
                 try Answer(question, reader: reader).write { line in
                     if board.isStopping { throw ReportError(reason: "the service is stopping") }
                     try pipe.write(line)
@@ -390,9 +391,9 @@ package final class ReportsService {
         }
     }
 
-    nonisolated static func openStore(_ path: String) throws(StoreError) -> StoreReader? {
+    nonisolated static func openStore(_ options: Options) throws(StoreError) -> StoreReader? {
         do throws(StoreError) {
-            return try StoreReader(path: path)
+            return try StoreReader(path: options.store, keys: options.keys)
         } catch {
             // Before the collector has run for the first time there is nothing to tell.
             if error.code == .missing { return nil }

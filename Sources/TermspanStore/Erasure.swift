@@ -65,11 +65,14 @@ package struct ErasureReceipt: Equatable, Sendable {
     /// The SHA-256 of the text's bytes, in hexadecimal digits.
     package let digest: String
 
-    init(_ uuid: UUIDv7, of user: UUIDv7, _ counts: HeldCounts, goingOn: Int, alsoUser: Bool, by actor: String, at moment: WallInstant) {
+    init(
+        _ uuid: UUIDv7, of user: UUIDv7, _ counts: HeldCounts, goingOn: Int, keys: Int, alsoUser: Bool, by actor: String,
+        at moment: WallInstant
+    ) {
         let numbers = counts.named.map { "\($0.name)=\($0.count)" }.joined(separator: " ")
         text =
             "termspan-erasure receipt=\(uuid) at=\(moment.nanoseconds / 1_000_000_000) user=\(user) \(numbers) "
-            + "sessions-going-on=\(goingOn) user-erased=\(alsoUser ? "yes" : "no") by=\(actor.split(separator: " ").joined(separator: "-"))"
+            + "sessions-going-on=\(goingOn) keys-destroyed=\(keys) user-erased=\(alsoUser ? "yes" : "no") by=\(actor.split(separator: " ").joined(separator: "-"))"
         digest = SHA256.hexadecimalDigest(Array(text.utf8))
     }
 }

@@ -5,7 +5,10 @@ enum Schema {
     /// "TSPN", in the file's header (PRAGMA application_id).
     static let applicationID: Int32 = 0x5453_504E
 
-    static var migrator: DatabaseMigrator {
+    /// What a file is looked at by that nobody writes.
+    static var versions: DatabaseMigrator { migrator(nil) }
+
+    static func migrator(_ values: SealedValues?) -> DatabaseMigrator {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("1") { db in
             try db.execute(sql: version1)
@@ -23,6 +26,10 @@ enum Schema {
         migrator.registerMigration("5") { db in
             try db.execute(sql: version5)
         }
+        migrator.registerMigration("6") { db in
+            guard let values else { throw StoreError(.keys, "migrate", "there are no keys") }
+            try sealValues(db, values)
+        }
         return migrator
     }
 
@@ -30,6 +37,70 @@ enum Schema {
     private static func listUntracked(_ db: Database) throws {
         for entry in DoNotTrackList.untracked(try Policy.decisions(db)) { _ = try entry.insert(db, revision: 0) }
     }
+
+    /// Has a key made for each user, and what names users or where they connect from sealed under it.
+    private static func sealValues(_ db: Database, _ values: SealedValues) throws {
+        try db.execute(sql: "CREATE TEMP TABLE user_key (user INTEGER PRIMARY KEY, key BLOB NOT NULL)")
+        let users = try Row.fetchAll(
+            db,
+            sql: """
+                SELECT l.user, l.value, i.value FROM user_identifier l JOIN user_identifier i ON i.user = l.user AND i.kind = 'uid'
+                WHERE l.kind = 'login' GROUP BY l.user
+                """)
+        for row in users {
+            let user = UserIdentity(login: row[1], uid: UInt32(row[2] as String) ?? .max)
+            let key = try values.keys.keys(of: user).first ?? values.keys.makeKey(of: user)
+            try db.execute(sql: "INSERT INTO user_key VALUES (?, ?)", arguments: [row[0] as Int64, DatabaseBytes(key.bytes)])
+        }
+        try values.keys.sync()
+        // A table that a view is of can't be given another one's name.
+        try db.execute(sql: "DROP VIEW temp.identifier; \(version6) \(SealedValues.view)")
+        try db.execute(sql: "INSERT INTO key_file VALUES (?)", arguments: [DatabaseBytes(values.keys.rootID.bytes)])
+        // What was there as text is still in the file's bytes.
+        if !users.isEmpty { try db.execute(sql: "PRAGMA user_version = \(StoreWriter.holdsErased)") }
+    }
+
+    private static let version6 = """
+        -- Which file of keys is this store's: the ID of its root key.
+        CREATE TABLE key_file (root BLOB NOT NULL CHECK (length(root) = 8)) STRICT;
+
+        -- Values are sealed under the user's key: see SealedValues. That one is nobody else's on the machine too is the writer's to see to.
+        CREATE TABLE user_identifier_sealed (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            user INTEGER NOT NULL REFERENCES user,
+            -- login, uid; later domain, sid
+            kind TEXT NOT NULL,
+            -- The machine that it holds on; null: everywhere.
+            machine INTEGER REFERENCES machine,
+            value BLOB NOT NULL,
+            -- Wall time from which it was another's or nobody's; null: it holds.
+            until INTEGER
+        ) STRICT;
+        INSERT INTO user_identifier_sealed
+            SELECT i.id, i.user, i.kind, i.machine, seal(i.kind, i.value, k.key), i.until FROM user_identifier i JOIN user_key k USING (user);
+        DROP TABLE user_identifier;
+        ALTER TABLE user_identifier_sealed RENAME TO user_identifier;
+        CREATE INDEX user_identifier_user ON user_identifier (user);
+
+        CREATE TABLE session_event_sealed (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            session INTEGER NOT NULL REFERENCES session,
+            at INTEGER NOT NULL,
+            kind INTEGER NOT NULL,
+            client_address BLOB,
+            client_name BLOB,
+            revision INTEGER NOT NULL,
+            UNIQUE (session, at, kind)
+        ) STRICT;
+        INSERT INTO session_event_sealed
+            SELECT e.id, e.session, e.at, e.kind, seal('client_address', e.client_address, k.key), seal('client_name', e.client_name, k.key),
+                e.revision
+            FROM session_event e JOIN session s ON s.id = e.session LEFT JOIN user_key k ON k.user = s.user;
+        DROP TABLE session_event;
+        ALTER TABLE session_event_sealed RENAME TO session_event;
+        CREATE TRIGGER session_event_closed BEFORE UPDATE ON session_event BEGIN SELECT RAISE(ABORT, 'closed'); END;
+        DROP TABLE temp.user_key;
+        """
 
     private static let version5 = """
         -- What members of groups may: the rights of `role`, or to see members of the group `views`.

@@ -11,6 +11,8 @@ package struct StoreError: Error, Equatable, CustomStringConvertible {
         case damaged
         /// There is no such file.
         case missing
+        /// The users' keys can't be used: nothing can be done with the store, which stays as it is.
+        case keys
         /// The disk is full, read-only or does not answer.
         case storage
         /// Somebody else has the file locked.

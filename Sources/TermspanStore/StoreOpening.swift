@@ -10,9 +10,11 @@ package struct StorePlace: Equatable, Sendable {
     package var machine: ID128
     /// The kernel's boot id.
     package var boot: ID128
+    package var keys: KeyPlace
 
-    package init(path: String, machine: ID128, boot: ID128) {
+    package init(path: String, machine: ID128, boot: ID128, keys: KeyPlace) {
         self.path = path
+        self.keys = keys
         self.machine = machine
         self.boot = boot
     }
@@ -42,6 +44,22 @@ package struct StoreOpening {
     package var held: [HeldUser]
     /// Set where the file was damaged and this is a new one.
     package var replacement: StoreReplacement?
+    /// Set where the file's keys can't be used, and why: then this is an empty store in its place, in which nobody is tracked.
+    package var locked: String?
+
+    /// An empty store for a collector whose own is closed to it for want of keys: it knows who is on the machine, and collects nothing. The files,
+    /// in a folder of the process's own, are worth nothing afterwards.
+    package static func locked(
+        _ place: StorePlace, by problem: StoreError, folder: String, anchor: ClockAnchor
+    ) throws(StoreError) -> StoreOpening {
+        let path = "\(folder)/termspan-locked.db"
+        for suffix in ["", "-wal", "-shm", ".keys"] { unlink(path + suffix) }
+        let keys = KeyPlace(path: path + ".keys", masters: [SecretKey()])
+        let empty = StorePlace(path: path, machine: place.machine, boot: place.boot, keys: keys)
+        var opening = try StoreOpening(StoreWriter.open(empty, anchor: anchor))
+        opening.locked = problem.description
+        return opening
+    }
 
     /// Opens the store and ends what other boots left open. A damaged one is set aside, never deleted, and a new one is begun.
     package static func open(_ place: StorePlace, anchor: ClockAnchor) throws(StoreError) -> StoreOpening {
@@ -77,7 +95,7 @@ package struct StoreOpening {
     private static func replace(
         _ place: StorePlace, damage: StoreError, policy known: Policy?, anchors: [ClockAnchor], close: () -> Void
     ) throws(StoreError) -> StoreOpening {
-        let policy = known ?? salvagedPolicy(place.path)
+        let policy = known ?? salvagedPolicy(place)
         for suffix in ["", "-wal", "-shm"] { unlink(place.draft + suffix) }
         var draft = place
         draft.path = place.draft
@@ -104,11 +122,13 @@ package struct StoreOpening {
     }
 
     /// The policy of a damaged store; nil unless all that it rests on is whole: a missing row could have somebody tracked who must not be.
-    private static func salvagedPolicy(_ path: String) -> Policy? {
+    private static func salvagedPolicy(_ place: StorePlace) -> Policy? {
+        guard let keys = try? KeyFile(place.keys, creates: false, writes: false) else { return nil }
         var configuration = GRDB.Configuration()
         configuration.readonly = true
         configuration.busyMode = .timeout(5)
-        guard let queue = try? DatabaseQueue(path: path, configuration: configuration) else { return nil }
+        configuration.prepareDatabase { try SealedValues(keys: keys).register($0) }
+        guard let queue = try? DatabaseQueue(path: place.path, configuration: configuration) else { return nil }
         defer { queue.closeAndKeep() }
         return try? queue.read { db in
             for table in ["user", "user_identifier", "tracking", "setting", "do_not_track", "role", "own_group"]

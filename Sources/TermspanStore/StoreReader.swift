@@ -76,7 +76,7 @@ extension SessionFilter {
 
     /// What it asks of the user whose row is in `column`.
     func conditions(onUser column: String) -> [Condition] {
-        let identifier = "\(column) IN (SELECT user FROM user_identifier WHERE kind = ? AND value = ?"
+        let identifier = "\(column) IN (SELECT user FROM identifier WHERE kind = ? AND value = ?"
         var conditions: [Condition] = []
         if let identities {
             let rows = identities.map { ["login": $0.login, "uid": String($0.uid)] }
@@ -85,9 +85,10 @@ extension SessionFilter {
                 (
                     """
                     \(column) IN (
-                        SELECT l.user FROM json_each(?) j
-                        JOIN user_identifier l ON l.kind = 'login' AND l.value = j.value ->> 'login' AND l.until IS NULL
-                        JOIN user_identifier i ON i.user = l.user AND i.kind = 'uid' AND i.value = j.value ->> 'uid' AND i.until IS NULL)
+                        WITH wanted AS MATERIALIZED (SELECT value ->> 'login' AS login, value ->> 'uid' AS uid FROM json_each(?)),
+                            named AS MATERIALIZED (SELECT user, kind, value FROM identifier WHERE until IS NULL)
+                        SELECT l.user FROM wanted JOIN named l ON l.kind = 'login' AND l.value = wanted.login
+                        JOIN named i ON i.user = l.user AND i.kind = 'uid' AND i.value = wanted.uid)
                     """, [text]
                 ))
         }
@@ -119,32 +120,46 @@ package final class StoreReader: Sendable {
 
     /// Opens the store.
     ///
-    /// - Throws: `.missing` where there is none yet, `.newerSchema` where a newer version wrote it.
-    package init(path: String) throws(StoreError) {
+    /// - Throws: `.missing` where there is none yet, `.newerSchema` where a newer version wrote it, `.keys` where its keys can't be used.
+    package init(path: String, keys: KeyPlace) throws(StoreError) {
+        let values = Result { () throws(StoreError) in SealedValues(keys: try KeyFile(keys, creates: false, writes: false)) }
         do {
             var configuration = GRDB.Configuration()
             configuration.label = "termspan-store-reader"
             configuration.readonly = true
             configuration.busyMode = .timeout(1)
+            configuration.prepareDatabase { try? values.get().register($0) }
             queue = try DatabaseQueue(path: path, configuration: configuration)
             try queue.read { db in
                 guard try Int32.fetchOne(db, sql: "PRAGMA application_id") == Schema.applicationID else {
                     throw StoreError(.notAStore, "open \(path)", "not a store of Termspan, or still empty")
                 }
-                let migrator = Schema.migrator
+                let migrator = Schema.versions
                 guard try !migrator.hasBeenSuperseded(db) else {
                     throw StoreError(.newerSchema, "open \(path)", "written by a newer version of Termspan")
                 }
                 guard try migrator.hasCompletedMigrations(db) else {
                     throw StoreError(.notAStore, "open \(path)", "not migrated yet")
                 }
+                try values.get().check(belongsTo: db)
             }
         } catch {
             var failure = StoreError(error, "open \(path)")
             // SQLite says the same of a file that is not there and of one that may not be read, which is no empty store.
             if failure.code == .missing, access(path, F_OK) == 0 || errno != ENOENT { failure.code = .storage }
+            // Without keys the collector doesn't open it either, and it may lack the files that a reader needs beside it.
+            if case .failure(let locked) = values, failure.code == .storage, Self.isReadable(path),
+                !Self.isReadable(path + "-shm")
+            {
+                failure = locked
+            }
             throw failure
         }
+    }
+
+    private static func isReadable(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG && access(path, R_OK) == 0
     }
 
     private func read<T>(_ operation: String, _ body: (Database) throws -> T) throws(StoreError) -> T {
@@ -184,8 +199,8 @@ package final class StoreReader: Sendable {
     /// Joins what a user is called, or was last, where there is one and it was not erased: `login` from l, `uid` from i.
     private static func lastIdentity(ofUser column: String) -> String {
         """
-        LEFT JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = \(column) AND kind = 'login')
-        LEFT JOIN user_identifier i ON i.id = (SELECT max(id) FROM user_identifier WHERE user = \(column) AND kind = 'uid')
+        LEFT JOIN identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = \(column) AND kind = 'login')
+        LEFT JOIN identifier i ON i.id = (SELECT max(id) FROM user_identifier WHERE user = \(column) AND kind = 'uid')
         """
     }
 
@@ -253,8 +268,8 @@ package final class StoreReader: Sendable {
                         (SELECT max(end_wall) FROM session WHERE user = u.id) AS last_seen,
                         u.id IN (SELECT user FROM session WHERE end IS NULL) AS is_open
                     FROM user u
-                    JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'login')
-                    JOIN user_identifier i ON i.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'uid')
+                    JOIN identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'login')
+                    JOIN identifier i ON i.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'uid')
                     LEFT JOIN tracking t ON t.user = u.id
                     WHERE \(wanted.sql) ORDER BY u.id LIMIT ?
                     """, arguments: wanted.values + [limit]
@@ -266,7 +281,7 @@ package final class StoreReader: Sendable {
                 return StoredUser(
                     row: id, identity: identity, isCurrent: isCurrent,
                     logins: try String.fetchAll(
-                        db.cachedStatement(sql: "SELECT value FROM user_identifier WHERE user = ? AND kind = 'login' ORDER BY id"),
+                        db.cachedStatement(sql: "SELECT value FROM identifier WHERE user = ? AND kind = 'login' ORDER BY id"),
                         arguments: [id]),
                     decision: isCurrent && isDecided ? Policy.Row(row, of: identity) : nil, sessions: row["sessions"],
                     firstSeen: (row["first_seen"] as Int64?).map { WallInstant(nanoseconds: $0) },
@@ -344,7 +359,8 @@ package final class StoreReader: Sendable {
             try Row.fetchAll(
                 db.cachedStatement(
                     sql: """
-                        SELECT id, at, kind, client_address, client_name FROM session_event WHERE session = ? AND id > ? ORDER BY id LIMIT ?
+                        SELECT id, at, kind, reveal('client_address', client_address), reveal('client_name', client_name)
+                        FROM session_event WHERE session = ? AND id > ? ORDER BY id LIMIT ?
                         """), arguments: [session.row, row, limit]
             ).compactMap { row in
                 guard let kind = StateChange.Kind(rawValue: UInt8(clamping: row[2] as Int64)) else { return nil }
@@ -406,8 +422,8 @@ struct SessionRow {
                 coalesce((SELECT start + length FROM unknown_interval WHERE session = s.id ORDER BY start DESC LIMIT 1), 0)
             ) END AS last
         FROM session s JOIN boot b ON b.id = s.boot
-        JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = s.user AND kind = 'login')
-        JOIN user_identifier u ON u.id = (SELECT max(id) FROM user_identifier WHERE user = s.user AND kind = 'uid')
+        JOIN identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = s.user AND kind = 'login')
+        JOIN identifier u ON u.id = (SELECT max(id) FROM user_identifier WHERE user = s.user AND kind = 'uid')
         LEFT JOIN lane_checkpoint c ON c.session = s.id
         """
 

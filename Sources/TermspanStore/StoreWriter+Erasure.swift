@@ -21,7 +21,7 @@ extension StoreWriter {
             for name in names {
                 let rows = try Row.fetchAll(
                     db,
-                    sql: Self.selectHeld + " WHERE u.id IN (SELECT user FROM user_identifier WHERE kind = ? AND value = ?) ORDER BY u.id",
+                    sql: Self.selectHeld + " WHERE u.id IN (SELECT user FROM identifier WHERE kind = ? AND value = ?) ORDER BY u.id",
                     arguments: [name.kind, name.value])
                 for row in rows {
                     let id: Int64 = row["id"]
@@ -59,8 +59,8 @@ extension StoreWriter {
     /// Users, with what they are called or were last.
     private static let selectHeld = """
         SELECT u.id, u.uuid, l.value AS login, d.value AS uid, l.until IS NULL AND d.until IS NULL AS current FROM user u
-        JOIN user_identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'login')
-        JOIN user_identifier d ON d.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'uid')
+        JOIN identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'login')
+        JOIN identifier d ON d.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'uid')
         """
 
     /// What is held about a user.
@@ -160,8 +160,11 @@ extension StoreWriter {
         try db.execute(
             sql: "DELETE FROM session WHERE user = ? AND id NOT IN (SELECT value FROM json_each(?))", arguments: [user.row, kept])
         for session in goingOn { try begin(session, anew: moment.boot, burstGap, db) }
+        let keys = try buryKeys(of: user, at: moment.wall, db)
+        if !alsoUser { try sealAnew(user, db) }
         let receipt = ErasureReceipt(
-            UUIDv7(at: moment.wall), of: user.uuid, counts, goingOn: goingOn.count, alsoUser: alsoUser, by: actor, at: moment.wall)
+            UUIDv7(at: moment.wall), of: user.uuid, counts, goingOn: goingOn.count, keys: keys, alsoUser: alsoUser, by: actor,
+            at: moment.wall)
         try record(
             db, moment.wall, actor, user.row, alsoUser ? "user-erased" : "history-erased", "\(receipt.text) sha256=\(receipt.digest)",
             reason)
@@ -206,6 +209,30 @@ extension StoreWriter {
     private func bury(_ kind: String, _ uuid: UUIDv7, at moment: WallInstant, _ db: Database) throws {
         try db.cachedStatement(sql: "INSERT INTO tombstone (kind, key, at) VALUES (?, ?, ?)")
             .execute(arguments: [kind, DatabaseBytes(Array(SHA256.digest(uuid.bytes).prefix(16))), moment.nanoseconds])
+    }
+
+    /// Has a user's keys destroyed once this is durable: what copies of the store hold under them is gone then. The mark that this leaves is a random
+    /// number, and has them destroyed again in a file of keys that was restored.
+    ///
+    /// - Returns: how many they are.
+    private func buryKeys(of user: HeldUser, at moment: WallInstant, _ db: Database) throws -> Int {
+        let keys = Set(values.keys.keys(of: user.identity)).union(try [key(ofUser: user.row, db)].compactMap { $0 })
+        for key in keys {
+            try db.cachedStatement(sql: "INSERT INTO tombstone (kind, key, at) VALUES ('key', ?, ?)")
+                .execute(arguments: [DatabaseBytes(key.bytes), moment.nanoseconds])
+        }
+        return keys.count
+    }
+
+    /// Puts the names of a user who stays under a new key.
+    private func sealAnew(_ user: HeldUser, _ db: Database) throws {
+        let key = try values.keys.makeKey(of: user.identity)
+        for row in try Row.fetchAll(db, sql: "SELECT id, kind, value FROM identifier WHERE user = ?", arguments: [user.row]) {
+            guard let kind = SealedValues.Kind(rawValue: row["kind"]) else { continue }
+            try db.execute(
+                sql: "UPDATE user_identifier SET value = ? WHERE id = ?",
+                arguments: [try values.seal(row["value"], as: kind, under: key), row["id"] as Int64])
+        }
     }
 
     /// Takes a user's names away; what is recorded about the policy speaks of a number from now on.

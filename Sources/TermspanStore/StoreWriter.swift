@@ -10,6 +10,7 @@ import TermspanEvents
 /// SQLite in WAL mode with synchronous=FULL: what a call acknowledged survives the process's death and a loss of power.
 package final class StoreWriter {
     private let queue: DatabaseQueue
+    let values: SealedValues
     package let place: StorePlace
     /// The row of the boot that this process runs in.
     let boot: Int64
@@ -24,7 +25,10 @@ package final class StoreWriter {
     /// By how much the wall clock was set in this boot since the store was told last; nil if it was not.
     package let step: Duration?
     private var sessionRows: [UUIDv7: Int64] = [:]
-    private var userRows: [UserIdentity: Int64] = [:]
+    /// Whose the logins and uids of this machine are now; nil until it is needed.
+    private var owners: [Identifier: Int64]?
+    /// Under which key a user's values are, by the user's row.
+    private var userKeys: [Int64: KeyID] = [:]
     private var applicationRows: [Application: Int64] = [:]
     /// How many seconds readers of the file are waited for.
     private static let patience = 5
@@ -32,27 +36,22 @@ package final class StoreWriter {
     private var transactionRevision: Int64?
     private var logHoldsRemoved = false
     private var fileHoldsRemoved = false
+    private var keysAreLeft = false
     /// Whether the audit record may have an entry that nobody was told of.
     var hasNewAudit = true
     /// What the file's user_version is from an erasure on until the file is written anew, so that a kill in between forgets nothing.
     static let holdsErased = 1
     /// Whether bytes are left of what was removed; then `scrub` is to be tried again.
-    package var holdsRemoved: Bool { logHoldsRemoved || fileHoldsRemoved }
+    package var holdsRemoved: Bool { logHoldsRemoved || fileHoldsRemoved || keysAreLeft }
     /// Beyond this many names the cache starts anew; hostile classes can't grow it.
     private static let cached = 4096
 
     /// Opens the store, creating or migrating it where needed.
     ///
     /// - Parameters:
-    ///   - path: the database file; its folder must exist. A new file gets mode 0640 and the process's group.
-    ///   - machine: an identity derived from machine-id(5) for this application, never the machine id itself.
-    ///   - boot: the kernel's boot id.
+    ///   - place: where it and the keys are; their folders must exist. New files get mode 0640 and the process's group.
     ///   - anchor: both clocks as they read now.
-    /// - Throws: `.newerSchema` if a newer version wrote the file, which then stays as it is.
-    package static func open(path: String, machine: ID128, boot: ID128, anchor: ClockAnchor) throws(StoreError) -> StoreWriter {
-        try open(StorePlace(path: path, machine: machine, boot: boot), anchor: anchor)
-    }
-
+    /// - Throws: `.newerSchema` if a newer version wrote the file, `.keys` if the keys can't be used; the files then stay as they are.
     package static func open(_ place: StorePlace, anchor: ClockAnchor) throws(StoreError) -> StoreWriter {
         let path = place.path
         do {
@@ -62,14 +61,16 @@ package final class StoreWriter {
                 throw StoreError(errno == ENOENT ? .missing : .storage, "open \(path)", String(cString: strerror(errno)))
             }
             Glibc.close(descriptor)
-            try checkOrigin(path)
+            let isKeyed = try checkOrigin(path)
+            let values = SealedValues(keys: try KeyFile(place.keys, creates: !isKeyed, writes: true))
             var configuration = GRDB.Configuration()
             configuration.label = "termspan-store"
             // No index leads from an application to its intervals: to look for them at each name that is removed would take a pass for each.
             configuration.foreignKeysEnabled = false
             configuration.busyMode = .timeout(Double(patience))
+            configuration.prepareDatabase { try values.register($0) }
             let queue = try DatabaseQueue(path: path, configuration: configuration)
-            let migrator = Schema.migrator
+            if isKeyed { try queue.read { try values.check(belongsTo: $0) } }
             try queue.writeWithoutTransaction { db in
                 let isEmpty = try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") == 0
                 if isEmpty { try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL") }
@@ -78,14 +79,13 @@ package final class StoreWriter {
                         PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;
                         PRAGMA secure_delete = ON
                         """)
-                // Readers without write access need -wal and -shm to stay when the collector stops.
-                var persist: CInt = 1
-                sqlite3_file_control(db.sqliteConnection, nil, SQLITE_FCNTL_PERSIST_WAL, &persist)
+                Self.keepLog(db)
             }
-            try migrator.migrate(queue)
-            let writer = try StoreWriter(queue: queue, place: place, anchor: anchor)
+            try Schema.migrator(values).migrate(queue)
+            let writer = try StoreWriter(queue: queue, values: values, place: place, anchor: anchor)
             // One that was killed while it erased may not have come to this.
             writer.fileHoldsRemoved = try queue.read { try Int.fetchOne($0, sql: "PRAGMA user_version") } == Self.holdsErased
+            writer.keysAreLeft = true
             writer.scrub(isPatient: false)
             return writer
         } catch {
@@ -93,23 +93,33 @@ package final class StoreWriter {
         }
     }
 
+    /// Readers without write access need -wal and -shm to stay when a connection is closed.
+    private static func keepLog(_ db: Database) {
+        var persist: CInt = 1
+        sqlite3_file_control(db.sqliteConnection, nil, SQLITE_FCNTL_PERSIST_WAL, &persist)
+    }
+
     /// Refuses what is not ours to write, through a connection that can't change the file.
-    private static func checkOrigin(_ path: String) throws {
+    ///
+    /// - Returns: whether values in it are sealed, so that there must be keys.
+    private static func checkOrigin(_ path: String) throws -> Bool {
         var configuration = GRDB.Configuration()
         configuration.readonly = true
         configuration.busyMode = .timeout(Double(patience))
         let queue = try DatabaseQueue(path: path, configuration: configuration)
         defer { queue.closeAndKeep() }
-        try queue.read { db in
+        return try queue.read { db in
+            keepLog(db)
             let applicationID = try Int32.fetchOne(db, sql: "PRAGMA application_id") ?? 0
             let isEmpty = try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") == 0
             guard applicationID == Schema.applicationID || (isEmpty && applicationID == 0) else {
                 throw StoreError(.notAStore, "open \(path)", "another program's database; move the file away")
             }
-            guard try !Schema.migrator.hasBeenSuperseded(db) else {
+            guard try !Schema.versions.hasBeenSuperseded(db) else {
                 throw StoreError(
                     .newerSchema, "open \(path)", "written by a newer version of Termspan; install that or move the file away")
             }
+            return try db.tableExists("key_file")
         }
     }
 
@@ -124,8 +134,9 @@ package final class StoreWriter {
         }
     }
 
-    private init(queue: DatabaseQueue, place: StorePlace, anchor: ClockAnchor) throws {
+    private init(queue: DatabaseQueue, values: SealedValues, place: StorePlace, anchor: ClockAnchor) throws {
         self.queue = queue
+        self.values = values
         self.place = place
         let boot = place.boot
         (machine, self.boot, anchors, asleep, step) = try queue.write { db in
@@ -174,7 +185,12 @@ package final class StoreWriter {
     func transaction<T>(_ operation: String, _ body: (Database) throws -> T) throws(StoreError) -> T {
         transactionRevision = nil
         do {
-            return try queue.write(body)
+            return try queue.write { db in
+                let result = try body(db)
+                // What was sealed must not become durable before its key.
+                try values.keys.sync()
+                return result
+            }
         } catch {
             // What the transaction put into the caches may never have become true.
             forgetRows()
@@ -190,7 +206,8 @@ package final class StoreWriter {
     /// Forgets where rows are.
     func forgetRows() {
         sessionRows.removeAll()
-        userRows.removeAll()
+        owners = nil
+        userKeys.removeAll()
         applicationRows.removeAll()
     }
 
@@ -199,17 +216,23 @@ package final class StoreWriter {
 
     /// Something was removed, and bytes of it are left: in the log, and, for all that SQLite promises, in the file.
     func removed(scrubsFile: Bool) {
+        keysAreLeft = keysAreLeft || scrubsFile
         logHoldsRemoved = true
         fileHoldsRemoved = fileHoldsRemoved || scrubsFile
         forgetRows()
     }
 
-    /// Removes the bytes of what was removed: writes the file anew where that is asked for, since rows that SQLite moves between pages leave
+    /// Removes the bytes of what was removed: destroys the keys whose tombstones are in the store, which a file of keys that was restored has again;
+    /// writes the file anew where that is asked for, since rows that SQLite moves between pages leave
     /// copies in the gaps that secure_delete does not reach; and folds the log back into the file and cuts it off. What can't be done now,
     /// for lack of room or because somebody reads, is to be tried again.
     ///
     /// - Parameter isPatient: waits a little for readers.
     package func scrub(isPatient: Bool) {
+        if keysAreLeft {
+            let doomed = try? queue.read { try DatabaseBytes.fetchAll($0, sql: "SELECT key FROM tombstone WHERE kind = 'key'") }
+            if let doomed, (try? values.keys.destroy(doomed.compactMap { KeyID(prefix: $0) })) != nil { keysAreLeft = false }
+        }
         if fileHoldsRemoved, (try? queue.writeWithoutTransaction { try $0.execute(sql: "VACUUM; PRAGMA user_version = 0") }) != nil {
             fileHoldsRemoved = false
         }
@@ -257,14 +280,15 @@ package final class StoreWriter {
                 }
                 for event in batch.events {
                     try withSession(event.session) { row in
+                        let address = try self.sealed(event.clientAddress, as: .clientAddress, of: row, db)
+                        let name = try self.sealed(event.clientName, as: .clientName, of: row, db)
                         try db.cachedStatement(
                             sql: """
                                 INSERT INTO session_event (session, at, kind, client_address, client_name, revision)
                                 VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
                                 """
                         ).execute(arguments: [
-                            row, event.change.at.stored, event.change.kind.rawValue, event.clientAddress.nonEmpty,
-                            event.clientName.nonEmpty, try self.revision(db),
+                            row, event.change.at.stored, event.change.kind.rawValue, address, name, try self.revision(db),
                         ])
                         count(db.changesCount > 0)
                     }
@@ -417,36 +441,68 @@ package final class StoreWriter {
         return row
     }
 
+    private struct Identifier: Hashable {
+        var kind: SealedValues.Kind
+        var value: String
+
+        static func all(of user: UserIdentity) -> [Identifier] {
+            [Identifier(kind: .login, value: user.login), Identifier(kind: .uid, value: String(user.uid))]
+        }
+    }
+
     private func row(of user: UserIdentity, at moment: WallInstant, _ db: Database) throws -> Int64 {
-        if let row = userRows[user] { return row }
-        func owner(_ kind: String, _ value: String) throws -> Int64? {
-            try Int64.fetchOne(
-                db,
-                sql: "SELECT user FROM user_identifier WHERE kind = ? AND value = ? AND machine = ? AND until IS NULL",
-                arguments: [kind, value, machine])
-        }
-        let identifiers = [("login", user.login), ("uid", String(user.uid))]
-        let owners = try identifiers.map { try owner($0.0, $0.1) }
-        if let known = owners[0], owners[1] == known {
-            userRows[user] = known
-            return known
-        }
+        let known = try owners ?? readOwners(db)
+        owners = known
+        let identifiers = Identifier.all(of: user)
+        let rows = identifiers.map { known[$0] }
+        if let row = rows[0], rows[1] == row { return row }
         // Somebody else from now on: whoever had the login or the uid has it no longer.
-        for case let owner? in owners {
+        for case let owner? in rows {
             try db.execute(
                 sql: "UPDATE user_identifier SET until = ? WHERE user = ? AND machine = ? AND until IS NULL",
                 arguments: [moment.nanoseconds, owner, machine])
+            owners = owners?.filter { $0.value != owner }
         }
-        userRows.removeAll()
         try db.execute(sql: "INSERT INTO user (uuid) VALUES (?)", arguments: [DatabaseBytes(UUIDv7(at: moment).bytes)])
         let row = db.lastInsertedRowID
-        for (kind, value) in identifiers {
+        let key = try values.keys.keys(of: user).first ?? values.keys.makeKey(of: user)
+        for identifier in identifiers {
             try db.execute(
                 sql: "INSERT INTO user_identifier (user, kind, machine, value) VALUES (?, ?, ?, ?)",
-                arguments: [row, kind, machine, value])
+                arguments: [row, identifier.kind.rawValue, machine, try values.seal(identifier.value, as: identifier.kind, under: key)])
+            owners?[identifier] = row
         }
-        userRows[user] = row
+        userKeys[row] = key
         return row
+    }
+
+    /// They can't be looked for in the file, which has them sealed.
+    private func readOwners(_ db: Database) throws -> [Identifier: Int64] {
+        let rows = try Row.fetchAll(
+            db, sql: "SELECT kind, value, user FROM identifier WHERE machine = ? AND until IS NULL", arguments: [machine])
+        return rows.reduce(into: [:]) { owners, row in
+            guard let kind = SealedValues.Kind(rawValue: row[0]) else { return }
+            owners[Identifier(kind: kind, value: row[1])] = row[2]
+        }
+    }
+
+    /// A value of a session, under its user's key; nil for none, and where the user has no key any more.
+    private func sealed(_ text: String, as kind: SealedValues.Kind, of session: Int64, _ db: Database) throws -> DatabaseBytes? {
+        guard !text.isEmpty else { return nil }
+        let user = try Int64.fetchOne(db.cachedStatement(sql: "SELECT user FROM session WHERE id = ?"), arguments: [session])
+        guard let user, let key = try key(ofUser: user, db) else { return nil }
+        return try values.seal(text, as: kind, under: key)
+    }
+
+    /// The key of a user is that under which the identifiers are.
+    func key(ofUser user: Int64, _ db: Database) throws -> KeyID? {
+        if let key = userKeys[user] { return key }
+        let value = try DatabaseBytes.fetchOne(
+            db.cachedStatement(sql: "SELECT value FROM user_identifier WHERE user = ? LIMIT 1"), arguments: [user])
+        let key = value.flatMap { KeyID(prefix: $0) }.flatMap { values.keys.present([$0]).first }
+        if userKeys.count >= Self.cached { userKeys.removeAll(keepingCapacity: true) }
+        userKeys[user] = key
+        return key
     }
 
     // MARK: Restart
@@ -592,8 +648,8 @@ package final class StoreWriter {
         let rows = try Row.fetchAll(
             db,
             sql: """
-                SELECT l.user, l.value, u.value FROM user_identifier l
-                JOIN user_identifier u ON u.user = l.user AND u.kind = 'uid' AND u.until IS NULL
+                SELECT l.user, l.value, u.value FROM identifier l
+                JOIN identifier u ON u.user = l.user AND u.kind = 'uid' AND u.until IS NULL
                 WHERE l.kind = 'login' AND l.until IS NULL
                 """)
         var byName: [String: [(row: Int64, identity: UserIdentity)]] = [:]
@@ -785,8 +841,8 @@ extension Policy {
                 db,
                 sql: """
                     SELECT g.name, l.value AS login, i.value AS uid, g.since, g.by, g.reason FROM own_group g
-                    JOIN user_identifier l ON l.user = g.user AND l.kind = 'login' AND l.until IS NULL
-                    JOIN user_identifier i ON i.user = g.user AND i.kind = 'uid' AND i.until IS NULL
+                    JOIN identifier l ON l.user = g.user AND l.kind = 'login' AND l.until IS NULL
+                    JOIN identifier i ON i.user = g.user AND i.kind = 'uid' AND i.until IS NULL
                     ORDER BY g.name, login
                     """
             ).compactMap { row in
@@ -807,8 +863,8 @@ extension Policy {
             db,
             sql: """
                 SELECT l.value AS login, u.value AS uid, t.* FROM tracking t
-                JOIN user_identifier l ON l.user = t.user AND l.kind = 'login' AND l.until IS NULL
-                JOIN user_identifier u ON u.user = t.user AND u.kind = 'uid' AND u.until IS NULL
+                JOIN identifier l ON l.user = t.user AND l.kind = 'login' AND l.until IS NULL
+                JOIN identifier u ON u.user = t.user AND u.kind = 'uid' AND u.until IS NULL
                 ORDER BY login
                 """
         ).compactMap { row in

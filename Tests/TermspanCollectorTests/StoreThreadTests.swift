@@ -35,13 +35,19 @@ private final class Writing {
     }
 
     var path: String { folder.appending(path: "termspan.db").path }
-    var place: StorePlace { StorePlace(path: path, machine: ID128(high: 1, low: 2), boot: ID128(high: 3, low: 4)) }
+    var place: StorePlace { Self.place(path) }
+    private static let master = SecretKey()
+
+    static func place(_ path: String) -> StorePlace {
+        StorePlace(
+            path: path, machine: ID128(high: 1, low: 2), boot: ID128(high: 3, low: 4),
+            keys: KeyPlace(path: path + ".keys", masters: [master]))
+    }
 
     init() throws {
         folder = FileManager.default.temporaryDirectory.appending(path: "termspan-thread-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        let place = StorePlace(
-            path: folder.appending(path: "termspan.db").path, machine: ID128(high: 1, low: 2), boot: ID128(high: 3, low: 4))
+        let place = Self.place(folder.appending(path: "termspan.db").path)
         let writer = try StoreOpening.open(place, anchor: ClockAnchor(boot: .now(), wall: .now())).writer
         let aggregator = try Aggregator { _ in }
         self.aggregator = aggregator
@@ -122,7 +128,7 @@ private final class Writing {
         writing.aggregator.end(other, at: now)
         writing.store.resume()
         #expect(writing.wait { writing.store.health.commits > commits })
-        let reader = try StoreReader(path: writing.path)
+        let reader = try StoreReader(path: writing.path, keys: writing.place.keys)
         let stored = try #require(try reader.sessions(SessionFilter()).first { $0.record.uuid == other })
         #expect(
             try reader.unknowns(of: stored, in: TimeSpan(start: .zero, end: .now())) == [
@@ -152,7 +158,7 @@ private final class Writing {
             try db.execute(sql: "ROLLBACK")
         }
         #expect(writing.wait { writing.store.health.problem == nil && writing.store.hasRoom })
-        #expect(try StoreReader(path: writing.path).sessions(SessionFilter()).map(\.record.uuid) == [session])
+        #expect(try StoreReader(path: writing.path, keys: writing.place.keys).sessions(SessionFilter()).map(\.record.uuid) == [session])
         func problems() -> [Bool] {
             writing.notices.all.compactMap { notice in if case .problem(let text) = notice { text != nil } else { nil } }
         }

@@ -47,7 +47,7 @@ import Testing
     /// What is told after what is worked out was kept.
     private static func lines(_ fixture: ReportsFixture, _ question: Question) throws -> [[String: Any]] {
         var question = question
-        let tables = try Answer(question, reader: try StoreReader(path: fixture.path)).newTables()
+        let tables = try Answer(question, reader: try StoreReader(path: fixture.path, keys: fixture.keys)).newTables()
         question.aggregation?.fixed.merge(tables) { old, _ in old }
         return try fixture.lines(question)
     }
@@ -56,7 +56,7 @@ import Testing
         let fixture = try ReportsFixture()
         try Self.fill(fixture, users: 1..<17)
         var question = Self.question(["few": 1..<5, "half": 1..<9])
-        let tables = try Answer(question, reader: try StoreReader(path: fixture.path)).newTables()
+        let tables = try Answer(question, reader: try StoreReader(path: fixture.path, keys: fixture.keys)).newTables()
         #expect(tables.keys.sorted() == [Self.january])
         question.aggregation?.fixed = tables
         #expect(
@@ -76,12 +76,12 @@ import Testing
         let fixture = try ReportsFixture()
         try Self.fill(fixture, users: 1..<13)
         var question = Self.question(["half": 1..<7])
-        let tables = try Answer(question, reader: try StoreReader(path: fixture.path)).newTables()
+        let tables = try Answer(question, reader: try StoreReader(path: fixture.path, keys: fixture.keys)).newTables()
         question.aggregation?.fixed = tables
         let told = try fixture.text(question)
         var later = Self.question(["half": 1..<6, "other": 1..<13])
         later.aggregation?.fixed = tables
-        #expect(try Answer(later, reader: try StoreReader(path: fixture.path)).newTables().isEmpty)
+        #expect(try Answer(later, reader: try StoreReader(path: fixture.path, keys: fixture.keys)).newTables().isEmpty)
         #expect(try fixture.text(later) == told)
         // A greater minimum withholds what was worked out for a smaller one.
         later.aggregation?.minimum = 6

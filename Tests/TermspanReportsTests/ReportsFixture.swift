@@ -14,13 +14,16 @@ final class ReportsFixture {
 
     let folder: URL
     var path: String { folder.appending(path: "termspan.db").path }
+    let keys: KeyPlace
     let writer: StoreWriter
 
     init() throws {
         folder = FileManager.default.temporaryDirectory.appending(path: "termspan-reports-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        writer = try StoreWriter.open(
-            path: folder.appending(path: "termspan.db").path, machine: ID128(high: 7, low: 7), boot: Self.boot, anchor: Self.anchor)
+        let path = folder.appending(path: "termspan.db").path
+        keys = KeyPlace(path: path + ".keys", masters: [SecretKey()])
+        let place = StorePlace(path: path, machine: ID128(high: 7, low: 7), boot: Self.boot, keys: keys)
+        writer = try StoreWriter.open(place, anchor: Self.anchor)
     }
 
     deinit { try? FileManager.default.removeItem(at: folder) }
@@ -98,7 +101,7 @@ final class ReportsFixture {
 
     /// Everything that an answer says, line by line.
     func lines(_ question: Question, page: Int = 2000) throws -> [[String: Any]] {
-        var answer = Answer(question, reader: try StoreReader(path: path))
+        var answer = Answer(question, reader: try StoreReader(path: path, keys: keys))
         answer.page = page
         var lines: [[String: Any]] = []
         try answer.write { line in
@@ -109,7 +112,7 @@ final class ReportsFixture {
     }
 
     func text(_ question: Question, page: Int = 2000) throws -> String {
-        var answer = Answer(question, reader: try StoreReader(path: path))
+        var answer = Answer(question, reader: try StoreReader(path: path, keys: keys))
         answer.page = page
         var bytes: [UInt8] = []
         try answer.write { bytes += $0 }

@@ -45,6 +45,7 @@ import Testing
             try client.attach(to: loop)
             var options = ReportsService.Options()
             options.store = fixture.path
+            options.keys = fixture.keys
             change(&options)
             service = try ReportsService(options: options, bus: connection, loop: loop)
             if let rows {

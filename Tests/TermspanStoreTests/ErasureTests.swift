@@ -66,7 +66,8 @@ import Testing
         let change = try #require(try reader.policyChanges().last?.change)
         #expect(change.key == "history-erased" && change.reason == "test" && change.user == anna)
         #expect(change.value == "\(erased.receipt.text) sha256=\(erased.receipt.digest)")
-        let counted = " sessions=2 focus-intervals=4 input-bursts=2 unknown-intervals=2 state-changes=4 sessions-going-on=0 user-erased=no "
+        let counted =
+            " sessions=2 focus-intervals=4 input-bursts=2 unknown-intervals=2 state-changes=4 sessions-going-on=0 keys-destroyed=1 user-erased=no "
         #expect(erased.receipt.text.contains(counted))
         #expect(!erased.receipt.text.contains("anna") && erased.receipt.digest.count == 64)
         // The user is measured on as if new.

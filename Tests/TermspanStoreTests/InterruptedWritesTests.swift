@@ -9,7 +9,7 @@ import Testing
 @testable import TermspanStore
 
 /// What is left of a change whose process is killed, or whose machine loses power, at any moment of it: what SQLite writes to database and
-/// log is recorded, and the store is opened as it is after each of these writes. One recording at a time.
+/// log is recorded, and what goes to the file of keys, and the store is opened as it is after each of these writes. One recording at a time.
 @Suite(.serialized) struct InterruptedWritesTests {
     private typealias F = StoreFixture
     private let moment = ClockAnchor(boot: StoreFixture.at(100), wall: StoreFixture.anchor.wall.advanced(by: .seconds(100)))
@@ -17,30 +17,35 @@ import Testing
 
     private struct Change {
         var kind: recorded_kind
-        var isLog: Bool
+        var file: recorded_file
         var offset: Int
         var length: Int
         var bytes: [UInt8]
 
         init(_ change: recorded_change) {
-            (kind, isLog) = (change.kind, change.is_log != 0)
+            (kind, file) = (change.kind, change.file)
             (offset, length) = (Int(change.offset), Int(change.length))
             bytes = change.bytes.map { Array(UnsafeBufferPointer(start: $0, count: Int(change.length))) } ?? []
         }
     }
 
-    /// The bytes of a database and its log.
+    /// The bytes of a database, its log and its keys.
     private struct Image {
         var database: [UInt8]
         var log: [UInt8]
+        var keys: [UInt8]
 
         init(path: String) throws {
             func bytes(_ path: String) -> [UInt8] { FileManager.default.contents(atPath: path).map { Array($0) } ?? [] }
-            (database, log) = (bytes(path), bytes(path + "-wal"))
+            (database, log, keys) = (bytes(path), bytes(path + "-wal"), bytes(path + ".keys"))
         }
 
         mutating func apply(_ change: Change) {
-            if change.isLog { Self.apply(change, to: &log) } else { Self.apply(change, to: &database) }
+            switch change.file {
+            case RECORDED_LOG: Self.apply(change, to: &log)
+            case RECORDED_KEYS: Self.apply(change, to: &keys)
+            default: Self.apply(change, to: &database)
+            }
         }
 
         private static func apply(_ change: Change, to file: inout [UInt8]) {
@@ -60,14 +65,22 @@ import Testing
         func write(to path: String) throws {
             try Data(database).write(to: URL(filePath: path))
             try Data(log).write(to: URL(filePath: path + "-wal"))
+            try Data(keys).write(to: URL(filePath: path + ".keys"))
             unlink(path + "-shm")
         }
     }
 
     /// What a body changes in a store, and how that was before.
-    private func recorded(_ path: String, _ body: () throws -> Void) throws -> (before: Image, changes: [Change]) {
+    private func recorded(_ path: String, _ writer: StoreWriter, _ body: () throws -> Void) throws -> (before: Image, changes: [Change]) {
         let before = try Image(path: path)
         recording_start(path)
+        writer.values.keys.observe { change in
+            switch change {
+            case .write(let offset, let bytes): recording_add(RECORDED_WRITE, bytes, Int64(offset), Int64(bytes.count))
+            case .sync: recording_add(RECORDED_SYNC, nil, 0, 0)
+            }
+        }
+        defer { writer.values.keys.observe(nil) }
         let result = Result { try body() }
         var count = 0
         let changes = recording_stop(&count)
@@ -81,7 +94,7 @@ import Testing
     private func image(_ before: Image, _ changes: ArraySlice<Change>, _ chance: inout SeededRandom, losesPower: Bool) -> Image {
         var image = before
         for (index, change) in zip(changes.indices, changes) {
-            let isSynced = !losesPower || changes[index...].contains { $0.kind == RECORDED_SYNC && $0.isLog == change.isLog }
+            let isSynced = !losesPower || changes[index...].contains { $0.kind == RECORDED_SYNC && $0.file == change.file }
             if isSynced || Int.random(in: 0..<3, using: &chance) > 0 {
                 image.apply(change)
             } else if change.kind == RECORDED_WRITE, Bool.random(using: &chance) {
@@ -107,7 +120,7 @@ import Testing
         for end in 0...changes.count {
             for losesPower in [false, true] {
                 try image(before, changes[..<end], &chance, losesPower: losesPower).write(to: path)
-                let writer = try StoreWriter.open(path: path, machine: F.machine, boot: F.boot, anchor: F.anchor)
+                let writer = try StoreWriter.open(F.place(path), anchor: F.anchor)
                 defer { writer.close() }
                 try body(writer, path, losesPower)
                 #expect(try writer.read { try String.fetchAll($0, sql: "PRAGMA integrity_check") } == ["ok"])
@@ -134,13 +147,15 @@ import Testing
         let users = try writer.users(named: ["anna", "ben"].map { try #require(UserName($0)) })
         let counts = try users.map { try writer.counts(of: $0) }
         var erased: [Erased] = []
-        let (before, changes) = try recorded(fixture.path) {
+        let old = identities.flatMap { writer.values.keys.keys(of: $0) }
+        let (before, changes) = try recorded(fixture.path, writer) {
             erased = try writer.erase(
                 users, alsoUsers: alsoUsers, measured: [], burstGap: .seconds(30), by: "root", reason: "test", at: moment)
             writer.scrub(isPatient: true)
         }
         writer.close()
-        for isLog in [true, false] { #expect(changes.count { $0.kind == RECORDED_WRITE && $0.isLog == isLog } > 10) }
+        for file in [RECORDED_LOG, RECORDED_DATABASE] { #expect(changes.count { $0.kind == RECORDED_WRITE && $0.file == file } > 10) }
+        #expect(changes.count { $0.kind == RECORDED_WRITE && $0.file == RECORDED_KEYS } == (alsoUsers ? 2 : 4))
 
         var kills: [Bool] = []
         try forEachInterruption(of: changes, from: before) { writer, path, losesPower in
@@ -153,9 +168,14 @@ import Testing
             #expect(held == (isErased ? ["cleo"] : Set(logins)))
             #expect(try users.map { try writer.counts(of: $0) } == (isErased ? users.map { _ in HeldCounts() } : counts))
             let buried = try writer.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM tombstone") }
-            #expect(buried == (isErased ? 8 + (alsoUsers ? 2 : 0) : 0))
+            #expect(buried == (isErased ? 10 + (alsoUsers ? 2 : 0) : 0))
+            // The keys of before are there as long as all is, and gone with it: also a copy of before can't be read then.
+            let keys = writer.values.keys
+            #expect(keys.present(old).count == (isErased ? 1 : 3))
+            #expect(try keys.key(#require(old.last)) != nil)
             let isForgotten = isErased && alsoUsers
             #expect(try writer.users(named: users.flatMap(\.names)).isEmpty == isForgotten)
+            if isErased, !alsoUsers { #expect(try writer.users(named: users.flatMap(\.names)).map(\.identity) == Array(identities[..<2])) }
             let listed = try writer.policy().doNotTrack.entries.map(\.subject.description)
             #expect(listed == (isForgotten ? ["anna@*", "uid:1001", "ben@*", "uid:1002"] : []))
             // Opened again, also the bytes are gone.
@@ -174,7 +194,7 @@ import Testing
         let users = (0..<60).map { UserIdentity(login: "user\($0)", uid: UInt32(1001 + $0)) }
         // All of them the other way, before.
         _ = try writer.setTracking(users, tracked: !isTracked, by: "root", reason: "before", at: F.anchor.wall)
-        let (before, changes) = try recorded(fixture.path) {
+        let (before, changes) = try recorded(fixture.path, writer) {
             _ = try writer.setTracking(users, tracked: isTracked, by: "root", reason: "test", at: moment.wall)
         }
         writer.close()
@@ -188,6 +208,7 @@ import Testing
             let reader = try StoreReader(path: path)
             #expect(try reader.policyChanges().count { $0.change.reason == "test" && $0.change.key == "tracked" } == changed)
             #expect(policy.rows.count { $0.reason == "test" } == changed)
+            #expect(policy.rows.allSatisfy { !$0.user.login.hasPrefix("?") })
             #expect(policy.doNotTrack.entries.count == (isTracked == (changed > 0) ? 0 : 2 * users.count))
         }
         // Once the call has returned also a loss of power can't take it back.

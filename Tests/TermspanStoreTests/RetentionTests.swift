@@ -127,7 +127,7 @@ import Testing
         first.close()
         for (leap, isBelieved) in [(6.9, true), (7.1, false), (-300, true)] {
             let other = try StoreFixture()
-            try FileManager.default.copyItem(atPath: fixture.path, toPath: other.path)
+            for suffix in ["", ".keys"] { try FileManager.default.copyItem(atPath: fixture.path + suffix, toPath: other.path + suffix) }
             let anchor = ClockAnchor(boot: F.at(5), wall: wall(100).advanced(by: .seconds(leap * day)))
             var writer = try other.writer(boot: F.laterBoot, anchor: anchor)
             #expect(try isTrusted(writer, 3600) == isBelieved)

@@ -24,7 +24,14 @@ final class StoreFixture {
     deinit { try? FileManager.default.removeItem(at: folder) }
 
     func writer(boot: ID128 = StoreFixture.boot, anchor: ClockAnchor = StoreFixture.anchor) throws -> StoreWriter {
-        try StoreWriter.open(path: path, machine: Self.machine, boot: boot, anchor: anchor)
+        try StoreWriter.open(Self.place(path, boot: boot), anchor: anchor)
+    }
+
+    static let master = SecretKey(bytes: 1...32)!
+
+    /// A store with its keys beside it.
+    static func place(_ path: String, boot: ID128 = StoreFixture.boot) -> StorePlace {
+        StorePlace(path: path, machine: machine, boot: boot, keys: KeyPlace(path: path + ".keys", masters: [master]))
     }
 
     static func at(_ seconds: Double) -> BootInstant { BootInstant(nanoseconds: UInt64(seconds * 1e9)) }
@@ -73,5 +80,12 @@ extension StoreWriter {
         _ user: UserIdentity, tracked: Bool, level: PrivacyLevel? = nil, by: String, reason: String, at moment: WallInstant
     ) throws -> (row: Policy.Row, changed: Bool) {
         try setTracking([user], tracked: tracked, level: level, by: by, reason: reason, at: moment)[0]
+    }
+}
+
+extension StoreReader {
+    /// Opens a store of the fixture's.
+    convenience init(path: String) throws {
+        try self.init(path: path, keys: StoreFixture.place(path).keys)
     }
 }

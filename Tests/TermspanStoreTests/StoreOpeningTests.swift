@@ -11,7 +11,7 @@ import Testing
     typealias F = StoreFixture
 
     private let fixture: StoreFixture
-    private var place: StorePlace { StorePlace(path: fixture.path, machine: F.machine, boot: F.boot) }
+    private var place: StorePlace { F.place(fixture.path) }
     private var anchor: ClockAnchor {
         ClockAnchor(boot: F.at(100), wall: WallInstant(nanoseconds: F.anchor.wall.nanoseconds + 100_000_000_000))
     }
@@ -96,7 +96,7 @@ import Testing
         #expect(opening.open.isEmpty)
     }
 
-    @Test(arguments: ["tracking", "setting", "user_identifier", "user_identifier_current", "role", "own_group"])
+    @Test(arguments: ["tracking", "setting", "user_identifier", "user_identifier_user", "role", "own_group"])
     func aPolicyThatIsNotWholeIsNotTrusted(table: String) throws {
         try fill(fixture.writer())
         try damage(table)

@@ -259,8 +259,7 @@ import Testing
         let (path, delay) = (fixture.path, UInt32.random(in: 20_000...400_000))
         await #expect(processExitsWith: .signal(SIGKILL)) {
             [path = path as String, acknowledged = acknowledged as String, delay = delay as UInt32] in
-            let writer = try StoreWriter.open(
-                path: path, machine: StoreFixture.machine, boot: StoreFixture.boot, anchor: StoreFixture.anchor)
+            let writer = try StoreWriter.open(StoreFixture.place(path), anchor: StoreFixture.anchor)
             let log = Glibc.open(acknowledged, O_WRONLY | O_CREAT | O_APPEND, 0o600)
             let killer = Thread {
                 usleep(delay)
@@ -351,8 +350,7 @@ import Testing
         if state == "killed" {
             writer = nil
             await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String] in
-                let writer = try StoreWriter.open(
-                    path: path, machine: StoreFixture.machine, boot: StoreFixture.boot, anchor: StoreFixture.anchor)
+                let writer = try StoreWriter.open(StoreFixture.place(path), anchor: StoreFixture.anchor)
                 var batch = StoreBatch()
                 batch.sessions = [StoreFixture.session(2)]
                 try writer.write(batch)
@@ -362,7 +360,7 @@ import Testing
         if state == "ended" { writer = nil }
         chown(fixture.folder.path, 0, 65534)
         chmod(fixture.folder.path, 0o750)
-        for suffix in ["", "-wal", "-shm"] { chown(path + suffix, 0, 65534) }
+        for suffix in ["", "-wal", "-shm", ".keys"] { chown(path + suffix, 0, 65534) }
         let sessions = state == "killed" ? 2 : 1
         let folder = fixture.folder.path
         await #expect(processExitsWith: .success) { [path = path as String, folder = folder as String, sessions = sessions as Int] in

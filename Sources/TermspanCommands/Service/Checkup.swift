@@ -69,7 +69,9 @@ struct Checkup {
             "/usr/lib/systemd/system/termspan-probe-.service.d/sandbox.conf",
             "/usr/lib/systemd/system/termspan-cookie-.service.d/sandbox.conf",
             "/usr/lib/systemd/system/termspan-disconnect-.service.d/sandbox.conf",
-            "/usr/lib/systemd/system/termspan-names-.service.d/sandbox.conf", "/usr/share/dbus-1/system.d/org.termspan1.conf",
+            "/usr/lib/systemd/system/termspan-names-.service.d/sandbox.conf", "/usr/lib/systemd/system/termspan-keys.socket",
+            "/usr/lib/systemd/system/termspan-keys@.service", "/usr/libexec/termspan/master-key",
+            "/usr/share/dbus-1/system.d/org.termspan1.conf",
             "/usr/share/dbus-1/system-services/org.termspan1.Reports.service", "/usr/share/polkit-1/actions/org.termspan1.policy",
         ].filter { !Files.exists($0) }
         results.append(

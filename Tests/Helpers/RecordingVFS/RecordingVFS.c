@@ -21,25 +21,34 @@ static size_t count, room;
 
 static sqlite3_file *real(sqlite3_file *file) { return (sqlite3_file *)((char *)file + sizeof(struct file)); }
 
+// Under the lock.
+static void add(enum recorded_file file, enum recorded_kind kind, const void *bytes, int64_t offset, int64_t length) {
+    if (count == room) {
+        room = room ? 2 * room : 64;
+        changes = realloc(changes, room * sizeof *changes);
+        if (!changes) abort();
+    }
+    uint8_t *copy = NULL;
+    if (bytes) {
+        copy = malloc((size_t)length);
+        if (!copy) abort();
+        memcpy(copy, bytes, (size_t)length);
+    }
+    changes[count++] = (struct recorded_change){kind, file, offset, length, copy};
+}
+
 static void record(const char *path, enum recorded_kind kind, const void *bytes, int64_t offset, int64_t length) {
     if (!path) return;
     pthread_mutex_lock(&lock);
     size_t size = strlen(database);
     int is_log = size && !strncmp(path, database, size) && !strcmp(path + size, "-wal");
-    if (size && (is_log || !strcmp(path, database))) {
-        if (count == room) {
-            room = room ? 2 * room : 64;
-            changes = realloc(changes, room * sizeof *changes);
-            if (!changes) abort();
-        }
-        uint8_t *copy = NULL;
-        if (bytes) {
-            copy = malloc((size_t)length);
-            if (!copy) abort();
-            memcpy(copy, bytes, (size_t)length);
-        }
-        changes[count++] = (struct recorded_change){kind, is_log, offset, length, copy};
-    }
+    if (size && (is_log || !strcmp(path, database))) add(is_log ? RECORDED_LOG : RECORDED_DATABASE, kind, bytes, offset, length);
+    pthread_mutex_unlock(&lock);
+}
+
+void recording_add(enum recorded_kind kind, const void *bytes, int64_t offset, int64_t length) {
+    pthread_mutex_lock(&lock);
+    if (database[0]) add(RECORDED_KEYS, kind, bytes, offset, length);
     pthread_mutex_unlock(&lock);
 }
 

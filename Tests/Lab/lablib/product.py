@@ -17,11 +17,13 @@ that runs on from before only if it is another one than that lab has. Each class
 with session IDs from 1, as a freshly booted server does.
 """
 
+import contextlib
 import json
 import math
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -64,7 +66,7 @@ class Product:
         fragment = self.lab.root / FRAGMENT
         text = "".join(f"{key}: {value}\n" for key, value in (settings or {}).items())
         self.lab.enter(["systemctl", "stop", "termspand.service", "termspan-reportd.service"])
-        self.lab.enter(["sh", "-c", "rm -rf /var/lib/termspan/* /run/termspan/*"])
+        self.lab.enter(["sh", "-c", "rm -rf /var/lib/termspan/* /var/lib/termspan-keys/* /run/termspan/*"])
         fragment.parent.mkdir(parents=True, exist_ok=True)
         if text:
             fragment.write_text(text)
@@ -171,11 +173,20 @@ class Product:
         done = self.lab.enter(["sqlite3", "-readonly", "-cmd", ".timeout 5000", "/var/lib/termspan/termspan.db", query])
         return tuple(int(number) for number in done.stdout.strip().split("|"))
 
+    def logins(self):
+        """Whose each session is, by its UUID: the database has the names under keys."""
+        return {row["session_uuid"]: row["user"] for row in self.listing("session", "history", "--all")}
+
     def copy_store(self, path):
-        """Copies the database as it is now."""
+        """Copies the database as it is now, with a table of whose sessions are: (session, login)."""
         inside = f"/var/lib/{uuid.uuid4().hex}.db"
         self.lab.enter(["sqlite3", "-readonly", "-cmd", ".timeout 5000", "/var/lib/termspan/termspan.db", f".backup {inside}"])
         shutil.move(self.lab.root / inside.lstrip("/"), path)
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            rows = database.execute("SELECT id, lower(hex(uuid)) FROM session").fetchall()
+            logins = {uuid.replace("-", ""): login for uuid, login in self.logins().items()}
+            database.execute("CREATE TABLE login (session INTEGER PRIMARY KEY, login TEXT)")
+            database.executemany("INSERT INTO login VALUES (?, ?)", [(row, logins.get(uuid)) for row, uuid in rows])
 
     def save_journal(self, path, *units):
         """Writes what the product and these units have in the journal since the boot, for whoever wants to know why."""

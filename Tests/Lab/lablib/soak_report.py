@@ -33,7 +33,7 @@ class Store:
         self.database.row_factory = sqlite3.Row
         self.sessions = self.rows("""
             SELECT session.id, lower(hex(uuid)) AS uuid, number, start, end, end_reason,
-                (SELECT value FROM user_identifier WHERE user = session.user AND kind = 'login' ORDER BY id DESC LIMIT 1) AS login
+                (SELECT login FROM login WHERE session = session.id) AS login
             FROM session ORDER BY start""")
         self.anchors = [(row["at"], row["wall"]) for row in self.rows("SELECT at, wall FROM clock_anchor ORDER BY at")]
 

@@ -22,8 +22,7 @@ DATED = """
         UNION ALL SELECT 'burst', session, start, start + length FROM input_burst
         UNION ALL SELECT 'unknown', session, start, start + length FROM unknown_interval
         UNION ALL SELECT 'event', session, at, at FROM session_event)
-    SELECT login.value, dated.kind, dated.start, dated.end FROM dated JOIN session ON session.id = dated.session
-    JOIN user_identifier AS login ON login.user = session.user AND login.kind = 'login'
+    SELECT login.login, dated.kind, dated.start, dated.end FROM dated JOIN login USING (session)
 """
 
 

@@ -15,8 +15,10 @@ import json
 import os
 import sqlite3
 import struct
+import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 loader = importlib.machinery.SourceFileLoader("figures", str(Path(__file__).resolve().parent / "lab-figures"))
@@ -43,9 +45,9 @@ class Session:
         self.changes = 0
         self.next = 0.0
         self.database = sqlite3.connect(f"file:{DATABASE}?mode=ro", uri=True, isolation_level=None)
-        self.row, = self.database.execute(
-            "SELECT max(session.id) FROM session JOIN user_identifier ON user_identifier.user = session.user WHERE kind = 'login' AND value = ?",
-            (user,)).fetchone()
+        done = subprocess.run(["termspan", "query", "session", user, "--format=json"], capture_output=True, text=True, check=True)
+        session = uuid.UUID(json.loads(done.stdout)[0]["uuid"])
+        self.row, = self.database.execute("SELECT id FROM session WHERE uuid = ?", (session.bytes,)).fetchone()
 
     def change(self, interval, is_there):
         """One change; milliseconds till it was there, by the class and the boot time of the change, or None where that took too long."""

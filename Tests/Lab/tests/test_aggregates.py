@@ -41,7 +41,7 @@ class AggregateTests(ProductTestCase):
             cls.lab.enter(["groupadd", "--force", group])
             cls.addClassCleanup(cls.lab.enter, ["groupdel", group], check=False)
             cls.lab.enter(["gpasswd", "--members", ",".join(members), group])
-        # Whom something was decided about the store knows.
+        # Whom something was decided about the store knows, and nobody else.
         cls.product.track(*USERS)
         cls.product.command("untrack", *USERS, "--yes")
         cls.lab.enter(["systemctl", "stop", "termspand.service", "termspan-reportd.service"])
@@ -56,12 +56,12 @@ class AggregateTests(ProductTestCase):
         wall = int(datetime(day.year, day.month, day.day).timestamp()) * 10**9
         text = ["BEGIN; INSERT INTO boot (machine, boot_id, seen) SELECT min(id), randomblob(16), %d FROM machine;" % (20 * HOUR),
                 "INSERT INTO clock_anchor (boot, at, wall) SELECT max(id), 0, %d FROM boot;" % wall]
-        for number, user in enumerate(USERS, 1):
+        for number in range(1, len(USERS) + 1):
             name = uuid.UUID(int=(wall // 10**6 + number) << 80 | 0x7 << 76 | 0x2 << 62 | number).hex
             text.append(
                 f"INSERT INTO session (uuid, boot, user, number, stack, start, start_wall, end, end_wall, end_reason, revision) SELECT x'{name}', "
-                f"(SELECT max(id) FROM boot), user, {number}, 'xrdp', {HOUR}, {wall + HOUR}, {11 * HOUR}, {wall + 11 * HOUR}, 1, 1 "
-                f"FROM user_identifier WHERE kind = 'login' AND value = '{user}';"
+                f"(SELECT max(id) FROM boot), id, {number}, 'xrdp', {HOUR}, {wall + HOUR}, {11 * HOUR}, {wall + 11 * HOUR}, 1, 1 "
+                f"FROM user ORDER BY id LIMIT 1 OFFSET {number - 1};"
                 f"INSERT INTO focus_interval (session, start, length, revision) SELECT max(id), {HOUR}, {10 * HOUR}, 1 FROM session;"
                 f"INSERT INTO input_burst (session, start, length, origin, revision) SELECT max(id), {HOUR}, {5 * HOUR}, 1, 1 FROM session;")
         return "\n".join([*text, "COMMIT;"])

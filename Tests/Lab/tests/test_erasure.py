@@ -18,7 +18,7 @@ from lablib.product import CATEGORIES, ProductTestCase, moment  # noqa: E402
 USAGE, NOT_FOUND, NOT_PERMITTED = 2, 3, 4
 
 ADDRESS = "198.51.100.155"
-PLANTED = ["PlantedClass", "/usr/local/bin/planted-program", ADDRESS]
+PLANTED = ["PlantedClass", "/usr/local/bin/planted-program"]
 
 
 class ErasureTests(ProductTestCase):
@@ -59,7 +59,7 @@ class ErasureTests(ProductTestCase):
     def where(self, text):
         """The files of the product that hold this text somewhere in their bytes."""
         done = self.lab.enter(["grep", "--recursive", "--files-with-matches", "--binary-files=text", "--fixed-strings", "--", text,
-                               "/var/lib/termspan", "/run/termspan"], check=False)
+                               "/var/lib/termspan", "/var/lib/termspan-keys", "/run/termspan"], check=False)
         self.assertIn(done.returncode, (0, 1), done)
         return done.stdout.split()
 
@@ -84,6 +84,9 @@ class ErasureTests(ProductTestCase):
         self.assertGreater(held["focus_intervals"], 3)
         for text in PLANTED:
             self.assertTrue(self.where(text), text)
+        # Under the user's key from the first on; it is held all the same.
+        self.assertEqual(self.where(ADDRESS), [])
+        self.assertIn(ADDRESS, str(self.product.listing("session", "history", "--user", "user1")))
 
     def test_2_no_byte_is_left_and_the_session_goes_on(self):
         erased, = self.product.listing("erase", "user1", "--reason", "a test", "--yes")

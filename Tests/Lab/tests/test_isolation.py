@@ -105,7 +105,7 @@ class IsolationTests(IsolationTestCase):
                 self.assertLessEqual({outcomes["read"], outcomes["change"]}, REFUSED, path)
 
     def test_no_user_reads_or_changes_the_products_files(self):
-        paths = self.inside("find", "/run/termspan", "/var/lib/termspan", "/usr/libexec/termspan", "/etc/termspan").splitlines()
+        paths = self.inside("find", "/run/termspan", "/var/lib/termspan", "/var/lib/termspan-keys", "/usr/libexec/termspan", "/etc/termspan").splitlines()
         self.assertIn("/run/termspan/sessions.json", paths)
         self.assertIn("/var/lib/termspan/termspan.db", paths)
         everybodys = re.compile(r"/usr/libexec/termspan|/etc/termspan|/run/termspan$|/run/termspan/notice")

@@ -53,7 +53,7 @@ class SecretsTests(ProductTestCase):
     JOURNAL = "journalctl --sync; journalctl --boot -o export"
     PROCESSES = "for file in $(grep -ls termspan.slice /proc/[0-9]*/cgroup); do cat ${file%cgroup}cmdline ${file%cgroup}environ; done 2>/dev/null"
     RUNTIME = "find /run/termspan -type f -exec cat {} +"
-    STATE = "cat /var/lib/termspan/*"
+    STATE = "cat /var/lib/termspan/* /var/lib/termspan-keys/*"
 
     # Looks at every process of ours again and again, until it is told to end: what each had in its arguments and its environment.
     POLL = """
@@ -135,7 +135,7 @@ sys.stdout.buffer.write(b"\\n".join(seen))
     def test_no_file_is_set_uid(self):
         files = self.inside("dpkg -L termspan").split()
         self.assertIn("/usr/libexec/termspan/termspand", files)
-        self.assertEqual(self.inside("find $(dpkg -L termspan) /run/termspan /var/lib/termspan -maxdepth 0 -perm /6000").split(), [])
+        self.assertEqual(self.inside("find $(dpkg -L termspan) /run/termspan /var/lib/termspan /var/lib/termspan-keys -maxdepth 0 -perm /6000").split(), [])
         capable = self.inside("for file in $(dpkg -L termspan); do [ -f $file ] && getfattr --absolute-names -m security.capability $file; done 2>/dev/null")
         self.assertEqual(capable, "")
 

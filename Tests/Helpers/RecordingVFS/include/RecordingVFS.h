@@ -7,13 +7,13 @@
 // SQLite's own file system layer with a recorder in between (https://sqlite.org/vfs.html): what is changed in one database and its log, in
 // which order, so that a test can go back to after any of it.
 
+enum recorded_file { RECORDED_DATABASE, RECORDED_LOG, RECORDED_KEYS };
 enum recorded_kind { RECORDED_WRITE, RECORDED_TRUNCATE, RECORDED_SYNC, RECORDED_DELETE };
 
 // One change. `bytes` is of a write alone; `length` is the new one of a truncation.
 struct recorded_change {
     enum recorded_kind kind;
-    // Whether it is of the log (-wal), not of the database.
-    int is_log;
+    enum recorded_file file;
     int64_t offset;
     int64_t length;
     uint8_t *bytes;
@@ -24,6 +24,9 @@ int recording_vfs_install(void);
 
 // Records what is done to this database, which is to be opened after `recording_vfs_install`, from now on; one at a time in a process.
 void recording_start(const char *path);
+
+// Adds a change of the file of keys, which is not SQLite's.
+void recording_add(enum recorded_kind kind, const void *bytes, int64_t offset, int64_t length);
 
 // Ends that, and gives the changes away: to be freed with `recording_free`.
 struct recorded_change *recording_stop(size_t *count);

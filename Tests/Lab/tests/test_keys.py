@@ -1,0 +1,188 @@
+"""Names and addresses are under a key per user, and the keys under the machine's: what that protects, and what is done without them.
+
+TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
+"""
+
+import contextlib
+import sys
+import unittest
+from pathlib import Path
+
+LAB_FOLDER = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(LAB_FOLDER))
+
+from lablib import wait_until  # noqa: E402
+from lablib.product import ProductTestCase  # noqa: E402
+
+SERVICES = ["termspand.service", "termspan-reportd.service"]
+DATABASE = "/var/lib/termspan/termspan.db"
+KEYS = "/var/lib/termspan-keys/users.keys"
+CREDENTIAL = "/etc/credstore.encrypted/termspan.master"
+HOST_KEY = "/var/lib/systemd/credential.secret"
+MASTER_KEY = "/usr/libexec/termspan/master-key"
+ADDRESS = "198.51.100.155"
+
+
+class KeyTests(ProductTestCase):
+    """user1 is tracked, with a session that is over and one that goes on. The cases build on each other, in the order of their names."""
+
+    users = 3
+    tracked = ["user1", "user2"]
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.lab.login("user2")
+        cls.lab.login("user1", address=ADDRESS)
+        cls.product.wait_measured("user1", "user2")
+        cls.lab.logout("user1")
+        wait_until("the session to end", lambda: not cls.product.session("user1"), 20)
+        cls.lab.login("user1", address=ADDRESS)
+        cls.product.wait_measured("user1")
+
+    def inside(self, *command, check=True):
+        return self.lab.enter(list(command), check=check).stdout.strip()
+
+    def where(self, *texts):
+        """Which of these texts are somewhere in the bytes of what the product keeps."""
+        folders = ["/var/lib/termspan", "/var/lib/termspan-keys"]
+        return {text for text in texts if self.lab.enter(["grep", "-rlaF", "--", text, *folders], check=False).returncode == 0}
+
+    def sums(self):
+        return self.inside("sh", "-c", f"sha256sum {DATABASE} {DATABASE}-wal {KEYS}")
+
+    def restart(self):
+        before = self.product.collector()
+        self.lab.enter(["systemctl", "restart", SERVICES[0]])
+        self.product.wait_ready(other_than=before)
+        self.lab.enter(["systemctl", "stop", SERVICES[1]])
+
+    def wait_stored(self):
+        wait_until("all to be stored", lambda: self.product.status()["pending"] == 0, 20, progress=self.product.report)
+
+    def assert_locked(self, reason):
+        """Who is on the machine is told, why no more is said, and nothing is touched."""
+        self.lab.enter(["systemctl", "stop", *SERVICES])
+        before = self.sums()
+        self.restart()
+        self.assertEqual({row["user"] for row in self.product.query_sessions() if row["user"]}, {"user1", "user2"})
+        self.assertIn(reason, self.product.status()["store_problem"])
+        self.assertIn(reason, self.product.log(event="store-failed")[-1]["message"])
+        self.assertIn("want of keys", self.inside("systemctl", "show", "--property=StatusText", SERVICES[0]))
+        doctor = self.product.command("doctor", check=False)
+        self.assertEqual(doctor.returncode, 1)
+        self.assertIn("termspan-keys(7)", doctor.stdout)
+        for command in (["track", "user3", "--reason=x", "--yes"], ["untrack", "user1", "--reason=x", "--yes"], ["policy", "export"], ["erase", "user1", "--reason=x", "--yes"]):
+            done = self.product.command(*command, check=False)
+            self.assertNotEqual(done.returncode, 0, done)
+            self.assertIn("keys", done.stderr, command)
+        done = self.product.command("spans", "--all", check=False)
+        self.assertNotEqual(done.returncode, 0, done)
+        self.assertIn("termspan-keys(7)", done.stdout + done.stderr)
+        self.assertFalse(self.product.probes())
+        self.assertEqual(self.sums(), before)
+
+    def assert_back(self):
+        self.restart()
+        self.assertIsNone(self.product.status()["store_problem"])
+        self.product.wait_measured("user1", "user2")
+        self.assertEqual({row["user"] for row in self.product.summary()}, {"user1", "user2"})
+        self.assertIn(ADDRESS, str(self.product.listing("session", "history", "--user", "user1")))
+
+    def test_1_nothing_of_it_is_in_the_clear(self):
+        self.wait_stored()
+        self.assertEqual(self.where(ADDRESS, "user1", "user2"), set())
+        modes = self.inside("stat", "-c", "%a %U:%G", "/var/lib/termspan-keys", KEYS, CREDENTIAL, "/run/termspan-keys/master").splitlines()
+        self.assertEqual(modes, ["750 root:termspan-reports", "640 root:termspan-reports", "600 root:root", "600 root:root"])
+        for command in (["cat", KEYS], ["cat", CREDENTIAL], ["ls", "/var/lib/termspan-keys"], ["ls", "/run/termspan-keys"],
+                        ["ls", "/run/credentials/termspand.service"],
+                        ["python3", "-c", "import socket; socket.socket(socket.AF_UNIX).connect('/run/termspan-keys/master')"]):
+            done = self.lab.enter(command, user="user3", check=False)
+            self.assertNotEqual(done.returncode, 0, done)
+        # One key each, and a root key.
+        self.assertEqual(int(self.inside("stat", "-c", "%s", KEYS)), 3 * 128)
+
+    @contextlib.contextmanager
+    def aside(self, path):
+        """Has a file away for a while."""
+        self.inside("cp", "-a", path, "/root/aside")
+        self.inside("rm", path)
+        try:
+            yield
+        finally:
+            self.inside("mv", "/root/aside", path)
+
+    def test_2_without_the_master_key_all_else_goes_on(self):
+        with self.aside(HOST_KEY):
+            self.assert_locked("no master key")
+        self.assert_back()
+        with self.aside(CREDENTIAL):
+            # None is made where there are keys that it would not open.
+            self.lab.enter(["systemctl", "restart", "termspan-keys.socket"])
+            self.assertIn("is gone", self.inside("journalctl", "-b", "--output=cat", "--unit=termspan-keys.socket"))
+            self.assertNotEqual(self.lab.enter(["test", "-e", CREDENTIAL], check=False).returncode, 0)
+            self.assert_locked("no master key")
+        self.assert_back()
+
+    def test_3_neither_are_other_keys_taken_for_them_nor_new_ones_made(self):
+        with self.aside(KEYS):
+            self.inside("touch", KEYS)
+            self.assert_locked("damaged")
+            self.inside("rm", KEYS)
+            self.restart()
+            self.assertIn("gone", self.product.status()["store_problem"])
+            self.assertNotEqual(self.lab.enter(["test", "-e", KEYS], check=False).returncode, 0)
+        self.assert_back()
+        with self.aside(CREDENTIAL):
+            self.inside("sh", "-c", f"head -c 32 /dev/urandom | systemd-creds encrypt --name=termspan.master - {CREDENTIAL}")
+            self.assert_locked("not the one")
+        self.assert_back()
+
+    def test_4_the_master_key_is_changed(self):
+        self.inside("cp", CREDENTIAL, "/root/old")
+        before = self.inside("sha256sum", KEYS)
+        done = self.lab.enter([MASTER_KEY, "rotate"])
+        self.assertIn("new master key", done.stdout)
+        self.assertNotEqual(self.inside("sha256sum", KEYS), before)
+        self.assertEqual(self.inside("ls", "-A", "/etc/credstore.encrypted"), "termspan.master")
+        self.assert_back()
+        # What was interrupted before its last steps is completed.
+        self.inside("sh", "-c", f"head -c 32 /dev/urandom | systemd-creds encrypt --name=termspan.master-next - {CREDENTIAL}-next")
+        self.restart()
+        self.assertIsNone(self.product.status()["store_problem"])
+        self.lab.enter([MASTER_KEY, "rotate"])
+        self.assert_back()
+        self.inside("cp", CREDENTIAL, "/root/new")
+        self.inside("cp", "/root/old", CREDENTIAL)
+        self.assert_locked("not the one")
+        self.inside("cp", "/root/new", CREDENTIAL)
+        self.assert_back()
+
+    def test_5_an_erasure_reaches_the_backups(self):
+        self.wait_stored()
+        self.inside("sqlite3", DATABASE, ".backup /root/backup.db")
+        held = self.product.summary("user1")
+        self.assertEqual(len(held), 2)
+        receipt, = self.product.listing("erase", "user1", "--forget", "--reason", "left", "--yes")
+        self.assertIn(" keys-destroyed=1 ", receipt["receipt"])
+        self.lab.enter(["systemctl", "stop", *SERVICES])
+        # The backup comes back, beside the keys as they are.
+        self.inside("cp", DATABASE, "/root/after.db")
+        self.inside("sh", "-c", f"rm -f {DATABASE}-*; cat /root/backup.db >{DATABASE}")
+        self.restart()
+        rows = self.product.summary()
+        self.assertEqual(sorted(row["user"][:1] for row in rows), ["?", "?", "u"])
+        self.assertNotIn(ADDRESS, str(self.product.listing("spans", "--all")) + str(rows))
+        self.assertEqual(self.product.summary("user1"), [])
+        self.assertEqual(len(self.product.summary("user2")), 1)
+        # And the store of after it is the same as it was.
+        self.lab.enter(["systemctl", "stop", *SERVICES])
+        self.inside("sh", "-c", f"rm -f {DATABASE}-*; cat /root/after.db >{DATABASE}")
+        self.restart()
+        self.assertEqual({row["user"] for row in self.product.summary()}, {"user2"})
+        # That a copy was in its place shows: the journal has the audit record's heads of that time.
+        self.assertEqual(self.product.command("verify", "--audit", check=False).returncode, 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

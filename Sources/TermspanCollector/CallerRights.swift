@@ -13,6 +13,8 @@ final class CallerRights {
     private var standings: Answers<UInt32, Set<String>>
     /// Who of the users that were asked about is in one of some groups.
     private var members: Answers<MembersQuestion, Set<UserIdentity>>
+    /// Who of the users that were asked about is in each of some groups.
+    private var memberships: Answers<MembersQuestion, [String: Set<UserIdentity>]>
     private var grants: [RoleGrant]
     private var own: OwnGroups
     /// Grows whenever roles or own groups become others: what was asked before that no longer counts.
@@ -31,6 +33,7 @@ final class CallerRights {
         (grants, own) = (collector.policy.roles.map(\.grant), collector.policy.ownGroups)
         standings = Answers(loop: collector.loop, inbox: collector.inbox, threads: threads)
         members = Answers(loop: collector.loop, inbox: collector.inbox, threads: threads)
+        memberships = Answers(loop: collector.loop, inbox: collector.inbox, threads: threads)
     }
 
     /// Goes on with success if the sender of `invocation` has a right, else with the error to answer with.
@@ -79,6 +82,22 @@ final class CallerRights {
         }
     }
 
+    /// Who of some users is in each of some groups; a group is absent that the user database does not know, or says nothing of in time.
+    func members(
+        of groups: [String], among users: Set<UserIdentity>, completion: @escaping @MainActor ([String: Set<UserIdentity>]) -> Void
+    ) {
+        guard !groups.isEmpty else { return completion([:]) }
+        let (asked, own) = (generation, own)
+        memberships.ask(MembersQuestion(groups: Set(groups), users: users)) { question in
+            let answer = UserDatabase.memberships(of: question.users, in: Array(question.groups), own: own)
+            let known = question.groups.filter { (answer.groups[$0] ?? nil) != nil }
+            return Dictionary(
+                uniqueKeysWithValues: known.map { group in (group, question.users.filter { answer.isMember($0, of: group) }) })
+        } completion: { [unowned self] found in
+            if asked == generation { completion(found ?? [:]) } else { members(of: groups, among: users, completion: completion) }
+        }
+    }
+
     private func gives(_ right: Right) -> Bool { grants.contains { $0.role.rights.contains(right) } }
 
     /// Lets other roles or own groups hold.
@@ -87,6 +106,7 @@ final class CallerRights {
         generation += 1
         standings = Answers(loop: collector.loop, inbox: collector.inbox, threads: threads)
         members = Answers(loop: collector.loop, inbox: collector.inbox, threads: threads)
+        memberships = Answers(loop: collector.loop, inbox: collector.inbox, threads: threads)
     }
 
     /// In which of the groups that roles name a user is.

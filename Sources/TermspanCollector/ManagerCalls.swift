@@ -1,3 +1,4 @@
+import TermspanAccounting
 import TermspanBus
 import TermspanCore
 import TermspanStore
@@ -157,6 +158,35 @@ struct GroupCall {
         self.group = group
         names = try TrackingCall.readNames(message)
         isMember = try message.read(Bool.self)
+        reason = try message.readReason()
+    }
+}
+
+/// SetAggregates. What is nil stays.
+@MainActor
+struct AggregatesCall {
+    /// In the order in which they are considered.
+    var groups: [String]?
+    var minimum: UInt64?
+    var reason: String
+
+    init(_ message: BusMessage) throws(BusError) {
+        for (key, value) in try message.readProperties() {
+            switch key {
+            case "groups":
+                guard value.signature == "as", let names = value.strings, names.count <= AggregateTable.mostGroups,
+                    Set(names).count == names.count, names.allSatisfy({ RoleGrant.isName($0) })
+                else { throw .invalidArguments("The groups are at most \(AggregateTable.mostGroups) names of groups, each once.") }
+                groups = names
+            case "minimum":
+                guard let number = value.unsigned, AggregateTable.minima.contains(number) else {
+                    let (least, most) = (AggregateTable.minima.lowerBound, AggregateTable.minima.upperBound)
+                    throw .invalidArguments("The minimum is between \(least) and \(most) users.")
+                }
+                minimum = number
+            default: throw .invalidArguments("'\(key.prefix(40))' is no setting of aggregates; there are groups and minimum.")
+            }
+        }
         reason = try message.readReason()
     }
 }

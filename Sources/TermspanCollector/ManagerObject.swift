@@ -239,6 +239,17 @@ final class ManagerObject {
                     [unowned self] invocation throws(BusError) in
                     try getSight(invocation)
                 },
+                BusMethod("SetAggregates", in: ["settings": "a{sv}", "reason": "s"], out: ["changed": "b"]) {
+                    [unowned self] invocation throws(BusError) in
+                    try setAggregates(invocation)
+                },
+                BusMethod("GetAggregation", out: ["aggregation": "a{sv}"]) { [unowned self] invocation throws(BusError) in
+                    try getAggregation(invocation)
+                },
+                BusMethod("FixAggregates", in: ["months": "a{sv}"], out: ["fixed": "a{sv}"]) {
+                    [unowned self] invocation throws(BusError) in
+                    try fixAggregates(invocation)
+                },
                 BusMethod("RecordRead", in: ["read": "a{sv}"]) { [unowned self] invocation throws(BusError) in try recordRead(invocation) },
             ],
             properties: [
@@ -438,6 +449,8 @@ final class ManagerObject {
                         ])
                     }
                     writer.property("roles", .array(of: "a{sv}", roles))
+                    writer.property("aggregate-groups", policy.aggregateGroups)
+                    writer.property("aggregate-minimum", policy.aggregateMinimum)
                     guard isPrivileged else { return }
                     let members = policy.ownGroups.members.map { member in
                         BusValue.properties([
@@ -725,7 +738,7 @@ final class ManagerObject {
     /// Has the store's thread make a change of the policy that can wait for the disk, and lets it hold.
     ///
     /// - Parameter then: what follows, with the call unless it was answered meanwhile.
-    private func change<Value: Sendable>(
+    func change<Value: Sendable>(
         _ invocation: BusInvocation, _ body: @escaping @Sendable (StoreWriter) throws(StoreError) -> Value,
         then: @escaping @MainActor @Sendable (BusInvocation?, Value) -> Void
     ) {

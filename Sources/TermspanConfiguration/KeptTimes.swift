@@ -37,6 +37,11 @@ package struct KeptByGroup: Equatable, Sendable {
 extension Configuration {
     package var kept: KeptTimes { KeptTimes(activity: keepActivity, sessions: keepSessions) }
 
+    /// For how long all that is recorded is kept of whomever it is kept shortest; nil: without end.
+    package var shortestKept: Duration? {
+        ([kept] + keptByGroup.map { kept(by: $0) }).flatMap { [$0.activity, $0.sessions].compactMap(\.self) }.min()
+    }
+
     package func kept(by group: KeptByGroup) -> KeptTimes {
         KeptTimes(activity: group.activity ?? keepActivity, sessions: group.sessions ?? keepSessions)
     }

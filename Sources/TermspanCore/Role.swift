@@ -5,6 +5,8 @@ package enum Right: String, CaseIterable, Sendable {
     /// Who is tracked, by whose decision and why, without what they do: a part of `viewOthers` that roles can have alone.
     case viewPolicy = "view-policy"
     case viewAudit = "view-audit"
+    /// Averages of groups over months, of nobody alone: a part of `viewOthers` with an action of its own.
+    case viewAggregates = "view-aggregates"
     case manageTracking = "manage-tracking"
     case erase
     case manageSessions = "manage-sessions"
@@ -21,15 +23,18 @@ package enum Role: String, CaseIterable, Sendable {
     /// Sees what members of certain groups do and did.
     case viewer
     case auditor
+    /// Sees averages of groups, and nothing of anybody.
+    case statistician
 
     /// What it may in respect of everybody.
     package var rights: Set<Right> {
         switch self {
         case .administrator: Set(Right.allCases)
         case .configurator: [.viewPolicy, .manageTracking]
-        case .powerUser: [.viewOthers, .viewPolicy, .manageSessions]
+        case .powerUser: [.viewOthers, .viewPolicy, .viewAggregates, .manageSessions]
         case .viewer: []
         case .auditor: [.viewPolicy, .viewAudit]
+        case .statistician: [.viewAggregates]
         }
     }
 }
@@ -53,7 +58,8 @@ package struct RoleGrant: Hashable, Sendable {
         self.views = views
     }
 
-    private static func isName(_ name: String) -> Bool {
+    /// Whether a group can have this name.
+    package static func isName(_ name: String) -> Bool {
         if name.hasPrefix(OwnGroup.prefix) { return OwnGroup(name) != nil }
         // What /etc/group can't have, or nobody could tell from another name.
         return !name.isEmpty && name.utf8.count <= longest && name.first != " " && name.last != " "

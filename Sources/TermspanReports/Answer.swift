@@ -1,10 +1,10 @@
-import TermspanAccounting
-import TermspanCore
+package import TermspanAccounting
+package import TermspanCore
 package import TermspanStore
 
 /// Works a question out, line by line, in pages: what it holds in memory does not grow with the answer.
 package struct Answer {
-    private let question: Question
+    private var question: Question
     /// Nil where there is no store yet.
     private let reader: StoreReader?
     private let live: [UUIDv7: LiveSession]
@@ -60,6 +60,8 @@ package struct Answer {
             try forEachAuditEntry(question.filter) { try line(self.line($0)) }
         case .auditCheck:
             try checkAudit(line)
+        case .aggregates:
+            try aggregates(line)
         }
     }
 
@@ -452,6 +454,23 @@ package struct Answer {
     }
 
     private func userTimes(_ line: ([UInt8]) throws -> Void) throws {
+        try forEachUser { user, sessions, totals in
+            var json = JSONLine()
+            json.add("user", user.login)
+            json.add("uid", user.uid)
+            json.add("sessions", sessions.count)
+            let first = sessions.min { range(of: $0).start < range(of: $1).start }
+            let last = sessions.max { range(of: $0).end < range(of: $1).end }
+            json.add("start", first.flatMap { $0.anchors.wall(at: range(of: $0).start) })
+            json.add("end", last.flatMap { $0.anchors.wall(at: range(of: $0).end) })
+            json.add("open", sessions.contains { $0.isOpen && range(of: $0).end == $0.end })
+            Self.add(totals, to: &json)
+            try line(json.finished())
+        }
+    }
+
+    /// Each user's own time over concurrent sessions, once for each boot. What is held at once is one user's.
+    private func forEachUser(_ body: (UserIdentity, [ReportedSession], CategoryTimes) throws -> Void) throws {
         var groups: [UserBoot: [ReportedSession]] = [:]
         var order: [UserBoot] = []
         // Sessions that are not durable yet are of the boot that the collector runs in.
@@ -480,18 +499,59 @@ package struct Answer {
                 }
                 timelines.append(whole)
             }
-            let totals = UserTimeline(sessions: timelines).evaluate(question.thresholds).totals
-            var json = JSONLine()
-            json.add("user", key.user.login)
-            json.add("uid", key.user.uid)
-            json.add("sessions", sessions.count)
-            let first = sessions.min { range(of: $0).start < range(of: $1).start }
-            let last = sessions.max { range(of: $0).end < range(of: $1).end }
-            json.add("start", first.flatMap { $0.anchors.wall(at: range(of: $0).start) })
-            json.add("end", last.flatMap { $0.anchors.wall(at: range(of: $0).end) })
-            json.add("open", sessions.contains { $0.isOpen && range(of: $0).end == $0.end })
-            Self.add(totals, to: &json)
-            try line(json.finished())
+            try body(key.user, sessions, UserTimeline(sessions: timelines).evaluate(question.thresholds).totals)
+        }
+    }
+
+    // MARK: Aggregates
+
+    /// What is to be fixed before it is told: the months that are asked for and of which nothing was told. None while the members of a group
+    /// are not known, since what is left out now could be made out of both later.
+    package func newTables(isStopping: () -> Bool = { false }) throws -> [CalendarMonth: AggregateTable] {
+        guard let aggregation = question.aggregation, let groups = aggregation.knownGroups else { return [:] }
+        var tables: [CalendarMonth: AggregateTable] = [:]
+        for month in try months(aggregation) where aggregation.fixed[month] == nil {
+            var times: [UserIdentity: CategoryTimes] = [:]
+            // By days, since one user may have as many rows in each as the limit allows.
+            for number in month.first.number..<month.next.first.number {
+                var day = self
+                day.question.filter.since = aggregation.calendar.moment(CalendarDay(number: number), 0)
+                day.question.filter.until = aggregation.calendar.moment(CalendarDay(number: number + 1), 0)
+                try day.forEachUser { user, _, totals in
+                    times[user, default: CategoryTimes()] += totals
+                    if isStopping() { throw ReportError(reason: "the service is stopping") }
+                }
+            }
+            tables[month] = AggregateTable(times, groups: groups, minimum: aggregation.minimum)
+        }
+        return tables
+    }
+
+    private func months(_ aggregation: Aggregation) throws -> [CalendarMonth] {
+        // In the order in which they became known.
+        guard let session = try reader?.sessions(SessionFilter(), limit: 1).first,
+            let beginning = session.anchors.wall(at: session.record.start)
+        else { return [] }
+        let months = AggregateMonths(aggregation.calendar, now: aggregation.now).told(from: beginning, kept: aggregation.kept)
+        return months.filter { $0 == aggregation.month ?? $0 }
+    }
+
+    private func aggregates(_ line: ([UInt8]) throws -> Void) throws {
+        guard let aggregation = question.aggregation else { return }
+        for month in try months(aggregation) {
+            for (row, reason) in aggregation.rows(of: month) {
+                var json = JSONLine()
+                json.add("period", month.description)
+                json.add("group", row.group)
+                json.add("users", row.figures?.users)
+                json.add("active", row.figures?.active)
+                json.add("passive", row.figures?.passive)
+                json.add("inactive", row.figures?.inactive)
+                json.add("connected", row.figures?.connected)
+                json.add("active_share", row.figures?.activeShare)
+                json.add("withheld", reason?.rawValue)
+                try line(json.finished())
+            }
         }
     }
 }

@@ -54,6 +54,11 @@ struct JSONLine {
         bytes += String(value).utf8
     }
 
+    mutating func add(_ name: StaticString, _ value: UInt64?) {
+        key(name)
+        bytes += (value.map { String($0) } ?? "null").utf8
+    }
+
     mutating func add(_ name: StaticString, _ value: Bool?) {
         key(name)
         bytes += (value.map { $0 ? "true" : "false" } ?? "null").utf8

@@ -23,12 +23,15 @@ package struct Question: Sendable {
         case audit
         /// One line an entry of the audit record that follows from those before, and one about the whole.
         case auditCheck
+        /// One line a month and group: averages, rounded, of nobody alone.
+        case aggregates
 
         /// What it takes to see that of others.
         package var right: Right {
             switch self {
             case .audit, .auditCheck: .viewAudit
             case .users: .viewPolicy
+            case .aggregates: .viewAggregates
             case .spans, .sessions, .userTimes, .history, .events, .records: .viewOthers
             }
         }
@@ -42,6 +45,7 @@ package struct Question: Sendable {
             case .records: .records
             case .users: .users
             case .audit: .audit
+            case .aggregates: .aggregates
             case .auditCheck: nil
             }
         }
@@ -56,6 +60,8 @@ package struct Question: Sendable {
     package var live: [ActivityRow]?
     /// Who was logged on, for a question about users; recorded or not.
     package var present: [UserIdentity] = []
+    /// What a question about aggregates is asked of; nil for others.
+    package var aggregation: Aggregation?
 
     package init(kind: Kind, filter: SessionFilter, thresholds: Thresholds, live: [ActivityRow]? = nil) {
         self.kind = kind

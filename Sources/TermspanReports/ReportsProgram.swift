@@ -42,6 +42,7 @@ package enum ReportsProgram {
         do {
             let configuration = try Configuration.load()
             options.thresholds = Thresholds(idle: configuration.idleThreshold, passiveLimit: configuration.passiveLimit)
+            options.kept = configuration.shortestKept
             options.calls = CallLimits.Settings(callsPerSecond: configuration.limits.busCallsPerSecond)
         } catch {
             // The collector says so too, and keeps to what it had; here the defaults hold.

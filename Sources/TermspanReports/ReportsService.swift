@@ -1,7 +1,7 @@
 import Glibc
 package import TermspanAccounting
 package import TermspanBus
-import TermspanCore
+package import TermspanCore
 package import TermspanStore
 import TermspanSystem
 
@@ -16,6 +16,10 @@ package final class ReportsService {
         package var thresholds = Thresholds()
         /// Without a call or an unfinished answer for this long the service ends.
         package var idle: Duration = .seconds(30)
+        /// For how long all that is recorded of anybody is kept at least; nil: without end.
+        package var kept: Duration?
+        /// By which months begin and end.
+        package var calendar = LocalCalendar.system
         /// How long a reader may take nothing, and an answer may take in all.
         package var patience: Duration = .seconds(60)
         package var limit: Duration = .seconds(1800)
@@ -31,12 +35,17 @@ package final class ReportsService {
     package static let name = "org.termspan1.Reports"
     package static let path = "/org/termspan1/reports"
 
-    private let options: Options
+    let options: Options
     private let loop: EventLoop
-    private let bus: BusConnection
-    private let board: AnswerBoard
+    let bus: BusConnection
+    let board: AnswerBoard
     private let gate: CallGate
     private var slots: [BusSlot] = []
+    /// What threads have worked out before an answer is given, and the calls that wait for it.
+    let inbox: MainInbox
+    var waiting: [Int: BusInvocation] = [:]
+    var lastWaiting = 0
+    private var inboxSource: EventSource?
     private var bellSource: EventSource?
     private var idleTimer: EventSource?
     private var signals: EventSource?
@@ -55,8 +64,10 @@ package final class ReportsService {
         // A reader that goes away is an error of write(2), not the end of the process.
         signal(SIGPIPE, SIG_IGN)
         board = try AnswerBoard()
+        inbox = try MainInbox()
         gate = try bus.limitCalls(options.calls, loop: loop)
         bellSource = try loop.watch(board.bell.descriptor.raw) { [unowned self] _ in collectFinished() }
+        inboxSource = try inbox.attach(to: loop)
         idleTimer = try loop.timer { [unowned self] in idled() }
         let interface = BusInterface(
             Self.name,
@@ -81,6 +92,9 @@ package final class ReportsService {
                 },
                 BusMethod("VerifyAudit", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .auditCheck)
+                },
+                BusMethod("Aggregates", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, .aggregates)
                 },
             ])
         slots.append(try bus.export(path: Self.path, interface))
@@ -126,7 +140,7 @@ package final class ReportsService {
         for uid in board.take() { release(uid) }
     }
 
-    private func release(_ uid: UInt32) {
+    func release(_ uid: UInt32) {
         let count = (active[uid] ?? 0) - 1
         active[uid] = count > 0 ? count : nil
         if active.isEmpty {
@@ -156,13 +170,22 @@ package final class ReportsService {
         do throws(BusError) {
             // One's own: the user that has both this uid and its login, so that nobody inherits what a freed uid did.
             let own = Self.login(of: uid).map { UserIdentity(login: $0, uid: uid) }
+            // What is of nobody is not of oneself either.
+            let isOfNobody = request.kind == .auditCheck || request.kind == .aggregates
             let isOwn =
-                own != nil && !request.everybody && (request.login == nil || request.login == own?.login)
+                own != nil && !isOfNobody && !request.everybody && (request.login == nil || request.login == own?.login)
                 && (request.uid == nil || request.uid == uid)
             var question = Question(kind: request.kind, filter: request.filter, thresholds: request.thresholds ?? options.thresholds)
             if let idle = request.idle { question.thresholds.idle = idle }
             if let passiveLimit = request.passiveLimit { question.thresholds.passiveLimit = passiveLimit }
             question.includeOpen = request.includeOpen
+            if request.kind == .aggregates {
+                let now = WallInstant.now()
+                if let month = request.month, !AggregateMonths(options.calendar, now: now).isClosed(month) {
+                    throw .invalidArguments("\(month) is told from \(AggregateMonths.opening(of: month)) on.")
+                }
+                question.aggregation = Aggregation(month: request.month, now: now, calendar: options.calendar, kept: options.kept)
+            }
             if credentials.isRoot {
                 question.filter.login = request.login
                 question.filter.uid = request.uid
@@ -170,13 +193,13 @@ package final class ReportsService {
                 let isOthers = !isOwn || (request.login == nil && request.uid == nil)
                 return isOthers ? record(call, uid, question) : askCollector(call, uid, question)
             }
-            if isOwn, request.kind != .auditCheck {
+            if isOwn {
                 question.filter.identities = own.map { [$0] }
                 return askCollector(call, uid, question)
             }
             question.filter.login = request.login
             question.filter.uid = request.uid
-            guard request.login != nil || request.uid != nil || request.everybody || request.kind == .auditCheck else {
+            guard request.login != nil || request.uid != nil || request.everybody || isOfNobody else {
                 throw .accessDenied("The user database does not know who asks.")
             }
             askSight(call, uid, question)
@@ -273,9 +296,10 @@ package final class ReportsService {
     }
 
     /// First the collector, then the store: what is closed in between is in both, and told once.
-    private func askCollector(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
+    func askCollector(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
         let filter = question.filter
         if question.kind == .audit || question.kind == .auditCheck { return start(call, uid, question) }
+        if let aggregation = question.aggregation, aggregation.groups == nil { return askAggregation(call, uid, question) }
         let isAboutUsers = question.kind == .users
         let member = isAboutUsers ? "ListSessions" : "CollectActivity"
         bus.call(
@@ -299,11 +323,12 @@ package final class ReportsService {
                 case .success(let message):
                     message.valueLimit = 1_000_000
                     question.live = (try? message.readRows())?.compactMap { ActivityRow(properties: $0) }
+                case .failure(let error) where question.kind == .aggregates: return failAggregates(call, uid, error)
                 case .failure(let error):
                     // Without it the answer ends with what is durable.
                     if !error.isUnreachable { Self.log("\(member): \(error)") }
                 }
-                start(call, uid, question)
+                if question.kind == .aggregates { workOut(call, uid, question) } else { start(call, uid, question) }
             })
     }
 
@@ -317,7 +342,7 @@ package final class ReportsService {
         }
     }
 
-    private func start(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
+    func start(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
         do {
             var ends: [Int32] = [-1, -1]
             // Nothing is ever executed here, so that a descriptor without close-on-exec would not matter in between.
@@ -366,7 +391,7 @@ package final class ReportsService {
         }
     }
 
-    nonisolated private static func openStore(_ options: Options) throws(StoreError) -> StoreReader? {
+    nonisolated static func openStore(_ options: Options) throws(StoreError) -> StoreReader? {
         do throws(StoreError) {
             return try StoreReader(path: options.store, keys: options.keys)
         } catch {
@@ -384,7 +409,7 @@ package final class ReportsService {
         return String(cString: name)
     }
 
-    nonisolated private static func log(_ text: String) {
+    nonisolated static func log(_ text: String) {
         let line = Array((text + "\n").utf8)
         _ = write(STDERR_FILENO, line, line.count)
     }
@@ -402,6 +427,8 @@ struct Request {
     var idle: Duration?
     var passiveLimit: Duration??
     var thresholds: Thresholds?
+    /// Of which aggregates are asked for; nil: all that are told.
+    var month: CalendarMonth?
 
     /// Throws `InvalidArgs` for a key that is not known, so that a misspelt one does not widen the answer.
     init(_ values: [String: BusValue], _ kind: Question.Kind) throws(BusError) {
@@ -413,6 +440,7 @@ struct Request {
                 case .users: ["user", "uid", "all"]
                 case .audit: ["user", "uid", "all", "since", "until"]
                 case .auditCheck: []
+                case .aggregates: ["period"]
                 default: nil
                 }
             if let allowed, !allowed.contains(key) { throw .invalidArguments("There is no filter '\(key)'.") }
@@ -439,6 +467,12 @@ struct Request {
             case "session-uuid":
                 guard let uuid = value.string.flatMap({ UUIDv7($0) }) else { throw invalid() }
                 filter.session = uuid
+            case "period":
+                guard kind == .aggregates else { throw .invalidArguments("There is no filter '\(key)'.") }
+                guard let name = value.string, let month = CalendarMonth(name) else {
+                    throw .invalidArguments("A period is a calendar month, as 2026-10.")
+                }
+                self.month = month
             case "since": filter.since = try wall()
             case "until": filter.until = try wall()
             case "open":

@@ -11,7 +11,7 @@ import Testing
 
     private static func policy(
         _ isTracked: Bool, by name: String = "", reason: String = "", entries: [String] = [], responsible: String = "",
-        paused: UInt64? = nil, left: UInt64? = nil, seat: Bool? = nil, roles: [BusValue] = []
+        paused: UInt64? = nil, left: UInt64? = nil, seat: Bool? = nil, roles: [BusValue] = [], minimum: UInt64? = nil
     ) throws -> OwnPolicy {
         let user: [String: BusValue] = [
             "name": "anna", "uid": .uint32(1001), "tracked": .bool(isTracked), "since": .uint64(name.isEmpty ? 0 : since),
@@ -26,11 +26,12 @@ import Testing
         if let seat { own["seat"] = .bool(seat) }
         // What is about others is passed over.
         let other = BusValue.properties(["name": "mallory", "tracked": true])
-        return try #require(
-            OwnPolicy([
-                "new-users": "untracked", "responsible": .string(responsible), "users": .array(of: "a{sv}", [other]),
-                "own": .properties(own), "roles": .array(of: "a{sv}", roles),
-            ]))
+        var values: [String: BusValue] = [
+            "new-users": "untracked", "responsible": .string(responsible), "users": .array(of: "a{sv}", [other]),
+            "own": .properties(own), "roles": .array(of: "a{sv}", roles),
+        ]
+        if let minimum { values["aggregate-minimum"] = .uint64(minimum) }
+        return try #require(OwnPolicy(values))
     }
 
     private static func view(_ policy: OwnPolicy?) -> OwnView {
@@ -120,21 +121,23 @@ import Testing
         }
         let roles = [
             role("administrator", "it"), role("configurator", "desk"), role("power-user", "hr"), role("viewer", "leads", "sales"),
-            role("viewer", "teachers", "pupils"), role("auditor", "council"), role("of a newer version", "x"),
+            role("viewer", "teachers", "pupils"), role("auditor", "council"), role("statistician", "board"),
+            role("of a newer version", "x"),
         ]
-        var view = Self.view(try Self.policy(true, roles: roles))
+        var view = Self.view(try Self.policy(true, roles: roles, minimum: 5))
         func seers(_ isMember: @escaping (String) -> Bool?) -> [String] {
             view.seenBy = view.policy?.sightOfOthers(isMember) ?? []
             return view.seenBy.map(\.group)
         }
-        #expect(seers { _ in false } == ["it", "hr"])
+        #expect(seers { _ in false } == ["it", "hr", "board"])
         // Whether it is a pupil nobody could say.
-        #expect(seers { $0 == "pupils" ? nil : false } == ["it", "hr", "teachers"])
-        #expect(seers { ["sales", "leads"].contains($0) } == ["it", "hr", "leads"])
+        #expect(seers { $0 == "pupils" ? nil : false } == ["it", "hr", "teachers", "board"])
+        #expect(seers { ["sales", "leads"].contains($0) } == ["it", "hr", "leads", "board"])
         let text = view.lines(Self.chart).joined(separator: " ").split(separator: " ").joined(separator: " ")
         #expect(
             text.contains(
-                "Who may see it: you, root, whom polkit lets, members of it (administrator), members of hr (power-user), members of leads (viewer)"
+                "Who may see it: you, root, whom polkit lets, members of it (administrator), members of hr (power-user), members of leads (viewer), "
+                    + "members of board (statistician, only in averages of at least 5 users)"
             ))
     }
 
@@ -234,7 +237,7 @@ import Testing
             view.json.text
                 == #"{"user":"anna","uid":1001,"policy":{"new_users":"untracked","responsible":null,"users":[{"name":"anna","uid":1001,"#
                 + #""tracked":true,"level":"basic","since":null,"by":null,"reason":null}],"do_not_track":[],"roles":[],"group_members":[],"keep_activity":null,"keep_sessions":null,"keep_by_group":[],"tracking_hours":[],"holidays":[],"#
-                + #""seats":null,"seats_taken":null},"#
+                + #""seats":null,"seats_taken":null,"aggregate_groups":null,"aggregate_minimum":null},"#
                 + #""paused_until":null,"pause_left":null,"hours":null,"seat":null,"seen_by":[],"#
                 + #""today":{"since":"1970-01-02T00:00:00.000000Z","active":1.5,\#(rest),"applications":[{"application":"xterm","active":1.5}]},"#
                 + #""week":{"since":"1970-01-01T00:00:00.000000Z","active":0,\#(rest)},"#

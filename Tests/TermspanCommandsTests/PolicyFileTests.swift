@@ -73,6 +73,28 @@ import Testing
                 == "{\n\"new_users\":\"untracked\",\n\"users\":[],\n\"do_not_track\":[],\n\"roles\":[],\n\"group_members\":[]\n}\n")
     }
 
+    @Test func averagesAreAPartOfIt() throws {
+        func policy(_ groups: [String], _ minimum: UInt64) -> TrackingPolicy {
+            TrackingPolicy([
+                "new-users": "tracked", "complete": true, "aggregate-groups": .strings(groups), "aggregate-minimum": .uint64(minimum),
+            ])
+        }
+        let held = policy(["sales", "own:night"], 5)
+        let text = PolicyFile(held).text
+        #expect(text.hasSuffix("\"aggregate_groups\":[\"sales\",\"own:night\"],\n\"aggregate_minimum\":5\n}\n"))
+        #expect(try Self.read(text).changes(from: held, uid: Self.uid).isEmpty)
+        #expect(try Self.read("{}").changes(from: held, uid: Self.uid).isEmpty)
+        // Their order is one of which goes first.
+        let changes = try Self.read(text).changes(from: policy(["own:night", "sales"], 7), uid: Self.uid)
+        #expect(
+            changes.map(\.line) == ["Averages would be of everybody, sales, own:night.", "Averages would be of at least 5 users."])
+        #expect(PolicyFile.calls(for: changes) == [.setAggregates(["sales", "own:night"], minimum: 5)])
+        let none = try Self.read(#"{"aggregate_groups":[]}"#).changes(from: held, uid: Self.uid)
+        #expect(PolicyFile.calls(for: none) == [.setAggregates([], minimum: nil)])
+        let fewer = try Self.read(#"{"aggregate_minimum":4}"#).changes(from: held, uid: Self.uid)
+        #expect(PolicyFile.calls(for: fewer) == [.setAggregates(nil, minimum: 4)])
+    }
+
     @Test func rolesThatAFileDoesNotHaveAreTakenAway() throws {
         let policy = Self.policy([:], roles: [("administrator", "it", ""), ("viewer", "leads", "sales"), ("viewer", "leads", "shop")])
         #expect(try Self.read("{}").changes(from: policy, uid: Self.uid).isEmpty)
@@ -204,6 +226,8 @@ import Testing
             (#"{"users":[{"name":"a","tracked":false,"reason":5}]}"#, "the 'reason' of number 1 of 'users' is not a text"),
             (#"{"users":[{"name":"a","tracked":false,"reason":"a\nb"}]}"#, "control characters"),
             (#"{"do_not_track":[{"entry":"*"}]}"#, "number 1 of 'do_not_track', '*', names nobody"),
+            (#"{"aggregate_groups":["a,b"]}"#, "no name of a group"), (#"{"aggregate_groups":["a","a"]}"#, "or one twice"),
+            (#"{"aggregate_groups":"a"}"#, "'aggregate_groups' is not an array"), (#"{"aggregate_minimum":"5"}"#, "not a number of users"),
             (#"{"do_not_track":["a"]}"#, "number 1 of 'do_not_track' is not an object"), (#"{"do_not_track":[{}]}"#, "has no 'entry'"),
         ])
     func whatIsWrongIsNamed(text: String, problem: String) {

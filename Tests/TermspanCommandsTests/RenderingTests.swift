@@ -127,6 +127,22 @@ import Testing
         #expect(Set(lines.dropFirst().map { Printable.width($0) }).count == 1)
     }
 
+    @Test func averagesAreATable() throws {
+        let table = AggregatesTable()
+        let text =
+            #"{"period":"2026-10","group":null,"users":15,"active":36000,"passive":900,"inactive":0,"connected":40500,"#
+            + #""active_share":89,"withheld":null}"#
+        let row = try #require(JSONValue(text.utf8))
+        let withheld = try #require(
+            JSONValue(#"{"period":"2026-10","group":"sales","users":null,"active":null,"withheld":"too-few"}"#.utf8))
+        #expect(
+            [table.header, table.line(row), table.line(withheld)] == [
+                "PERIOD   GROUP                 USERS     ACTIVE    PASSIVE   INACTIVE  CONNECTED  SHARE  WITHHELD",
+                "2026-10  (everybody)             15+   10:00:00    0:15:00    0:00:00   11:15:00    89%",
+                "2026-10  sales                                                                           too-few",
+            ])
+    }
+
     @Test func nothingHostileReachesTheTerminal() {
         let hostile = "a\u{1B}[2J\u{7}\u{9B}31m\r\n\u{202E}b\u{85}\u{2028}\u{7F}"
         let row = Self.row(1, hostile, hostile, .active, more: ["client-name": .string(hostile), "display": .string(hostile)])
@@ -137,7 +153,7 @@ import Testing
         let entry = JournalEntry(time: WallInstant(nanoseconds: 0), fields: ["MESSAGE": [hostile]])
         let all =
             SessionTables.sessions([row]) + SessionTables.users([row]) + SessionText.lines(row) + [
-                SpanTable().line(span), LogText.line(entry),
+                SpanTable().line(span), LogText.line(entry), AggregatesTable().line(.object([.init("group", .string(hostile))])),
             ]
             + SummaryTable.lines([span]) + screen.lines(width: 200, height: 20, now: WallInstant(nanoseconds: 0), colors: false)
             + CheckResult.lines([CheckResult(hostile, .fail, hostile, remedy: hostile)])

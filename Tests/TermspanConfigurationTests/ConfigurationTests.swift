@@ -63,6 +63,10 @@ import Testing
                 KeptTimes(activity: .seconds(30 * day), sessions: .seconds(90 * day)),
                 KeptTimes(activity: nil, sessions: .seconds(800 * day)),
             ])
+        #expect(configuration.shortestKept == .seconds(30 * day) && Configuration().shortestKept == .seconds(180 * day))
+        var unlimited = Configuration()
+        try unlimited.apply("keep-activity: unlimited\nkeep-sessions: unlimited\n", file: "t.yaml")
+        #expect(unlimited.shortestKept == nil)
         #expect(configuration.keptByGroup[0].sessions == nil && configuration.keptByGroup[1].activity == .some(.none))
         for wrong in [
             "{group: a}", "{keep-activity: 30d}", "{group: a, keep-activity: 5}", "{group: a, keep-activity: 1s}", "{group: a, keep: 30d}",

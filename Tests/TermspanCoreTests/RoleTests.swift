@@ -10,9 +10,11 @@ import Testing
     /// Nothing that is not said is given: the table is the whole of it.
     @Test func eachRoleHasItsRightsAndNoOther() {
         let wanted: [Role: Set<Right>] = [
-            .administrator: [.viewOthers, .viewPolicy, .viewAudit, .manageTracking, .erase, .manageSessions, .manageRoles],
-            .configurator: [.viewPolicy, .manageTracking], .powerUser: [.viewOthers, .viewPolicy, .manageSessions], .viewer: [],
-            .auditor: [.viewPolicy, .viewAudit],
+            .administrator: [
+                .viewOthers, .viewPolicy, .viewAudit, .viewAggregates, .manageTracking, .erase, .manageSessions, .manageRoles,
+            ],
+            .configurator: [.viewPolicy, .manageTracking], .powerUser: [.viewOthers, .viewPolicy, .viewAggregates, .manageSessions],
+            .viewer: [], .auditor: [.viewPolicy, .viewAudit], .statistician: [.viewAggregates],
         ]
         #expect(wanted.count == Role.allCases.count)
         for role in Role.allCases { #expect(role.rights == wanted[role]) }

@@ -26,6 +26,11 @@ import Testing
         /// What the collector was to record, and whether it can.
         var reads: [[String: BusValue]] = []
         var canRecord = true
+        /// What the collector tells of aggregates, what it keeps of them, and what it was asked for.
+        var aggregation: [String: BusValue] = [:]
+        var fixed: [String: BusValue] = [:]
+        var canFix = true
+        var managed: [String] = []
 
         init(
             _ change: (inout ReportsService.Options) -> Void = { _ in }, collector rows: [ActivityRow]? = nil,
@@ -62,6 +67,20 @@ import Testing
                                     throw BusError(name: "org.termspan1.Error.StoreFailed", message: "The disk is full.")
                                 }
                                 call.reply()
+                            },
+                            BusMethod("GetAggregation", out: ["aggregation": "a{sv}"]) { [unowned self] call in
+                                managed.append("GetAggregation")
+                                call.reply { $0.properties(aggregation.merging(["fixed": .properties(fixed)]) { $1 }) }
+                            },
+                            BusMethod("FixAggregates", in: ["months": "a{sv}"], out: ["fixed": "a{sv}"]) {
+                                [unowned self] call throws(BusError) in
+                                managed.append("FixAggregates")
+                                let months = try call.message.readProperties()
+                                guard canFix else {
+                                    throw BusError(name: "org.termspan1.Error.StoreFailed", message: "The disk is full.")
+                                }
+                                fixed.merge(months) { old, _ in old }
+                                call.reply { $0.properties(fixed) }
                             },
                             BusMethod("ListSessions", out: ["sessions": "aa{sv}"]) { call in call.reply { $0.rows(sessions) } },
                         ]))
@@ -314,6 +333,8 @@ import Testing
         #expect(try busctl("Audit", "a{sv}", "1", "user", "s", "anna").contains("ccess"))
         #expect(try busctl("Audit", "a{sv}", "1", "all", "b", "true").contains("ccess"))
         #expect(try busctl("VerifyAudit", "a{sv}", "0").contains("ccess"))
+        #expect(try busctl("Aggregates", "a{sv}", "0").contains("ccess"))
+        #expect(try busctl("Aggregates", "a{sv}", "1", "period", "s", "2026-01").contains("ccess"))
         #expect(try busctl("Audit", "a{sv}", "0").hasPrefix("h "))
         #expect(try busctl("Spans", "a{sv}", "1", "all", "b", "true").contains("ccess"))
         #expect(try busctl("Spans", "a{sv}", "2", "user", "s", "nobody", "uid", "u", "0").contains("ccess"))

@@ -179,7 +179,11 @@ extension OwnView {
             if let left = policy.pauseLeft, left >= 60 { values.append(("Pauses", "\(left / 60) min left today: termspan pause 30m")) }
         }
         values.append(("Who answers for it", policy.responsible))
-        let seers = seenBy.map { "members of \($0.group) (\($0.role))" }
+        let minimum = policy.policy.aggregateMinimum.map { " of at least \($0) users" } ?? ""
+        let seers = seenBy.map { row in
+            let part = row.grant?.role == .statistician ? ", only in averages\(minimum)" : ""
+            return "members of \(row.group) (\(row.role)\(part))"
+        }
         values.append(("Who may see it", (["you", "root", "whom polkit lets"] + seers).joined(separator: ", ")))
         let line =
             if !policy.user.isTracked {

@@ -9,8 +9,8 @@ struct PolicyExport: MainCommand {
             commandName: "export", abstract: "Write the policy as a file that apply takes.",
             discussion:
                 """
-                Who is tracked, who is not to be, what new users are, who has which role, and who is in groups of Termspan's own. It needs the \
-                right org.termspan1.view-others, or a role that sees the policy.
+                Who is tracked, who is not to be, what new users are, who has which role, who is in groups of Termspan's own, and of which \
+                groups averages are told. It needs the right org.termspan1.view-others, or a role that sees the policy.
                 """
         )
     }
@@ -44,7 +44,7 @@ struct PolicyApply: MainCommand {
             discussion: """
                 What it does not name stays as it is, and what holds already is not decided again. Who is to be left alone comes before \
                 who is to be tracked. Roles and members of groups that a file with these does not have are taken away. It needs the rights \
-                org.termspan1.manage-tracking, for roles and groups org.termspan1.manage-roles, and org.termspan1.view-others.
+                org.termspan1.manage-tracking, for roles, groups and averages org.termspan1.manage-roles, and org.termspan1.view-others.
                 """)
     }
 
@@ -77,6 +77,8 @@ struct PolicyApply: MainCommand {
             case .setNewUsers(let state):
                 try client.setPolicy("new-users", state)
                 Output.lines(["New users are now \(state)."])
+            case .setAggregates(let groups, let minimum):
+                Output.lines(PolicySet.lines(groups, minimum, try client.setAggregates(groups, minimum: minimum, "")))
             case .setGroup(let group, let users, let member, let reason):
                 try GroupArguments.tell(try client.setGroup(group, users, member: member, reason), group, member: member)
             case .setRoles(let grants, let granted, let reason):
@@ -133,6 +135,22 @@ extension Client {
                 .notPermitted, "The policy of others takes the right org.termspan1.view-others.", remedy: "Try it with sudo.")
         }
         return policy
+    }
+
+    /// Says of which groups and of how many users at least averages are told; what is nil stays.
+    ///
+    /// - Returns: whether anything changed.
+    func setAggregates(_ groups: [String]?, minimum: UInt64?, _ reason: String) throws(CommandError) -> Bool {
+        var settings: [String: BusValue] = [:]
+        if let groups { settings["groups"] = .strings(groups) }
+        if let minimum { settings["minimum"] = .uint64(minimum) }
+        return try PasswordAgent.whileAsking { () throws(CommandError) in
+            let answer = try manager("SetAggregates", interactive: true) { writer in
+                writer.properties(settings)
+                writer.append(reason)
+            }
+            return try decode(answer) { message throws(BusError) in try message.read(Bool.self) }
+        }
     }
 
     func setPolicy(_ key: String, _ value: String) throws(CommandError) {

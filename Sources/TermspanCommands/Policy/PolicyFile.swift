@@ -39,6 +39,9 @@ package struct PolicyFile: Hashable, Sendable {
     package private(set) var roles: [GroupRole]?
     /// Likewise.
     package private(set) var members: [Member]?
+    /// The groups of which averages are told, in their order, and of how many users these are at least; nil where the file leaves it.
+    package private(set) var aggregateGroups: [String]?
+    package private(set) var aggregateMinimum: UInt64?
 
     /// What there is, to be written.
     package init(_ policy: TrackingPolicy) {
@@ -47,6 +50,8 @@ package struct PolicyFile: Hashable, Sendable {
         doNotTrack = policy.doNotTrack.map { Entry(entry: $0.entry, reason: $0.reason) }
         roles = policy.roles.compactMap { row in row.grant.map { GroupRole(grant: $0, reason: row.reason) } }
         members = Self.members(policy.groupMembers)
+        aggregateGroups = policy.aggregateGroups
+        aggregateMinimum = policy.aggregateMinimum
     }
 
     private static func members(_ rows: [TrackingPolicy.GroupMember]) -> [Member] {
@@ -76,7 +81,13 @@ package struct PolicyFile: Hashable, Sendable {
             return text
         }
         guard let value = JSONValue(bytes) else { throw wrong("It is not JSON") }
-        for member in try members(value, "The file", of: ["new_users", "users", "do_not_track", "roles", "group_members"]) {
+        let keys = ["new_users", "users", "do_not_track", "roles", "group_members", "aggregate_groups", "aggregate_minimum"]
+        for member in try members(value, "The file", of: keys) {
+            if member.key == "aggregate_minimum" {
+                guard let minimum = member.value.unsigned else { throw wrong("'aggregate_minimum' is not a number of users") }
+                aggregateMinimum = minimum
+                continue
+            }
             if member.key == "new_users" {
                 guard let state = member.value.string, ["tracked", "untracked"].contains(state) else {
                     throw wrong("'new_users' is neither tracked nor untracked")
@@ -85,6 +96,14 @@ package struct PolicyFile: Hashable, Sendable {
                 continue
             }
             guard case .array(let rows) = member.value else { throw wrong("'\(member.key)' is not an array") }
+            if member.key == "aggregate_groups" {
+                let names = rows.compactMap(\.string).filter { RoleGrant.isName($0) }
+                guard names.count == rows.count, Set(names).count == names.count else {
+                    throw wrong("'aggregate_groups' has what is no name of a group, or one twice")
+                }
+                aggregateGroups = names
+                continue
+            }
             if member.key == "roles" { roles = [] }
             if member.key == "group_members" { self.members = [] }
             for (index, row) in rows.enumerated() {
@@ -190,6 +209,8 @@ package struct PolicyFile: Hashable, Sendable {
         var parts = [rows("users", users), rows("do_not_track", entries)]
         if self.roles != nil { parts.append(rows("roles", roles)) }
         if self.members != nil { parts.append(rows("group_members", members)) }
+        if let aggregateGroups { parts.append("\"aggregate_groups\":" + JSONValue.array(aggregateGroups.map { .string($0) }).text) }
+        if let aggregateMinimum { parts.append("\"aggregate_minimum\":\(aggregateMinimum)") }
         return "{\n" + state + parts.joined(separator: ",\n") + "\n}\n"
     }
 
@@ -202,6 +223,8 @@ package struct PolicyFile: Hashable, Sendable {
         case newUsers(String)
         case track(User)
         case join(Member)
+        case aggregateGroups([String])
+        case aggregateMinimum(UInt64)
         case grant(GroupRole)
 
         package var line: String {
@@ -210,6 +233,9 @@ package struct PolicyFile: Hashable, Sendable {
             case .leave(let member): Printable.text("\(member.user) would no longer be in \(member.group).")
             case .join(let member): Printable.text("\(member.user) would be in \(member.group).")
             case .grant(let role): Printable.text("The role \(role.grant) would be given.")
+            case .aggregateGroups(let groups):
+                Printable.text("Averages would be of \((["everybody"] + groups).joined(separator: ", ")).")
+            case .aggregateMinimum(let minimum): "Averages would be of at least \(minimum) users."
             case .list(let entry): Printable.text("\(entry.entry) would be on the Do Not Track list.")
             case .untrack(let user): Printable.text("\(user.name) would be untracked.")
             case .newUsers(let state): "New users would be \(state)."
@@ -245,6 +271,8 @@ package struct PolicyFile: Hashable, Sendable {
         let given = Set(policy.roles.compactMap(\.grant))
         // Who does not exist here can't be a member.
         changes += (members ?? []).filter { !known.contains(key($0)) && uid($0.user) != nil }.map { Change.join($0) }
+        if let aggregateGroups, aggregateGroups != policy.aggregateGroups ?? [] { changes.append(.aggregateGroups(aggregateGroups)) }
+        if let aggregateMinimum, aggregateMinimum != policy.aggregateMinimum { changes.append(.aggregateMinimum(aggregateMinimum)) }
         changes += (roles ?? []).filter { !given.contains($0.grant) }.map { Change.grant($0) }
         if let wanted = roles.map({ $0.map(\.grant) }) { changes += given.subtracting(wanted).sorted().map { Change.revoke($0) } }
         if let wanted = members.map({ Set($0.map(key)) }) {
@@ -264,6 +292,7 @@ package struct PolicyFile: Hashable, Sendable {
         case setNewUsers(String)
         case setRoles([RoleGrant], Bool, reason: String)
         case setGroup(OwnGroup, [String], Bool, reason: String)
+        case setAggregates([String]?, minimum: UInt64?)
     }
 
     /// More than a call takes is several.
@@ -289,6 +318,10 @@ package struct PolicyFile: Hashable, Sendable {
                 calls[calls.count - 1] = .setRoles(grants + [role.grant], true, reason: reason)
             case (.setRoles(let grants, false, let reason), .revoke(let grant)) where grants.count < most:
                 calls[calls.count - 1] = .setRoles(grants + [grant], false, reason: reason)
+            case (.setAggregates(let groups, nil), .aggregateMinimum(let minimum)):
+                calls[calls.count - 1] = .setAggregates(groups, minimum: minimum)
+            case (_, .aggregateGroups(let groups)): calls.append(.setAggregates(groups, minimum: nil))
+            case (_, .aggregateMinimum(let minimum)): calls.append(.setAggregates(nil, minimum: minimum))
             case (_, .join(let member)): calls.append(.setGroup(member.group, [member.user], true, reason: member.reason))
             case (_, .leave(let member)): calls.append(.setGroup(member.group, [member.user], false, reason: ""))
             case (_, .revoke(let grant)): calls.append(.setRoles([grant], false, reason: ""))

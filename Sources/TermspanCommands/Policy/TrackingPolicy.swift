@@ -136,6 +136,10 @@ package struct TrackingPolicy: Hashable, Sendable {
     package var roles: [RoleRow]
     /// Empty where the caller may not know.
     package var groupMembers: [GroupMember]
+    /// The groups of which averages are told, in the order in which they are considered, and of how many users these are at least; nil where
+    /// the collector does not tell it.
+    package var aggregateGroups: [String]?
+    package var aggregateMinimum: UInt64?
     package var kept: Kept
     /// What holds for members of groups in place of that.
     package var keptByGroup: [Kept]
@@ -203,6 +207,8 @@ package struct TrackingPolicy: Hashable, Sendable {
         seatsTaken = values["seats-taken"]?.unsigned
         roles = (values["roles"]?.elements ?? []).compactMap { $0.properties.map { RoleRow($0) } }
         groupMembers = (values["group-members"]?.elements ?? []).compactMap { $0.properties.map { GroupMember($0) } }
+        aggregateGroups = values["aggregate-groups"]?.strings
+        aggregateMinimum = values["aggregate-minimum"]?.unsigned
         isComplete = values["complete"]?.bool ?? false
         users = (values["users"]?.elements ?? []).compactMap { row in
             guard let row = row.properties else { return nil }
@@ -228,6 +234,8 @@ package struct TrackingPolicy: Hashable, Sendable {
                 "keep_by_group", .array(keptByGroup.map { .object([.init("group", .string($0.group ?? ""))] + $0.json) })),
             .init("tracking_hours", .array(trackingHours.map(\.json))), .init("holidays", .array(holidays.map { .string($0) })),
             .init("seats", seats.map { .unsigned($0) } ?? .null), .init("seats_taken", seatsTaken.map { .unsigned($0) } ?? .null),
+            .init("aggregate_groups", aggregateGroups.map { .array($0.map { .string($0) }) } ?? .null),
+            .init("aggregate_minimum", aggregateMinimum.map { .unsigned($0) } ?? .null),
         ])
     }
 
@@ -244,6 +252,13 @@ package struct TrackingPolicy: Hashable, Sendable {
         }
     }
 
+    /// `of everybody and of sales, tech, each of at least 5 users`
+    package var aggregatesText: String? {
+        guard let aggregateGroups, let aggregateMinimum else { return nil }
+        let groups = aggregateGroups.isEmpty ? "" : " and of " + aggregateGroups.joined(separator: ", ")
+        return "of everybody\(groups), each of at least \(aggregateMinimum) users"
+    }
+
     package var lines: [String] {
         var values = [("New users", newUsers)]
         if !responsible.isEmpty { values.append(("Responsible", responsible)) }
@@ -251,6 +266,7 @@ package struct TrackingPolicy: Hashable, Sendable {
         for hours in trackingHours { values.append(("Hours", hours.hours + (hours.group.isEmpty ? "" : ", group \(hours.group)"))) }
         if !holidays.isEmpty { values.append(("Holidays", holidays.joined(separator: ", "))) }
         if let seats = seatsText { values.append(("Seats", seats)) }
+        if let text = aggregatesText { values.append(("Averages", text)) }
         var lines = Properties.lines(values)
         if !users.isEmpty {
             var table = Table([

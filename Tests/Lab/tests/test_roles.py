@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import sys
 import time
 import unittest
@@ -13,13 +12,12 @@ sys.path.insert(0, str(LAB_FOLDER))
 
 from lablib import wait_until  # noqa: E402
 from lablib.product import ProductTestCase, Watcher  # noqa: E402
-from lablib.programs import compiled  # noqa: E402
 
 NOT_PERMITTED = 4
 MANAGER = ("org.termspan1", "/org/termspan1", "org.termspan1.Manager")
 REPORTS = ("org.termspan1.Reports", "/org/termspan1/reports", "org.termspan1.Reports")
 # The users whose data it is: user1 is in lab-sales, user2 to user4 in lab-tech.
-HOLDERS = {"user5": "administrator", "user6": "configurator", "user7": "power-user", "user8": "viewer", "user9": "auditor", "user10": None}
+HOLDERS = {"user5": "administrator", "user6": "configurator", "user7": "power-user", "user8": "viewer", "user9": "auditor", "user10": None, "user11": "statistician"}
 ALL = set(HOLDERS)
 
 
@@ -28,7 +26,7 @@ def users(*roles):
 
 
 class RoleTests(ProductTestCase):
-    users = 10
+    users = 11
     tracked = ["user1", "user2", "user3", "user4"]
     settings = {"pause-per-day": "1h", "bus-calls-per-second": 1000}
 
@@ -85,8 +83,9 @@ class RoleTests(ProductTestCase):
             ("SetGroup", users("administrator"), "sasbs", "lab", "1", "user1", "true", "a test"),
             ("SetGroup", users("administrator"), "sasbs", "lab", "1", "user1", "false", "a test"),
             ("SetRoles", users("administrator"), "a(sss)bs", "1", "auditor", "lab-nobody", "", "true", "a test"),
+            ("SetAggregates", users("administrator"), "a{sv}s", "1", "minimum", "t", "6", "a test"),
             # Between the two services alone.
-            ("CollectActivity", set(), "a{sv}", "0"), ("GetSight", set(), "usa{sv}", "0", "view-others", "0"),
+            ("GetAggregation", set()), ("FixAggregates", set(), "a{sv}", "0"), ("CollectActivity", set(), "a{sv}", "0"), ("GetSight", set(), "usa{sv}", "0", "view-others", "0"),
             ("RecordRead", set(), "a{sv}", "2", "reader", "u", "0", "kind", "s", "spans"),
         ]
         for method, allowed, *arguments in cases:
@@ -136,15 +135,18 @@ class RoleTests(ProductTestCase):
                 self.assert_let(method, seers | users("viewer"), "a{sv}", "1", "all", "b", "true", target=REPORTS)
         with self.subTest("Users"):
             self.assert_let("Users", ALL, "a{sv}", "0", target=REPORTS)
-            self.assert_let("Users", ALL - {"user10"}, "a{sv}", "1", "user", "s", "user1", target=REPORTS)
-            self.assert_let("Users", ALL - {"user10"} - users("viewer"), "a{sv}", "1", "user", "s", "user2", target=REPORTS)
+            policy = ALL - users("statistician", None)
+            self.assert_let("Users", policy, "a{sv}", "1", "user", "s", "user1", target=REPORTS)
+            self.assert_let("Users", policy - users("viewer"), "a{sv}", "1", "user", "s", "user2", target=REPORTS)
         with self.subTest("Audit"):
             auditors = users("administrator", "auditor")
             self.assert_let("Audit", ALL, "a{sv}", "0", target=REPORTS)
             self.assert_let("Audit", auditors, "a{sv}", "1", "user", "s", "user1", target=REPORTS)
             self.assert_let("Audit", auditors, "a{sv}", "1", "all", "b", "true", target=REPORTS)
             self.assert_let("VerifyAudit", auditors, "a{sv}", "0", target=REPORTS)
-        self.assertEqual(self.methods(REPORTS), {"Spans", "Summary", "History", "Records", "Users", "Audit", "VerifyAudit"})
+        with self.subTest("Aggregates"):
+            self.assert_let("Aggregates", users("administrator", "power-user", "statistician"), "a{sv}", "0", target=REPORTS)
+        self.assertEqual(self.methods(REPORTS), {"Spans", "Summary", "History", "Records", "Users", "Audit", "VerifyAudit", "Aggregates"})
 
     def test_3_a_viewer_sees_the_members_and_nobody_else(self):
         for arguments in (("spans", "--all", "--open"), ("summary", "--all"), ("session", "history", "--all"), ("users", "--all")):
@@ -178,8 +180,9 @@ class RoleTests(ProductTestCase):
 
         def seen_by(user):
             return {(row["role"], row["group"]) for row in self.product.listing("me", user=user)["seen_by"]}
-        self.assertEqual(seen_by("user1"), {("administrator", "lab-administrator"), ("power-user", "lab-power-user"), ("viewer", "lab-viewer")})
-        self.assertEqual(seen_by("user2"), {("administrator", "lab-administrator"), ("power-user", "lab-power-user")})
+        everybodys = {(role, f"lab-{role}") for role in ("administrator", "power-user", "statistician")}
+        self.assertEqual(seen_by("user1"), everybodys | {("viewer", "lab-viewer")})
+        self.assertEqual(seen_by("user2"), everybodys)
         listed = self.product.listing("role", "list", user="user10")
         self.assertLessEqual({role for role in HOLDERS.values() if role}, {row["role"] for row in listed})
         self.assertEqual({(row["by"], row["reason"]) for row in listed if row["group"] != "lab-nobody"}, {("root", "a test")})
@@ -235,17 +238,10 @@ class RoleTests(ProductTestCase):
         self.product.command("role", "grant", "power-user", "lab-power-user", "--reason", "a test")
 
     def test_5c_a_directory_that_is_silent_takes_roles_away_and_holds_nobody_up(self):
-        module = self.lab.root / "usr/lib/x86_64-linux-gnu/libnss_silent.so.2"
-        shutil.copy(compiled("silent_nss.c", "-shared", "-fPIC"), module)
-        self.addCleanup(module.unlink)
-        switch, silence = self.lab.root / "etc/nsswitch.conf", self.lab.root / "run/lab-silence"
-        usual = switch.read_text()
-        self.addCleanup(switch.write_text, usual)
-        switch.write_text(re.sub("(?m)^group:.*$", "group: files silent", usual))
+        silence = self.silent_directory()
         # The bus asks for whoever is new to it, and systemd for whom it starts a service, and both wait.
         self.assertIsNone(self.call("user7", REPORTS, "Spans", "a{sv}", "1", "user", "s", "user2"))
         silence.touch()
-        self.addCleanup(silence.unlink, missing_ok=True)
         time.sleep(11)  # What was said before is forgotten.
 
         # As a program of the user's that has run for long: who logs in now waits for the directory.

@@ -5,10 +5,6 @@ extension Policy {
     static let aggregateGroupsKey = "aggregate-groups"
     static let aggregateMinimumKey = "aggregate-minimum"
 
-    /// All but what was told of months.
-    static let selectSettings =
-        "SELECT key, value, since, by, reason FROM setting WHERE key NOT GLOB '\(StoreWriter.tablePrefix)*' ORDER BY key"
-
     /// The groups of which aggregates are told, in the order in which they are considered.
     package var aggregateGroups: [String] {
         (settings.first { $0.key == Self.aggregateGroupsKey }?.value ?? "").split(separator: ",").map(String.init)

@@ -61,6 +61,15 @@ enum Schema {
     }
 
     private static let version6 = """
+        -- What was told of a month, as AggregateTable has it, to who sees aggregates alone: told again, whatever is there by now.
+        CREATE TABLE aggregate (
+            month TEXT PRIMARY KEY,
+            lines TEXT NOT NULL,
+            at INTEGER NOT NULL,
+            revision INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        CREATE TRIGGER aggregate_closed BEFORE UPDATE ON aggregate BEGIN SELECT RAISE(ABORT, 'closed'); END;
+
         -- Which file of keys is this store's: the ID of its root key.
         CREATE TABLE key_file (root BLOB NOT NULL CHECK (length(root) = 8)) STRICT;
 

@@ -2,11 +2,9 @@ import GRDB
 package import TermspanAccounting
 package import TermspanCore
 
-// Aggregates: Docs/adr/0018-aggregates.md. What was told of a month is a setting of that month's, which is no part of the policy.
+// Aggregates: Docs/adr/0018-aggregates.md.
 
 extension StoreWriter {
-    static let tablePrefix = "aggregates-"
-
     /// Changes of which groups and of how many users at least aggregates are told, and records who did and why; what is nil stays.
     ///
     /// - Returns: whether anything changed.
@@ -46,21 +44,17 @@ extension StoreWriter {
         try transaction("fix aggregates") { db in
             for (month, table) in tables {
                 try db.execute(
-                    sql: "INSERT OR IGNORE INTO setting (key, value, since, by, reason, revision) VALUES (?, ?, ?, '', '', ?)",
-                    arguments: [
-                        Self.tablePrefix + month.description, table.lines.joined(separator: "\n"), moment.nanoseconds,
-                        try self.revision(db),
-                    ])
+                    sql: "INSERT OR IGNORE INTO aggregate (month, lines, at, revision) VALUES (?, ?, ?, ?)",
+                    arguments: [month.description, table.lines.joined(separator: "\n"), moment.nanoseconds, try self.revision(db)])
             }
             return try Self.tables(db)
         }
     }
 
     private static func tables(_ db: Database) throws -> [CalendarMonth: AggregateTable] {
-        let rows = try Row.fetchAll(db, sql: "SELECT key, value FROM setting WHERE key GLOB ?", arguments: [tablePrefix + "*"])
         return Dictionary(
-            rows.compactMap { row in
-                guard let month = CalendarMonth(String((row[0] as String).dropFirst(tablePrefix.count))),
+            try Row.fetchAll(db, sql: "SELECT month, lines FROM aggregate").compactMap { row in
+                guard let month = CalendarMonth(row[0] as String),
                     let table = AggregateTable(lines: (row[1] as String).split(separator: "\n").map(String.init))
                 else { return nil }
                 return (month, table)

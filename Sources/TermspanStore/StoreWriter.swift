@@ -830,7 +830,7 @@ extension Policy {
     init(_ db: Database) throws {
         self.init()
         rows = try Self.decisions(db)
-        settings = try GRDB.Row.fetchAll(db, sql: Self.selectSettings).map {
+        settings = try GRDB.Row.fetchAll(db, sql: "SELECT key, value, since, by, reason FROM setting ORDER BY key").map {
             Setting(key: $0[0], value: $0[1], since: WallInstant(nanoseconds: $0[2]), by: $0[3], reason: $0[4])
         }
         doNotTrack = try DoNotTrackList(db)

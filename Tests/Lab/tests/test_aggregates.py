@@ -110,7 +110,7 @@ class AggregateTests(ProductTestCase):
 
     def forget(self):
         self.lab.enter(["systemctl", "stop", "termspand.service", "termspan-reportd.service"])
-        self.lab.enter(["sqlite3", "-bail", DATABASE, "DELETE FROM setting WHERE key GLOB 'aggregates-*'"])
+        self.lab.enter(["sqlite3", "-bail", DATABASE, "DELETE FROM aggregate"])
         self.lab.enter(["systemctl", "start", "termspand.service"])
         self.product.wait_ready()
 

@@ -454,11 +454,12 @@ package final class Aggregator: Sendable {
         return totals
     }
 
-    /// What the resolver found.
+    /// What the resolver found. Whose it is is not in the name of a program: names are stored in the clear, for all who use it.
     package func resolved(_ request: ProcessResolver.Request, executable: String?) {
         post { core in
             guard let row = core.measures.pointee.index[request.session] else { return }
-            core.measures.pointee.rows[row]?.executables[request.serial] = .some(executable)
+            let login = LoginName(login: core.measures.pointee.rows[row]?.subject.userName ?? "")
+            core.measures.pointee.rows[row]?.executables[request.serial] = .some(executable.map { login.left(outOf: $0) })
             core.measures.pointee.rows[row]?.asked[request.serial] = nil
         }
     }

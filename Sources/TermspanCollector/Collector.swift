@@ -48,6 +48,7 @@ package final class Collector {
     private var connectTimer: EventSource?
     private var absenceTimer: EventSource?
     private var failures = FailureReports()
+    private var lockTimer: EventSource?
     private var failureTimers: [UUIDv7: EventSource] = [:]
     private var losses = LossReports()
     private var clock: ClockWatch?
@@ -198,6 +199,8 @@ package final class Collector {
             onLogindLoss: { Journal.logindLost() })
         if let replacement = opening.replacement { Journal.storeReplaced(replacement) }
         if let lockedStore {
+            // By a start anew, since systemd hands keys out at that: what has them may only have been late.
+            lockTimer = try loop.after(Self.lockedPatience) { loop.exit() }
             Journal.storeFailed(
                 lockedStore,
                 consequence: "It is left as it is; nothing is collected until the keys are there and the collector is restarted.")
@@ -207,7 +210,7 @@ package final class Collector {
         observe()
         // What has not changed since an earlier life is looked at as well.
         for session in table.sessions where session.desktop.stack != .services { follow(session, at: .now()) }
-        endForgotten(open)
+        endForgotten(open, wasLocked: state.wasLocked == true)
         keepNotices()
         retention = try Retention(
             loop: loop, store: store, inbox: inbox, configuration: configuration, due: state.retentionDue
@@ -251,8 +254,12 @@ package final class Collector {
         keepNotices()
     }
 
+    /// After so long a collector without keys looks for them again.
+    private static let lockedPatience: Duration = .seconds(300)
+
     /// Has the record of policy changes, and so the audit record, say what of the configuration decides about users, where that is another.
     private func recordConfiguration() {
+        guard lockedStore == nil else { return }
         let text = configuration.policyText
         let stored = policy.settings.first { $0.key == Self.configurationKey }?.value ?? Configuration().policyText
         guard text != recordedConfiguration ?? stored else { return }
@@ -753,10 +760,12 @@ package final class Collector {
     }
 
     /// Ends the stored sessions that went while the collector was down.
-    private func endForgotten(_ open: [OpenSession]) {
-        let now = BootInstant.now()
+    ///
+    /// - Parameter wasLocked: nothing was recorded for some time, in which they may have ended long ago.
+    private func endForgotten(_ open: [OpenSession], wasLocked: Bool) {
         for session in open where table.session(uuid: session.record.uuid) == nil {
             guard measuredSessions.removeValue(forKey: session.record.uuid) != nil else { continue }
+            let now = wasLocked ? session.lastDurable : BootInstant.now()
             if measured.remove(session.record.uuid) != nil { aggregator.end(session.record.uuid, at: now) }
             store.append { $0.ended.append(SessionEnd(session: session.record.uuid, at: now, reason: .lost)) }
         }
@@ -1124,6 +1133,7 @@ package final class Collector {
             pauses: pauses)
         state.hours = hours.saved
         state.retentionDue = retention?.due
+        state.wasLocked = lockedStore == nil ? nil : true
         do {
             try state.save(path: paths.sessions)
             return true

@@ -44,6 +44,23 @@ package enum CollectorProgram {
         }
     }
 
+    /// Looks whether the users' keys are under the master key that is on standard input, for `master-key rotate`: 0 if so, else 1 and why on
+    /// standard error.
+    package static func checkMasterKey() -> Int32 {
+        let bytes = try? readAll(OwnedDescriptor(dup(STDIN_FILENO)), limit: SecretKey.length)
+        guard let key = bytes.flatMap({ SecretKey(bytes: $0) }) else {
+            complain("a master key has \(SecretKey.length) bytes")
+            return 1
+        }
+        do throws(StoreError) {
+            try KeyPlace(path: paths.keys, masters: [key]).check()
+            return 0
+        } catch {
+            complain(error.description)
+            return 1
+        }
+    }
+
     /// Prints what the clients call themselves that these processes of xrdp's serve, for the collector, which starts this as a unit that may do
     /// nothing else: `PID NAME` a line.
     ///
@@ -57,7 +74,7 @@ package enum CollectorProgram {
 
     /// Says which arguments there are, and returns the exit code for wrong ones.
     package static func usage() -> Int32 {
-        complain("usage: termspand [--check-configuration | --client-names PID...]")
+        complain("usage: termspand [--check-configuration | --check-master-key | --client-names PID...]")
         return 2
     }
 

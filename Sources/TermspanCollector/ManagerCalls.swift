@@ -191,6 +191,22 @@ struct AggregatesCall {
     }
 }
 
+/// RevealPseudonym.
+@MainActor
+struct RevealCall {
+    var pseudonym: String
+    var reason: String
+
+    init(_ message: BusMessage) throws(BusError) {
+        pseudonym = try message.read(String.self)
+        reason = try message.readReason()
+        guard Pseudonyms.month(of: pseudonym) != nil else {
+            throw .invalidArguments("'\(pseudonym.prefix(40))' is no user's pseudonym; one is like u202610-k7f3q2zxam.")
+        }
+        guard !reason.allSatisfy(\.isWhitespace) else { throw .invalidArguments("To say whose a pseudonym is takes a reason.") }
+    }
+}
+
 /// RecordRead.
 struct ReadCall: Hashable, Sendable {
     /// Who reads.

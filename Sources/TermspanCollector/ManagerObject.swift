@@ -243,6 +243,10 @@ final class ManagerObject {
                     [unowned self] invocation throws(BusError) in
                     try setAggregates(invocation)
                 },
+                BusMethod("RevealPseudonym", in: ["pseudonym": "s", "reason": "s"], out: ["user": "s", "uid": "u"]) {
+                    [unowned self] invocation throws(BusError) in
+                    try revealPseudonym(invocation)
+                },
                 BusMethod("GetAggregation", out: ["aggregation": "a{sv}"]) { [unowned self] invocation throws(BusError) in
                     try getAggregation(invocation)
                 },

@@ -19,6 +19,8 @@ package struct RuntimeState: Codable, Equatable, Sendable {
     var hours: HoursWatch.Saved?
     /// When what is older than is kept is to be removed next; nil likewise.
     package var retentionDue: BootInstant?
+    /// Whether the store was locked since it was known last which of its sessions were there; nil: no.
+    var wasLocked: Bool?
 
     /// A probe that runs in a unit of its own and so outlives the collector.
     package struct ProbeRecord: Codable, Equatable, Sendable {

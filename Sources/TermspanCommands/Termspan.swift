@@ -14,6 +14,7 @@ package struct Termspan: ParsableCommand {
                 Query.self, Session.self, Spans.self, Summary.self, Aggregates.self, Me.self, Pause.self, Resume.self, Top.self, Log.self,
                 Status.self,
                 Doctor.self, Users.self, Track.self, Untrack.self, DoNotTrack.self, Erase.self, Policy.self, Roles.self, Groups.self,
+                Reveal.self,
                 Audit.self, Verify.self,
             ])
     }

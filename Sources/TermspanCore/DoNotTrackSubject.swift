@@ -30,6 +30,13 @@ package struct LoginName: Hashable, Sendable {
         }
     }
 
+    /// A path with `~` in place of each part that is the name, as that of a home folder: `/home/~/bin/tool`.
+    package func left(outOf path: String) -> String {
+        guard !name.isEmpty else { return path }
+        return path.split(separator: "/", omittingEmptySubsequences: false).map { $0.lowercased() == name ? "~" : $0 }.joined(
+            separator: "/")
+    }
+
     /// Whether this, in the list, is about who has that login. Where either's domain is any or unknown it is: rather one too many is not tracked.
     package func covers(_ login: LoginName) -> Bool {
         name == login.name && (domain == login.domain || domain == Self.anyDomain || login.domain == Self.anyDomain)

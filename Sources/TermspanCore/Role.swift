@@ -7,6 +7,10 @@ package enum Right: String, CaseIterable, Sendable {
     case viewAudit = "view-audit"
     /// Averages of groups over months, of nobody alone: a part of `viewOthers` with an action of its own.
     case viewAggregates = "view-aggregates"
+    /// What users did, by pseudonyms in place of names: a part of `viewOthers` with an action of its own.
+    case viewPseudonyms = "view-pseudonyms"
+    /// Whom a pseudonym stands for.
+    case revealPseudonyms = "reveal-pseudonyms"
     case manageTracking = "manage-tracking"
     case erase
     case manageSessions = "manage-sessions"
@@ -25,16 +29,22 @@ package enum Role: String, CaseIterable, Sendable {
     case auditor
     /// Sees averages of groups, and nothing of anybody.
     case statistician
+    /// Sees what users do and did by pseudonyms, and cannot tell whose these are.
+    case analyst
+    /// Can tell whose a pseudonym is, and sees nothing else.
+    case trustee
 
     /// What it may in respect of everybody.
     package var rights: Set<Right> {
         switch self {
         case .administrator: Set(Right.allCases)
         case .configurator: [.viewPolicy, .manageTracking]
-        case .powerUser: [.viewOthers, .viewPolicy, .viewAggregates, .manageSessions]
+        case .powerUser: [.viewOthers, .viewPolicy, .viewAggregates, .viewPseudonyms, .manageSessions]
         case .viewer: []
         case .auditor: [.viewPolicy, .viewAudit]
         case .statistician: [.viewAggregates]
+        case .analyst: [.viewPseudonyms, .viewAggregates]
+        case .trustee: [.revealPseudonyms]
         }
     }
 }

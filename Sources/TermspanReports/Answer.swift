@@ -8,6 +8,8 @@ package struct Answer {
     /// Nil where there is no store yet.
     private let reader: StoreReader?
     private let live: [UUIDv7: LiveSession]
+    /// By which users and sessions are named; nil: by their names.
+    private let pseudonyms: Pseudonyms?
     /// How many focus intervals are worked on at once.
     var page = 2000
     /// How many intervals of one user are held at once where all are needed together.
@@ -17,10 +19,12 @@ package struct Answer {
         self.question = question
         self.reader = reader
         live = LiveSession.sessions(question.live ?? [])
+        pseudonyms = question.pseudonyms.flatMap { reader?.pseudonyms(of: $0) }
     }
 
     /// Gives `line` one complete line after the other; what it throws ends the answer.
     package func write(_ line: ([UInt8]) throws -> Void) throws {
+        if question.pseudonyms != nil, pseudonyms == nil { return }
         switch question.kind {
         case .spans:
             try forEachSession { try spans(of: $0, line) }
@@ -221,7 +225,7 @@ package struct Answer {
                 json.add("start", session.anchors.wall(at: span.start))
                 json.add("end", isOpen ? nil : session.anchors.wall(at: span.end))
                 json.add("duration", nanoseconds: span.length)
-                json.add("executable", record.application?.executable)
+                json.add("executable", executable(record.application))
                 json.add("class", record.application?.windowClass)
                 json.add("active", nanoseconds: times[.active])
                 json.add("passive", nanoseconds: times[.passive])
@@ -342,10 +346,21 @@ package struct Answer {
     }
 
     private func frame(_ json: inout JSONLine, _ session: ReportedSession) {
-        json.add("user", session.record.user.login)
-        json.add("uid", session.record.user.uid)
-        json.add("session", session.record.id.rawValue)
-        json.add("session_uuid", session.record.uuid.description)
+        add(session.record.user, to: &json)
+        // Numbers and UUIDs of sessions everybody sees, with whose they are.
+        json.add("session", pseudonyms == nil ? UInt64(session.record.id.rawValue) : nil)
+        json.add("session_uuid", pseudonyms?.name(of: session.record.uuid) ?? session.record.uuid.description)
+    }
+
+    private func add(_ user: UserIdentity, to json: inout JSONLine) {
+        json.add("user", pseudonyms?.name(of: user) ?? user.login)
+        json.add("uid", pseudonyms == nil ? UInt64(user.uid) : nil)
+    }
+
+    /// A program by pseudonym has no folder, which can be somebody's own.
+    private func executable(_ application: Application?) -> String? {
+        guard pseudonyms != nil else { return application?.executable }
+        return application?.executable.map { String($0.split(separator: "/").last ?? "") }
     }
 
     private func summary(_ session: ReportedSession, _ range: TimeSpan, _ totals: CategoryTimes) -> [UInt8] {
@@ -374,7 +389,7 @@ package struct Answer {
         json.add("disconnects", history.count(.disconnect))
         json.add("locks", history.count(.lock))
         json.add("unlocks", history.count(.unlock))
-        json.add("client_addresses", history.addresses)
+        json.add("client_addresses", pseudonyms == nil ? history.addresses : [])
         Self.add(totals, to: &json)
         return json.finished()
     }
@@ -385,8 +400,8 @@ package struct Answer {
         json.add("stack", session.record.stack)
         json.add("time", session.anchors.wall(at: event.at))
         json.add("event", event.kind.name)
-        json.add("client_address", event.clientAddress.isEmpty ? nil : event.clientAddress)
-        json.add("client_name", event.clientName.isEmpty ? nil : event.clientName)
+        json.add("client_address", event.clientAddress.isEmpty || pseudonyms != nil ? nil : event.clientAddress)
+        json.add("client_name", event.clientName.isEmpty || pseudonyms != nil ? nil : event.clientName)
         let reason = event.kind == .logoff ? session.endReason?.name : nil
         json.add("reason", reason)
         return json.finished()
@@ -456,8 +471,7 @@ package struct Answer {
     private func userTimes(_ line: ([UInt8]) throws -> Void) throws {
         try forEachUser { user, sessions, totals in
             var json = JSONLine()
-            json.add("user", user.login)
-            json.add("uid", user.uid)
+            add(user, to: &json)
             json.add("sessions", sessions.count)
             let first = sessions.min { range(of: $0).start < range(of: $1).start }
             let last = sessions.max { range(of: $0).end < range(of: $1).end }

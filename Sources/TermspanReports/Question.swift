@@ -26,8 +26,8 @@ package struct Question: Sendable {
         /// One line a month and group: averages, rounded, of nobody alone.
         case aggregates
 
-        /// What it takes to see that of others.
-        package var right: Right {
+        /// What it takes to see that of others by name.
+        fileprivate var right: Right {
             switch self {
             case .audit, .auditCheck: .viewAudit
             case .users: .viewPolicy
@@ -37,7 +37,7 @@ package struct Question: Sendable {
         }
 
         /// As the audit record names it; nil for what tells nothing of anybody.
-        package var audited: AuditedRead? {
+        fileprivate var audited: AuditedRead? {
             switch self {
             case .spans: .spans
             case .sessions, .userTimes: .summary
@@ -51,7 +51,15 @@ package struct Question: Sendable {
         }
     }
 
+    /// What it takes to see that of others.
+    package var right: Right { pseudonyms == nil ? kind.right : .viewPseudonyms }
+
+    /// As the audit record names it; nil for what tells nothing of anybody.
+    package var audited: AuditedRead? { pseudonyms == nil ? kind.audited : .pseudonyms }
+
     package var kind: Kind
+    /// The month of which everybody's is told, by pseudonyms; nil: by names.
+    package var pseudonyms: CalendarMonth?
     package var filter: SessionFilter
     package var thresholds: Thresholds
     /// Whether spans that have not ended are told too.

@@ -171,7 +171,7 @@ package final class ReportsService {
             // One's own: the user that has both this uid and its login, so that nobody inherits what a freed uid did.
             let own = Self.login(of: uid).map { UserIdentity(login: $0, uid: uid) }
             // What is of nobody is not of oneself either.
-            let isOfNobody = request.kind == .auditCheck || request.kind == .aggregates
+            let isOfNobody = request.kind == .auditCheck || request.kind == .aggregates || request.pseudonyms != nil
             let isOwn =
                 own != nil && !isOfNobody && !request.everybody && (request.login == nil || request.login == own?.login)
                 && (request.uid == nil || request.uid == uid)
@@ -179,6 +179,11 @@ package final class ReportsService {
             if let idle = request.idle { question.thresholds.idle = idle }
             if let passiveLimit = request.passiveLimit { question.thresholds.passiveLimit = passiveLimit }
             question.includeOpen = request.includeOpen
+            if let month = request.pseudonyms {
+                question.pseudonyms = month
+                question.filter.since = options.calendar.moment(month.first, 0)
+                question.filter.until = options.calendar.moment(month.next.first, 0)
+            }
             if request.kind == .aggregates {
                 let now = WallInstant.now()
                 if let month = request.month, !AggregateMonths(options.calendar, now: now).isClosed(month) {
@@ -216,7 +221,7 @@ package final class ReportsService {
             autoStart: false,
             arguments: { writer in
                 writer.append(uid)
-                writer.append(question.kind.right.rawValue)
+                writer.append(question.right.rawValue)
                 writer.properties { writer in
                     if let login = question.filter.login { writer.property("user", login) }
                     if let user = question.filter.uid { writer.property("uid", user) }
@@ -238,7 +243,7 @@ package final class ReportsService {
                 limited.filter.identities = users?.filter { question.filter.names($0) }
                 let isAnswered = limited.filter.identities?.isEmpty == false
                 // Where a part can be told, nobody needs a password to see that.
-                Polkit.check(question.kind.right.action, call, on: bus, mayAsk: !isAnswered) { [weak self] result in
+                Polkit.check(question.right.action, call, on: bus, mayAsk: !isAnswered) { [weak self] result in
                     guard let self else { return }
                     switch result {
                     case .success: record(call, uid, question)
@@ -255,7 +260,7 @@ package final class ReportsService {
     ///
     /// Root is not kept waiting, and not refused where nothing can be recorded: whoever can read the file can do without this service.
     private func record(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
-        guard let kind = question.kind.audited?.rawValue else { return askCollector(call, uid, question) }
+        guard let kind = question.audited?.rawValue else { return askCollector(call, uid, question) }
         let filter = question.filter
         bus.call(
             "org.termspan1", path: "/org/termspan1", interface: "org.termspan1.Manager", member: "RecordRead", timeout: .seconds(15),
@@ -427,12 +432,16 @@ struct Request {
     var idle: Duration?
     var passiveLimit: Duration??
     var thresholds: Thresholds?
+    /// The month of which everybody's is asked for by pseudonyms.
+    var pseudonyms: CalendarMonth?
     /// Of which aggregates are asked for; nil: all that are told.
     var month: CalendarMonth?
 
     /// Throws `InvalidArgs` for a key that is not known, so that a misspelt one does not widen the answer.
     init(_ values: [String: BusValue], _ kind: Question.Kind) throws(BusError) {
         self.kind = kind
+        // Who may choose users, sessions or times could find out whose a pseudonym is.
+        let isByPseudonym = values["pseudonyms"] != nil
         for (key, value) in values {
             // All others choose among sessions.
             let allowed: [String]? =
@@ -441,7 +450,7 @@ struct Request {
                 case .audit: ["user", "uid", "all", "since", "until"]
                 case .auditCheck: []
                 case .aggregates: ["period"]
-                default: nil
+                default: isByPseudonym ? ["pseudonyms", "open", "by", "events", "idle-threshold", "passive-limit"] : nil
                 }
             if let allowed, !allowed.contains(key) { throw .invalidArguments("There is no filter '\(key)'.") }
             func invalid() -> BusError { .invalidArguments("'\(key)' has a value of the wrong type or size.") }
@@ -473,6 +482,11 @@ struct Request {
                     throw .invalidArguments("A period is a calendar month, as 2026-10.")
                 }
                 self.month = month
+            case "pseudonyms" where kind != .records:
+                guard let name = value.string, let month = CalendarMonth(name) else {
+                    throw .invalidArguments("Pseudonyms are of a calendar month, as 2026-10.")
+                }
+                pseudonyms = month
             case "since": filter.since = try wall()
             case "until": filter.until = try wall()
             case "open":

@@ -36,6 +36,8 @@ package enum AuditedRead: String, Sendable {
     case spans, summary, history, records, users, audit
     /// Averages of groups, as who sees nothing of anybody is told them.
     case aggregates
+    /// What users did, by pseudonyms.
+    case pseudonyms
     /// How much is held, without what.
     case counts
 }

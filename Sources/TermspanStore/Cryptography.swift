@@ -41,6 +41,9 @@ package struct SecretKey: Equatable, Sendable {
         bytes = Self.random(Self.length)
     }
 
+    /// One for another purpose, of this one: to have it tells nothing of `key`.
+    init(authenticating purpose: String, under key: SecretKey) { bytes = key.authenticationCode(of: Array(purpose.utf8)) }
+
     /// HMAC-SHA-256 (RFC 2104) of a message under this key: 32 bytes.
     package func authenticationCode(of message: [UInt8]) -> [UInt8] {
         [UInt8](unsafeUninitializedCapacity: 32) { code, count in

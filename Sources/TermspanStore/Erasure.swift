@@ -17,6 +17,12 @@ package struct UserName: Hashable, Sendable, CustomStringConvertible {
         (kind, value) = ("uid", String(uid))
     }
 
+    /// As the store has it.
+    init?(kind: String, value: String) {
+        guard ["login", "uid"].contains(kind) else { return nil }
+        (self.kind, self.value) = (kind, value)
+    }
+
     /// As it is read again.
     package var description: String { kind == "uid" ? "uid:\(value)" : value }
 

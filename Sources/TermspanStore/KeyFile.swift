@@ -14,6 +14,9 @@ package struct KeyPlace: Equatable, Sendable {
         self.masters = masters
     }
 
+    /// - Throws: `.keys` where the file can't be opened with one of the master keys.
+    package func check() throws(StoreError) { _ = try KeyFile(self, creates: false, writes: false) }
+
     /// The name of the credential (systemd.exec(5), CREDENTIALS) that has the master keys: 32 bytes each, the newest last.
     package static let credential = "termspan.master"
 
@@ -94,7 +97,8 @@ final class KeyFile: Sendable {
         /// Nil for what is none.
         init?(_ bytes: ArraySlice<UInt8>) {
             let start = bytes.startIndex
-            guard bytes.starts(with: Self.magic), let kind = Kind(rawValue: bytes[start + 4]), bytes[start + 5] == Self.version,
+            guard bytes.count == Self.length, bytes.starts(with: Self.magic), let kind = Kind(rawValue: bytes[start + 4]),
+                bytes[start + 5] == Self.version,
                 let id = KeyID(prefix: bytes[(start + 8)..<(start + 16)]), let owner = ID128(bytes: bytes[(start + 16)..<(start + 32)])
             else { return nil }
             (self.kind, self.id, self.owner) = (kind, id, owner)
@@ -129,7 +133,10 @@ final class KeyFile: Sendable {
         /// Where destroyed ones leave room.
         var free: [Int] = []
         var end = 0
-        var isSynced = true
+        /// Which may not be durable yet.
+        var unsynced: [KeyID] = []
+        /// Whether the last sync failed.
+        var isUnsure = false
         var stamp = Stamp()
     }
 
@@ -156,6 +163,8 @@ final class KeyFile: Sendable {
                 place, "systemd passed no master key: the journal of 'termspan-keys@*' says why; see termspan-keys(7)")
         }
         var bytes: [UInt8]
+        // Before the file is read: what is written meanwhile is looked for again.
+        var stamp = Self.stamp(place.path)
         do {
             bytes = try Self.readAll(place)
         } catch {
@@ -166,10 +175,13 @@ final class KeyFile: Sendable {
             bytes = Record(.root, Self.newID(), owner: ID128(high: 0, low: 0), SecretKey(), under: newest).bytes
             try Self.replace(place.path, with: bytes)
         }
-        let (opened, isOld) = try Self.parse(bytes, place)
-        if writes, isOld { try Self.replace(place.path, with: Self.rewrapped(opened, under: newest)) }
-        var state = try writes && isOld ? Self.parse(Self.readAll(place), place).state : opened
-        state.stamp = Self.stamp(place.path)
+        var (state, isOld) = try Self.parse(bytes, place)
+        // Where there is no room for a new one, the old one goes on.
+        if writes, isOld, (try? Self.replace(place.path, with: Self.rewrapped(state, under: newest))) != nil {
+            stamp = Self.stamp(place.path)
+            (state, isOld) = try Self.parse(Self.readAll(place), place)
+        }
+        state.stamp = stamp
         if writes {
             let descriptor = Glibc.open(place.path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
             guard descriptor >= 0 else { throw Self.systemFailure("open \(place.path)") }
@@ -181,6 +193,8 @@ final class KeyFile: Sendable {
     }
 
     deinit { if let writing { close(writing) } }
+
+    var root: SecretKey { state.withLock { $0.root } }
 
     /// By which a store knows that the file is its own.
     var rootID: KeyID { state.withLock { $0.rootID } }
@@ -213,7 +227,7 @@ final class KeyFile: Sendable {
         return key
     }
 
-    /// The keys of a user: more than one where an erasure was interrupted.
+    /// The keys of a user: more than one where an erasure was interrupted, and one that can't be opened counts as well.
     func keys(of user: UserIdentity) -> [KeyID] {
         state.withLock { $0.byOwner[Self.owner(user, $0.root)] ?? [] }
     }
@@ -234,7 +248,7 @@ final class KeyFile: Sendable {
             if state.free.popLast() == nil { state.end += Record.length }
             state.entries[id] = Entry(offset: offset, record: record, key: key)
             state.byOwner[owner, default: []].append(id)
-            state.isSynced = false
+            state.unsynced.append(id)
             return id
         }
     }
@@ -242,9 +256,15 @@ final class KeyFile: Sendable {
     /// Makes durable what was made.
     func sync() throws(StoreError) {
         try change { state throws(StoreError) in
-            guard !state.isSynced else { return }
+            guard !state.unsynced.isEmpty else { return }
+            // What a sync that failed was about is taken for durable by the next one, unless it is written again (fsync(2)).
+            if state.isUnsure {
+                for entry in state.unsynced.compactMap({ state.entries[$0] }) { try write(entry.record.bytes, at: entry.offset) }
+            }
+            state.isUnsure = true
             try flush()
-            state.isSynced = true
+            state.isUnsure = false
+            state.unsynced = []
         }
     }
 
@@ -264,7 +284,7 @@ final class KeyFile: Sendable {
         }
     }
 
-    /// Those of these that are there.
+    /// Those of these that are there, be it damaged.
     func present(_ ids: some Sequence<KeyID>) -> [KeyID] {
         let ids = Array(ids)
         return state.withLock { state in ids.filter { state.entries[$0] != nil } }
@@ -346,12 +366,11 @@ final class KeyFile: Sendable {
         guard rename(draft, path) == 0 else { throw systemFailure("replace \(path)") }
         let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         let directory = Glibc.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        if directory >= 0 {
-            fsync(directory)
-            close(directory)
-        }
+        let isDurable = directory >= 0 && fsync(directory) == 0
+        if directory >= 0 { close(directory) }
         var status = stat()
-        guard old >= 0, fstat(old, &status) == 0, status.st_size <= most else { return }
+        // The old one may be what a loss of power leaves.
+        guard isDurable, old >= 0, fstat(old, &status) == 0, status.st_size <= most else { return }
         let zeros = [UInt8](repeating: 0, count: Int(status.st_size))
         if pwrite(old, zeros, zeros.count, 0) == zeros.count { fdatasync(old) }
     }

@@ -69,14 +69,17 @@ package struct StoreOpening {
             return try StoreOpening(StoreWriter.open(place, anchor: anchor))
         } catch {
             guard error.code == .damaged else { throw error }
-            return try replace(place, damage: error, policy: nil, anchors: [anchor]) {}
+            return try replace(place, damage: error, policy: nil, doomed: nil, anchors: [anchor]) {}
         }
     }
 
     /// Sets the damaged store of a writer aside and begins a new one, with the policy that is in force.
     package static func replace(_ writer: StoreWriter, damage: StoreError, anchor: ClockAnchor) throws(StoreError) -> StoreOpening {
         let anchors = writer.anchors.anchors
-        return try replace(writer.place, damage: damage, policy: writer.lastPolicy, anchors: anchors.isEmpty ? [anchor] : anchors) {
+        return try replace(
+            writer.place, damage: damage, policy: writer.lastPolicy, doomed: try? writer.read(Self.doomedKeys),
+            anchors: anchors.isEmpty ? [anchor] : anchors
+        ) {
             writer.close()
         }
     }
@@ -91,16 +94,21 @@ package struct StoreOpening {
 
     /// Makes the new store first and gives it the name last, so that an end at any moment, or a full disk, leaves what there was.
     ///
-    /// - Parameter close: gives the damaged file up, once the new one is complete.
+    /// - Parameters:
+    ///   - policy: nil is the damaged one's, if that is whole.
+    ///   - doomed: the keys that are to be destroyed for ever; nil likewise, as far as it can be read.
+    ///   - close: gives the damaged file up, once the new one is complete.
     private static func replace(
-        _ place: StorePlace, damage: StoreError, policy known: Policy?, anchors: [ClockAnchor], close: () -> Void
+        _ place: StorePlace, damage: StoreError, policy known: Policy?, doomed: [KeyID]?, anchors: [ClockAnchor], close: () -> Void
     ) throws(StoreError) -> StoreOpening {
-        let policy = known ?? salvagedPolicy(place)
+        let policy = known ?? salvaged(place, salvagedPolicy)
+        let doomed = doomed ?? salvaged(place) { try? doomedKeys($0) } ?? []
         for suffix in ["", "-wal", "-shm"] { unlink(place.draft + suffix) }
         var draft = place
         draft.path = place.draft
         let first = try StoreWriter.open(draft, anchor: anchors[0])
         if let policy { try first.carryOver(policy) }
+        try first.bury(doomed, at: anchors[0].wall)
         var batch = StoreBatch()
         batch.anchors = anchors
         try first.write(batch)
@@ -121,8 +129,12 @@ package struct StoreOpening {
         return opening
     }
 
-    /// The policy of a damaged store; nil unless all that it rests on is whole: a missing row could have somebody tracked who must not be.
-    private static func salvagedPolicy(_ place: StorePlace) -> Policy? {
+    private static func doomedKeys(_ db: Database) throws -> [KeyID] {
+        try DatabaseBytes.fetchAll(db, sql: "SELECT key FROM tombstone WHERE kind = 'key'").compactMap { KeyID(prefix: $0) }
+    }
+
+    /// What can still be read of a damaged store.
+    private static func salvaged<T>(_ place: StorePlace, _ body: (Database) throws -> T?) -> T? {
         guard let keys = try? KeyFile(place.keys, creates: false, writes: false) else { return nil }
         var configuration = GRDB.Configuration()
         configuration.readonly = true
@@ -130,13 +142,16 @@ package struct StoreOpening {
         configuration.prepareDatabase { try SealedValues(keys: keys).register($0) }
         guard let queue = try? DatabaseQueue(path: place.path, configuration: configuration) else { return nil }
         defer { queue.closeAndKeep() }
-        return try? queue.read { db in
-            for table in ["user", "user_identifier", "tracking", "setting", "do_not_track", "role", "own_group"]
-            where try db.tableExists(table) {
-                guard try String.fetchAll(db, sql: "PRAGMA integrity_check(\(table))") == ["ok"] else { return nil }
-            }
-            return try Policy(db)
+        return try? queue.read(body)
+    }
+
+    /// The policy of a damaged store; nil unless all that it rests on is whole: a missing row could have somebody tracked who must not be.
+    private static func salvagedPolicy(_ db: Database) throws -> Policy? {
+        for table in ["user", "user_identifier", "tracking", "setting", "do_not_track", "role", "own_group"]
+        where try db.tableExists(table) {
+            guard try String.fetchAll(db, sql: "PRAGMA integrity_check(\(table))") == ["ok"] else { return nil }
         }
+        return try Policy(db)
     }
 
     /// How the names of damaged stores begin that were set aside.

@@ -117,6 +117,7 @@ extension SessionFilter {
 /// Each call is one read transaction and returns at most `limit` rows, so that none lasts long: a long one would keep the writer's log from being folded back.
 package final class StoreReader: Sendable {
     private let queue: DatabaseQueue
+    private let keys: KeyFile
 
     /// Opens the store.
     ///
@@ -138,11 +139,14 @@ package final class StoreReader: Sendable {
                 guard try !migrator.hasBeenSuperseded(db) else {
                     throw StoreError(.newerSchema, "open \(path)", "written by a newer version of Termspan")
                 }
+                // Without them it is neither migrated nor readable.
+                _ = try values.get()
                 guard try migrator.hasCompletedMigrations(db) else {
                     throw StoreError(.notAStore, "open \(path)", "not migrated yet")
                 }
                 try values.get().check(belongsTo: db)
             }
+            self.keys = try values.get().keys
         } catch {
             var failure = StoreError(error, "open \(path)")
             // SQLite says the same of a file that is not there and of one that may not be read, which is no empty store.
@@ -156,6 +160,9 @@ package final class StoreReader: Sendable {
             throw failure
         }
     }
+
+    /// The names that stand for users and sessions in reports of a month.
+    package func pseudonyms(of month: CalendarMonth) -> Pseudonyms { Pseudonyms(month, root: keys.root) }
 
     private static func isReadable(_ path: String) -> Bool {
         var status = stat()

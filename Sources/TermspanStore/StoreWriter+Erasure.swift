@@ -17,22 +17,23 @@ extension StoreWriter {
     /// The users that have or had one of these names.
     package func users(named names: [UserName]) throws(StoreError) -> [HeldUser] {
         try transaction("find users") { db in
-            var users: [HeldUser] = []
-            for name in names {
-                let rows = try Row.fetchAll(
-                    db,
-                    sql: Self.selectHeld + " WHERE u.id IN (SELECT user FROM identifier WHERE kind = ? AND value = ?) ORDER BY u.id",
-                    arguments: [name.kind, name.value])
-                for row in rows {
-                    let id: Int64 = row["id"]
-                    if let index = users.firstIndex(where: { $0.row == id }) {
-                        users[index].names.append(name)
-                    } else if let user = HeldUser(row, names: [name]) {
-                        users.append(user)
-                    }
-                }
+            // One pass for all of them, since each value has to be opened.
+            var named: [Int64: [UserName]] = [:]
+            let wanted = Set(names)
+            for row in try Row.fetchAll(db, sql: "SELECT user, kind, value FROM identifier") {
+                guard let name = UserName(kind: row[1], value: row[2]), wanted.contains(name) else { continue }
+                named[row[0], default: []].append(name)
             }
-            return users
+            let users = try Row.fetchAll(
+                db, sql: Self.selectHeld + " WHERE u.id IN (SELECT value FROM json_each(?)) ORDER BY u.id",
+                arguments: [Self.json(named.keys)])
+            let found: [HeldUser] = users.compactMap { row in
+                let own = Set(named[row["id"]] ?? [])
+                return HeldUser(row, names: names.filter { own.contains($0) })
+            }
+            // In the order of the names.
+            let order = Dictionary(names.enumerated().map { ($1, $0) }) { first, _ in first }
+            return found.sorted { (order[$0.names[0]] ?? 0, $0.row) < (order[$1.names[0]] ?? 0, $1.row) }
         }
     }
 
@@ -48,12 +49,14 @@ extension StoreWriter {
 
     private func held(_ condition: String) throws(StoreError) -> [HeldUser] {
         do {
-            return try read { db in
-                try Row.fetchAll(db, sql: Self.selectHeld + " WHERE \(condition) ORDER BY u.id").compactMap { HeldUser($0, names: []) }
-            }
+            return try read { try self.held(condition, $0) }
         } catch {
             throw StoreError(error, "find users")
         }
+    }
+
+    func held(_ condition: String, _ db: Database) throws -> [HeldUser] {
+        try Row.fetchAll(db, sql: Self.selectHeld + " WHERE \(condition) ORDER BY u.id").compactMap { HeldUser($0, names: []) }
     }
 
     /// Users, with what they are called or were last.
@@ -99,13 +102,14 @@ extension StoreWriter {
         defer { if alsoUsers { _ = try? policy() } }
         let erased = try transaction("erase") { db in
             var names: Set<Int64> = []
+            var keys = ErasedKeys()
             let erased = try users.map { user in
                 names.formUnion(
                     try Int64.fetchAll(
                         db,
                         sql: "SELECT DISTINCT application FROM focus_interval WHERE \(Self.ofUser) AND application IS NOT NULL",
                         arguments: [user.row]))
-                return try self.erase(user, alsoUser: alsoUsers, measured, burstGap, by: actor, reason: reason, at: moment, db)
+                return try self.erase(user, alsoUser: alsoUsers, measured, burstGap, &keys, by: actor, reason: reason, at: moment, db)
             }
             try self.removeUnused(names, db)
             try db.execute(sql: "PRAGMA user_version = \(Self.holdsErased)")
@@ -128,7 +132,8 @@ extension StoreWriter {
     static func json(_ numbers: some Sequence<Int64>) -> String { "[\(numbers.map(String.init).joined(separator: ","))]" }
 
     private func erase(
-        _ user: HeldUser, alsoUser: Bool, _ measured: Set<UUIDv7>, _ burstGap: Duration, by actor: String, reason: String,
+        _ user: HeldUser, alsoUser: Bool, _ measured: Set<UUIDv7>, _ burstGap: Duration, _ keys: inout ErasedKeys, by actor: String,
+        reason: String,
         at moment: ClockAnchor, _ db: Database
     ) throws -> Erased {
         let counts = try counts(of: user, db)
@@ -160,10 +165,10 @@ extension StoreWriter {
         try db.execute(
             sql: "DELETE FROM session WHERE user = ? AND id NOT IN (SELECT value FROM json_each(?))", arguments: [user.row, kept])
         for session in goingOn { try begin(session, anew: moment.boot, burstGap, db) }
-        let keys = try buryKeys(of: user, at: moment.wall, db)
-        if !alsoUser { try sealAnew(user, db) }
+        let keyCount = try buryKeys(of: user, &keys, at: moment.wall, db)
+        if !alsoUser { try sealAnew(user, &keys, db) }
         let receipt = ErasureReceipt(
-            UUIDv7(at: moment.wall), of: user.uuid, counts, goingOn: goingOn.count, keys: keys, alsoUser: alsoUser, by: actor,
+            UUIDv7(at: moment.wall), of: user.uuid, counts, goingOn: goingOn.count, keys: keyCount, alsoUser: alsoUser, by: actor,
             at: moment.wall)
         try record(
             db, moment.wall, actor, user.row, alsoUser ? "user-erased" : "history-erased", "\(receipt.text) sha256=\(receipt.digest)",
@@ -215,18 +220,34 @@ extension StoreWriter {
     /// number, and has them destroyed again in a file of keys that was restored.
     ///
     /// - Returns: how many they are.
-    private func buryKeys(of user: HeldUser, at moment: WallInstant, _ db: Database) throws -> Int {
-        let keys = Set(values.keys.keys(of: user.identity)).union(try [key(ofUser: user.row, db)].compactMap { $0 })
-        for key in keys {
-            try db.cachedStatement(sql: "INSERT INTO tombstone (kind, key, at) VALUES ('key', ?, ?)")
-                .execute(arguments: [DatabaseBytes(key.bytes), moment.nanoseconds])
-        }
-        return keys.count
+    private func buryKeys(of user: HeldUser, _ keys: inout ErasedKeys, at moment: WallInstant, _ db: Database) throws -> Int {
+        let own = Set(values.keys.keys(of: user.identity)).union(try [key(ofUser: user.row, db)].compactMap { $0 })
+        let doomed = own.subtracting(keys.made.values).subtracting(keys.buried)
+        keys.buried.formUnion(doomed)
+        for key in doomed { try Self.bury(key, at: moment, db) }
+        return doomed.count
+    }
+
+    /// Has keys destroyed of which another store knew.
+    func bury(_ keys: [KeyID], at moment: WallInstant) throws(StoreError) {
+        try transaction("bury keys") { db in for key in keys { try Self.bury(key, at: moment, db) } }
+    }
+
+    private static func bury(_ key: KeyID, at moment: WallInstant, _ db: Database) throws {
+        try db.cachedStatement(sql: "INSERT INTO tombstone (kind, key, at) VALUES ('key', ?, ?)")
+            .execute(arguments: [DatabaseBytes(key.bytes), moment.nanoseconds])
+    }
+
+    /// What becomes of keys in one erasure: users of several rows, as one who came back after another had the login, have one in common.
+    private struct ErasedKeys {
+        var buried: Set<KeyID> = []
+        var made: [UserIdentity: KeyID] = [:]
     }
 
     /// Puts the names of a user who stays under a new key.
-    private func sealAnew(_ user: HeldUser, _ db: Database) throws {
-        let key = try values.keys.makeKey(of: user.identity)
+    private func sealAnew(_ user: HeldUser, _ keys: inout ErasedKeys, _ db: Database) throws {
+        let key = try keys.made[user.identity] ?? values.keys.makeKey(of: user.identity)
+        keys.made[user.identity] = key
         for row in try Row.fetchAll(db, sql: "SELECT id, kind, value FROM identifier WHERE user = ?", arguments: [user.row]) {
             guard let kind = SealedValues.Kind(rawValue: row["kind"]) else { continue }
             try db.execute(
@@ -238,7 +259,7 @@ extension StoreWriter {
     /// Takes a user's names away; what is recorded about the policy speaks of a number from now on.
     private func forget(_ user: HeldUser, by actor: String, reason: String, at moment: WallInstant, _ db: Database) throws {
         // A login or uid that passed on to somebody else is theirs.
-        if user.isCurrent {
+        if user.isCurrent, user.identity.uid != .max {
             for subject in DoNotTrackList.Subject.all(of: user.identity) {
                 _ = try add(DoNotTrackList.Entry(subject, since: moment, by: actor, reason: reason), about: user.row, db)
             }

@@ -55,14 +55,15 @@ package final class StoreWriter {
     package static func open(_ place: StorePlace, anchor: ClockAnchor) throws(StoreError) -> StoreWriter {
         let path = place.path
         do {
+            let isThere = access(path, F_OK) == 0 || errno != ENOENT
+            let isKeyed = isThere ? try checkOrigin(path) : false
+            let values = SealedValues(keys: try KeyFile(place.keys, creates: !isKeyed, writes: true))
             // SQLite gives its -wal and -shm the mode of the database file.
             let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o640)
             guard descriptor >= 0 else {
                 throw StoreError(errno == ENOENT ? .missing : .storage, "open \(path)", String(cString: strerror(errno)))
             }
             Glibc.close(descriptor)
-            let isKeyed = try checkOrigin(path)
-            let values = SealedValues(keys: try KeyFile(place.keys, creates: !isKeyed, writes: true))
             var configuration = GRDB.Configuration()
             configuration.label = "termspan-store"
             // No index leads from an application to its intervals: to look for them at each name that is removed would take a pass for each.
@@ -465,7 +466,7 @@ package final class StoreWriter {
         }
         try db.execute(sql: "INSERT INTO user (uuid) VALUES (?)", arguments: [DatabaseBytes(UUIDv7(at: moment).bytes)])
         let row = db.lastInsertedRowID
-        let key = try values.keys.keys(of: user).first ?? values.keys.makeKey(of: user)
+        let key = try usableKey(of: user) ?? values.keys.makeKey(of: user)
         for identifier in identifiers {
             try db.execute(
                 sql: "INSERT INTO user_identifier (user, kind, machine, value) VALUES (?, ?, ?, ?)",
@@ -494,12 +495,17 @@ package final class StoreWriter {
         return try values.seal(text, as: kind, under: key)
     }
 
+    /// One that opens, and that is not to be destroyed.
+    private func usableKey(of user: UserIdentity) -> KeyID? {
+        keysAreLeft ? nil : values.keys.keys(of: user).first { values.keys.key($0) != nil }
+    }
+
     /// The key of a user is that under which the identifiers are.
     func key(ofUser user: Int64, _ db: Database) throws -> KeyID? {
         if let key = userKeys[user] { return key }
         let value = try DatabaseBytes.fetchOne(
             db.cachedStatement(sql: "SELECT value FROM user_identifier WHERE user = ? LIMIT 1"), arguments: [user])
-        let key = value.flatMap { KeyID(prefix: $0) }.flatMap { values.keys.present([$0]).first }
+        let key = value.flatMap { KeyID(prefix: $0) }.flatMap { values.keys.key($0) == nil ? nil : $0 }
         if userKeys.count >= Self.cached { userKeys.removeAll(keepingCapacity: true) }
         userKeys[user] = key
         return key

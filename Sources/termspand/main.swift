@@ -5,6 +5,7 @@ let arguments = Array(CommandLine.arguments.dropFirst())
 switch arguments {
 case []: CollectorProgram.run()
 case _ where arguments.first == "--client-names": exit(CollectorProgram.printClientNames(of: Array(arguments.dropFirst())))
+case ["--check-master-key"]: exit(CollectorProgram.checkMasterKey())
 case ["--check-configuration"]: exit(CollectorProgram.checkConfiguration())
 default: exit(CollectorProgram.usage())
 }

@@ -11,10 +11,14 @@ import Testing
     @Test func eachRoleHasItsRightsAndNoOther() {
         let wanted: [Role: Set<Right>] = [
             .administrator: [
-                .viewOthers, .viewPolicy, .viewAudit, .viewAggregates, .manageTracking, .erase, .manageSessions, .manageRoles,
+                .viewOthers, .viewPolicy, .viewAudit, .viewAggregates, .viewPseudonyms, .revealPseudonyms, .manageTracking, .erase,
+                .manageSessions, .manageRoles,
             ],
-            .configurator: [.viewPolicy, .manageTracking], .powerUser: [.viewOthers, .viewPolicy, .viewAggregates, .manageSessions],
+            .configurator: [.viewPolicy, .manageTracking],
+            .powerUser: [.viewOthers, .viewPolicy, .viewAggregates, .viewPseudonyms, .manageSessions],
             .viewer: [], .auditor: [.viewPolicy, .viewAudit], .statistician: [.viewAggregates],
+            .analyst: [.viewPseudonyms, .viewAggregates],
+            .trustee: [.revealPseudonyms],
         ]
         #expect(wanted.count == Role.allCases.count)
         for role in Role.allCases { #expect(role.rights == wanted[role]) }

@@ -152,6 +152,7 @@ import Testing
         try expect("not the one that the keys are under") { $0.keys.masters = [other] }
         try expect("damaged") { _ in try put(Array(keys.dropFirst(64)), fixture) }
         try expect("damaged") { _ in try put([], fixture) }
+        for length in 0..<128 { try expect("damaged") { _ in try put(Array(keys[..<length]), fixture) } }
         try expect("not the one") { _ in try put([UInt8](keys[..<44] + [keys[44] ^ 1] + keys[45...]), fixture) }
         try expect("another store") { _ in
             try FileManager.default.removeItem(atPath: fixture.path + ".keys")
@@ -177,6 +178,77 @@ import Testing
             opening.writer.close()
         }
         #expect(try ["", "-wal", ".keys"].map { try contents(fixture, $0) } == files)
+    }
+
+    /// One damaged key is its user's misfortune and nobody else's.
+    @Test func aKeyThatCanNotBeOpenedIsReplaced() throws {
+        let fixture = try StoreFixture()
+        do {
+            let writer = try fixture.writer()
+            for (number, user) in [anna, ben].enumerated() {
+                try writer.write(F.batch(F.session(UInt64(number) + 1, user.login, user.uid), ended: number == 1))
+            }
+            writer.close()
+        }
+        var keys = try contents(fixture)
+        keys[128 + 50] ^= 1
+        try put(keys, fixture)
+        let writer = try fixture.writer()
+        // Of the session that is open; and a new one, of who is unknown by now.
+        var batch = StoreBatch()
+        batch.events = [
+            SessionEvent(session: F.uuid(1), change: StateChange(.connected, at: F.at(50)), clientAddress: "192.0.2.9", clientName: "")
+        ]
+        #expect(try writer.write(batch).written == 1)
+        try writer.write(F.batch(F.session(3, "anna", 1001), ended: true))
+        _ = try writer.setTracking(anna, tracked: false, by: "root", reason: "x", at: F.anchor.wall)
+        let logins = try StoreReader(path: fixture.path).sessions(SessionFilter()).map(\.record.user.login)
+        #expect(logins.count == 3 && logins[0].hasPrefix("?") && logins[1...] == ["ben", "anna"])
+        // Changed master keys leave it as it is.
+        writer.close()
+        var place = F.place(fixture.path)
+        place.keys.masters.append(other)
+        #expect(try StoreWriter.open(place, anchor: F.anchor).users(named: [#require(UserName("ben"))]).count == 1)
+    }
+
+    /// Who had a login before and after somebody else is two users, with one key.
+    @Test(arguments: [false, true]) func usersOfOneNameGoTogether(alsoUser: Bool) throws {
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        for (number, login) in ["anna", "ben", "anna", "cleo"].enumerated() {
+            try writer.write(
+                F.batch(F.session(UInt64(number) + 1, login, login == "cleo" ? 1002 : 1001, start: Double(10 + number)), ended: true))
+        }
+        _ = try writer.setTracking(anna, tracked: true, by: "root", reason: "x", at: F.anchor.wall)
+        let old = writer.values.keys.keys(of: anna)
+        #expect(old.count == 1)
+        let users = try writer.users(named: [#require(UserName("anna"))])
+        #expect(users.count == 2)
+        let erased = try writer.erase(
+            users, alsoUsers: alsoUser, measured: [], burstGap: .seconds(30), by: "root", reason: "test", at: moment)
+        writer.scrub(isPatient: false)
+        #expect(erased.map { $0.receipt.text.contains(" keys-destroyed=1 ") } == [true, false])
+        #expect(writer.values.keys.present(old).isEmpty)
+        let names = try StoreReader(path: fixture.path).users().map(\.identity.login)
+        #expect(names == (alsoUser ? ["ben", "cleo"] : ["anna", "ben", "anna", "cleo"]))
+        if !alsoUser { #expect(try writer.policy().rows.map(\.user) == [anna]) }
+        #expect(writer.values.keys.keys(of: anna).count == (alsoUser ? 0 : 1))
+    }
+
+    /// A store that takes a damaged one's place knows which keys are to be gone.
+    @Test func destroyedKeysStayDestroyedInANewStore() throws {
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        for (number, user) in [anna, ben].enumerated() {
+            try writer.write(F.batch(F.session(UInt64(number) + 1, user.login, user.uid), ended: true))
+        }
+        let oldKeys = try contents(fixture)
+        try erase(writer, "anna", alsoUser: true)
+        let opening = try StoreOpening.replace(writer, damage: StoreError(.damaged, "test", "test"), anchor: F.anchor)
+        opening.writer.close()
+        try put(oldKeys, fixture)
+        let keys = try StoreOpening.open(F.place(fixture.path), anchor: F.anchor).writer.values.keys
+        #expect(keys.keys(of: anna).isEmpty && keys.keys(of: ben).count == 1)
     }
 
     // MARK: What is sealed

@@ -13,6 +13,9 @@ struct ActivityOptions: ParsableArguments {
     @Option(help: "Only the session of this ID, or UUID for sessions of the past.", completion: Completions.sessions)
     var session: String?
 
+    @Option(help: "Everybody's of a calendar month, as 2026-10, by pseudonyms; needs the right org.termspan1.view-pseudonyms.")
+    var pseudonyms: String?
+
     @Option(help: "From this moment on: \(Moment.help).")
     var since: Moment?
 
@@ -20,6 +23,9 @@ struct ActivityOptions: ParsableArguments {
     var until: Moment?
 
     func validate() throws {
+        if pseudonyms != nil, all || user != nil || session != nil || since != nil || until != nil {
+            throw ValidationError("--pseudonyms is of everybody and a month: who could choose more could find out whose they are.")
+        }
         if all, user != nil { throw ValidationError("--all and --user exclude each other.") }
         if let since, let until, since.instant > until.instant { throw ValidationError("--since is later than --until.") }
         if let session, UInt32(session) == nil, session.utf8.count != 36 {
@@ -34,10 +40,13 @@ struct ActivityOptions: ParsableArguments {
         return geteuid() == 0 ? [:] : ["uid": .uint32(geteuid())]
     }
 
-    /// Whether others' activity is asked for, which is for root and for who has the right.
-    var isAboutOthers: Bool { geteuid() == 0 || all || (user != nil && user != Me.login) }
+    /// Whether others' activity is asked for by name, which is for root and for who has the right.
+    var isAboutOthers: Bool { pseudonyms == nil && isByName }
+
+    private var isByName: Bool { geteuid() == 0 || all || (user != nil && user != Me.login) }
 
     func filter() -> [String: BusValue] {
+        if let pseudonyms { return ["pseudonyms": .string(pseudonyms)] }
         var filter = Self.whose(all: all, user: user)
         if let session {
             if let id = UInt32(session) { filter["session"] = .uint32(id) } else { filter["session-uuid"] = .string(session.lowercased()) }

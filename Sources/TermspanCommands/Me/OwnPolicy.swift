@@ -63,13 +63,15 @@ package struct OwnPolicy: Hashable, Sendable {
     /// Whom to ask.
     package var responsible: String { policy.responsible.isEmpty ? Self.administrators : policy.responsible }
 
-    /// The roles that let others see what is held of the user, if only as a part of averages.
+    /// The roles that let others see what is held of the user, if only as a part of averages or by a pseudonym.
     ///
     /// - Parameter isMember: whether the user is in a group of the machine or its directory; nil: nobody could say.
     package func sightOfOthers(_ isMember: (String) -> Bool?) -> [TrackingPolicy.RoleRow] {
         policy.roles.filter { row in
             guard let role = row.grant?.role else { return false }
-            guard role == .viewer else { return !role.rights.isDisjoint(with: [.viewOthers, .viewAggregates]) }
+            guard role == .viewer else {
+                return !role.rights.isDisjoint(with: [.viewOthers, .viewAggregates, .viewPseudonyms, .revealPseudonyms])
+            }
             if let own = OwnGroup(row.views) { return groups.contains(own.name) }
             // Rather one too many is told.
             return isMember(row.views) ?? true

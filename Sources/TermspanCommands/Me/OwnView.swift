@@ -181,7 +181,13 @@ extension OwnView {
         values.append(("Who answers for it", policy.responsible))
         let minimum = policy.policy.aggregateMinimum.map { " of at least \($0) users" } ?? ""
         let seers = seenBy.map { row in
-            let part = row.grant?.role == .statistician ? ", only in averages\(minimum)" : ""
+            let part =
+                switch row.grant?.role {
+                case .statistician: ", only in averages\(minimum)"
+                case .analyst: ", only by a pseudonym, and in averages\(minimum)"
+                case .trustee: ", only whose a pseudonym is"
+                default: ""
+                }
             return "members of \(row.group) (\(row.role)\(part))"
         }
         values.append(("Who may see it", (["you", "root", "whom polkit lets"] + seers).joined(separator: ", ")))

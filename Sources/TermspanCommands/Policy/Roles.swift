@@ -11,7 +11,7 @@ struct Roles: ParsableCommand {
             discussion: """
                 administrator: everything. configurator: decide who is tracked, without seeing what anybody does. power-user: see \
                 everybody's activity and act on sessions. viewer: see the activity of certain groups' members. auditor: see who decided and \
-                who looked. statistician: see averages of groups, and nothing of anybody. Who has no role may do what polkit lets them, root everything.
+                who looked. statistician: see averages of groups, and nothing of anybody. analyst: see these, and what users do by pseudonyms. trustee: say whose a pseudonym is. Who has no role may do what polkit lets them, root everything.
                 """, subcommands: [RoleList.self, RoleGrantCommand.self, RoleRevoke.self])
     }
 }
@@ -37,7 +37,7 @@ struct RoleList: MainCommand {
 
 /// Whose members have which role.
 struct RoleArguments: ParsableArguments {
-    @Argument(help: "administrator, configurator, power-user, viewer, auditor or statistician.")
+    @Argument(help: "administrator, configurator, power-user, viewer, auditor, statistician, analyst or trustee.")
     var role: Role
 
     @Argument(

@@ -26,7 +26,7 @@ struct SessionHistory: MainCommand {
     @OptionGroup var output: FormatOptions
 
     func validate() throws {
-        if stale != nil, events || activity.since != nil || activity.until != nil {
+        if stale != nil, events || activity.pseudonyms != nil || activity.since != nil || activity.until != nil {
             throw ValidationError("--stale is about what is there now: it goes with --user and --session alone.")
         }
     }

@@ -17,7 +17,7 @@ NOT_PERMITTED = 4
 MANAGER = ("org.termspan1", "/org/termspan1", "org.termspan1.Manager")
 REPORTS = ("org.termspan1.Reports", "/org/termspan1/reports", "org.termspan1.Reports")
 # The users whose data it is: user1 is in lab-sales, user2 to user4 in lab-tech.
-HOLDERS = {"user5": "administrator", "user6": "configurator", "user7": "power-user", "user8": "viewer", "user9": "auditor", "user10": None, "user11": "statistician"}
+HOLDERS = {"user5": "administrator", "user6": "configurator", "user7": "power-user", "user8": "viewer", "user9": "auditor", "user10": None, "user11": "statistician", "user12": "analyst", "user13": "trustee"}
 ALL = set(HOLDERS)
 
 
@@ -26,7 +26,7 @@ def users(*roles):
 
 
 class RoleTests(ProductTestCase):
-    users = 11
+    users = 13
     tracked = ["user1", "user2", "user3", "user4"]
     settings = {"pause-per-day": "1h", "bus-calls-per-second": 1000}
 
@@ -53,7 +53,8 @@ class RoleTests(ProductTestCase):
         if done.returncode and re.search("[Aa]ccess denied|The right|AccessDenied|Only the report service", said):
             return said.strip()
         # A session without clients can't be disconnected by anybody, and only what is recorded can be paused.
-        others = {"Disconnect": "No client is connected", "DisconnectSession": "No client is connected", "Pause": "Your activity is not recorded"}
+        others = {"Disconnect": "No client is connected", "DisconnectSession": "No client is connected", "Pause": "Your activity is not recorded",
+                  "RevealPseudonym": "nobody who is known"}
         self.assertTrue(done.returncode == 0 or (method in others and others[method] in said), f"{user}: {method}: {said}")
         return None
 
@@ -84,6 +85,7 @@ class RoleTests(ProductTestCase):
             ("SetGroup", users("administrator"), "sasbs", "lab", "1", "user1", "false", "a test"),
             ("SetRoles", users("administrator"), "a(sss)bs", "1", "auditor", "lab-nobody", "", "true", "a test"),
             ("SetAggregates", users("administrator"), "a{sv}s", "1", "minimum", "t", "6", "a test"),
+            ("RevealPseudonym", users("administrator", "trustee"), "ss", "u202610-abcdefghij", "a test"),
             # Between the two services alone.
             ("GetAggregation", set()), ("FixAggregates", set(), "a{sv}", "0"), ("CollectActivity", set(), "a{sv}", "0"), ("GetSight", set(), "usa{sv}", "0", "view-others", "0"),
             ("RecordRead", set(), "a{sv}", "2", "reader", "u", "0", "kind", "s", "spans"),
@@ -135,7 +137,7 @@ class RoleTests(ProductTestCase):
                 self.assert_let(method, seers | users("viewer"), "a{sv}", "1", "all", "b", "true", target=REPORTS)
         with self.subTest("Users"):
             self.assert_let("Users", ALL, "a{sv}", "0", target=REPORTS)
-            policy = ALL - users("statistician", None)
+            policy = ALL - users("statistician", "analyst", "trustee", None)
             self.assert_let("Users", policy, "a{sv}", "1", "user", "s", "user1", target=REPORTS)
             self.assert_let("Users", policy - users("viewer"), "a{sv}", "1", "user", "s", "user2", target=REPORTS)
         with self.subTest("Audit"):
@@ -145,7 +147,12 @@ class RoleTests(ProductTestCase):
             self.assert_let("Audit", auditors, "a{sv}", "1", "all", "b", "true", target=REPORTS)
             self.assert_let("VerifyAudit", auditors, "a{sv}", "0", target=REPORTS)
         with self.subTest("Aggregates"):
-            self.assert_let("Aggregates", users("administrator", "power-user", "statistician"), "a{sv}", "0", target=REPORTS)
+            self.assert_let("Aggregates", users("administrator", "power-user", "statistician", "analyst"), "a{sv}", "0", target=REPORTS)
+        month = time.strftime("%Y-%m")
+        for method in ("Spans", "Summary", "History"):
+            with self.subTest(f"{method} by pseudonyms"):
+                allowed = users("administrator", "power-user", "analyst")
+                self.assert_let(method, allowed, "a{sv}", "1", "pseudonyms", "s", month, target=REPORTS)
         self.assertEqual(self.methods(REPORTS), {"Spans", "Summary", "History", "Records", "Users", "Audit", "VerifyAudit", "Aggregates"})
 
     def test_3_a_viewer_sees_the_members_and_nobody_else(self):
@@ -180,7 +187,7 @@ class RoleTests(ProductTestCase):
 
         def seen_by(user):
             return {(row["role"], row["group"]) for row in self.product.listing("me", user=user)["seen_by"]}
-        everybodys = {(role, f"lab-{role}") for role in ("administrator", "power-user", "statistician")}
+        everybodys = {(role, f"lab-{role}") for role in ("administrator", "power-user", "statistician", "analyst", "trustee")}
         self.assertEqual(seen_by("user1"), everybodys | {("viewer", "lab-viewer")})
         self.assertEqual(seen_by("user2"), everybodys)
         listed = self.product.listing("role", "list", user="user10")

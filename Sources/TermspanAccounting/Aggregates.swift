@@ -107,14 +107,21 @@ package struct AggregateTable: Hashable, Sendable {
         }
     }
 
-    /// Whether there are enough of them, and nobody makes more than half of a sum that is told as more than nothing.
+    /// Whether there are enough of them, and, of each sum that is told as more than nothing, nobody makes more than half, nor two of them so much
+    /// that the second, who takes the own away, knows the first's to a fifth (the p% rule of statistical disclosure control).
     private static func isSafe(_ cell: [Contribution], _ minimum: UInt64) -> Bool {
         guard cell.count >= minimum else { return false }
         return cell[0].all.indices.allSatisfy { figure in
             let values = cell.map { $0.all[figure] }
             let sum = values.reduce(0, +)
-            return sum / UInt64(cell.count) < step / 2 || 2 * (values.max() ?? 0) <= sum
+            if sum / UInt64(cell.count) < step / 2 { return true }
+            let (first, second) = largest(values)
+            return 2 * first <= sum && 5 * (sum - first - second) >= first
         }
+    }
+
+    private static func largest(_ values: [UInt64]) -> (first: UInt64, second: UInt64) {
+        values.reduce((0, 0)) { found, value in value > found.0 ? (value, found.0) : (found.0, max(found.1, value)) }
     }
 
     private static func figures(_ contributions: [Contribution], _ minimum: UInt64) -> Figures {

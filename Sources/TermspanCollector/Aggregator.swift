@@ -458,8 +458,8 @@ package final class Aggregator: Sendable {
     package func resolved(_ request: ProcessResolver.Request, executable: String?) {
         post { core in
             guard let row = core.measures.pointee.index[request.session] else { return }
-            let login = LoginName(login: core.measures.pointee.rows[row]?.subject.userName ?? "")
-            core.measures.pointee.rows[row]?.executables[request.serial] = .some(executable.map { login.left(outOf: $0) })
+            let login = core.measures.pointee.rows[row]?.subject.userName ?? ""
+            core.measures.pointee.rows[row]?.executables[request.serial] = .some(executable.map { LoginName.left(login, outOf: $0) })
             core.measures.pointee.rows[row]?.asked[request.serial] = nil
         }
     }

@@ -93,6 +93,12 @@ enum Journal {
         record.send()
     }
 
+    static func pseudonymRevealed(of month: CalendarMonth, by actor: String) {
+        var record = JournalRecord(.policyChanged, "\(actor) was told whose a pseudonym of \(month) is; termspan audit says whose.")
+        record.add(.actor, actor)
+        record.send()
+    }
+
     /// A reason is somebody's choice to give.
     private static func given(_ reason: String) -> String { reason.isEmpty ? "" : " Reason given: \(reason)" }
 

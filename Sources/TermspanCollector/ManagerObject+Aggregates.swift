@@ -84,6 +84,7 @@ extension ManagerObject {
         guard try invocation.credentials().userID == reportsUserID else {
             throw .accessDenied("Only the report service asks what aggregates are made of; see termspan aggregates.")
         }
+        if let locked { throw locked }
     }
 
     private static func values(_ tables: [CalendarMonth: AggregateTable]) -> BusValue {

@@ -54,6 +54,8 @@ extension ManagerObject {
             throw .accessDenied("Only the report service says who reads; see termspan audit.")
         }
         let read = try ReadCall(invocation.message)
+        // It would be recorded where nobody finds it.
+        if let locked { throw locked }
         if let users = read.filter.identities { return recordLooks(read, at: users, invocation) }
         if recentReads.has(read, at: .now()) { return invocation.reply() }
         record(invocation) { writer, moment throws(StoreError) in

@@ -4,9 +4,13 @@ import TermspanStore
 import TermspanSystem
 
 extension ManagerObject {
+    private static let usersOfAReveal = 1000
+
     /// Says whom a pseudonym stands for, once it is recorded about that user who wanted to know it.
     func revealPseudonym(_ invocation: BusInvocation) throws(BusError) {
         let call = try RevealCall(invocation.message)
+        // Each is looked for among all users.
+        invocation.charge(objects: Self.usersOfAReveal)
         authorized(invocation, for: .revealPseudonyms) { [unowned self] actor in
             change(invocation) { writer throws(StoreError) in
                 try writer.reveal(call.pseudonym, by: actor, reason: call.reason, at: .now())
@@ -16,8 +20,8 @@ extension ManagerObject {
                     invocation?.fail(BusError(name: "org.termspan1.Error.NoSuchUser", message: message))
                     return
                 }
-                // Of whom is in the audit record, which can forget.
-                Journal.policyChanged("whose a pseudonym of \(user.month) is was told", user: nil, by: actor, reason: call.reason)
+                // Neither of whom nor why, which are in the store: the journal can't forget.
+                if invocation != nil { Journal.pseudonymRevealed(of: user.month, by: actor) }
                 invocation?.reply { writer in
                     writer.append(user.identity.login)
                     writer.append(user.identity.uid)

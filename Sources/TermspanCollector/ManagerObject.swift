@@ -785,7 +785,7 @@ final class ManagerObject {
     nonisolated static func actor(_ uid: UInt32?) -> String { uid == 0 ? "root" : uid.map { "uid \($0)" } ?? "unknown" }
 
     /// Why nothing can be decided, nor told of what was, if so.
-    private var locked: BusError? {
+    var locked: BusError? {
         collector.lockedStore.map {
             Self.storeFailed("The store's keys can't be used, so nothing is collected and nothing can be decided: \($0)")
         }

@@ -67,12 +67,13 @@ package struct LocalCalendar: Sendable {
     }
 
     /// The moment at which the wall clock shows so many minutes after the day's midnight; more than 1440 are on later days. Of two such moments
-    /// it is the first; where the clock skips the time, the one at which it would have come.
+    /// it is the first; where the clock skips the time, the one at which it would have come. Days beyond what an instant can tell (2262) are the last that it can.
     package func moment(_ day: CalendarDay, _ minutes: Int) -> WallInstant {
         let local = day.number * 86_400 + minutes * 60
         // No zone is set twice within two days.
         let candidates = [local - offset(local - 86_400), local - offset(local + 86_400)].sorted()
         let seconds = candidates.first { $0 + offset($0) == local } ?? candidates[1]
-        return WallInstant(nanoseconds: Int64(seconds) * 1_000_000_000)
+        let (nanoseconds, overflow) = Int64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
+        return WallInstant(nanoseconds: overflow ? (seconds < 0 ? .min : .max) : nanoseconds)
     }
 }

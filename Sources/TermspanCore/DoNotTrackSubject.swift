@@ -30,11 +30,14 @@ package struct LoginName: Hashable, Sendable {
         }
     }
 
-    /// A path with `~` in place of each part that is the name, as that of a home folder: `/home/~/bin/tool`.
-    package func left(outOf path: String) -> String {
-        guard !name.isEmpty else { return path }
-        return path.split(separator: "/", omittingEmptySubsequences: false).map { $0.lowercased() == name ? "~" : $0 }.joined(
-            separator: "/")
+    /// A path with `~` in place of each folder that is called as the user, as a home folder is: `/home/~/bin/tool`. What lies under /usr is the
+    /// system's, whoever is called so.
+    package static func left(_ login: String, outOf path: String) -> String {
+        guard !login.isEmpty, !path.hasPrefix("/usr/") else { return path }
+        let names = [login.lowercased(), LoginName(login: login).name]
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        let last = parts.indices.last
+        return parts.indices.map { $0 != last && names.contains(parts[$0].lowercased()) ? "~" : parts[$0] }.joined(separator: "/")
     }
 
     /// Whether this, in the list, is about who has that login. Where either's domain is any or unknown it is: rather one too many is not tracked.

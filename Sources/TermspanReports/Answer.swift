@@ -39,18 +39,16 @@ package struct Answer {
             try userTimes(line)
         case .history:
             try forEachSession { session in
+                // Whole, but by pseudonyms: what is of two months would tell that two names are one user's.
+                let range = pseudonyms == nil ? session.life : range(of: session)
                 var totals = CategoryTimes()
-                try forEachChunk(of: session, in: session.life) { totals += $0.evaluation.totals }
-                try line(history(session, totals))
+                try forEachChunk(of: session, in: range) { totals += $0.evaluation.totals }
+                try line(history(session, range, totals))
             }
         case .events:
             try forEachSession { session in
                 let range = range(of: session)
-                for event in SessionHistory(session, events: try events(of: session)).events {
-                    // What happens at its very end happens in the range that ends with it.
-                    guard range.start <= event.at, event.at < range.end || (event.at == range.end && event.at == session.end) else {
-                        continue
-                    }
+                for event in SessionHistory(session, events: try events(of: session)).events where isIn(range, event, of: session) {
                     try line(self.line(event, of: session))
                 }
             }
@@ -115,6 +113,11 @@ package struct Answer {
 
     private func range(of session: ReportedSession) -> TimeSpan {
         session.range(since: question.filter.since, until: question.filter.until)
+    }
+
+    /// What happens at its very end happens in the range that ends with it.
+    private func isIn(_ range: TimeSpan, _ event: SessionHistory.Event, of session: ReportedSession) -> Bool {
+        range.start <= event.at && (event.at < range.end || (event.at == range.end && event.at == session.end))
     }
 
     // MARK: Streams
@@ -375,21 +378,27 @@ package struct Answer {
         return json.finished()
     }
 
-    private func history(_ session: ReportedSession, _ totals: CategoryTimes) throws -> [UInt8] {
+    private func history(_ session: ReportedSession, _ range: TimeSpan, _ totals: CategoryTimes) throws -> [UInt8] {
         let history = SessionHistory(session, events: try events(of: session))
+        let events = history.events.filter { isIn(range, $0, of: session) }
+        func count(_ kind: SessionHistory.Kind) -> Int { events.count { $0.kind == kind } }
+        let isWhole = pseudonyms == nil
+        // One that goes on after the range has no end in it.
+        let isOver = !session.isOpen && range.end == session.end
         var json = JSONLine()
         frame(&json, session)
         json.add("stack", session.record.stack)
-        json.add("logon", session.record.uuid.created)
-        json.add("start", session.anchors.wall(at: session.record.start))
-        json.add("end", session.isOpen ? nil : session.anchors.wall(at: session.end))
-        json.add("open", session.isOpen)
-        json.add("end_reason", session.isOpen ? nil : session.endReason?.name)
-        json.add("connects", history.count(.connect))
-        json.add("disconnects", history.count(.disconnect))
-        json.add("locks", history.count(.lock))
-        json.add("unlocks", history.count(.unlock))
-        json.add("client_addresses", pseudonyms == nil ? history.addresses : [])
+        // The moment in the UUID, which everybody sees beside the login.
+        json.add("logon", isWhole ? session.record.uuid.created : nil)
+        json.add("start", session.anchors.wall(at: range.start))
+        json.add("end", isOver ? session.anchors.wall(at: range.end) : nil)
+        json.add("open", session.isOpen && range.end == session.end)
+        json.add("end_reason", isOver ? session.endReason?.name : nil)
+        json.add("connects", count(.connect))
+        json.add("disconnects", count(.disconnect))
+        json.add("locks", count(.lock))
+        json.add("unlocks", count(.unlock))
+        json.add("client_addresses", isWhole ? history.addresses : [])
         Self.add(totals, to: &json)
         return json.finished()
     }
@@ -541,13 +550,16 @@ package struct Answer {
         return tables
     }
 
+    /// Of older ones nothing is told: a clock that was wrong once is no history of decades.
+    private static let mostMonths = 60
+
     private func months(_ aggregation: Aggregation) throws -> [CalendarMonth] {
         // In the order in which they became known.
         guard let session = try reader?.sessions(SessionFilter(), limit: 1).first,
             let beginning = session.anchors.wall(at: session.record.start)
         else { return [] }
         let months = AggregateMonths(aggregation.calendar, now: aggregation.now).told(from: beginning, kept: aggregation.kept)
-        return months.filter { $0 == aggregation.month ?? $0 }
+        return months.suffix(Self.mostMonths).filter { $0 == aggregation.month ?? $0 }
     }
 
     private func aggregates(_ line: ([UInt8]) throws -> Void) throws {

@@ -39,6 +39,7 @@ package enum ReportsProgram {
                 return complain(usage, 2)
             }
         }
+        options.kept = Configuration().shortestKept
         do {
             let configuration = try Configuration.load()
             options.thresholds = Thresholds(idle: configuration.idleThreshold, passiveLimit: configuration.passiveLimit)

@@ -18,6 +18,14 @@ extension ReportsService {
 
     /// Works out, on a thread, what was not told before. The call is answered after that, since what is told has to be kept first.
     func workOut(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
+        // One at a time: what it finds out is kept, and the next has less to do.
+        guard waiting.isEmpty else {
+            call.fail(
+                BusError(
+                    name: "org.freedesktop.DBus.Error.LimitsExceeded",
+                    message: "What is told of months is being worked out for somebody else; ask again in a moment."))
+            return release(uid)
+        }
         let (board, inbox, options) = (board, inbox, options)
         // A thread must not hold a message of libsystemd's.
         lastWaiting += 1

@@ -180,6 +180,7 @@ package final class ReportsService {
             if let passiveLimit = request.passiveLimit { question.thresholds.passiveLimit = passiveLimit }
             question.includeOpen = request.includeOpen
             if let month = request.pseudonyms {
+                guard options.calendar.moment(month.first, 0) <= .now() else { throw .invalidArguments("\(month) has not begun.") }
                 question.pseudonyms = month
                 question.filter.since = options.calendar.moment(month.first, 0)
                 question.filter.until = options.calendar.moment(month.next.first, 0)
@@ -275,6 +276,10 @@ package final class ReportsService {
                     if let login = filter.login { writer.property("user", login) }
                     if let user = filter.uid { writer.property("uid", user) }
                     if let session = filter.session { writer.property("session-uuid", session.description) }
+                    if question.pseudonyms != nil {
+                        // Another month is another look.
+                        if let since = filter.since { writer.property("since", since.nanoseconds) }
+                    }
                     if let id = filter.id {
                         writer.property("session", id.rawValue)
                         // Others had the number before.
@@ -328,6 +333,9 @@ package final class ReportsService {
                 case .success(let message):
                     message.valueLimit = 1_000_000
                     question.live = (try? message.readRows())?.compactMap { ActivityRow(properties: $0) }
+                    if question.kind == .aggregates, question.live == nil {
+                        return failAggregates(call, uid, .failed("What is open could not be read."))
+                    }
                 case .failure(let error) where question.kind == .aggregates: return failAggregates(call, uid, error)
                 case .failure(let error):
                     // Without it the answer ends with what is durable.

@@ -71,8 +71,6 @@ struct SessionHistory {
         if !session.isOpen { events.append(Event(kind: .logoff, at: session.end)) }
     }
 
-    func count(_ kind: Kind) -> Int { events.count { $0.kind == kind } }
-
     /// From where it was used, each address once, the first first.
     var addresses: [String] {
         var seen: Set<String> = []

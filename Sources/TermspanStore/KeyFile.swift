@@ -261,9 +261,7 @@ final class KeyFile: Sendable {
             if state.isUnsure {
                 for entry in state.unsynced.compactMap({ state.entries[$0] }) { try write(entry.record.bytes, at: entry.offset) }
             }
-            state.isUnsure = true
-            try flush()
-            state.isUnsure = false
+            try flush(&state)
             state.unsynced = []
         }
     }
@@ -275,7 +273,7 @@ final class KeyFile: Sendable {
             let doomed = ids.compactMap { id in state.entries[id].map { (id, $0) } }
             guard !doomed.isEmpty else { return }
             for (_, entry) in doomed { try write([UInt8](repeating: 0, count: Record.length), at: entry.offset) }
-            try flush()
+            try flush(&state)
             for (id, entry) in doomed {
                 state.entries[id] = nil
                 state.byOwner[entry.record.owner]?.removeAll { $0 == id }
@@ -302,8 +300,11 @@ final class KeyFile: Sendable {
         observer.withLock { $0?(.write(offset: offset, bytes: bytes)) }
     }
 
-    private func flush() throws(StoreError) {
+    /// An error is told once, of all that was written before: that is to be written again.
+    private func flush(_ state: inout State) throws(StoreError) {
+        state.isUnsure = true
         guard let writing, fdatasync(writing) == 0 else { throw Self.systemFailure("sync \(place.path)") }
+        state.isUnsure = false
         observer.withLock { $0?(.sync) }
     }
 

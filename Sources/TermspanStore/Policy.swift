@@ -83,7 +83,7 @@ package struct PolicyChange: Equatable, Sendable {
     package var by: String
     /// Nil for a setting.
     package var user: UserIdentity?
-    /// "tracked", "level", "do-not-track-added" or "do-not-track-removed" with whom it names, "role-granted" or "role-revoked" with the grant,
+    /// "tracked", "level", "do-not-track-added" or "do-not-track-removed" (of a user: login or uid; of nobody who is known: whom the entry names), "role-granted" or "role-revoked" with the grant,
     /// "group-joined" or "group-left" with an own group, or a setting's name.
     package var key: String
     package var value: String

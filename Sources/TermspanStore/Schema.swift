@@ -1,4 +1,5 @@
 import GRDB
+import TermspanCore
 
 /// The schema, as migrations that are never edited once released. `Docs/adr/0003-store.md` says why it is as it is.
 enum Schema {
@@ -55,6 +56,18 @@ enum Schema {
         try values.keys.sync()
         // A table that a view is of can't be given another one's name.
         try db.execute(sql: "DROP VIEW temp.identifier; \(version6) \(SealedValues.view)")
+        // What was recorded of the Do Not Track list speaks of the users whom it names from now on.
+        let user = try StoreWriter.naming(db)
+        try db.execute(sql: "DROP TRIGGER policy_change_closed")
+        for row in try Row.fetchAll(db, sql: "SELECT id, value FROM policy_change WHERE key LIKE 'do-not-track-%' AND user IS NULL") {
+            guard let subject = DoNotTrackList.Subject(row[1] as String), let user = user(subject) else { continue }
+            try db.execute(
+                sql: "UPDATE policy_change SET user = ?, value = ? WHERE id = ?", arguments: [user, subject.columns.kind, row[0] as Int64])
+        }
+        try db.execute(
+            sql: """
+                CREATE TRIGGER policy_change_closed BEFORE UPDATE ON policy_change BEGIN SELECT RAISE(ABORT, 'closed'); END
+                """)
         try db.execute(sql: "INSERT INTO key_file VALUES (?)", arguments: [DatabaseBytes(values.keys.rootID.bytes)])
         // What was there as text is still in the file's bytes.
         if !users.isEmpty { try db.execute(sql: "PRAGMA user_version = \(StoreWriter.holdsErased)") }

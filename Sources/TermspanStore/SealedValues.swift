@@ -1,6 +1,16 @@
 import GRDB
 import TermspanCore
 
+extension DoNotTrackList.Subject {
+    /// Whether it is what `reveal` gives for a name whose key is gone.
+    var isLost: Bool {
+        switch self {
+        case .login(let name): name.name.hasPrefix("?")
+        case .uid(let uid): uid == .max
+        }
+    }
+}
+
 /// Values that are sealed under a user's key: the key's ID, then nonce, bytes and tag (`SecretKey.seal`). Text is padded with zeros to a multiple of
 /// 32 bytes, so that its length does not tell whose it was once the key is destroyed.
 ///

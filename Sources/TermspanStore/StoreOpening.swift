@@ -107,8 +107,9 @@ package struct StoreOpening {
         var draft = place
         draft.path = place.draft
         let first = try StoreWriter.open(draft, anchor: anchors[0])
-        if let policy { try first.carryOver(policy) }
+        // First, so that nobody is carried over under one of them.
         try first.bury(doomed, at: anchors[0].wall)
+        if let policy { try first.carryOver(policy) }
         var batch = StoreBatch()
         batch.anchors = anchors
         try first.write(batch)

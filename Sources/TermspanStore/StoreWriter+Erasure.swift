@@ -231,6 +231,7 @@ extension StoreWriter {
     /// Has keys destroyed of which another store knew.
     func bury(_ keys: [KeyID], at moment: WallInstant) throws(StoreError) {
         try transaction("bury keys") { db in for key in keys { try Self.bury(key, at: moment, db) } }
+        if !keys.isEmpty { awaitsKeys() }
     }
 
     private static func bury(_ key: KeyID, at moment: WallInstant, _ db: Database) throws {
@@ -259,8 +260,9 @@ extension StoreWriter {
     /// Takes a user's names away; what is recorded about the policy speaks of a number from now on.
     private func forget(_ user: HeldUser, by actor: String, reason: String, at moment: WallInstant, _ db: Database) throws {
         // A login or uid that passed on to somebody else is theirs.
-        if user.isCurrent, user.identity.uid != .max {
-            for subject in DoNotTrackList.Subject.all(of: user.identity) {
+        // What can't be told any more, since its key is gone, is no name.
+        if user.isCurrent {
+            for subject in DoNotTrackList.Subject.all(of: user.identity) where !subject.isLost {
                 _ = try add(DoNotTrackList.Entry(subject, since: moment, by: actor, reason: reason), about: user.row, db)
             }
         }

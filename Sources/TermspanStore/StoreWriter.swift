@@ -215,6 +215,9 @@ package final class StoreWriter {
     /// The policy is about to be another one.
     func forgetPolicy() { lastPolicy = nil }
 
+    /// Keys are to be destroyed, and none of those that there are is used for anybody until then.
+    func awaitsKeys() { keysAreLeft = true }
+
     /// Something was removed, and bytes of it are left: in the log, and, for all that SQLite promises, in the file.
     func removed(scrubsFile: Bool) {
         keysAreLeft = keysAreLeft || scrubsFile
@@ -650,7 +653,7 @@ package final class StoreWriter {
     }
 
     /// Gives the row of the one user whom a subject names now; nil where that is nobody, or more than one.
-    private static func naming(_ db: Database) throws -> (DoNotTrackList.Subject) -> Int64? {
+    static func naming(_ db: Database) throws -> (DoNotTrackList.Subject) -> Int64? {
         let rows = try Row.fetchAll(
             db,
             sql: """
@@ -807,13 +810,13 @@ package final class StoreWriter {
         try audit(key, of: uuid(ofUser: user, db), value, by: by, at: moment, db)
     }
 
-    /// Likewise a change of the Do Not Track list. The audit record, in which nothing can be erased, has the user whom the entry names in
-    /// place of the entry.
+    /// Likewise a change of the Do Not Track list, of the user whom the entry names in place of the entry: neither record can forget. Of an entry
+    /// that names nobody who is known the record of policy changes has all, and the audit record nothing.
     private func record(
         _ db: Database, _ moment: WallInstant, _ by: String, about user: Int64?, _ key: String, _ subject: DoNotTrackList.Subject,
         _ reason: String
     ) throws {
-        try insertChange(db, moment, by, nil, key, subject.description, reason)
+        try insertChange(db, moment, by, user, key, user == nil ? subject.description : subject.columns.kind, reason)
         try audit(key, of: uuid(ofUser: user, db), "", by: by, at: moment, db)
     }
 
@@ -927,7 +930,7 @@ extension DoNotTrackList.Entry {
 }
 
 extension DoNotTrackList.Subject {
-    fileprivate var columns: (kind: String, value: String, domain: String) {
+    var columns: (kind: String, value: String, domain: String) {
         switch self {
         case .login(let name): ("login", name.name, name.domain)
         case .uid(let uid): ("uid", String(uid), "")

@@ -86,6 +86,11 @@ import Testing
         // What is connected less all the rest is locked.
         users[0] = Self.times(active: 3600, locked: 9000)
         #expect(Self.shown(AggregateTable(users, groups: [], minimum: 5)) == [])
+        // Nor who makes it with another, who would know the rest of it: of two with ten hours each and eight with so much.
+        for (seconds, isTold) in [(900 as UInt64, true), (899, false)] {
+            users = Dictionary(uniqueKeysWithValues: (0..<10).map { ($0, Self.times(active: $0 < 2 ? 36_000 : seconds)) })
+            #expect(Self.shown(AggregateTable(users, groups: [], minimum: 5)) == (isTold ? [""] : []))
+        }
         // And in what is left: user 5 and four of whom there is next to nothing.
         users = Self.hours(0..<10)
         for number in 6..<10 { users[number] = Self.times(active: 1) }
@@ -128,7 +133,8 @@ import Testing
             #expect(weight.isEmpty || weight.count >= minimum)
             for category in [Category.active, .passive, .inactive, .locked] {
                 let parts = weight.map { UInt64(abs($1)) * (users[$0]?[category] ?? 0) / 1_000_000_000 }
-                #expect(2 * (parts.max() ?? 0) <= parts.reduce(0, +))
+                let (sum, largest) = (parts.reduce(0, +), parts.sorted(by: >).prefix(2))
+                #expect(2 * (largest.first ?? 0) <= sum && 5 * (sum - largest.reduce(0, +)) >= largest.first ?? 0)
             }
         }
         #expect(AggregateTable(lines: table.lines) == table)

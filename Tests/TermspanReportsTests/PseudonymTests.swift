@@ -69,6 +69,50 @@ import Testing
         #expect(pairs.count == 2)
     }
 
+    /// A session over midnight of two months is told in parts, with nothing in common but where they meet.
+    @Test(arguments: [Question.Kind.spans, .sessions, .userTimes, .history, .events])
+    func whatIsOfTwoMonthsIsCut(kind: Question.Kind) throws {
+        let fixture = try F()
+        // From an hour before the first of February, UTC, for two hours.
+        let midnight = WallInstant(nanoseconds: 1_769_904_000_000_000_000)
+        let begin = Double(F.anchor.wall.duration(to: midnight).components.seconds) - 3600
+        let session = F.session(1, "anna", 1001, start: begin)
+        var batch = StoreBatch()
+        batch.sessions = [session]
+        batch.events = [
+            SessionEvent(
+                session: session.uuid, change: StateChange(.connected, at: F.at(begin)), clientAddress: "192.0.2.7", clientName: ""),
+            SessionEvent(session: session.uuid, change: StateChange(.locked, at: F.at(begin + 5000))),
+        ]
+        batch.focus = [
+            FocusRecord(
+                session: session.uuid, span: TimeSpan(start: F.at(begin), end: F.at(begin + 7200)),
+                application: Application(executable: "/usr/bin/x", windowClass: "X"))
+        ]
+        batch.ended = [SessionEnd(session: session.uuid, at: F.at(begin + 7200), reason: .logoff)]
+        try fixture.writer.write(batch)
+        func lines(_ month: String, _ since: WallInstant, _ until: WallInstant) throws -> [[String: Any]] {
+            var question = question(kind, CalendarMonth(month)!)
+            (question.filter.since, question.filter.until) = (since, until)
+            return try fixture.lines(question)
+        }
+        let january = try lines("2026-01", F.anchor.wall, midnight)
+        let february = try lines("2026-02", midnight, midnight.advanced(by: .seconds(86_400)))
+        #expect(!january.isEmpty && !february.isEmpty)
+        for line in january + february where kind != .events {
+            let length = (line["duration"] ?? line["total"]) as? Double
+            #expect(length == 3600)
+            #expect(line["logon"] == nil || line["logon"] is NSNull)
+        }
+        let moments = [january, february].map { lines in
+            Set(lines.flatMap { line in ["start", "end", "time", "logon"].compactMap { line[$0] as? String } })
+        }
+        #expect(moments[0].intersection(moments[1]).allSatisfy { $0 == midnight.iso8601 })
+        if kind == .history {
+            #expect(january[0]["end_reason"] is NSNull && january[0]["locks"] as? Int == 0 && february[0]["locks"] as? Int == 1)
+        }
+    }
+
     @Test func anotherMonthHasOtherNames() throws {
         let fixture = try filled()
         let reader = try StoreReader(path: fixture.path, keys: fixture.keys)
@@ -109,6 +153,16 @@ import Testing
             #expect(try reveal(wrong) == nil)
         }
         #expect(try reader.audit().count == entries)
+        // Who had another in between is two rows, and the entry is about who has the login now.
+        for (number, login) in [(4, "carl"), (5, "anna")] as [(UInt64, String)] {
+            var batch = StoreBatch()
+            batch.sessions = [F.session(number, login, 1001)]
+            try fixture.writer.write(batch)
+        }
+        #expect(try reveal(name)?.identity == anna)
+        var own = SessionFilter()
+        own.identities = [anna]
+        #expect(try reader.audit(own).map(\.entry.action) == ["pseudonym-revealed"])
         // Of who was forgotten nobody can be told.
         let users = try fixture.writer.users(named: [#require(UserName("anna"))])
         _ = try fixture.writer.erase(

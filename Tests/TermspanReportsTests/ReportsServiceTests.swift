@@ -267,7 +267,9 @@ import Testing
     @Test(
         arguments: [
             ["user": .uint32(5)], ["uid": "x"], ["session": .uint64(.max)], ["session-uuid": "zz"], ["since": .int64(-1)], ["open": "yes"],
-            ["usr": "anna"], ["by": "user"], ["user": ""],
+            ["usr": "anna"], ["by": "user"], ["user": ""], ["pseudonyms": "9999-12"], ["pseudonyms": "2262-04"], ["pseudonyms": "2026-1"],
+            ["pseudonyms": .uint32(5)], ["pseudonyms": "2026-01", "user": "anna"], ["pseudonyms": "2026-01", "all": true],
+            ["pseudonyms": "2026-01", "since": .uint64(1)], ["pseudonyms": "2026-01", "session": .uint32(1)],
         ] as [[String: BusValue]])
     func wrongFiltersAreRefused(filter: [String: BusValue]) throws {
         let stage = try Stage()
@@ -333,6 +335,10 @@ import Testing
         #expect(try busctl("Audit", "a{sv}", "1", "user", "s", "anna").contains("ccess"))
         #expect(try busctl("Audit", "a{sv}", "1", "all", "b", "true").contains("ccess"))
         #expect(try busctl("VerifyAudit", "a{sv}", "0").contains("ccess"))
+        for member in ["Spans", "Summary", "History"] {
+            #expect(try busctl(member, "a{sv}", "1", "pseudonyms", "s", "2026-01").contains("ccess"))
+        }
+        #expect(try busctl("Records", "a{sv}", "1", "pseudonyms", "s", "2026-01").contains("no filter"))
         #expect(try busctl("Aggregates", "a{sv}", "0").contains("ccess"))
         #expect(try busctl("Aggregates", "a{sv}", "1", "period", "s", "2026-01").contains("ccess"))
         #expect(try busctl("Audit", "a{sv}", "0").hasPrefix("h "))

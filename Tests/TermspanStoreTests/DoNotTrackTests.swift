@@ -4,6 +4,16 @@ import Testing
 @testable import TermspanStore
 
 @Suite struct DoNotTrackTests {
+    @Test(arguments: [
+        ("anna", "/home/anna/bin/tool", "/home/~/bin/tool"), ("anna", "/home/Anna/x", "/home/~/x"),
+        ("anna", "/opt/annas/anna", "/opt/annas/anna"),
+        ("anna@example.com", "/home/anna@example.com/x", "/home/~/x"), (#"EXAMPLE\anna"#, "/home/EXAMPLE/anna/x", "/home/EXAMPLE/~/x"),
+        ("bin", "/usr/bin/x", "/usr/bin/x"), ("", "/home//x", "/home//x"), ("anna", "anna", "anna"), ("anna", "", ""),
+    ])
+    func aUsersNameIsNotInThePathOfAProgram(login: String, path: String, left: String) {
+        #expect(LoginName.left(login, outOf: path) == left)
+    }
+
     private typealias F = StoreFixture
     private let moment = StoreFixture.anchor.wall
 

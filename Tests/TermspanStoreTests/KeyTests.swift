@@ -371,6 +371,13 @@ import Testing
                             """,
                         arguments: [DatabaseBytes(F.uuid(UInt64(10 + row)).bytes), DatabaseBytes(F.uuid(UInt64(row)).bytes)])
                 }
+                for (key, value) in [
+                    ("do-not-track-added", "ben-plain@*"), ("do-not-track-removed", "uid:1001"), ("do-not-track-added", "nobody@*"),
+                ] {
+                    try db.execute(
+                        sql: "INSERT INTO policy_change (at, by, key, value, reason, revision) VALUES (1, 'root', ?, ?, '', 1)",
+                        arguments: [key, value])
+                }
             }
             try queue.close()
             try FileManager.default.removeItem(atPath: fixture.path + ".keys")
@@ -382,6 +389,8 @@ import Testing
         #expect(sessions.map(\.record.user.login) == ["anna-plain", "ben-plain"])
         #expect(try sessions.map { try reader.events(of: $0).first?.event.clientAddress } == ["192.0.2.1", "192.0.2.2"])
         #expect(try reader.users().map(\.isCurrent) == [false, true])
+        let changes = try reader.policyChanges().map(\.change).map { "\($0.user?.login ?? "-") \($0.key) \($0.value)" }
+        #expect(changes == ["ben-plain do-not-track-added login", "ben-plain do-not-track-removed uid", "- do-not-track-added nobody@*"])
         for text in ["-plain", "192.0.2"] {
             for suffix in ["", "-wal"] { #expect(try Data(contents(fixture, suffix)).range(of: Data(text.utf8)) == nil) }
         }

@@ -530,10 +530,10 @@ import Testing
         #expect(try reader.policy().level(of: anna) == .details)
         #expect(
             try reader.policyChanges().map(\.change).map { "\($0.user?.login ?? "") \($0.key) \($0.value) \($0.by)" } == [
-                " new-users tracked root", "anna tracked false boss", " do-not-track-added anna@* boss",
-                " do-not-track-added uid:1001 boss",
-                "anna tracked true root", "anna level details root", " do-not-track-removed uid:1001 root",
-                " do-not-track-removed anna@* root",
+                " new-users tracked root", "anna tracked false boss", "anna do-not-track-added login boss",
+                "anna do-not-track-added uid boss",
+                "anna tracked true root", "anna level details root", "anna do-not-track-removed uid root",
+                "anna do-not-track-removed login root",
             ])
     }
 

@@ -47,7 +47,13 @@ class Session:
         self.database = sqlite3.connect(f"file:{DATABASE}?mode=ro", uri=True, isolation_level=None)
         done = subprocess.run(["termspan", "query", "session", user, "--format=json"], capture_output=True, text=True, check=True)
         session = uuid.UUID(json.loads(done.stdout)[0]["uuid"])
-        self.row, = self.database.execute("SELECT id FROM session WHERE uuid = ?", (session.bytes,)).fetchone()
+        # It is stored at the next commit.
+        patience = time.monotonic() + PATIENCE
+        while not (found := self.database.execute("SELECT id FROM session WHERE uuid = ?", (session.bytes,)).fetchone()):
+            if time.monotonic() > patience:
+                sys.exit(f"the session of {user} is not stored")
+            time.sleep(0.05)
+        self.row, = found
 
     def change(self, interval, is_there):
         """One change; milliseconds till it was there, by the class and the boot time of the change, or None where that took too long."""

@@ -79,6 +79,12 @@ class KeyTests(ProductTestCase):
         done = self.product.command("spans", "--all", check=False)
         self.assertNotEqual(done.returncode, 0, done)
         self.assertIn("termspan-keys(7)", done.stdout + done.stderr)
+        # Nor can anybody look at what is others' where it would not be recorded, whatever the reports have.
+        read = ["runuser", "-u", "termspan-reports", "--", "busctl", "call", "org.termspan1", "/org/termspan1", "org.termspan1.Manager"]
+        for call in (["RecordRead", "a{sv}", "2", "reader", "u", "2001", "kind", "s", "spans"], ["GetAggregation"], ["FixAggregates", "a{sv}", "0"]):
+            done = self.lab.enter(read + call, check=False)
+            self.assertNotEqual(done.returncode, 0, done)
+            self.assertIn("keys can't be used", done.stderr)
         self.assertFalse(self.product.probes())
         self.assertEqual(self.sums(), before)
 

@@ -219,6 +219,7 @@ package final class Collector {
         manager?.gate.onLimit = { [unowned self] uid, count in reached(.busCalls, uid: uid, times: count) }
         recordConfiguration()
         warnOfDisk()
+        warnOfNotices()
         warnOfGroups()
     }
 
@@ -248,6 +249,7 @@ package final class Collector {
         retention?.reload(configuration)
         recordConfiguration()
         warnOfDisk()
+        warnOfNotices()
         warnOfGroups()
         hours.reload(configuration.hours, users: Set(table.sessions.filter { isTracked($0) }.map(\.user)))
         seatMayBeFree()
@@ -295,6 +297,16 @@ package final class Collector {
         let empty = configuration.hours.groups.filter { OwnGroup($0).map { !policy.ownGroups.has($0) } ?? false }
         if !empty.isEmpty {
             Log.warning("tracking-hours names groups that nobody is in: termspan group list", [.error: empty.joined(separator: ", ")])
+        }
+    }
+
+    private func warnOfNotices() {
+        let silent = LogonNotice.silent { path in
+            var status = stat()
+            return stat(path, &status) == 0 ? Int(status.st_size) : nil
+        }
+        if !silent.isEmpty {
+            Log.warning("Whoever is recorded is not told at logon: a file is missing or empty", [.error: silent.joined(separator: ", ")])
         }
     }
 

@@ -20,6 +20,8 @@ struct TrackingCall {
         names = try Self.readNames(message)
         isTracked = try message.read(Bool.self)
         reason = try message.readReason()
+        // Whoever is recorded is told why.
+        guard !isTracked || !reason.allSatisfy(\.isWhitespace) else { throw .invalidArguments("To track somebody takes a reason.") }
     }
 
     fileprivate static func readNames(_ message: BusMessage) throws(BusError) -> [String] {

@@ -143,7 +143,7 @@ final class KeyFile: Sendable {
     let place: KeyPlace
     private let state: Mutex<State>
     /// The writer's; nil where the file is only read.
-    private let writing: Int32?
+    private let writing: Mutex<Int32>?
     /// For tests: told of each change of the file, after it.
     private let observer: Mutex<(@Sendable (Change) -> Void)?> = Mutex(nil)
 
@@ -185,14 +185,22 @@ final class KeyFile: Sendable {
         if writes {
             let descriptor = Glibc.open(place.path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
             guard descriptor >= 0 else { throw Self.systemFailure("open \(place.path)") }
-            writing = descriptor
+            writing = Mutex(descriptor)
         } else {
             writing = nil
         }
         self.state = Mutex(state)
     }
 
-    deinit { if let writing { close(writing) } }
+    deinit { close() }
+
+    /// Nothing is written any more. Whoever has the file still, as a connection that is kept for ever, keeps no descriptor with it.
+    func close() {
+        writing?.withLock { descriptor in
+            if descriptor >= 0 { Glibc.close(descriptor) }
+            descriptor = -1
+        }
+    }
 
     var root: SecretKey { state.withLock { $0.root } }
 
@@ -295,15 +303,15 @@ final class KeyFile: Sendable {
     }
 
     private func write(_ bytes: [UInt8], at offset: Int) throws(StoreError) {
-        guard let writing else { preconditionFailure("the file of keys is only read here") }
-        guard pwrite(writing, bytes, bytes.count, off_t(offset)) == bytes.count else { throw Self.systemFailure("write \(place.path)") }
+        guard let descriptor = writing?.withLock({ $0 }) else { preconditionFailure("the file of keys is only read here") }
+        guard pwrite(descriptor, bytes, bytes.count, off_t(offset)) == bytes.count else { throw Self.systemFailure("write \(place.path)") }
         observer.withLock { $0?(.write(offset: offset, bytes: bytes)) }
     }
 
     /// An error is told once, of all that was written before: that is to be written again.
     private func flush(_ state: inout State) throws(StoreError) {
         state.isUnsure = true
-        guard let writing, fdatasync(writing) == 0 else { throw Self.systemFailure("sync \(place.path)") }
+        guard let descriptor = writing?.withLock({ $0 }), fdatasync(descriptor) == 0 else { throw Self.systemFailure("sync \(place.path)") }
         state.isUnsure = false
         observer.withLock { $0?(.sync) }
     }
@@ -358,17 +366,17 @@ final class KeyFile: Sendable {
         unlink(draft)
         let descriptor = Glibc.open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o640)
         guard descriptor >= 0 else { throw systemFailure("make \(draft)") }
-        defer { close(descriptor) }
+        defer { Glibc.close(descriptor) }
         guard pwrite(descriptor, bytes, bytes.count, 0) == bytes.count, fsync(descriptor) == 0 else {
             throw systemFailure("write \(draft)")
         }
         let old = Glibc.open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW)
-        defer { if old >= 0 { close(old) } }
+        defer { if old >= 0 { Glibc.close(old) } }
         guard rename(draft, path) == 0 else { throw systemFailure("replace \(path)") }
         let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         let directory = Glibc.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         let isDurable = directory >= 0 && fsync(directory) == 0
-        if directory >= 0 { close(directory) }
+        if directory >= 0 { Glibc.close(directory) }
         var status = stat()
         // The old one may be what a loss of power leaves.
         guard isDurable, old >= 0, fstat(old, &status) == 0, status.st_size <= most else { return }

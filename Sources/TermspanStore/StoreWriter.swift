@@ -125,7 +125,10 @@ package final class StoreWriter {
     }
 
     /// Closes the file; the writer is of no use afterwards.
-    func close() { queue.closeAndKeep() }
+    func close() {
+        queue.closeAndKeep()
+        values.keys.close()
+    }
 
     /// The bytes on the disk.
     package var size: UInt64 {

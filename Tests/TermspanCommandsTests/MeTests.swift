@@ -110,7 +110,7 @@ import Testing
         #expect(
             view.json.text
                 == #"{"user":"EXAMPLE\\anna","uid":1001,"policy":null,"paused_until":null,"pause_left":null,"hours":null,"seat":null,"#
-                + #""seen_by":null,"today":null,"week":null,"held":null,"looks":null}"#)
+                + #""seen_by":null,"silent_notices":[],"today":null,"week":null,"held":null,"looks":null}"#)
         view.policy = try Self.policy(false)
         #expect(view.lines(Self.chart)[0] == "Your activity is not recorded.")
     }
@@ -225,6 +225,18 @@ import Testing
         }
     }
 
+    @Test func aNoticeThatIsSwitchedOffIsTold() throws {
+        #expect(LogonNotice.silent { _ in 100 }.isEmpty)
+        #expect(LogonNotice.silent { $0.contains("profile") ? 0 : 100 } == ["/etc/profile.d/termspan-notice.sh"])
+        #expect(LogonNotice.silent { _ in nil } == LogonNotice.scripts)
+        var view = Self.view(try Self.policy(true))
+        func text() -> String { view.lines(Self.chart).joined(separator: " ").split(separator: " ").joined(separator: " ") }
+        #expect(!text().contains("Notice"))
+        view.silentNotices = ["/etc/profile.d/termspan-notice.sh"]
+        #expect(text().contains("Notice: NOT shown at each logon: /etc/profile.d/termspan-notice.sh is missing or empty"))
+        #expect(view.json.text.contains(#""silent_notices":["/etc/profile.d/termspan-notice.sh"]"#))
+    }
+
     // MARK: For programs
 
     @Test func jsonHasTheSame() throws {
@@ -238,7 +250,7 @@ import Testing
                 == #"{"user":"anna","uid":1001,"policy":{"new_users":"untracked","responsible":null,"users":[{"name":"anna","uid":1001,"#
                 + #""tracked":true,"level":"basic","since":null,"by":null,"reason":null}],"do_not_track":[],"roles":[],"group_members":[],"keep_activity":null,"keep_sessions":null,"keep_by_group":[],"tracking_hours":[],"holidays":[],"#
                 + #""seats":null,"seats_taken":null,"aggregate_groups":null,"aggregate_minimum":null},"#
-                + #""paused_until":null,"pause_left":null,"hours":null,"seat":null,"seen_by":[],"#
+                + #""paused_until":null,"pause_left":null,"hours":null,"seat":null,"seen_by":[],"silent_notices":[],"#
                 + #""today":{"since":"1970-01-02T00:00:00.000000Z","active":1.5,\#(rest),"applications":[{"application":"xterm","active":1.5}]},"#
                 + #""week":{"since":"1970-01-01T00:00:00.000000Z","active":0,\#(rest)},"#
                 + #""held":{"sessions":1,"open":1,"first":"2026-01-02T03:04:05.000006Z","last":"2026-01-02T03:04:05.000006Z"},"#

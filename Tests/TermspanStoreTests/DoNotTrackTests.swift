@@ -4,6 +4,19 @@ import Testing
 @testable import TermspanStore
 
 @Suite struct DoNotTrackTests {
+    @Test func whoeverIsListedKeepsTheHistory() throws {
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        try writer.write(StoreFixture.batch(StoreFixture.session(1), ended: true))
+        let name = try #require(UserName("anna"))
+        let user = try #require(try writer.users(named: [name]).first)
+        let before = try (writer.counts(of: user), StoreReader(path: fixture.path).sessions(SessionFilter()))
+        #expect(before.0.focusIntervals == 2)
+        let subject = try #require(DoNotTrackList.Subject("anna"))
+        #expect(try writer.setDoNotTrack([subject], listed: true, by: "root", reason: "", at: StoreFixture.anchor.wall) == [true])
+        #expect(try writer.counts(of: user) == before.0 && StoreReader(path: fixture.path).sessions(SessionFilter()) == before.1)
+    }
+
     @Test(arguments: [
         ("anna", "/home/anna/bin/tool", "/home/~/bin/tool"), ("anna", "/home/Anna/x", "/home/~/x"),
         ("anna", "/opt/annas/anna", "/opt/annas/anna"),

@@ -251,6 +251,21 @@ import Testing
         #expect(keys.keys(of: anna).isEmpty && keys.keys(of: ben).count == 1)
     }
 
+    @Test func aStoreThatIsClosedKeepsNoDescriptor() throws {
+        let fixture = try StoreFixture()
+        func open() throws -> Int {
+            try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count { name in
+                (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\(name)"))?.hasPrefix(fixture.folder.path)
+                    == true
+            }
+        }
+        let writer = try fixture.writer()
+        #expect(try open() > 0)
+        writer.close()
+        #expect(try open() == 0)
+        _ = try StoreReader(path: fixture.path)
+    }
+
     // MARK: What is sealed
 
     @Test func namesAndAddressesAreSealed() throws {

@@ -113,6 +113,8 @@ package struct OwnView: Sendable {
     package var userID: UInt32
     /// The roles that let others see it.
     package var seenBy: [TrackingPolicy.RoleRow] = []
+    /// The scripts of the notice at logon that show nothing on this server.
+    package var silentNotices: [String] = []
     /// Nil where the collector could not be asked.
     package var policy: OwnPolicy?
     /// Nil where the reports service could not be asked.
@@ -135,6 +137,7 @@ package struct OwnView: Sendable {
             .init("pause_left", policy?.pauseLeft.map { .unsigned($0) } ?? .null), .init("hours", policy?.hours?.json ?? .null),
             .init("seat", (policy?.hasSeat).map { .bool($0) } ?? .null),
             .init("seen_by", policy == nil ? .null : .array(seenBy.map(\.json))),
+            .init("silent_notices", .array(silentNotices.map { .string($0) })),
         ]
         if let activity {
             let applications = activity.today.topApplications.map { name, active in
@@ -177,6 +180,9 @@ extension OwnView {
             ]
             if let hours = policy.hours { values.append(("Hours", Self.text(hours, holidays: policy.policy.holidays))) }
             if let left = policy.pauseLeft, left >= 60 { values.append(("Pauses", "\(left / 60) min left today: termspan pause 30m")) }
+        }
+        if !silentNotices.isEmpty {
+            values.append(("Notice", "NOT shown at each logon: \(silentNotices.joined(separator: ", ")) is missing or empty"))
         }
         values.append(("Who answers for it", policy.responsible))
         let minimum = policy.policy.aggregateMinimum.map { " of at least \($0) users" } ?? ""

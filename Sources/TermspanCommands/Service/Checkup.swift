@@ -78,6 +78,13 @@ struct Checkup {
             CheckResult(
                 "Files", missing.isEmpty ? .ok : .fail, missing.isEmpty ? "all there" : "missing: \(missing.joined(separator: ", "))",
                 remedy: "Install the package again: apt-get install --reinstall termspan"))
+        let silent = Files.silentNotices
+        results.append(
+            CheckResult(
+                "Notice", silent.isEmpty ? .ok : .warn,
+                silent.isEmpty
+                    ? "shown at logon" : "whoever is recorded is not told at logon: \(silent.joined(separator: ", ")) is missing or empty",
+                remedy: "Install the package's files again: apt-get install --reinstall -o Dpkg::Options::=--force-confmiss termspan"))
         guard getpwnam("termspan-reports") != nil else {
             results.append(
                 CheckResult(

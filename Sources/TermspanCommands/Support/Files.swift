@@ -1,7 +1,11 @@
 import Glibc
+import TermspanCore
 
 /// Small reads of the kernel's and the installation's files.
 enum Files {
+    /// The scripts of the notice at logon that show nothing.
+    static var silentNotices: [String] { LogonNotice.silent { status($0).map { Int($0.st_size) } } }
+
     /// The first `limit` bytes of a file as text; nil if it can't be read.
     static func text(_ path: String, limit: Int) -> String? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)

@@ -93,8 +93,9 @@ class ErasureTests(ProductTestCase):
         self.assertEqual((erased["sessions"], erased["sessions_going_on"]), (2, 1))
         self.assertEqual(hashlib.sha256(erased["receipt"].encode()).hexdigest(), erased["sha256"])
         self.assertNotIn("user1", erased["receipt"])
-        for text in PLANTED:
+        for text in [*PLANTED, ADDRESS]:
             self.assertEqual(self.where(text), [])
+        self.assertNotIn(ADDRESS, self.product.command("me", "export", user="user1").stdout)
         self.assertTrue(self.where("Common"))
         self.assertEqual(self.product.spans("user2")[:len(self.other)], self.other)
         # Killed right after it, the collector knows no more than before.

@@ -99,6 +99,9 @@ class RoleTests(ProductTestCase):
             for user, victim in zip(sorted(actors), ("user3", "user4")):
                 self.assertIsNone(self.call(user, MANAGER, "TerminateSession", "u", ids[victim]))
                 wait_until(f"the session of {victim} to end", lambda: not self.lab.logins(victim), 20)
+        with self.subTest("to track takes a reason"):
+            done = self.lab.enter(["busctl", "call", *MANAGER, "SetTracking", "asbs", "1", "user2", "true", " "], check=False)
+            self.assertIn("takes a reason", done.stderr)
         # Nothing is forgotten here.
         self.assertEqual({case[0] for case in cases} | {"TerminateSession"}, self.methods(MANAGER))
         path = json.loads(self.lab.enter(["busctl", "--json=short", "call", *MANAGER, "GetSession", "u", ids["user2"]]).stdout)["data"][0]

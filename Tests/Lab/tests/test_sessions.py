@@ -157,6 +157,23 @@ class LifeOfASessionTests(ProductTestCase):
     def test_05_tracked_users_alone_find_a_notice(self):
         self.assertEqual(self.lab.enter(["ls", "/run/termspan/notice"]).stdout.split(), ["2001"])
         self.assertIn("is recorded", self.lab.enter(["cat", "/run/termspan/notice/2001/text"], user="user1").stdout)
+        # As a shell at a terminal shows it.
+        shell = ["script", "--quiet", "--return", "--command", "bash --login -i -c exit", "/dev/null"]
+        self.assertIn("is recorded", self.lab.enter(shell, user="user1").stdout)
+        self.assertNotIn("is recorded", self.lab.enter(shell, user="user2").stdout)
+
+    def test_05b_a_notice_that_is_switched_off_is_told(self):
+        name = "etc/profile.d/termspan-notice.sh"
+        self.assertNotIn("NOT shown", self.product.command("me", user="user1").stdout)
+        self.lab.enter(["mv", f"/{name}", "/root/notice"])
+        try:
+            self.assertIn("NOT shown at each logon", " ".join(self.product.command("me", user="user1").stdout.split()))
+            self.assertRegex(self.product.command("doctor", check=False).stdout, f"(?m)^warn  Notice: .*/{name}")
+            self.lab.enter(["systemctl", "reload", "termspand.service"])
+            wait_until("the journal to say so", lambda: "not told at logon" in self.lab.enter(
+                ["journalctl", "--boot", "--output=cat", "--unit=termspand.service", "--lines=50"]).stdout, 10)
+        finally:
+            self.lab.enter(["mv", "/root/notice", f"/{name}"])
 
     def test_06_a_killed_client_is_disc_within_a_second(self):
         before = self.product.session("user1")

@@ -200,7 +200,9 @@ package struct SessionFold: Sendable {
             closeInterval(at: state.latest, emit)
             state.phase = .known
             refill()
-            openInterval(snapshot.focus, at: state.latest)
+            // What is opened by a bucket that is empty is rapid switching from its beginning: else a source that says again and again that it
+            // missed something would have two intervals each time.
+            if state.credit >= cost { openInterval(snapshot.focus, at: state.latest) } else { openSwitching(snapshot.focus) }
         } else {
             settle(emit)
             change(to: snapshot.focus, emit)
@@ -237,11 +239,19 @@ package struct SessionFold: Sendable {
         }
         if state.switches == 0 {
             closeInterval(at: state.latest, emit)
-            state.since = state.latest
-            state.focus = .none
-            state.serial &+= 1
+            return openSwitching(focus)
         }
         state.switches = state.switches == .max ? .max : state.switches + 1
+        state.switchedTo = focus
+        state.switchedAt = state.latest
+    }
+
+    /// Begins an interval of rapid switching, which is paid for when it ends.
+    private mutating func openSwitching(_ focus: Focus) {
+        state.since = state.latest
+        state.focus = .none
+        state.serial &+= 1
+        state.switches = 1
         state.switchedTo = focus
         state.switchedAt = state.latest
     }
@@ -261,6 +271,9 @@ package struct SessionFold: Sendable {
         else { return }
         let moment = max(state.since, min(state.switchedAt, state.latest))
         closeInterval(at: moment, emit)
+        // The second of calm pays for what has ended, and for what begins.
+        refill()
+        state.credit = state.credit > cost ? state.credit - cost : 0
         openInterval(state.switchedTo, at: moment)
     }
 

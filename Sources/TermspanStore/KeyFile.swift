@@ -207,9 +207,6 @@ final class KeyFile: Sendable {
     /// By which a store knows that the file is its own.
     var rootID: KeyID { state.withLock { $0.rootID } }
 
-    /// How many users' keys there are.
-    var count: Int { state.withLock { $0.entries.count } }
-
     // MARK: Reading
 
     /// A key; nil where it was destroyed, or never was in this file. A reader looks again where the writer has been at work.
@@ -288,12 +285,6 @@ final class KeyFile: Sendable {
                 state.free.append(entry.offset)
             }
         }
-    }
-
-    /// Those of these that are there, be it damaged.
-    func present(_ ids: some Sequence<KeyID>) -> [KeyID] {
-        let ids = Array(ids)
-        return state.withLock { state in ids.filter { state.entries[$0] != nil } }
     }
 
     func observe(_ body: (@Sendable (Change) -> Void)?) { observer.withLock { $0 = body } }

@@ -223,6 +223,35 @@ import Testing
         #expect(switches == 10_001 || switches == 10_002)
     }
 
+    /// A source that says again and again that it missed something has no more intervals for that than it is looked at anew.
+    @Test func gapsMakeNoRoomForRapidSwitching() {
+        var fold = SessionFold()
+        var outputs: [FoldOutput] = []
+        let emit: (FoldOutput) -> Void = { outputs.append($0) }
+        let begin = Self.at(1)
+        fold.begin(at: begin)
+        var now = begin.nanoseconds
+        func next() -> BootInstant {
+            now += 1000
+            return BootInstant(nanoseconds: now)
+        }
+        let rounds = 1000
+        for _ in 0..<rounds {
+            fold.apply(Self.snapshot(1), at: next(), emit: emit)
+            for window in 2...4 { fold.apply(.focusChanged(Self.focus(UInt32(window))), at: next(), emit: emit) }
+            fold.apply(.sourceGap(from: next()), at: next(), emit: emit)
+        }
+        let intervals = outputs.count { if case .focus = $0 { true } else { false } }
+        #expect(intervals >= rounds && intervals <= 201 + rounds)
+        // What has the focus in the end is known from then on, once it is calm.
+        fold.apply(Self.snapshot(7), at: next(), emit: emit)
+        #expect(
+            fold.open(at: BootInstant(nanoseconds: now + 2_000_000_000)).focus
+                == FocusInterval(
+                    start: BootInstant(nanoseconds: now), end: BootInstant(nanoseconds: now + 2_000_000_000), focus: Self.focus(7),
+                    serial: fold.state.serial + 1, switches: 0))
+    }
+
     @Test func switchingWithinTheLimitIsStoredAsItIs() {
         var fold = SessionFold()
         var count = 0

@@ -89,3 +89,8 @@ extension StoreReader {
         try self.init(path: path, keys: StoreFixture.place(path).keys)
     }
 }
+
+extension KeyFile {
+    /// Those of these keys that are there.
+    func present(_ ids: [KeyID]) -> [KeyID] { ids.filter { key($0) != nil } }
+}

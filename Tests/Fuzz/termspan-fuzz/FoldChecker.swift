@@ -9,8 +9,7 @@ struct CheckedFold {
     private var position: BootInstant?
     private var lastBurst: InputBurst?
     private var focusIntervals: UInt64 = 0
-    /// How often it became known what has the focus: the bucket of focus changes does not bound that, nor the interval of rapid switching that
-    /// may follow.
+    /// How often it became known what has the focus: the bucket of focus changes does not bound that.
     private var openings: UInt64 = 0
     private var began: BootInstant
 
@@ -59,10 +58,8 @@ struct CheckedFold {
             follow(interval.start, interval.end)
             focusIntervals += 1
             let refilled = began.duration(to: fold.state.latest).wholeNanoseconds / 50_000_000
-            // Rapid switching that ends by a second of calm is two intervals that the bucket does not count.
-            let calmed = refilled / 20 * 2
             require(
-                focusIntervals <= 201 + 2 * openings + UInt64(max(0, refilled + calmed)),
+                focusIntervals <= 201 + openings + UInt64(max(0, refilled)),
                 "focus changes make no more intervals than 200 at once and 20 a second")
         case .unknown(let interval):
             follow(interval.start, interval.end)

@@ -353,6 +353,8 @@ class X2GoTests(StackTestCase):
 
     def test_07_suspended_and_resumed_within_a_second_each(self):
         for _ in range(3):
+            # Whoever goes before X2Go is done with the coming back leaves an agent that takes up nobody any more.
+            wait_until("X2Go to be done with the one before", lambda: self.x2go.state() == "RUNNING", 20, progress=self.x2go.state)
             self.timed(1, "disconnected", self.x2go.disconnect, self.x2go.port)
             wait_until("X2Go to be ready for more", lambda: self.x2go.state() == "SUSPENDED", 20, progress=self.x2go.state)
             self.timed(1, "active", lambda: self.x2go.resume(ELSEWHERE), self.x2go.port)

@@ -263,12 +263,18 @@ package final class Collector {
     private func recordConfiguration() {
         guard lockedStore == nil else { return }
         let text = configuration.policyText
-        let stored = policy.settings.first { $0.key == Self.configurationKey }?.value ?? Configuration().policyText
-        guard text != recordedConfiguration ?? stored else { return }
-        recordedConfiguration = text
+        let responsible = configuration.responsible
+        let setting = policy.settings.first { $0.key == Self.configurationKey }
+        let stored = setting?.value ?? Configuration().policyText
+        guard
+            text != recordedConfiguration?.text ?? stored || responsible != recordedConfiguration?.responsible ?? setting?.responsible ?? ""
+        else { return }
+        recordedConfiguration = (text, responsible)
+        let reason = configuration.reason.isEmpty ? "termspan.yaml" : configuration.reason
         store.submit { [inbox] writer in
             // Whoever writes the files is root.
-            let changed = try? writer.set(Self.configurationKey, to: text, by: "root", reason: "termspan.yaml", at: .now())
+            let changed = try? writer.set(
+                Self.configurationKey, to: text, by: "root", reason: reason, responsible: responsible, at: .now())
             let policy = try? writer.policy()
             inbox.post { [weak self] in
                 // It is tried again once the store can be written.
@@ -278,14 +284,14 @@ package final class Collector {
                 }
                 if let policy { apply(policy) }
                 guard changed else { return }
-                Journal.policyChanged("termspan.yaml sets: \(text)", user: nil, by: "root", reason: "termspan.yaml")
+                Journal.policyChanged("termspan.yaml sets: \(text)", user: nil, by: "root", reason: reason)
             }
         }
     }
 
     private nonisolated static let configurationKey = "configuration"
     /// What was handed to the store last.
-    private var recordedConfiguration: String?
+    private var recordedConfiguration: (text: String, responsible: String)?
 
     /// What is wrong with the disk by the configuration; nil: nothing.
     var diskProblem: String? {
@@ -918,7 +924,8 @@ package final class Collector {
     /// - Parameter measured: gives what is measured of a session.
     func lastInput(of session: Session, _ measured: (UUIDv7) -> BootInstant?) -> BootInstant? {
         if isToBeMeasured(session), let input = measured(session.uuid) { return input }
-        guard session.desktop.xServer == nil, let tty = session.desktop.logindSessions.first?.tty else { return nil }
+        // Nothing beyond what `who` shows is told of who is not tracked: when a terminal was typed at is.
+        guard isWanted(session), session.desktop.xServer == nil, let tty = session.desktop.logindSessions.first?.tty else { return nil }
         return Terminal.lastInput(tty, uid: session.desktop.uid).flatMap { anchors.boot(at: $0) }
     }
 
@@ -1113,12 +1120,15 @@ package final class Collector {
     }
 
     private func keepNotices() {
+        func notice(_ level: PrivacyLevel, _ responsible: String) -> String {
+            NoticeFiles.text(level: level, responsible: responsible.isEmpty ? configuration.responsible : responsible)
+        }
         var texts: [UInt32: String] = [:]
         for row in policy.rows {
             let isTracked = policy.standing(of: row.user, decision: row).isTracked
-            texts[row.user.uid] = isTracked ? NoticeFiles.text(level: row.level, responsible: configuration.responsible) : ""
+            texts[row.user.uid] = isTracked ? notice(row.level, row.responsible) : ""
         }
-        let others = policy.newUsersAreTracked ? NoticeFiles.text(level: .basic, responsible: configuration.responsible) : nil
+        let others = policy.newUsersAreTracked ? notice(.basic, policy.newUsers?.responsible ?? "") : nil
         if others != nil {
             // Who is on the Do Not Track list is none of them.
             for case .uid(let uid) in policy.doNotTrack.entries.map(\.subject) where texts[uid] == nil { texts[uid] = "" }

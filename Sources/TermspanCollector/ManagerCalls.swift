@@ -11,17 +11,18 @@ struct TrackingCall {
     var names: [String]
     var isTracked: Bool
     var reason: String
+    /// Who answers for it; of no meaning where nobody is tracked by it.
+    var responsible: String
 
     fileprivate static let maximumUsers = 10_000
     /// More than any login has (LOGIN_NAME_MAX).
     private static let maximumName = 256
 
-    init(_ message: BusMessage) throws(BusError) {
+    /// - Parameter usual: who answers for it where nobody is named.
+    init(_ message: BusMessage, responsible usual: String) throws(BusError) {
         names = try Self.readNames(message)
         isTracked = try message.read(Bool.self)
-        reason = try message.readReason()
-        // Whoever is recorded is told why.
-        guard !isTracked || !reason.allSatisfy(\.isWhitespace) else { throw .invalidArguments("To track somebody takes a reason.") }
+        (reason, responsible) = try message.readGrounds(raise: isTracked, usual)
     }
 
     fileprivate static func readNames(_ message: BusMessage) throws(BusError) -> [String] {
@@ -68,11 +69,14 @@ struct DoNotTrackCall {
     var subjects: [DoNotTrackList.Subject] = []
     var isListed: Bool
     var reason: String
+    /// Who answers for taking entries off.
+    var responsible: String
 
-    init(_ message: BusMessage) throws(BusError) {
+    /// - Parameter usual: who answers for it where nobody is named.
+    init(_ message: BusMessage, responsible usual: String) throws(BusError) {
         let entries = try message.readStrings()
         isListed = try message.read(Bool.self)
-        reason = try message.readReason()
+        (reason, responsible) = try message.readGrounds(raise: !isListed, usual)
         guard !entries.isEmpty, entries.count <= TrackingCall.maximumUsers else {
             throw .invalidArguments("Between 1 and \(TrackingCall.maximumUsers) entries, please.")
         }
@@ -96,6 +100,26 @@ extension BusMessage {
         }
         return reason
     }
+
+    /// Why something is decided, and who answers for it. Whoever has more collected says both, since both are told to those whom it is about.
+    ///
+    /// - Parameter usual: who answers for it where nobody is named.
+    @MainActor
+    fileprivate func readGrounds(raise: Bool, _ usual: String) throws(BusError) -> (reason: String, responsible: String) {
+        let reason = try readReason()
+        let named = try read(String.self)
+        guard named.count <= 200, named.utf8.count <= 1_000,
+            !named.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+        else { throw .invalidArguments("Who answers for it has at most 200 characters, none of them a control character.") }
+        guard raise else { return (reason, "") }
+        let responsible = named.allSatisfy(\.isWhitespace) ? usual : named
+        guard !reason.allSatisfy(\.isWhitespace) else { throw .invalidArguments("To have more recorded takes a reason.") }
+        guard !responsible.allSatisfy(\.isWhitespace) else {
+            throw .invalidArguments(
+                "Somebody has to answer for it: name them with --responsible, or for all by 'responsible' in termspan.yaml.")
+        }
+        return (reason, responsible)
+    }
 }
 
 /// SetPolicy.
@@ -103,14 +127,19 @@ extension BusMessage {
 struct PolicyCall {
     var key: String
     var value: String
+    var reason: String
+    /// Who answers for it; of no meaning where new users are not tracked.
+    var responsible: String
 
-    init(_ message: BusMessage) throws(BusError) {
+    /// - Parameter usual: who answers for it where nobody is named.
+    init(_ message: BusMessage, responsible usual: String) throws(BusError) {
         key = try message.read(String.self)
         guard key == "new-users" else { throw .invalidArguments("'\(key.prefix(40))' is no setting; there is new-users.") }
         guard let value = try message.readValue().string, ["tracked", "untracked"].contains(value) else {
             throw .invalidArguments("new-users is tracked or untracked.")
         }
         self.value = value
+        (reason, responsible) = try message.readGrounds(raise: value == "tracked", usual)
     }
 }
 

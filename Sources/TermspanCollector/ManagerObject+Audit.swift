@@ -60,9 +60,10 @@ extension ManagerObject {
         if recentReads.has(read, at: .now()) { return invocation.reply() }
         record(invocation) { writer, moment throws(StoreError) in
             try writer.recordRead(read.kind, of: read.filter, by: Self.actor(read.reader), at: moment)
-        } then: { [unowned self] entries in
+        } then: { [unowned self] invocation, entries in
             // Where there was nobody, there may be somebody in a moment.
             if entries > 0 { recentReads.add(read, at: .now()) }
+            invocation.reply()
         }
     }
 
@@ -74,15 +75,56 @@ extension ManagerObject {
         if filter.identities?.isEmpty == true { return invocation.reply() }
         record(invocation) { [filter] writer, moment throws(StoreError) in
             try writer.recordLooks(read.kind, of: filter, by: Self.actor(read.reader), at: moment)
-        } then: { [unowned self] users in
+        } then: { [unowned self] invocation, users in
             recentLooks.add(users.map(look), at: .now())
+            invocation.reply()
         }
     }
 
-    /// Answers once what `body` writes is durable.
+    /// Has the audit record say that a caller is about to be told here what is others', and then goes on. For root that can be later, who could
+    /// read the store's file; of others it is durable before, and who can't be recorded is not told.
+    ///
+    /// - Parameter users: whose; nil is everybody's.
+    func look(
+        _ kind: AuditedRead, at users: Set<UserIdentity>?, _ invocation: BusInvocation,
+        then: @escaping @MainActor @Sendable () -> Void
+    ) {
+        do throws(BusError) {
+            let reader = try invocation.credentials().userID
+            let asked = users.map { $0.map { Look(reader: reader, kind: kind, user: $0) } } ?? [Look(reader: reader, kind: kind, user: nil)]
+            let looks = asked.filter { !recentLooks.has($0, at: .now()) }
+            if looks.isEmpty || (reader == 0 && locked != nil) { return then() }
+            if let locked { throw locked }
+            var filter = SessionFilter()
+            filter.identities = users.map { _ in Set(looks.compactMap(\.user)) }
+            let (actor, moment) = (Self.actor(reader), WallInstant.now())
+            let write = { @Sendable [filter] (writer: StoreWriter) throws(StoreError) in
+                if filter.identities == nil {
+                    _ = try writer.recordRead(kind, of: filter, by: actor, at: moment)
+                } else {
+                    _ = try writer.recordLooks(kind, of: filter, by: actor, at: moment)
+                }
+            }
+            guard reader == 0 else {
+                return record(invocation) { writer, _ throws(StoreError) in
+                    try write(writer)
+                } then: { [unowned self] _, _ in
+                    recentLooks.add(looks, at: .now())
+                    then()
+                }
+            }
+            recentLooks.add(looks, at: .now())
+            collector.store.submitOnceDurable { writer, _ in try? write(writer) }
+            then()
+        } catch {
+            invocation.fail(error)
+        }
+    }
+
+    /// Goes on with the call once what `body` writes is durable.
     private func record<Value: Sendable>(
         _ invocation: BusInvocation, _ body: @escaping @Sendable (StoreWriter, WallInstant) throws(StoreError) -> Value,
-        then: @escaping @MainActor @Sendable (Value) -> Void
+        then: @escaping @MainActor @Sendable (BusInvocation, Value) -> Void
     ) {
         let turn = Turn()
         let parked = park(invocation) { turn.refuse() ? "The store does not answer." : nil }
@@ -98,8 +140,7 @@ extension ManagerObject {
                 guard let self else { return }
                 switch result {
                 case .success(let value):
-                    then(value)
-                    unpark(parked)?.reply()
+                    if let invocation = unpark(parked) { then(invocation, value) }
                 case .failure(let error): unpark(parked)?.fail(Self.storeFailed("That it was read can't be recorded: \(error)"))
                 }
             }
@@ -107,11 +148,12 @@ extension ManagerObject {
     }
 }
 
-/// A look of somebody who sees certain users alone.
+/// A look at what is one user's, or everybody's.
 struct Look: Hashable {
     var reader: UInt32
     var kind: AuditedRead
-    var user: UserIdentity
+    /// nil: everybody.
+    var user: UserIdentity?
 }
 
 /// The latest reads: whoever looks at the same again and again is recorded once in a while.

@@ -209,10 +209,10 @@ final class ManagerObject {
                 },
                 BusMethod("GetPolicy", out: ["policy": "a{sv}"]) { [unowned self] in getPolicy($0) },
                 BusMethod(
-                    "SetTracking", in: ["users": "as", "tracked": "b", "reason": "s"], out: ["results": "aa{sv}"]
+                    "SetTracking", in: ["users": "as", "tracked": "b", "reason": "s", "responsible": "s"], out: ["results": "aa{sv}"]
                 ) { [unowned self] invocation throws(BusError) in try setTracking(invocation) },
                 BusMethod(
-                    "SetDoNotTrack", in: ["entries": "as", "listed": "b", "reason": "s"], out: ["results": "aa{sv}"]
+                    "SetDoNotTrack", in: ["entries": "as", "listed": "b", "reason": "s", "responsible": "s"], out: ["results": "aa{sv}"]
                 ) { [unowned self] invocation throws(BusError) in try setDoNotTrack(invocation) },
                 BusMethod(
                     "Erase", in: ["users": "as", "forget": "b", "rehearse": "b", "reason": "s"],
@@ -222,7 +222,8 @@ final class ManagerObject {
                     try pause(invocation)
                 },
                 BusMethod("Resume", out: ["ended": "b"]) { [unowned self] invocation throws(BusError) in try resume(invocation) },
-                BusMethod("SetPolicy", in: ["key": "s", "value": "v"]) { [unowned self] invocation throws(BusError) in
+                BusMethod("SetPolicy", in: ["key": "s", "value": "v", "reason": "s", "responsible": "s"]) {
+                    [unowned self] invocation throws(BusError) in
                     try setPolicy(invocation)
                 },
                 BusMethod("CollectActivity", in: ["filter": "a{sv}"], out: ["rows": "aa{sv}"]) {
@@ -272,16 +273,19 @@ final class ManagerObject {
         subscriptions.reduce()
     }
 
-    /// Answers with `isPrivileged` once it is known whether the caller may see what is others'.
+    /// Answers with `isPrivileged` once it is known whether the caller may see what is others', and recorded.
     private func withRights(
-        _ invocation: BusInvocation, to right: Right = .viewOthers,
-        _ body: @escaping @MainActor (_ credentials: BusCredentials, _ isPrivileged: Bool) -> Void
+        _ invocation: BusInvocation, to right: Right = .viewOthers, see kind: AuditedRead = .sessions,
+        _ body: @escaping @MainActor @Sendable (_ credentials: BusCredentials, _ isPrivileged: Bool) -> Void
     ) {
         do throws(BusError) {
             let credentials = try invocation.credentials()
-            if credentials.isRoot { return body(credentials, true) }
+            let see = { @MainActor @Sendable [unowned self] in look(kind, at: nil, invocation) { body(credentials, true) } }
+            if credentials.isRoot { return see() }
+            // Where nothing can be recorded nothing of others is told.
+            guard locked == nil else { return body(credentials, false) }
             rights.check(right, invocation) { result in
-                if case .success = result { body(credentials, true) } else { body(credentials, false) }
+                if case .success = result { see() } else { body(credentials, false) }
             }
         } catch {
             invocation.fail(error)
@@ -304,25 +308,32 @@ final class ManagerObject {
         let userID: UInt32
         do throws(BusError) {
             let credentials = try invocation.credentials()
-            if credentials.isRoot { return listSessions(invocation) { _ in true } }
             userID = credentials.userID
         } catch {
             return invocation.fail(error)
         }
-        func list(with seen: Set<UserIdentity>) { listSessions(invocation) { $0.desktop.uid == userID || seen.contains($0.user) } }
+        let list = { @MainActor @Sendable [unowned self] (seen: Set<UserIdentity>) in
+            answer(invocation) { $0.desktop.uid == userID || seen.contains($0.user) }
+        }
+        let listAll = { @MainActor @Sendable [unowned self] in
+            look(.sessions, at: nil, invocation) { [unowned self] in answer(invocation) { _ in true } }
+        }
+        if userID == 0 { return listAll() }
         // The reports need what everybody may see.
-        if userID == reportsUserID { return list(with: []) }
+        if userID == reportsUserID || locked != nil { return list([]) }
         rights.sight(of: userID, by: .viewOthers) { [unowned self] sight in
-            if case .everybody = sight { return listSessions(invocation) { _ in true } }
+            if case .everybody = sight { return listAll() }
             Polkit.check(Right.viewOthers.action, invocation, on: collector.connection) { [unowned self] result in
-                if case .success = result { return listSessions(invocation) { _ in true } }
-                guard case .members = sight else { return list(with: []) }
-                rights.seen(by: userID, right: .viewOthers, among: collector.loggedOn) { list(with: $0) }
+                if case .success = result { return listAll() }
+                guard case .members = sight else { return list([]) }
+                rights.seen(by: userID, right: .viewOthers, among: collector.loggedOn) { [unowned self] seen in
+                    look(.sessions, at: seen.filter { $0.uid != userID }, invocation) { list(seen) }
+                }
             }
         }
     }
 
-    private func listSessions(_ invocation: BusInvocation, isDetailed: @MainActor (Session) -> Bool) {
+    private func answer(_ invocation: BusInvocation, isDetailed: @MainActor (Session) -> Bool) {
         let now = BootInstant.now()
         let inputs = collector.aggregator.lastInputs(at: now)
         let caller = (try? unit(ofCaller: invocation)) ?? nil
@@ -380,14 +391,14 @@ final class ManagerObject {
 
     private func getPolicy(_ invocation: BusInvocation) {
         if let locked { return invocation.fail(locked) }
-        withRights(invocation, to: .viewPolicy) { [unowned self] credentials, isPrivileged in
+        withRights(invocation, to: .viewPolicy, see: .policy) { [unowned self] credentials, isPrivileged in
             let policy = collector.policy
             let own = ownPolicy(of: credentials.userID)
             func values(of row: Policy.Row) -> BusValue {
                 .properties([
                     "name": .string(row.user.login), "uid": .uint32(row.user.uid), "tracked": .bool(policy.tracks(row.user)),
                     "since": .uint64(row.since.microseconds), "by": .string(row.by), "reason": .string(row.reason),
-                    "level": .string(row.level.name),
+                    "level": .string(row.level.name), "responsible": .string(row.responsible),
                 ])
             }
             func list(_ entries: [DoNotTrackList.Entry]) -> BusValue {
@@ -425,9 +436,17 @@ final class ManagerObject {
             invocation.reply { writer in
                 writer.properties { writer in
                     writer.property("new-users", policy.newUsersAreTracked ? "tracked" : "untracked")
+                    // To everybody: who is tracked by it is told who decided so and why.
+                    if let decision = policy.newUsers {
+                        writer.property("new-users-since", decision.since.microseconds)
+                        writer.property("new-users-by", decision.by)
+                        writer.property("new-users-reason", decision.reason)
+                        writer.property("new-users-responsible", decision.responsible)
+                    }
                     writer.property("complete", isPrivileged)
                     let configuration = self.collector.configuration
                     writer.property("responsible", configuration.responsible)
+                    writer.property("reason", configuration.reason)
                     for (key, time) in Self.properties(configuration.kept) { writer.property(key, time) }
                     let byGroup = configuration.keptByGroup.map { kept in
                         BusValue.properties(
@@ -491,8 +510,8 @@ final class ManagerObject {
     }
 
     private func setTracking(_ invocation: BusInvocation) throws(BusError) {
-        let call = try TrackingCall(invocation.message)
-        let (names, isTracked, reason) = (call.names, call.isTracked, call.reason)
+        let call = try TrackingCall(invocation.message, responsible: collector.configuration.responsible)
+        let (names, isTracked, reason, responsible) = (call.names, call.isTracked, call.reason, call.responsible)
         invocation.charge(objects: names.count)
         authorized(invocation) { [unowned self] actor in
             let moment = WallInstant.now()
@@ -507,7 +526,8 @@ final class ManagerObject {
             collector.store.submit { [inbox = collector.inbox] writer in
                 // Nobody is tracked by a decision that its maker was told had failed.
                 guard turn.take() || !isTracked else { return }
-                var outcomes = Self.decide(names, isTracked: isTracked, by: actor, reason: reason, at: moment, writer)
+                var outcomes = Self.decide(
+                    names, isTracked: isTracked, by: actor, reason: reason, responsible: responsible, at: moment, writer)
                 let policy = Result { () throws(StoreError) in try writer.policy() }
                 if case .failure(let error) = policy {
                     for index in outcomes.indices where outcomes[index].error.isEmpty {
@@ -617,7 +637,8 @@ final class ManagerObject {
 
     /// On the store's thread, since a directory service may take its time to name a user.
     private nonisolated static func decide(
-        _ names: [String], isTracked: Bool, by actor: String, reason: String, at moment: WallInstant, _ writer: StoreWriter
+        _ names: [String], isTracked: Bool, by actor: String, reason: String, responsible: String, at moment: WallInstant,
+        _ writer: StoreWriter
     ) -> [Outcome] {
         var outcomes = names.map { name in
             guard let user = UserDatabase.user(named: name) else { return Outcome(name: name, error: "no such user") }
@@ -626,7 +647,8 @@ final class ManagerObject {
         let known = outcomes.indices.filter { outcomes[$0].error.isEmpty }
         do {
             let users = known.map { UserIdentity(login: outcomes[$0].name, uid: outcomes[$0].uid) }
-            let decided = try writer.setTracking(users, tracked: isTracked, by: actor, reason: reason, at: moment)
+            let decided = try writer.setTracking(
+                users, tracked: isTracked, by: actor, reason: reason, responsible: responsible, at: moment)
             for (index, decision) in zip(known, decided) { outcomes[index].changed = decision.changed }
         } catch {
             for index in known {
@@ -639,8 +661,8 @@ final class ManagerObject {
     }
 
     private func setDoNotTrack(_ invocation: BusInvocation) throws(BusError) {
-        let call = try DoNotTrackCall(invocation.message)
-        let (subjects, isListed, reason) = (call.subjects, call.isListed, call.reason)
+        let call = try DoNotTrackCall(invocation.message, responsible: collector.configuration.responsible)
+        let (subjects, isListed, reason, responsible) = (call.subjects, call.isListed, call.reason, call.responsible)
         invocation.charge(objects: subjects.count)
         authorized(invocation) { [unowned self] actor in
             let moment = WallInstant.now()
@@ -653,7 +675,8 @@ final class ManagerObject {
             collector.store.submit { [inbox = collector.inbox] writer in
                 guard turn.take() || isListed else { return }
                 let result = Result { () throws(StoreError) in
-                    let changed = try writer.setDoNotTrack(subjects, listed: isListed, by: actor, reason: reason, at: moment)
+                    let changed = try writer.setDoNotTrack(
+                        subjects, listed: isListed, by: actor, reason: reason, responsible: responsible, at: moment)
                     return (changed, try writer.policy())
                 }
                 inbox.post { [weak self] in
@@ -683,12 +706,12 @@ final class ManagerObject {
     }
 
     private func setPolicy(_ invocation: BusInvocation) throws(BusError) {
-        let call = try PolicyCall(invocation.message)
+        let call = try PolicyCall(invocation.message, responsible: collector.configuration.responsible)
         authorized(invocation) { [unowned self] actor in
             change(invocation) { writer throws(StoreError) in
-                try writer.set(call.key, to: call.value, by: actor, reason: "", at: .now())
+                try writer.set(call.key, to: call.value, by: actor, reason: call.reason, responsible: call.responsible, at: .now())
             } then: { invocation, changed in
-                if changed { Journal.policyChanged("new users are \(call.value)", user: nil, by: actor, reason: "") }
+                if changed { Journal.policyChanged("new users are \(call.value)", user: nil, by: actor, reason: call.reason) }
                 invocation?.reply()
             }
         }

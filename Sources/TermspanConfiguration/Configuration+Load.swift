@@ -25,6 +25,7 @@ extension Configuration {
             guard let text = String(data: data, encoding: .utf8) else { throw ConfigurationError(file: path, problem: "is not UTF-8") }
             try configuration.apply(text, file: path)
         }
+        if let problem = configuration.missingGrounds { throw ConfigurationError(file: file, problem: problem) }
         return configuration
     }
 
@@ -203,6 +204,11 @@ private struct Setting: Sendable {
         "responsible": Setting(form: "at most 200 printable characters") { text, configuration in
             guard text.count <= 200, isOneLine(text) else { return false }
             configuration.responsible = text
+            return true
+        },
+        "reason": Setting(form: "at most 500 printable characters") { text, configuration in
+            guard text.count <= 500, isOneLine(text) else { return false }
+            configuration.reason = text
             return true
         },
     ]

@@ -32,8 +32,23 @@ package struct Configuration: Equatable, Sendable {
     package var unencryptedDisk = UnencryptedDisk.accept
     /// Who answers for what is collected here; shown to those who are tracked.
     package var responsible = ""
+    /// Why it is; shown to them, too.
+    package var reason = ""
 
     package init() {}
+
+    /// What it has kept longer than is usual takes a reason and somebody who answers for it; the problem where there is none.
+    var missingGrounds: String? {
+        let usual = Configuration()
+        func isLonger(_ kept: Duration?, _ usual: Duration?) -> Bool { usual.map { usual in kept.map { $0 > usual } ?? true } ?? false }
+        let times = [KeptTimes(activity: keepActivity, sessions: keepSessions)] + keptByGroup.map { self.kept(by: $0) }
+        guard times.contains(where: { isLonger($0.activity, usual.keepActivity) || isLonger($0.sessions, usual.keepSessions) }),
+            responsible.isEmpty || reason.isEmpty
+        else { return nil }
+        return """
+            keeps longer than is usual (activity 180d, sessions 400d), which takes 'reason' and 'responsible': they are shown to whom it is about
+            """
+    }
 
     /// In one line, what of it is policy: whoever changes it decides about others. Not who answers for it, which names somebody.
     package var policyText: String {

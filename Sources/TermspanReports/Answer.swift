@@ -292,6 +292,7 @@ package struct Answer {
                 json.add("value", change.value)
                 json.add("by", change.by)
                 json.add("reason", change.reason)
+                json.add("responsible", change.responsible.isEmpty ? nil : change.responsible)
                 try line(json.finished())
             }
             row = changes.last?.row ?? row

@@ -40,6 +40,10 @@ package enum AuditedRead: String, Sendable {
     case pseudonyms
     /// How much is held, without what.
     case counts
+    /// Sessions with idle times, clients and coverage, or being told of what happens in them.
+    case sessions
+    /// Who is tracked, and who is on the Do Not Track list.
+    case policy
 }
 
 /// The last entry of the audit record of a store: whoever has it elsewhere knows of each change before it.

@@ -11,14 +11,19 @@ package struct Policy: Equatable, Sendable {
         /// Who decided: a login or "root".
         package var by: String
         package var reason: String
+        /// Who answers for it; empty for whom the configuration names.
+        package var responsible: String
 
-        package init(user: UserIdentity, tracked: Bool, level: PrivacyLevel, since: WallInstant, by: String, reason: String) {
+        package init(
+            user: UserIdentity, tracked: Bool, level: PrivacyLevel, since: WallInstant, by: String, reason: String, responsible: String = ""
+        ) {
             self.user = user
             self.tracked = tracked
             self.level = level
             self.since = since
             self.by = by
             self.reason = reason
+            self.responsible = responsible
         }
     }
 
@@ -29,6 +34,8 @@ package struct Policy: Equatable, Sendable {
         package var since: WallInstant
         package var by: String
         package var reason: String
+        /// Who answers for it, where it has more collected.
+        package var responsible = ""
     }
 
     /// What the members of a group may, and by whose decision.
@@ -49,7 +56,9 @@ package struct Policy: Equatable, Sendable {
     package init() {}
 
     /// Users nobody has decided about are tracked only where that was decided.
-    package var newUsersAreTracked: Bool { settings.first { $0.key == "new-users" }?.value == "tracked" }
+    package var newUsersAreTracked: Bool { newUsers?.value == "tracked" }
+    /// By whose decision that is so; nil where nobody has decided.
+    package var newUsers: Setting? { settings.first { $0.key == "new-users" } }
 
     /// By what it is decided whether a user is tracked.
     package enum Basis: String, Sendable {
@@ -88,4 +97,6 @@ package struct PolicyChange: Equatable, Sendable {
     package var key: String
     package var value: String
     package var reason: String
+    /// Who answers for it, where it has more collected.
+    package var responsible: String
 }

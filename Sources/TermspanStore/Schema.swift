@@ -31,6 +31,9 @@ enum Schema {
             guard let values else { throw StoreError(.keys, "migrate", "there are no keys") }
             try sealValues(db, values)
         }
+        migrator.registerMigration("7") { db in
+            try db.execute(sql: version7)
+        }
         return migrator
     }
 
@@ -72,6 +75,13 @@ enum Schema {
         // What was there as text is still in the file's bytes.
         if !users.isEmpty { try db.execute(sql: "PRAGMA user_version = \(StoreWriter.holdsErased)") }
     }
+
+    private static let version7 = """
+        -- Who answers for what has more collected than before.
+        ALTER TABLE tracking ADD COLUMN responsible TEXT NOT NULL DEFAULT '';
+        ALTER TABLE setting ADD COLUMN responsible TEXT NOT NULL DEFAULT '';
+        ALTER TABLE policy_change ADD COLUMN responsible TEXT NOT NULL DEFAULT '';
+        """
 
     private static let version6 = """
         -- What was told of a month, as AggregateTable has it, to who sees aggregates alone: told again, whatever is there by now.

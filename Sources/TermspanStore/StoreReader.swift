@@ -196,8 +196,7 @@ package final class StoreReader: Sendable {
                     row["id"],
                     PolicyChange(
                         at: WallInstant(nanoseconds: row["at"]), by: row["by"], user: Self.identity(row), key: row["key"],
-                        value: row["value"],
-                        reason: row["reason"])
+                        value: row["value"], reason: row["reason"], responsible: row["responsible"])
                 )
             }
         }

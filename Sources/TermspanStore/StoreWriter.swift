@@ -590,14 +590,16 @@ package final class StoreWriter {
     /// - Parameter level: nil leaves the users' levels as they are.
     /// - Returns: of each user in turn the decision that now holds, and whether anything changed.
     package func setTracking(
-        _ users: [UserIdentity], tracked: Bool, level: PrivacyLevel? = nil, by: String, reason: String, at moment: WallInstant
+        _ users: [UserIdentity], tracked: Bool, level: PrivacyLevel? = nil, by: String, reason: String, responsible: String = "",
+        at moment: WallInstant
     ) throws(StoreError) -> [(row: Policy.Row, changed: Bool)] {
         lastPolicy = nil
         return try transaction("set tracking") { db in
             var decided = Dictionary(try Policy.decisions(db).map { ($0.user, $0) }) { first, _ in first }
             let list = try DoNotTrackList(db)
             return try users.map { user in
-                let decision = Policy.Row(user: user, tracked: tracked, level: level ?? .basic, since: moment, by: by, reason: reason)
+                let decision = Policy.Row(
+                    user: user, tracked: tracked, level: level ?? .basic, since: moment, by: by, reason: reason, responsible: responsible)
                 let (row, isDecided) = try self.decide(decision, after: decided[user], keepsLevel: level == nil, db)
                 decided[user] = row
                 return (row, try self.list(decision, list, db) || isDecided)
@@ -609,13 +611,16 @@ package final class StoreWriter {
     ///
     /// - Returns: of each subject in turn whether anything changed.
     package func setDoNotTrack(
-        _ subjects: [DoNotTrackList.Subject], listed: Bool, by: String, reason: String, at moment: WallInstant
+        _ subjects: [DoNotTrackList.Subject], listed: Bool, by: String, reason: String, responsible: String = "", at moment: WallInstant
     ) throws(StoreError) -> [Bool] {
         lastPolicy = nil
         return try transaction("set Do Not Track") { db in
             let user = try Self.naming(db)
             return try subjects.map { subject in
-                guard listed else { return try self.remove(subject, about: user(subject), by: by, reason: reason, at: moment, db) }
+                guard listed else {
+                    return try self.remove(
+                        subject, about: user(subject), by: by, reason: reason, responsible: responsible, at: moment, db)
+                }
                 let entry = DoNotTrackList.Entry(subject, since: moment, by: by, reason: reason)
                 return try self.add(entry, about: user(subject), db)
             }
@@ -630,7 +635,10 @@ package final class StoreWriter {
         let user = try row(of: decision.user, at: decision.since, db)
         if decision.tracked {
             for subject in list.subjects(naming: decision.user) {
-                isChanged = try remove(subject, about: user, by: decision.by, reason: decision.reason, at: decision.since, db) || isChanged
+                let isRemoved = try remove(
+                    subject, about: user, by: decision.by, reason: decision.reason, responsible: decision.responsible, at: decision.since,
+                    db)
+                isChanged = isRemoved || isChanged
             }
         } else {
             for entry in DoNotTrackList.untracked([decision]) { isChanged = try add(entry, about: user, db) || isChanged }
@@ -646,12 +654,13 @@ package final class StoreWriter {
     }
 
     private func remove(
-        _ subject: DoNotTrackList.Subject, about user: Int64?, by: String, reason: String, at moment: WallInstant, _ db: Database
+        _ subject: DoNotTrackList.Subject, about user: Int64?, by: String, reason: String, responsible: String, at moment: WallInstant,
+        _ db: Database
     ) throws -> Bool {
         let (kind, value, domain) = subject.columns
         try db.execute(sql: "DELETE FROM do_not_track WHERE kind = ? AND value = ? AND domain = ?", arguments: [kind, value, domain])
         guard db.changesCount > 0 else { return false }
-        try record(db, moment, by, about: user, "do-not-track-removed", subject, reason)
+        try record(db, moment, by, about: user, "do-not-track-removed", subject, reason, responsible: responsible)
         return true
     }
 
@@ -700,20 +709,25 @@ package final class StoreWriter {
         let row = try self.row(of: decision.user, at: decision.since, db)
         var new = decision
         if keepsLevel, let old { new.level = old.level }
-        if let old, old.tracked == new.tracked, old.level == new.level { return (old, false) }
+        let isAnothers = new.tracked && new.responsible != old?.responsible
+        if let old, old.tracked == new.tracked, old.level == new.level, !isAnothers { return (old, false) }
         try db.execute(
             sql: """
-                INSERT INTO tracking (user, tracked, level, since, by, reason, revision) VALUES (?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO tracking (user, tracked, level, since, by, reason, responsible, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT DO UPDATE SET tracked = excluded.tracked, level = excluded.level, since = excluded.since,
-                    by = excluded.by, reason = excluded.reason, revision = excluded.revision
+                    by = excluded.by, reason = excluded.reason, responsible = excluded.responsible, revision = excluded.revision
                 """,
             arguments: [
-                row, new.tracked ? 1 : 0, new.level.rawValue, new.since.nanoseconds, new.by, new.reason, try revision(db),
+                row, new.tracked ? 1 : 0, new.level.rawValue, new.since.nanoseconds, new.by, new.reason, new.responsible,
+                try revision(db),
             ])
-        if old?.tracked != new.tracked {
-            try record(db, new.since, new.by, row, "tracked", new.tracked ? "true" : "false", new.reason)
+        if old?.tracked != new.tracked || isAnothers {
+            try record(
+                db, new.since, new.by, row, "tracked", new.tracked ? "true" : "false", new.reason, responsible: new.responsible)
         }
-        if (old?.level ?? .basic) != new.level { try record(db, new.since, new.by, row, "level", new.level.name, new.reason) }
+        if (old?.level ?? .basic) != new.level {
+            try record(db, new.since, new.by, row, "level", new.level.name, new.reason, responsible: new.responsible)
+        }
         return (new, true)
     }
 
@@ -721,12 +735,14 @@ package final class StoreWriter {
     ///
     /// - Returns: whether anything changed.
     package func set(
-        _ key: String, to value: String, by: String, reason: String, at moment: WallInstant
+        _ key: String, to value: String, by: String, reason: String, responsible: String = "", at moment: WallInstant
     ) throws(StoreError) -> Bool {
         lastPolicy = nil
         return try transaction("set \(key)") { db in
-            if try String.fetchOne(db, sql: "SELECT value FROM setting WHERE key = ?", arguments: [key]) == value { return false }
-            try self.set(Policy.Setting(key: key, value: value, since: moment, by: by, reason: reason), db)
+            let old = try Row.fetchOne(db, sql: "SELECT value, responsible FROM setting WHERE key = ?", arguments: [key])
+            if let old, old[0] == value, old[1] == responsible { return false }
+            let setting = Policy.Setting(key: key, value: value, since: moment, by: by, reason: reason, responsible: responsible)
+            try self.set(setting, db)
             return true
         }
     }
@@ -798,18 +814,23 @@ package final class StoreWriter {
     func set(_ setting: Policy.Setting, _ db: Database) throws {
         try db.execute(
             sql: """
-                INSERT INTO setting (key, value, since, by, reason, revision) VALUES (?, ?, ?, ?, ?, ?)
+                INSERT INTO setting (key, value, since, by, reason, responsible, revision) VALUES (?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT DO UPDATE SET value = excluded.value, since = excluded.since, by = excluded.by,
-                    reason = excluded.reason, revision = excluded.revision
-                """, arguments: [setting.key, setting.value, setting.since.nanoseconds, setting.by, setting.reason, try revision(db)])
-        try record(db, setting.since, setting.by, nil, setting.key, setting.value, setting.reason)
+                    reason = excluded.reason, responsible = excluded.responsible, revision = excluded.revision
+                """,
+            arguments: [
+                setting.key, setting.value, setting.since.nanoseconds, setting.by, setting.reason, setting.responsible, try revision(db),
+            ])
+        try record(
+            db, setting.since, setting.by, nil, setting.key, setting.value, setting.reason, responsible: setting.responsible)
     }
 
     /// Notes a change of the policy, and in the audit record, too.
     func record(
-        _ db: Database, _ moment: WallInstant, _ by: String, _ user: Int64?, _ key: String, _ value: String, _ reason: String
+        _ db: Database, _ moment: WallInstant, _ by: String, _ user: Int64?, _ key: String, _ value: String, _ reason: String,
+        responsible: String = ""
     ) throws {
-        try insertChange(db, moment, by, user, key, value, reason)
+        try insertChange(db, moment, by, user, key, value, reason, responsible)
         try audit(key, of: uuid(ofUser: user, db), value, by: by, at: moment, db)
     }
 
@@ -817,9 +838,9 @@ package final class StoreWriter {
     /// that names nobody who is known the record of policy changes has all, and the audit record nothing.
     private func record(
         _ db: Database, _ moment: WallInstant, _ by: String, about user: Int64?, _ key: String, _ subject: DoNotTrackList.Subject,
-        _ reason: String
+        _ reason: String, responsible: String = ""
     ) throws {
-        try insertChange(db, moment, by, user, key, user == nil ? subject.description : subject.columns.kind, reason)
+        try insertChange(db, moment, by, user, key, user == nil ? subject.description : subject.columns.kind, reason, responsible)
         try audit(key, of: uuid(ofUser: user, db), "", by: by, at: moment, db)
     }
 
@@ -830,11 +851,12 @@ package final class StoreWriter {
     }
 
     private func insertChange(
-        _ db: Database, _ moment: WallInstant, _ by: String, _ user: Int64?, _ key: String, _ value: String, _ reason: String
+        _ db: Database, _ moment: WallInstant, _ by: String, _ user: Int64?, _ key: String, _ value: String, _ reason: String,
+        _ responsible: String
     ) throws {
         try db.execute(
-            sql: "INSERT INTO policy_change (at, by, user, key, value, reason, revision) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            arguments: [moment.nanoseconds, by, user, key, value, reason, try revision(db)])
+            sql: "INSERT INTO policy_change (at, by, user, key, value, reason, responsible, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            arguments: [moment.nanoseconds, by, user, key, value, reason, responsible, try revision(db)])
     }
 }
 
@@ -842,8 +864,11 @@ extension Policy {
     init(_ db: Database) throws {
         self.init()
         rows = try Self.decisions(db)
-        settings = try GRDB.Row.fetchAll(db, sql: "SELECT key, value, since, by, reason FROM setting ORDER BY key").map {
-            Setting(key: $0[0], value: $0[1], since: WallInstant(nanoseconds: $0[2]), by: $0[3], reason: $0[4])
+        settings = try GRDB.Row.fetchAll(db, sql: "SELECT * FROM setting ORDER BY key").map { row in
+            Setting(
+                key: row["key"], value: row["value"], since: WallInstant(nanoseconds: row["since"]), by: row["by"], reason: row["reason"],
+                // Not in a store from before it was asked for.
+                responsible: row["responsible"] ?? "")
         }
         doNotTrack = try DoNotTrackList(db)
         // Not in a store from before there were roles.
@@ -892,7 +917,9 @@ extension Policy.Row {
         self.init(
             user: user, tracked: (row["tracked"] as Int64) != 0,
             level: PrivacyLevel(rawValue: UInt8(clamping: row["level"] as Int64)) ?? .basic,
-            since: WallInstant(nanoseconds: row["since"]), by: row["by"], reason: row["reason"])
+            since: WallInstant(nanoseconds: row["since"]), by: row["by"], reason: row["reason"],
+            // Not in a store from before it was asked for.
+            responsible: row["responsible"] ?? "")
     }
 }
 

@@ -11,11 +11,12 @@ import Testing
 
     private static func policy(
         _ isTracked: Bool, by name: String = "", reason: String = "", entries: [String] = [], responsible: String = "",
-        paused: UInt64? = nil, left: UInt64? = nil, seat: Bool? = nil, roles: [BusValue] = [], minimum: UInt64? = nil
+        personally: String = "", newUsers: String? = nil, paused: UInt64? = nil, left: UInt64? = nil, seat: Bool? = nil,
+        roles: [BusValue] = [], minimum: UInt64? = nil
     ) throws -> OwnPolicy {
         let user: [String: BusValue] = [
             "name": "anna", "uid": .uint32(1001), "tracked": .bool(isTracked), "since": .uint64(name.isEmpty ? 0 : since),
-            "by": .string(name), "reason": .string(reason), "level": "basic",
+            "by": .string(name), "reason": .string(reason), "level": "basic", "responsible": .string(personally),
         ]
         let list = entries.map { entry in
             BusValue.properties(["entry": .string(entry), "since": .uint64(since), "by": "root", "reason": "asked"])
@@ -30,6 +31,13 @@ import Testing
             "new-users": "untracked", "responsible": .string(responsible), "users": .array(of: "a{sv}", [other]),
             "own": .properties(own), "roles": .array(of: "a{sv}", roles),
         ]
+        if let newUsers {
+            let decision: [String: BusValue] = [
+                "new-users": "tracked", "new-users-since": .uint64(since), "new-users-by": "root", "new-users-reason": .string(newUsers),
+                "new-users-responsible": "Ben Ray",
+            ]
+            values.merge(decision) { $1 }
+        }
         if let minimum { values["aggregate-minimum"] = .uint64(minimum) }
         return try #require(OwnPolicy(values))
     }
@@ -78,6 +86,20 @@ import Testing
         #expect(listed[2].hasSuffix("Entry: anna@*, put there by root on \(Self.sinceText):"))
         #expect(listed.filter { $0.contains("Entry: ") }.count == 2 && !listed.joined().contains("billing"))
         #expect(why(try Self.policy(true))[1].hasSuffix("Why: everybody is, unless it is decided otherwise; about you"))
+    }
+
+    /// Who decided, why, and who answers for that, of whoever is recorded by a decision about all.
+    @Test func whoAnswersIsWhoeverAnswersForTheDecision() throws {
+        func text(_ policy: OwnPolicy) -> String {
+            Self.view(policy).lines(Self.chart).prefix { !$0.isEmpty }.joined(separator: " ").split(separator: " ").joined(separator: " ")
+        }
+        let decided = try Self.policy(true, by: "root", responsible: "IT", personally: "Ann Lee", newUsers: "all")
+        #expect(text(decided).contains("Who answers for it: Ann Lee") && !text(decided).contains("IT"))
+        let all = text(try Self.policy(true, responsible: "IT", newUsers: "works agreement"))
+        #expect(all.contains("as was decided by root on \(Self.sinceText): works agreement;"))
+        #expect(all.contains("Who answers for it: Ben Ray"))
+        // Nobody answers for what is not done; questions go to whom the configuration names.
+        #expect(text(try Self.policy(false, by: "root", responsible: "IT", personally: "Ann Lee")).contains("Who answers for it: IT"))
     }
 
     @Test func aPauseAndWhatIsLeftAreShown() throws {
@@ -247,8 +269,9 @@ import Testing
         let rest = #""passive":0,"inactive":0,"locked":0,"disconnected":0,"paused":0,"suspended":0,"unknown":0"#
         #expect(
             view.json.text
-                == #"{"user":"anna","uid":1001,"policy":{"new_users":"untracked","responsible":null,"users":[{"name":"anna","uid":1001,"#
-                + #""tracked":true,"level":"basic","since":null,"by":null,"reason":null}],"do_not_track":[],"roles":[],"group_members":[],"keep_activity":null,"keep_sessions":null,"keep_by_group":[],"tracking_hours":[],"holidays":[],"#
+                == #"{"user":"anna","uid":1001,"policy":{"new_users":"untracked","#
+                + #""new_users_decision":{"since":null,"by":null,"reason":null,"responsible":null},"responsible":null,"reason":null,"users":[{"name":"anna","uid":1001,"#
+                + #""tracked":true,"level":"basic","since":null,"by":null,"reason":null,"responsible":null}],"do_not_track":[],"roles":[],"group_members":[],"keep_activity":null,"keep_sessions":null,"keep_by_group":[],"tracking_hours":[],"holidays":[],"#
                 + #""seats":null,"seats_taken":null,"aggregate_groups":null,"aggregate_minimum":null},"#
                 + #""paused_until":null,"pause_left":null,"hours":null,"seat":null,"seen_by":[],"silent_notices":[],"#
                 + #""today":{"since":"1970-01-02T00:00:00.000000Z","active":1.5,\#(rest),"applications":[{"application":"xterm","active":1.5}]},"#

@@ -10,12 +10,14 @@ import Testing
         members: [(String, String)] = []
     ) -> TrackingPolicy {
         TrackingPolicy([
-            "new-users": .string(newUsers), "complete": true,
+            "new-users": .string(newUsers), "new-users-reason": .string(newUsers == "tracked" ? "all agreed" : ""),
+            "new-users-responsible": .string(newUsers == "tracked" ? "Ann Lee" : ""), "complete": true,
             "users": .array(
                 of: "a{sv}",
                 users.map { name, tracked in
                     .properties([
                         "name": .string(name), "uid": .uint32(uid(name) ?? 0), "tracked": .bool(tracked), "reason": .string("of \(name)"),
+                        "responsible": .string(tracked ? "Ann \"A\" Lee" : ""),
                     ])
                 }),
             "roles": .array(
@@ -48,8 +50,10 @@ import Testing
             text == """
                 {
                 "new_users":"tracked",
+                "new_users_reason":"all agreed",
+                "new_users_responsible":"Ann Lee",
                 "users":[
-                {"name":"anna","tracked":true,"reason":"of anna"},
+                {"name":"anna","tracked":true,"reason":"of anna","responsible":"Ann \\"A\\" Lee"},
                 {"name":"bert","tracked":false,"reason":"of bert"}
                 ],
                 "do_not_track":[
@@ -155,7 +159,8 @@ import Testing
 
     @Test func whoIsToBeLeftAloneComesFirst() throws {
         let file = try Self.read(
-            #"{"users":[{"name":"anna","tracked":true,"reason":"billing"},{"name":"eve","tracked":true,"reason":"billing"},"#
+            #"{"users":[{"name":"anna","tracked":true,"reason":"billing"},{"name":"eve","tracked":true,"reason":"billing","responsible":"Ann"},"#
+                + #"{"name":"fay","tracked":true,"reason":"billing"},"#
                 + #"{"name":"bert","tracked":false},{"name":"carl","tracked":false},{"name":"dora","tracked":true,"reason":"other"}],"#
                 + #""do_not_track":[{"entry":"fred","reason":"asked"},{"entry":"gina@*"}],"new_users":"untracked"}"#)
         let policy = Self.policy(["anna": true, "bert": true, "carl": false, "zoe": true], entries: ["gina@*"], newUsers: "tracked")
@@ -163,12 +168,13 @@ import Testing
         #expect(
             changes.map(\.line) == [
                 "fred@* would be on the Do Not Track list.", "bert would be untracked.", "New users would be untracked.",
-                "eve would be tracked.", "dora would be tracked.",
+                "eve would be tracked.", "fay would be tracked.", "dora would be tracked.",
             ])
         #expect(
             PolicyFile.calls(for: changes) == [
-                .setDoNotTrack(["fred@*"], reason: "asked"), .setTracking(["bert"], false, reason: ""), .setNewUsers("untracked"),
-                .setTracking(["eve"], true, reason: "billing"), .setTracking(["dora"], true, reason: "other"),
+                .setDoNotTrack(["fred@*"], reason: "asked"), .setTracking(["bert"], false, Grounds()), .setNewUsers("untracked", Grounds()),
+                .setTracking(["eve"], true, Grounds(reason: "billing", responsible: "Ann")),
+                .setTracking(["fay"], true, Grounds(reason: "billing")), .setTracking(["dora"], true, Grounds(reason: "other")),
             ])
         #expect(try Self.read("{}").changes(from: Self.policy(["anna": true], newUsers: "tracked"), uid: Self.uid).isEmpty)
     }
@@ -194,13 +200,13 @@ import Testing
 
     @Test func whoDoesNotExistYetIsListed() throws {
         let file = try Self.read(
-            #"{"new_users":"tracked","users":[{"name":"nobody","tracked":false,"reason":"r"},{"name":"noel","tracked":true,"reason":"r"}]}"#
+            #"{"new_users":"tracked","new_users_reason":"all","users":[{"name":"nobody","tracked":false,"reason":"r"},{"name":"noel","tracked":true,"reason":"r"}]}"#
         )
         let changes = file.changes(from: Self.policy([:]), uid: Self.uid)
         #expect(
             changes == [
-                .list(.init(entry: "nobody@*", reason: "r")), .newUsers("tracked"),
-                .track(.init(name: "noel", isTracked: true, reason: "r")),
+                .list(.init(entry: "nobody@*", reason: "r")), .newUsers("tracked", Grounds(reason: "all")),
+                .track(.init(name: "noel", isTracked: true, grounds: Grounds(reason: "r"))),
             ])
         #expect(file.changes(from: Self.policy([:], entries: ["nobody@*"], newUsers: "tracked"), uid: Self.uid).count == 1)
     }
@@ -208,7 +214,7 @@ import Testing
     @Test func manyAreFewCalls() throws {
         let users = (0..<2500).map { #"{"name":"user\#($0)","tracked":false,"reason":"x"}"# }.joined(separator: ",")
         let calls = PolicyFile.calls(for: try Self.read("{\"users\":[\(users)]}").changes(from: Self.policy([:]), uid: Self.uid))
-        let counts = calls.map { call in if case .setTracking(let names, false, reason: "x") = call { names.count } else { 0 } }
+        let counts = calls.map { call in if case .setTracking(let names, false, Grounds(reason: "x")) = call { names.count } else { 0 } }
         #expect(counts == [1000, 1000, 500])
     }
 
@@ -225,6 +231,8 @@ import Testing
             (#"{"users":[{"name":"a","tracked":false},{"name":"A","tracked":false}]}"#, "'A' is among the 'users' twice"),
             (#"{"users":[{"name":"a","tracked":false,"reason":5}]}"#, "the 'reason' of number 1 of 'users' is not a text"),
             (#"{"users":[{"name":"a","tracked":false,"reason":"a\nb"}]}"#, "control characters"),
+            (#"{"new_users":"tracked","new_users_responsible":["Ann"]}"#, "'new_users_responsible' is not a text"),
+            (#"{"users":[{"name":"a","tracked":false,"responsible":"a\nb"}]}"#, "the 'responsible' of number 1 of 'users' has more than"),
             (#"{"do_not_track":[{"entry":"*"}]}"#, "number 1 of 'do_not_track', '*', names nobody"),
             (#"{"aggregate_groups":["a,b"]}"#, "no name of a group"), (#"{"aggregate_groups":["a","a"]}"#, "or one twice"),
             (#"{"aggregate_groups":"a"}"#, "'aggregate_groups' is not an array"), (#"{"aggregate_minimum":"5"}"#, "not a number of users"),

@@ -29,6 +29,32 @@ import Testing
         #expect(configuration.responsible == "IT, room 5")
     }
 
+    @Test func whatIsKeptLongerThanUsualTakesGrounds() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("termspan-\(UUID())")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file = folder.appendingPathComponent("t.yaml").path
+        func problem(_ text: String) throws -> String? {
+            try text.write(toFile: file, atomically: true, encoding: .utf8)
+            do throws(ConfigurationError) {
+                _ = try Configuration.load(file: file, fragments: "/nonexistent")
+                return nil
+            } catch {
+                return error.problem
+            }
+        }
+        for long in [
+            "keep-activity: 181d", "keep-activity: unlimited", "keep-sessions: 401d",
+            "keep-by-group: [{group: x, keep-sessions: unlimited}]",
+            "keep-activity: 1d\nkeep-by-group: [{group: x, keep-activity: 200d}]",
+        ] {
+            #expect(try problem(long)?.contains("takes 'reason' and 'responsible'") == true)
+            #expect(try problem(long + "\nresponsible: Ann Lee")?.contains("takes 'reason'") == true)
+            #expect(try problem(long + "\nreason: audits\nresponsible: Ann Lee") == nil)
+        }
+        #expect(try problem("keep-activity: 180d\nkeep-sessions: 400d\nkeep-by-group: [{group: x, keep-activity: 1d}]") == nil)
+    }
+
     @Test func whatDecidesAboutUsersIsOneLine() throws {
         var configuration = Configuration()
         #expect(

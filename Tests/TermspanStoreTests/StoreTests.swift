@@ -521,19 +521,27 @@ import Testing
         #expect(try writer.set("new-users", to: "tracked", by: "root", reason: "works agreement 7", at: F.anchor.wall))
         #expect(try !writer.set("new-users", to: "tracked", by: "root", reason: "again", at: F.anchor.wall))
         #expect(try writer.policy().tracks(anna))
+        // Somebody else may answer for it later.
+        #expect(try writer.set("new-users", to: "tracked", by: "root", reason: "again", responsible: "Ann Lee", at: F.anchor.wall))
+        #expect(try writer.policy().newUsers?.responsible == "Ann Lee")
         let (row, changed) = try writer.setTracking(anna, tracked: false, by: "boss", reason: "asked", at: F.anchor.wall)
         #expect(changed && !row.tracked && row.by == "boss" && row.level == .basic)
         #expect(try !writer.setTracking(anna, tracked: false, by: "root", reason: "again", at: F.anchor.wall).changed)
         #expect(try writer.setTracking(anna, tracked: true, level: .details, by: "root", reason: "b", at: F.anchor.wall).changed)
+        for isNew in [true, false] {
+            let again = try writer.setTracking([anna], tracked: true, by: "root", reason: "c", responsible: "Ann Lee", at: F.anchor.wall)
+            #expect(again[0].changed == isNew && again[0].row.responsible == "Ann Lee")
+        }
         let reader = try StoreReader(path: fixture.path)
         #expect(try reader.policy() == writer.policy())
         #expect(try reader.policy().level(of: anna) == .details)
+        #expect(try reader.policyChanges().map(\.change.responsible).filter { !$0.isEmpty } == ["Ann Lee", "Ann Lee"])
         #expect(
             try reader.policyChanges().map(\.change).map { "\($0.user?.login ?? "") \($0.key) \($0.value) \($0.by)" } == [
-                " new-users tracked root", "anna tracked false boss", "anna do-not-track-added login boss",
+                " new-users tracked root", " new-users tracked root", "anna tracked false boss", "anna do-not-track-added login boss",
                 "anna do-not-track-added uid boss",
                 "anna tracked true root", "anna level details root", "anna do-not-track-removed uid root",
-                "anna do-not-track-removed login root",
+                "anna do-not-track-removed login root", "anna tracked true root",
             ])
     }
 

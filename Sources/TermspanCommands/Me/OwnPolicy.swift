@@ -60,8 +60,11 @@ package struct OwnPolicy: Hashable, Sendable {
     /// Who answers where nobody is named.
     static let administrators = "the administrators of this server"
 
-    /// Whom to ask.
-    package var responsible: String { policy.responsible.isEmpty ? Self.administrators : policy.responsible }
+    /// Whom to ask: who answers for the recording, else for all of this server, else who administers it.
+    package var responsible: String {
+        let decided = user.since == nil ? policy.newUsersDecision.grounds.responsible : user.grounds.responsible
+        return [user.isTracked ? decided : "", policy.configured.responsible].first { !$0.isEmpty } ?? Self.administrators
+    }
 
     /// The roles that let others see what is held of the user, if only as a part of averages or by a pseudonym.
     ///
@@ -84,18 +87,17 @@ package struct OwnPolicy: Hashable, Sendable {
         if !user.isTracked, !policy.doNotTrack.isEmpty {
             var reasons = [("Why", "you are on the Do Not Track list")]
             for entry in policy.doNotTrack {
-                reasons.append(("Entry", entry.entry + ", put there" + Self.made(by: entry.by, at: entry.since, entry.reason)))
+                reasons.append(
+                    ("Entry", entry.entry + ", put there" + TrackingPolicy.Decision.text(by: entry.by, at: entry.since, entry.reason)))
             }
             return reasons
         }
-        if user.since != nil { return [("Why", "decided" + Self.made(by: user.by, at: user.since, user.reason))] }
+        if user.since != nil {
+            return [("Why", "decided" + TrackingPolicy.Decision.text(by: user.by, at: user.since, user.grounds.reason))]
+        }
         let rule = user.isTracked ? "everybody is, unless it is decided otherwise" : "nobody is, unless it is decided so"
-        return [("Why", rule + "; about you nothing was decided")]
-    }
-
-    /// ` by root on 2026-01-02T03:04:05+01:00: why`, as far as it is known.
-    private static func made(by name: String, at moment: WallInstant?, _ reason: String) -> String {
-        (name.isEmpty ? "" : " by \(name)") + (moment.map { " on \(TimeText.local($0))" } ?? "") + (reason.isEmpty ? "" : ": \(reason)")
+        let decided = policy.newUsersDecision.text
+        return [("Why", "\(rule)\(decided.isEmpty ? "" : ", as was decided\(decided)"); about you nothing was decided")]
     }
 }
 

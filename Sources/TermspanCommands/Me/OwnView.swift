@@ -178,6 +178,8 @@ extension OwnView {
                 ("Level", policy.user.level), ("Recorded", WhatIsRecorded.recorded), ("Never recorded", WhatIsRecorded.never),
                 ("Kept", policy.policy.keptText),
             ]
+            let reason = policy.policy.configured.reason
+            if !reason.isEmpty { values.append(("Reason for that", reason)) }
             if let hours = policy.hours { values.append(("Hours", Self.text(hours, holidays: policy.policy.holidays))) }
             if let left = policy.pauseLeft, left >= 60 { values.append(("Pauses", "\(left / 60) min left today: termspan pause 30m")) }
         }

@@ -47,7 +47,7 @@ struct DoNotTrackAdd: MainCommand {
     @Option(help: "Why; kept with the entry and shown to whom it is about.")
     var reason: String = ""
 
-    func execute() throws { try DoNotTrackEntries.set(entries, listed: true, reason) }
+    func execute() throws { try DoNotTrackEntries.set(entries, listed: true, Grounds(reason: reason)) }
 }
 
 /// `termspan donottrack remove`
@@ -64,16 +64,15 @@ struct DoNotTrackRemove: MainCommand {
     @Argument(help: "Entries, as the list shows them.")
     var entries: [String]
 
-    @Option(help: "Why; kept with the changes of the policy.")
-    var reason: String = ""
+    @OptionGroup var grounds: GroundsOptions
 
-    func execute() throws { try DoNotTrackEntries.set(entries, listed: false, reason) }
+    func execute() throws { try DoNotTrackEntries.set(entries, listed: false, grounds.grounds) }
 }
 
 enum DoNotTrackEntries {
     @MainActor
-    static func set(_ entries: [String], listed: Bool, _ reason: String) throws {
-        let rows = try Client.connect().decide("SetDoNotTrack", entries, listed, reason)
+    static func set(_ entries: [String], listed: Bool, _ grounds: Grounds) throws {
+        let rows = try Client.connect().decide("SetDoNotTrack", entries, listed, grounds)
         let outcomes = rows.map { (entry: $0["entry"]?.string ?? "", changed: $0["changed"]?.bool ?? false) }
         for (entry, changed) in outcomes {
             let state =

@@ -37,7 +37,8 @@ struct PolicySet: MainCommand {
         CommandConfiguration(
             commandName: "set", abstract: "Set a part of the policy.",
             discussion: """
-                new-users: whether users that nobody decided about are tracked or untracked. aggregate-groups: the groups of which averages are \
+                new-users: whether users that nobody decided about are tracked, which takes a reason and somebody who answers for it, or \
+                untracked. aggregate-groups: the groups of which averages are \
                 told beside everybody's, none or several; where not all can be told, those that are named first are. aggregate-minimum: of how \
                 many users an average is at least, 5 unless it is set, and never less than 3. The last two need the right \
                 org.termspan1.manage-roles.
@@ -56,8 +57,11 @@ struct PolicySet: MainCommand {
     @Argument(help: "tracked or untracked; names of groups; a number of users.", completion: Completions.groups)
     var values: [String] = []
 
-    @Option(help: "Why, of aggregate-groups and aggregate-minimum; kept with the changes of the policy.")
+    @Option(help: "Why; kept with the policy, and that of new-users shown to the users.")
     var reason: String = ""
+
+    @Option(help: "Who answers for tracking new users; shown to them. Left out, whom termspan.yaml names.")
+    var responsible: String = ""
 
     private var state: TrackingState? { values.count == 1 ? TrackingState(rawValue: values[0]) : nil }
     private var minimum: UInt64? { values.count == 1 ? UInt64(values[0]) : nil }
@@ -66,18 +70,22 @@ struct PolicySet: MainCommand {
         switch key {
         case .newUsers:
             if state == nil { throw ValidationError("New users are tracked or untracked.") }
-            if !reason.isEmpty { throw ValidationError("new-users is set without a reason.") }
+            if state == .tracked, reason.allSatisfy(\.isWhitespace) {
+                throw ValidationError("To have new users tracked takes --reason: it is shown to them.")
+            }
         case .aggregateGroups:
             if let name = values.first(where: { !RoleGrant.isName($0) }) { throw ValidationError("'\(name)' is no name of a group.") }
         case .aggregateMinimum:
             if minimum == nil { throw ValidationError("The minimum is a number of users.") }
         }
+        if key != .newUsers, !responsible.isEmpty { throw ValidationError("--responsible is for new-users.") }
     }
 
     func execute() throws {
         let client = try Client.connect()
         switch key {
-        case .newUsers: if let state { try client.setPolicy(key.rawValue, state.rawValue) }
+        case .newUsers:
+            if let state { try client.setPolicy(key.rawValue, state.rawValue, Grounds(reason: reason, responsible: responsible)) }
         case .aggregateGroups:
             Output.lines(Self.lines(values, nil, try client.setAggregates(values, minimum: nil, reason)))
             for name in values where OwnGroup(name) == nil && getgrnam(name) == nil {

@@ -73,9 +73,10 @@ struct PolicyApply: MainCommand {
         }
         for call in PolicyFile.calls(for: changes) {
             switch call {
-            case .setDoNotTrack(let entries, let reason): try DoNotTrackEntries.set(entries, listed: true, reason)
-            case .setNewUsers(let state):
-                try client.setPolicy("new-users", state)
+            case .setDoNotTrack(let entries, let reason):
+                try DoNotTrackEntries.set(entries, listed: true, Grounds(reason: reason))
+            case .setNewUsers(let state, let grounds):
+                try client.setPolicy("new-users", state, grounds)
                 Output.lines(["New users are now \(state)."])
             case .setAggregates(let groups, let minimum):
                 Output.lines(PolicySet.lines(groups, minimum, try client.setAggregates(groups, minimum: minimum, "")))
@@ -83,8 +84,8 @@ struct PolicyApply: MainCommand {
                 try GroupArguments.tell(try client.setGroup(group, users, member: member, reason), group, member: member)
             case .setRoles(let grants, let granted, let reason):
                 Output.lines(RoleArguments.lines(grants, try client.setRoles(grants, granted: granted, reason), granted: granted))
-            case .setTracking(let names, let tracked, let reason):
-                let outcomes = try Tracking.decide(names, tracked, reason, client)
+            case .setTracking(let names, let tracked, let grounds):
+                let outcomes = try Tracking.decide(names, tracked, grounds, client)
                 Output.lines(Tracking.lines(outcomes, tracked: tracked))
                 // Nobody is tracked after somebody could not be untracked.
                 try Tracking.check(outcomes.filter { !$0.error.isEmpty })
@@ -153,11 +154,13 @@ extension Client {
         }
     }
 
-    func setPolicy(_ key: String, _ value: String) throws(CommandError) {
+    func setPolicy(_ key: String, _ value: String, _ grounds: Grounds) throws(CommandError) {
         _ = try PasswordAgent.whileAsking { () throws(CommandError) in
             try manager("SetPolicy", interactive: true) { writer in
                 writer.append(key)
                 writer.append(.variant(.string(value)))
+                writer.append(grounds.reason)
+                writer.append(grounds.responsible)
             }
         }
     }

@@ -7,7 +7,7 @@ package struct PolicyFile: Hashable, Sendable {
     package struct User: Hashable, Sendable {
         package var name: String
         package var isTracked: Bool
-        package var reason: String
+        package var grounds: Grounds
     }
 
     package struct Entry: Hashable, Sendable {
@@ -33,6 +33,7 @@ package struct PolicyFile: Hashable, Sendable {
 
     /// tracked or untracked; nil where the file leaves it.
     package private(set) var newUsers: String?
+    package private(set) var newUsersGrounds = Grounds()
     package private(set) var users: [User] = []
     package private(set) var doNotTrack: [Entry] = []
     /// All there are to be; nil where the file leaves them.
@@ -46,7 +47,8 @@ package struct PolicyFile: Hashable, Sendable {
     /// What there is, to be written.
     package init(_ policy: TrackingPolicy) {
         newUsers = policy.newUsers
-        users = policy.users.map { User(name: $0.name, isTracked: $0.isTracked, reason: $0.reason) }
+        newUsersGrounds = policy.newUsersDecision.grounds
+        users = policy.users.map { User(name: $0.name, isTracked: $0.isTracked, grounds: $0.grounds) }
         doNotTrack = policy.doNotTrack.map { Entry(entry: $0.entry, reason: $0.reason) }
         roles = policy.roles.compactMap { row in row.grant.map { GroupRole(grant: $0, reason: row.reason) } }
         members = Self.members(policy.groupMembers)
@@ -80,8 +82,18 @@ package struct PolicyFile: Hashable, Sendable {
             guard let text = row[key]?.string, !text.isEmpty else { throw wrong("\(place) has no '\(key)'") }
             return text
         }
+        func line(_ value: JSONValue?, _ place: String) throws(CommandError) -> String {
+            guard let value, value != .null else { return "" }
+            guard let text = value.string else { throw wrong("\(place) is not a text") }
+            guard text.utf8.count <= Self.longestReason, !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+            else { throw wrong("\(place) has more than \(Self.longestReason) bytes, or control characters") }
+            return text
+        }
         guard let value = JSONValue(bytes) else { throw wrong("It is not JSON") }
-        let keys = ["new_users", "users", "do_not_track", "roles", "group_members", "aggregate_groups", "aggregate_minimum"]
+        let keys = [
+            "new_users", "new_users_reason", "new_users_responsible", "users", "do_not_track", "roles", "group_members", "aggregate_groups",
+            "aggregate_minimum",
+        ]
         for member in try members(value, "The file", of: keys) {
             if member.key == "aggregate_minimum" {
                 guard let minimum = member.value.unsigned else { throw wrong("'aggregate_minimum' is not a number of users") }
@@ -93,6 +105,14 @@ package struct PolicyFile: Hashable, Sendable {
                     throw wrong("'new_users' is neither tracked nor untracked")
                 }
                 newUsers = state
+                continue
+            }
+            if member.key == "new_users_reason" {
+                newUsersGrounds.reason = try line(member.value, "'new_users_reason'")
+                continue
+            }
+            if member.key == "new_users_responsible" {
+                newUsersGrounds.responsible = try line(member.value, "'new_users_responsible'")
                 continue
             }
             guard case .array(let rows) = member.value else { throw wrong("'\(member.key)' is not an array") }
@@ -109,18 +129,14 @@ package struct PolicyFile: Hashable, Sendable {
             for (index, row) in rows.enumerated() {
                 let place = "number \(index + 1) of '\(member.key)'"
                 let keys =
-                    ["users": ["name", "tracked"], "roles": ["role", "group", "views"], "group_members": ["group", "user"]][member.key] ?? [
+                    [
+                        "users": ["name", "tracked", "responsible"], "roles": ["role", "group", "views"],
+                        "group_members": ["group", "user"],
+                    ][member.key] ?? [
                         "entry"
                     ]
                 _ = try members(row, place, of: keys + ["reason"])
-                var reason = ""
-                if let value = row["reason"] {
-                    guard let text = value.string else { throw wrong("the 'reason' of \(place) is not a text") }
-                    reason = text
-                }
-                guard reason.utf8.count <= Self.longestReason,
-                    !reason.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
-                else { throw wrong("the 'reason' of \(place) has more than \(Self.longestReason) bytes, or control characters") }
+                let reason = try line(row["reason"], "the 'reason' of \(place)")
                 if member.key == "roles" {
                     let name = try text(row, "role", place)
                     guard let role = Role(rawValue: name) else { throw wrong("\(place) has no role '\(name)'") }
@@ -148,7 +164,8 @@ package struct PolicyFile: Hashable, Sendable {
                 }
                 let name = try text(row, "name", place)
                 guard name.utf8.count <= Self.longestName else { throw wrong("the 'name' of \(place) is too long") }
-                users.append(User(name: name, isTracked: isTracked, reason: reason))
+                let responsible = try line(row["responsible"], "the 'responsible' of \(place)")
+                users.append(User(name: name, isTracked: isTracked, grounds: Grounds(reason: reason, responsible: responsible)))
             }
         }
         var grants: Set<RoleGrant> = []
@@ -186,14 +203,20 @@ package struct PolicyFile: Hashable, Sendable {
             "\"\(key)\":[" + (rows.isEmpty ? "" : "\n" + rows.map { $0.text }.joined(separator: ",\n") + "\n") + "]"
         }
         let users = users.map { user in
-            JSONValue.object([
-                .init("name", .string(user.name)), .init("tracked", .bool(user.isTracked)), .init("reason", .string(user.reason)),
-            ])
+            let responsible = user.grounds.responsible
+            return JSONValue.object(
+                [
+                    .init("name", .string(user.name)), .init("tracked", .bool(user.isTracked)),
+                    .init("reason", .string(user.grounds.reason)),
+                ] + (responsible.isEmpty ? [] : [.init("responsible", .string(responsible))]))
         }
         let entries = doNotTrack.map { entry in
             JSONValue.object([.init("entry", .string(entry.entry)), .init("reason", .string(entry.reason))])
         }
-        let state = newUsers.map { "\"new_users\":\"\($0)\",\n" } ?? ""
+        let grounds = [("reason", newUsersGrounds.reason), ("responsible", newUsersGrounds.responsible)].filter { !$0.1.isEmpty }
+        let state =
+            (newUsers.map { "\"new_users\":\"\($0)\",\n" } ?? "")
+            + grounds.map { "\"new_users_\($0.0)\":\(JSONValue.string($0.1).text),\n" }.joined()
         let roles = (self.roles ?? []).map { role in
             let views = role.grant.views
             return JSONValue.object([
@@ -220,7 +243,7 @@ package struct PolicyFile: Hashable, Sendable {
         case leave(Member)
         case list(Entry)
         case untrack(User)
-        case newUsers(String)
+        case newUsers(String, Grounds)
         case track(User)
         case join(Member)
         case aggregateGroups([String])
@@ -238,7 +261,7 @@ package struct PolicyFile: Hashable, Sendable {
             case .aggregateMinimum(let minimum): "Averages would be of at least \(minimum) users."
             case .list(let entry): Printable.text("\(entry.entry) would be on the Do Not Track list.")
             case .untrack(let user): Printable.text("\(user.name) would be untracked.")
-            case .newUsers(let state): "New users would be \(state)."
+            case .newUsers(let state, _): "New users would be \(state)."
             case .track(let user): Printable.text("\(user.name) would be tracked.")
             }
         }
@@ -258,11 +281,11 @@ package struct PolicyFile: Hashable, Sendable {
         }
         let pending = users.filter { !holds($0) }
         let absent = pending.filter { !$0.isTracked && uid($0.name) == nil }.map { user in
-            Entry(entry: DoNotTrackSubject.login(LoginName(login: user.name)).description, reason: user.reason)
+            Entry(entry: DoNotTrackSubject.login(LoginName(login: user.name)).description, reason: user.grounds.reason)
         }
         var changes = (doNotTrack + absent).filter { !listed.contains($0.entry) }.map { Change.list($0) }
         changes += pending.filter { !$0.isTracked && uid($0.name) != nil }.map { Change.untrack($0) }
-        if let newUsers, newUsers != policy.newUsers { changes.append(.newUsers(newUsers)) }
+        if let newUsers, newUsers != policy.newUsers { changes.append(.newUsers(newUsers, newUsersGrounds)) }
         changes += pending.filter(\.isTracked).map { Change.track($0) }
         func key(_ member: Member) -> String { "\(member.group) \(member.user)" }
         // An account that was made anew is another's.
@@ -288,8 +311,8 @@ package struct PolicyFile: Hashable, Sendable {
     /// A call of the collector; each is one transaction.
     package enum Call: Hashable, Sendable {
         case setDoNotTrack([String], reason: String)
-        case setTracking([String], Bool, reason: String)
-        case setNewUsers(String)
+        case setTracking([String], Bool, Grounds)
+        case setNewUsers(String, Grounds)
         case setRoles([RoleGrant], Bool, reason: String)
         case setGroup(OwnGroup, [String], Bool, reason: String)
         case setAggregates([String]?, minimum: UInt64?)
@@ -305,10 +328,10 @@ package struct PolicyFile: Hashable, Sendable {
             switch (calls.last, change) {
             case (.setDoNotTrack(let entries, let reason), .list(let entry)) where reason == entry.reason && entries.count < most:
                 calls[calls.count - 1] = .setDoNotTrack(entries + [entry.entry], reason: reason)
-            case (.setTracking(let names, false, let reason), .untrack(let user)) where reason == user.reason && names.count < most:
-                calls[calls.count - 1] = .setTracking(names + [user.name], false, reason: reason)
-            case (.setTracking(let names, true, let reason), .track(let user)) where reason == user.reason && names.count < most:
-                calls[calls.count - 1] = .setTracking(names + [user.name], true, reason: reason)
+            case (.setTracking(let names, false, let grounds), .untrack(let user)) where grounds == user.grounds && names.count < most:
+                calls[calls.count - 1] = .setTracking(names + [user.name], false, grounds)
+            case (.setTracking(let names, true, let grounds), .track(let user)) where grounds == user.grounds && names.count < most:
+                calls[calls.count - 1] = .setTracking(names + [user.name], true, grounds)
             case (.setGroup(let group, let names, true, let reason), .join(let member))
             where reason == member.reason && group == member.group && names.count < most:
                 calls[calls.count - 1] = .setGroup(group, names + [member.user], true, reason: reason)
@@ -327,9 +350,9 @@ package struct PolicyFile: Hashable, Sendable {
             case (_, .revoke(let grant)): calls.append(.setRoles([grant], false, reason: ""))
             case (_, .grant(let role)): calls.append(.setRoles([role.grant], true, reason: role.reason))
             case (_, .list(let entry)): calls.append(.setDoNotTrack([entry.entry], reason: entry.reason))
-            case (_, .untrack(let user)): calls.append(.setTracking([user.name], false, reason: user.reason))
-            case (_, .newUsers(let state)): calls.append(.setNewUsers(state))
-            case (_, .track(let user)): calls.append(.setTracking([user.name], true, reason: user.reason))
+            case (_, .untrack(let user)): calls.append(.setTracking([user.name], false, user.grounds))
+            case (_, .newUsers(let state, let grounds)): calls.append(.setNewUsers(state, grounds))
+            case (_, .track(let user)): calls.append(.setTracking([user.name], true, user.grounds))
             }
         }
         return calls

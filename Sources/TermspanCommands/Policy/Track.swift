@@ -8,21 +8,16 @@ struct Track: MainCommand {
         CommandConfiguration(
             commandName: "track", abstract: "Begin to record the activity of users.",
             discussion: """
-                They can see that they are tracked, and what is held about them. It needs the right org.termspan1.manage-tracking; \
+                They can see that they are tracked, why and who answers for it, and what is held about them. It needs the right org.termspan1.manage-tracking; \
                 \(TrackingOptions.discussion)
                 """)
     }
 
     @OptionGroup var options: TrackingOptions
 
-    @Option(help: "Why; kept with the policy and shown to the users.")
-    var reason: String
+    @OptionGroup var grounds: GroundsOptions
 
-    func validate() throws {
-        if reason.allSatisfy(\.isWhitespace) { throw ValidationError("--reason must not be empty: it is shown to the users.") }
-    }
-
-    func execute() throws { try Tracking.set(options, true, reason) }
+    func execute() throws { try Tracking.set(options, true, grounds.grounds) }
 }
 
 /// `termspan untrack`
@@ -40,7 +35,7 @@ struct Untrack: MainCommand {
     @Option(help: "Why; kept with the policy.")
     var reason: String = ""
 
-    func execute() throws { try Tracking.set(options, false, reason) }
+    func execute() throws { try Tracking.set(options, false, Grounds(reason: reason)) }
 }
 
 /// About whom `track` and `untrack` decide, and whether they ask before.
@@ -81,7 +76,7 @@ enum Tracking {
 
     /// Decides about those whom the options mean, in one call and transaction, once that is confirmed.
     @MainActor
-    static func set(_ options: TrackingOptions, _ tracked: Bool, _ reason: String) throws {
+    static func set(_ options: TrackingOptions, _ tracked: Bool, _ grounds: Grounds) throws {
         let consent = Self.consent(toNamed: options.users.count, yes: options.yes, isTerminal: isatty(STDIN_FILENO) == 1)
         if consent == .missing, !options.dryRun {
             throw CommandError(
@@ -103,15 +98,15 @@ enum Tracking {
                 throw CommandError(.failure, "Nothing was changed.")
             }
         }
-        let outcomes = try decide(names, tracked, reason, client)
+        let outcomes = try decide(names, tracked, grounds, client)
         Output.lines(lines(outcomes, tracked: tracked))
         try check(outcomes.filter { !$0.error.isEmpty })
     }
 
     /// One call and transaction.
     @MainActor
-    static func decide(_ names: [String], _ tracked: Bool, _ reason: String, _ client: Client) throws(CommandError) -> [Outcome] {
-        try client.decide("SetTracking", names, tracked, reason).map { Outcome($0) }
+    static func decide(_ names: [String], _ tracked: Bool, _ grounds: Grounds, _ client: Client) throws(CommandError) -> [Outcome] {
+        try client.decide("SetTracking", names, tracked, grounds).map { Outcome($0) }
     }
 
     /// Throws where there are any.

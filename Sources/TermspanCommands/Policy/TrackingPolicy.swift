@@ -9,18 +9,42 @@ package struct TrackingPolicy: Hashable, Sendable {
         package var isTracked: Bool
         package var since: WallInstant?
         package var by: String
-        package var reason: String
+        package var grounds: Grounds
         package var level: String
 
-        package static let keys = ["name", "uid", "tracked", "level", "since", "by", "reason"]
+        package static let keys = ["name", "uid", "tracked", "level", "since", "by", "reason", "responsible"]
 
         package var json: JSONValue {
             .object([
                 .init("name", .string(name)), .init("uid", userID.map { .unsigned(UInt64($0)) } ?? .null),
                 .init("tracked", .bool(isTracked)), .init("level", level.isEmpty ? .null : .string(level)),
                 .init("since", .optional(since.map { TimeText.utc($0) })), .init("by", by.isEmpty ? .null : .string(by)),
-                .init("reason", reason.isEmpty ? .null : .string(reason)),
+                .init("reason", grounds.reason.isEmpty ? .null : .string(grounds.reason)),
+                .init("responsible", grounds.responsible.isEmpty ? .null : .string(grounds.responsible)),
             ])
+        }
+    }
+
+    /// A decision about all whom nobody decided about.
+    package struct Decision: Hashable, Sendable {
+        /// Nil where nobody has decided.
+        package var since: WallInstant?
+        package var by: String
+        package var grounds: Grounds
+
+        package var json: JSONValue {
+            .object([
+                .init("since", .optional(since.map { TimeText.utc($0) })), .init("by", by.isEmpty ? .null : .string(by)),
+                .init("reason", grounds.reason.isEmpty ? .null : .string(grounds.reason)),
+                .init("responsible", grounds.responsible.isEmpty ? .null : .string(grounds.responsible)),
+            ])
+        }
+
+        /// ` by root on 2026-01-02T03:04:05+01:00: why`, as far as it is known.
+        package var text: String { Self.text(by: by, at: since, grounds.reason) }
+
+        package static func text(by name: String, at moment: WallInstant?, _ reason: String) -> String {
+            (name.isEmpty ? "" : " by \(name)") + (moment.map { " on \(TimeText.local($0))" } ?? "") + (reason.isEmpty ? "" : ": \(reason)")
         }
     }
 
@@ -129,8 +153,9 @@ package struct TrackingPolicy: Hashable, Sendable {
     }
 
     package var newUsers: String
-    /// Who answers for what is collected, as the configuration says.
-    package var responsible: String
+    package var newUsersDecision: Decision
+    /// Who answers for what is collected, and why it is, as the configuration says.
+    package var configured: Grounds
     package var users: [User]
     package var doNotTrack: [Entry]
     package var roles: [RoleRow]
@@ -195,7 +220,11 @@ package struct TrackingPolicy: Hashable, Sendable {
 
     package init(_ values: [String: BusValue]) {
         newUsers = values["new-users"]?.string ?? ""
-        responsible = values["responsible"]?.string ?? ""
+        newUsersDecision = Decision(
+            since: values["new-users-since"]?.unsigned.flatMap { WallInstant(microseconds: $0) }, by: values["new-users-by"]?.string ?? "",
+            grounds: Grounds(
+                reason: values["new-users-reason"]?.string ?? "", responsible: values["new-users-responsible"]?.string ?? ""))
+        configured = Grounds(reason: values["reason"]?.string ?? "", responsible: values["responsible"]?.string ?? "")
         kept = Kept(values)
         keptByGroup = (values["keep-by-group"]?.elements ?? []).compactMap { $0.properties.map { Kept($0) } }
         trackingHours = (values["tracking-hours"]?.elements ?? []).compactMap { row in
@@ -215,7 +244,9 @@ package struct TrackingPolicy: Hashable, Sendable {
             return User(
                 name: row["name"]?.string ?? "", userID: row["uid"]?.unsigned.flatMap { UInt32(exactly: $0) },
                 isTracked: row["tracked"]?.bool ?? false, since: row["since"]?.unsigned.flatMap { WallInstant(microseconds: $0) },
-                by: row["by"]?.string ?? "", reason: row["reason"]?.string ?? "", level: row["level"]?.string ?? "")
+                by: row["by"]?.string ?? "",
+                grounds: Grounds(reason: row["reason"]?.string ?? "", responsible: row["responsible"]?.string ?? ""),
+                level: row["level"]?.string ?? "")
         }.sorted { $0.name < $1.name }
         doNotTrack = (values["do-not-track"]?.elements ?? []).compactMap { row in
             guard let row = row.properties else { return nil }
@@ -227,7 +258,9 @@ package struct TrackingPolicy: Hashable, Sendable {
 
     package var json: JSONValue {
         .object([
-            .init("new_users", .string(newUsers)), .init("responsible", responsible.isEmpty ? .null : .string(responsible)),
+            .init("new_users", .string(newUsers)), .init("new_users_decision", newUsersDecision.json),
+            .init("responsible", configured.responsible.isEmpty ? .null : .string(configured.responsible)),
+            .init("reason", configured.reason.isEmpty ? .null : .string(configured.reason)),
             .init("users", .array(users.map(\.json))), .init("do_not_track", .array(doNotTrack.map(\.json))),
             .init("roles", .array(roles.map(\.json))), .init("group_members", .array(groupMembers.map(\.json))), kept.json[0], kept.json[1],
             .init(
@@ -260,8 +293,13 @@ package struct TrackingPolicy: Hashable, Sendable {
     }
 
     package var lines: [String] {
-        var values = [("New users", newUsers)]
-        if !responsible.isEmpty { values.append(("Responsible", responsible)) }
+        let decided = newUsersDecision.text
+        var values = [("New users", newUsers + (decided.isEmpty ? "" : ", decided\(decided)"))]
+        if newUsers == "tracked", !newUsersDecision.grounds.responsible.isEmpty {
+            values.append(("Responsible for that", newUsersDecision.grounds.responsible))
+        }
+        if !configured.responsible.isEmpty { values.append(("Responsible", configured.responsible)) }
+        if !configured.reason.isEmpty { values.append(("Reason", configured.reason)) }
         values.append(("Kept", keptText))
         for hours in trackingHours { values.append(("Hours", hours.hours + (hours.group.isEmpty ? "" : ", group \(hours.group)"))) }
         if !holidays.isEmpty { values.append(("Holidays", holidays.joined(separator: ", "))) }
@@ -271,11 +309,13 @@ package struct TrackingPolicy: Hashable, Sendable {
         if !users.isEmpty {
             var table = Table([
                 .init("USER", width: 20), .init("TRACKED", width: 7), .init("LEVEL", width: 7), .init("SINCE", width: 25),
-                .init("BY", width: 12), .init("REASON"),
+                .init("BY", width: 12), .init("REASON", width: 20), .init("RESPONSIBLE"),
             ])
             for user in users {
                 table.add([
-                    user.name, user.isTracked ? "yes" : "no", user.level, user.since.map { TimeText.local($0) } ?? "", user.by, user.reason,
+                    user.name, user.isTracked ? "yes" : "no", user.level, user.since.map { TimeText.local($0) } ?? "", user.by,
+                    user.grounds.reason,
+                    user.grounds.responsible,
                 ])
             }
             lines += [""] + table.lines()

@@ -92,13 +92,14 @@ package struct Client {
         }
     }
 
-    /// Decides about several at once, by `SetTracking` or `SetDoNotTrack`: whether, and why. A row for each comes back.
-    func decide(_ member: String, _ names: [String], _ value: Bool, _ reason: String) throws(CommandError) -> [[String: BusValue]] {
+    /// Decides about several at once, by `SetTracking` or `SetDoNotTrack`: whether, and on which grounds. A row for each comes back.
+    func decide(_ member: String, _ names: [String], _ value: Bool, _ grounds: Grounds) throws(CommandError) -> [[String: BusValue]] {
         try PasswordAgent.whileAsking { () throws(CommandError) in
             let answer = try manager(member, interactive: true) { writer in
                 writer.append(names)
                 writer.append(value)
-                writer.append(reason)
+                writer.append(grounds.reason)
+                writer.append(grounds.responsible)
             }
             return try decode(answer) { message throws(BusError) in try message.readRows() }
         }

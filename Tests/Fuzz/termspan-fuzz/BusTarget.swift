@@ -18,9 +18,11 @@ private final class BusPeers {
     private var serial: UInt32 = 0
 
     static let methods: [(name: String, arguments: KeyValuePairs<String, String>)] = [
-        ("Properties", ["values": "a{sv}"]), ("Rows", ["rows": "aa{sv}"]), ("SetTracking", ["users": "as", "tracked": "b", "reason": "s"]),
-        ("SetPolicy", ["key": "s", "value": "v"]), ("CollectActivity", ["filter": "a{sv}"]), ("Value", ["value": "v"]),
-        ("SetDoNotTrack", ["entries": "as", "listed": "b", "reason": "s"]), ("Spans", ["filter": "a{sv}"]),
+        ("Properties", ["values": "a{sv}"]), ("Rows", ["rows": "aa{sv}"]),
+        ("SetTracking", ["users": "as", "tracked": "b", "reason": "s", "responsible": "s"]),
+        ("SetPolicy", ["key": "s", "value": "v", "reason": "s", "responsible": "s"]), ("CollectActivity", ["filter": "a{sv}"]),
+        ("Value", ["value": "v"]),
+        ("SetDoNotTrack", ["entries": "as", "listed": "b", "reason": "s", "responsible": "s"]), ("Spans", ["filter": "a{sv}"]),
         ("Erase", ["users": "as", "forget": "b", "rehearse": "b", "reason": "s"]),
         ("Summary", ["filter": "a{sv}"]), ("History", ["filter": "a{sv}"]), ("Users", ["filter": "a{sv}"]),
         ("Records", ["filter": "a{sv}"]), ("Audit", ["filter": "a{sv}"]), ("RecordRead", ["read": "a{sv}"]),
@@ -66,12 +68,14 @@ private final class BusPeers {
                     return .array(of: "a{sv}", rows.map { .properties($0) })
                 },
                 method("SetTracking") { message throws(BusError) in
-                    let call = try TrackingCall(message)
-                    require((1...10_000).contains(call.names.count) && isFitToPrint(call.reason), "what is accepted is bounded")
+                    let call = try TrackingCall(message, responsible: "IT")
+                    require(
+                        (1...10_000).contains(call.names.count) && isFitToPrint(call.reason) && isFitToPrint(call.responsible),
+                        "what is accepted is bounded")
                     return .strings(call.names)
                 },
                 method("SetDoNotTrack") { message throws(BusError) in
-                    let call = try DoNotTrackCall(message)
+                    let call = try DoNotTrackCall(message, responsible: "")
                     require((1...10_000).contains(call.subjects.count) && isFitToPrint(call.reason), "what is accepted is bounded")
                     for subject in call.subjects {
                         require(
@@ -86,7 +90,7 @@ private final class BusPeers {
                     require(call.names.allSatisfy { UserName($0.description) == $0 }, "a name is read as it was written")
                     return .strings(call.names.map(\.description))
                 },
-                method("SetPolicy") { message throws(BusError) in .string(try PolicyCall(message).value) },
+                method("SetPolicy") { message throws(BusError) in .string(try PolicyCall(message, responsible: "IT").value) },
                 method("CollectActivity") { message throws(BusError) in .bool(try ActivityCall(message).uid == nil) },
                 method("RecordRead") { message throws(BusError) in
                     let call = try ReadCall(message)

@@ -91,7 +91,7 @@ let manager = BusInterface(
                 ])
             }
         },
-        BusMethod("SetTracking", in: ["users": "as", "tracked": "b", "reason": "s"], out: ["outcomes": "aa{sv}"]) {
+        BusMethod("SetTracking", in: ["users": "as", "tracked": "b", "reason": "s", "responsible": "s"], out: ["outcomes": "aa{sv}"]) {
             call throws(BusError) in
             let users = try call.message.readStrings()
             if users == ["denied"] { throw .accessDenied("The right org.termspan1.manage-tracking is missing.") }
@@ -106,7 +106,7 @@ let manager = BusInterface(
                     })
             }
         },
-        BusMethod("SetDoNotTrack", in: ["entries": "as", "listed": "b", "reason": "s"], out: ["results": "aa{sv}"]) {
+        BusMethod("SetDoNotTrack", in: ["entries": "as", "listed": "b", "reason": "s", "responsible": "s"], out: ["results": "aa{sv}"]) {
             call throws(BusError) in
             let entries = try call.message.readStrings()
             if entries == ["*"] { throw .invalidArguments("'*' names nobody.") }
@@ -146,7 +146,7 @@ let manager = BusInterface(
             call.reply { $0.append(1_780_000_000_000_000 + time) }
         },
         BusMethod("Resume", out: ["ended": "b"]) { call in call.reply { $0.append(true) } },
-        BusMethod("SetPolicy", in: ["key": "s", "value": "v"]) { call in call.reply() },
+        BusMethod("SetPolicy", in: ["key": "s", "value": "v", "reason": "s", "responsible": "s"]) { call in call.reply() },
         BusMethod("LockSession", in: ["id": "u"]) { call in call.reply() },
         BusMethod("DisconnectSession", in: ["id": "u"]) { call throws(BusError) in
             throw BusError(name: "org.termspan1.Error.NotConnected", message: "No client is connected to session 2.")

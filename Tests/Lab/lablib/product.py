@@ -147,7 +147,7 @@ class Product:
 
     def track(self, *users, reason="a test"):
         if users:
-            self.command("track", *users, "--reason", reason)
+            self.command("track", *users, "--reason", reason, "--responsible", "the tests")
 
     def untrack(self, *users, reason="a test"):
         if users:

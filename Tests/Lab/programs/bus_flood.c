@@ -47,7 +47,7 @@ static const struct kind kinds[] = {
     {"wrong", CALL, 0, "/org/termspan1", "org.termspan1.Manager", "GetSession", "s"},
     {"getall", CALL, 0, "/org/termspan1/session/_1", "org.freedesktop.DBus.Properties", "GetAll", "s"},
     {"managed", CALL, 0, "/org/termspan1", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", ""},
-    {"track", CALL, 0, "/org/termspan1", "org.termspan1.Manager", "SetTracking", "asbs"},
+    {"track", CALL, 0, "/org/termspan1", "org.termspan1.Manager", "SetTracking", "asbss"},
     {"ping", CALL, 0, "/org/termspan1", "org.freedesktop.DBus.Peer", "Ping", ""},
     {"large", CALL, NO_REPLY, "/org/termspan1", "org.termspan1.Manager", "GetSession", "s"},
     {"signal", SIGNAL, NO_REPLY, "/org/termspan1", "org.termspan1.Manager", "SessionNew", ""},
@@ -123,11 +123,13 @@ static struct message make(const struct kind *kind, const char *destination) {
     } else if (strcmp(kind->signature, "a{sv}") == 0) {
         put32(&body, 0);
         put32(&body, 0);
-    } else if (strcmp(kind->signature, "asbs") == 0) {
+    } else if (strcmp(kind->signature, "asbss") == 0) {
         put32(&body, 9);
         put_text(&body, "root");
         align(&body, 4);
         put32(&body, 1);
+        put_text(&body, "flood");
+        align(&body, 4);
         put_text(&body, "flood");
     }
     put(&message, (uint8_t[]){'l', kind->type, kind->flags, 1}, 4);

@@ -48,8 +48,10 @@ def work(display, authority):
 def set_tracking(bus, user, tracked):
     names = figures.marshal_text(user)
     body = struct.pack("<I", len(names)) + names
-    body += b"\0" * (-len(body) % 4) + struct.pack("<I", tracked) + figures.marshal_text("a test")
-    (row,), = bus.call(*figures.MANAGER, "SetTracking", "asbs", body)
+    body += b"\0" * (-len(body) % 4) + struct.pack("<I", tracked)
+    for text in ("a test", "the tests"):
+        body += b"\0" * (-len(body) % 4) + figures.marshal_text(text)
+    (row,), = bus.call(*figures.MANAGER, "SetTracking", "asbss", body)
     if row["error"] or not row["changed"]:
         sys.exit(f"{user}: {row}")
 

@@ -143,9 +143,9 @@ class AggregateTests(ProductTestCase):
         for arguments in (
                 ("spans", "--all"), ("spans", "--user", "user1"), ("summary", "--all"), ("session", "history", "--all"), ("users", "--all"),
                 ("users", "--status", "untracked", "--all"), ("audit", "--all"), ("audit", "--user", "user1"), ("verify",), ("policy", "export"),
-                ("group", "list"), ("track", "user1", "--reason", "x"), ("untrack", "user1"), ("donottrack", "add", "user1"),
+                ("group", "list"), ("track", "user1", "--reason", "x", "--responsible", "the tests"), ("untrack", "user1"), ("donottrack", "add", "user1"),
                 ("erase", "user1", "--dry-run"), ("erase", "user1", "--yes", "--reason", "x"), ("role", "grant", "administrator", "lab-board"),
-                ("group", "add", "x", "user9"), ("policy", "set", "new-users", "tracked"), ("policy", "set", "aggregate-groups", "lab-few"),
+                ("group", "add", "x", "user9"), ("policy", "set", "new-users", "tracked", "--reason=a test", "--responsible=the tests"), ("policy", "set", "aggregate-groups", "lab-few"),
                 ("policy", "set", "aggregate-minimum", "3")):
             with self.subTest(arguments):
                 done = self.product.command(*arguments, user="user9", check=False)

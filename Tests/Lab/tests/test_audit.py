@@ -70,6 +70,23 @@ class AuditTests(ProductTestCase):
         self.product.command("summary", "--user", "user1", user="user2")
         self.assertEqual(len([row for row in self.audit("--all")[count:] if row["action"] != "read-audit"]), 0)
 
+    def test_1b_who_looks_at_sessions_and_the_policy_is_shown_too(self):
+        self.assertFalse({"read-sessions", "read-policy"} & {action for by, action, _ in self.looks("user3") if by == "uid 2002"})
+        # Everybody sees who is logged on, and what is their own.
+        for arguments in (["query", "session"], ["policy", "show"], ["status"], ["me"]):
+            self.product.command(*arguments, user="user3")
+            self.product.command("query", "session", user="user2")
+        self.assertFalse({"read-sessions", "read-policy"} & {action for by, action, _ in self.looks("user1") if by != "root"})
+        for _ in range(2):
+            self.product.command("query", "user", user="user2")
+            self.product.command("policy", "show", user="user2")
+        for user in ("user1", "user3"):
+            looks = self.looks(user)
+            for action in ("read-sessions", "read-policy"):
+                self.assertEqual(looks.count(("uid 2002", action, None)), 1, looks)
+        self.product.command("query", "user")
+        wait_until("root's look to be recorded", lambda: ("root", "read-sessions", None) in self.looks("user1"), 10, progress=self.product.report)
+
     def test_2_others_see_nothing_of_it(self):
         for arguments in (["audit", "--all"], ["audit", "--user", "user1"], ["verify"]):
             for user in ("user2", "user3"):
@@ -97,7 +114,7 @@ class AuditTests(ProductTestCase):
 
     def test_4_decisions_are_recorded_and_outlive_an_erasure(self):
         self.product.command("untrack", "user1")
-        self.product.command("track", "user1", "--reason", "again")
+        self.product.command("track", "user1", "--reason", "again", "--responsible", "the tests")
         self.product.command("erase", "user1", "--reason", "asked", "--yes")
         rows = [row for row in self.audit("--user", "user1") if row["action"] in ("tracked", "history-erased")]
         # The first is of before all tests.

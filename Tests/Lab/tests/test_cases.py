@@ -90,7 +90,7 @@ class CaseTests(ProductTestCase):
 
     def test_3_somebody_in_the_management_asks_not_to_be_recorded(self):
         """Before the first logon, on a server where everybody is recorded."""
-        self.product.command("policy", "set", "new-users", "tracked")
+        self.product.command("policy", "set", "new-users", "tracked", "--reason=a test", "--responsible=the tests")
         self.addCleanup(self.product.command, "policy", "set", "new-users", "untracked")
         self.product.command("donottrack", "add", "user3", "--reason", "the board")
         self.lab.login("user3")
@@ -133,7 +133,7 @@ class CaseTests(ProductTestCase):
         def tracked():
             return {row["user"] for row in self.product.listing("users", "--status", "tracked")} & set(MANY)
 
-        self.product.command("track", *MANY, "--reason", "a bulk change")
+        self.product.command("track", *MANY, "--reason", "a bulk change", "--responsible", "the tests")
         self.assertEqual(tracked(), set(MANY))
         shown = self.product.command("untrack", "--group", "contractors", "--dry-run").stdout.splitlines()
         self.assertEqual(set(MANY) - {line.split()[0] for line in shown if line.endswith(" would be untracked.")}, set())
@@ -151,7 +151,7 @@ class CaseTests(ProductTestCase):
             self.assertIn(len(left), (0, len(MANY)), output)
             if change.returncode == 0:
                 self.assertEqual(left, set(), output)
-            self.product.command("track", *MANY, "--reason", "a bulk change")
+            self.product.command("track", *MANY, "--reason", "a bulk change", "--responsible", "the tests")
         begin = time.time()
         self.product.command("untrack", "--group", "contractors", "--reason", "engagement ended", "--yes")
         figure("a group of 500 untracked, the command as a whole", [(time.time() - begin) * 1000])
@@ -166,10 +166,10 @@ class CaseTests(ProductTestCase):
         """What configuration management applies again and again, and what somebody changed by hand meanwhile."""
         billed, left = MANY[:2]
         self.product.command("untrack", billed, "--reason", "by hand")
-        self.product.command("track", left, "--reason", "by hand")
+        self.product.command("track", left, "--reason", "by hand", "--responsible", "the tests")
         file = self.lab.root / "root/policy.json"
         self.addCleanup(file.unlink, missing_ok=True)
-        file.write_text(json.dumps({"users": [{"name": billed, "tracked": True, "reason": "billing"}, {"name": left, "tracked": False}],
+        file.write_text(json.dumps({"users": [{"name": billed, "tracked": True, "reason": "billing", "responsible": "Ann Lee"}, {"name": left, "tracked": False}],
                                     "do_not_track": [{"entry": "somebody@example.com", "reason": "asked"}]}))
         self.assertEqual(self.product.command("policy", "diff", "/root/policy.json").stdout.splitlines(),
                          ["somebody@example.com would be on the Do Not Track list.", f"{left} would be untracked.", f"{billed} would be tracked."])

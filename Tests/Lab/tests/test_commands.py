@@ -412,7 +412,7 @@ class SessionCommandTests(ProductTestCase):
             self.assertNotIn("user1", shown + json.dumps(document))
 
         # Where the list names the user, it says so, and to nobody else.
-        self.addCleanup(self.product.command, "donottrack", "remove", "user2@*")
+        self.addCleanup(self.product.command, "donottrack", "remove", "user2@*", "--reason=a test", "--responsible=the tests")
         self.product.command("donottrack", "add", "user2", "--reason", "asked for it")
         self.assertRegex(self.product.command("me", user="user2").stdout, r"Why: you are on the Do Not Track list\n +Entry: user2@\*, put there by root on ")
         self.assertNotIn("Do Not Track", self.product.command("me", user="user1").stdout)

@@ -176,7 +176,7 @@ class DiskTests(FaultTestCase):
             wait_until("systemd to know it", lambda: "can't be written" in self.show("StatusText")[0], 20, progress=lambda: str(self.show("StatusText")))
             doctor = self.product.command("doctor", check=False)
             self.assertRegex(doctor.stdout, r"(?m)^FAIL .*full")
-            done = self.product.command("track", "root", "--reason", "a test", check=False)
+            done = self.product.command("track", "root", "--reason", "a test", "--responsible", "the tests", check=False)
             self.assertEqual(done.returncode, 1, done)
             self.assertIn("full", done.stdout + done.stderr)
             # What waits is read all the same.

@@ -72,7 +72,7 @@ class KeyTests(ProductTestCase):
         doctor = self.product.command("doctor", check=False)
         self.assertEqual(doctor.returncode, 1)
         self.assertIn("termspan-keys(7)", doctor.stdout)
-        for command in (["track", "user3", "--reason=x", "--yes"], ["untrack", "user1", "--reason=x", "--yes"], ["policy", "export"], ["erase", "user1", "--reason=x", "--yes"]):
+        for command in (["track", "user3", "--reason=x", "--responsible=y", "--yes"], ["untrack", "user1", "--reason=x", "--yes"], ["policy", "export"], ["erase", "user1", "--reason=x", "--yes"]):
             done = self.product.command(*command, check=False)
             self.assertNotEqual(done.returncode, 0, done)
             self.assertIn("keys", done.stderr, command)

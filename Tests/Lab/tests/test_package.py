@@ -3,6 +3,7 @@
 TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
 """
 
+import json
 import os
 import sys
 import unittest
@@ -107,9 +108,19 @@ class PackageTests(unittest.TestCase):
         self.assertEqual(self.inside("debconf-show", "termspan"), "")
 
     def test_8_what_was_answered_holds_from_the_first_installation_on(self):
-        self.inside("sh", "-c", "echo 'termspan termspan/new-users boolean true' | debconf-set-selections")
-        self.lab.install(PACKAGE)
-        self.assertIn('"new_users":"tracked"', self.inside("termspan", "policy", "export"))
+        answers = ["new-users boolean true", "responsible string Ann Lee, room 7"]
+        def install():
+            self.inside("sh", "-c", 'printf "termspan termspan/%s\\n" "$@" | debconf-set-selections', "sh", *answers)
+            self.lab.install(PACKAGE)
+            self.running_collector()
+            return json.loads(self.inside("termspan", "policy", "export"))
+        # Nobody is recorded who could not be told why.
+        self.assertEqual(install()["new_users"], "untracked")
+        self.inside("apt-get", "--quiet", "--yes", "purge", "termspan")
+        answers.append("reason string works agreement, § 7; `id`")
+        policy = install()
+        self.assertEqual([policy[key] for key in ("new_users", "new_users_responsible", "new_users_reason")],
+                         ["tracked", "Ann Lee, room 7", "works agreement, § 7; `id`"])
         # Afterwards administrators decide, whatever was answered then.
         self.inside("termspan", "policy", "set", "new-users", "untracked")
         self.lab.install(PACKAGE)

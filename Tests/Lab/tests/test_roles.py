@@ -77,8 +77,8 @@ class RoleTests(ProductTestCase):
             ("GetUser", everybody, "u", "2001"), ("Subscribe", everybody), ("Unsubscribe", everybody), ("Status", everybody), ("GetPolicy", everybody),
             ("Pause", everybody, "t", "60000000"), ("Resume", everybody),
             ("LockSession", actors, "u", ids["user1"]), ("DisconnectSession", actors, "u", ids["user1"]),
-            ("SetTracking", trackers, "asbs", "1", "user1", "true", "a test"), ("SetDoNotTrack", trackers, "asbs", "1", "somebody", "true", "a test"),
-            ("SetPolicy", trackers, "sv", "new-users", "s", "untracked"),
+            ("SetTracking", trackers, "asbss", "1", "user1", "true", "a test", "the tests"), ("SetDoNotTrack", trackers, "asbss", "1", "somebody", "true", "a test", ""),
+            ("SetPolicy", trackers, "svss", "new-users", "s", "untracked", "", ""),
             ("Erase", actors, "asbbs", "1", "user1", "false", "true", ""),
             ("Erase", users("administrator"), "asbbs", "1", "user4", "false", "false", "a test"),
             ("SetGroup", users("administrator"), "sasbs", "lab", "1", "user1", "true", "a test"),
@@ -99,9 +99,12 @@ class RoleTests(ProductTestCase):
             for user, victim in zip(sorted(actors), ("user3", "user4")):
                 self.assertIsNone(self.call(user, MANAGER, "TerminateSession", "u", ids[victim]))
                 wait_until(f"the session of {victim} to end", lambda: not self.lab.logins(victim), 20)
-        with self.subTest("to track takes a reason"):
-            done = self.lab.enter(["busctl", "call", *MANAGER, "SetTracking", "asbs", "1", "user2", "true", " "], check=False)
-            self.assertIn("takes a reason", done.stderr)
+        with self.subTest("what has more recorded takes a reason and somebody who answers for it"):
+            for call in (["SetTracking", "asbss", "1", "user2", "true"], ["SetDoNotTrack", "asbss", "1", "user2", "false"],
+                         ["SetPolicy", "svss", "new-users", "s", "tracked"]):
+                for grounds, problem in (([" ", "somebody"], "takes a reason"), (["because", " "], "has to answer for it")):
+                    done = self.lab.enter(["busctl", "call", *MANAGER, *call, *grounds], check=False)
+                    self.assertIn(problem, done.stderr, call)
         # Nothing is forgotten here.
         self.assertEqual({case[0] for case in cases} | {"TerminateSession"}, self.methods(MANAGER))
         path = json.loads(self.lab.enter(["busctl", "--json=short", "call", *MANAGER, "GetSession", "u", ids["user2"]]).stdout)["data"][0]

@@ -45,7 +45,7 @@ class SeatsTests(ProductTestCase):
         self.assertEqual((self.coverage("user1"), len(self.product.probes())), ("measured", 1))
         self.assertRegex(self.product.command("me", user="user2").stdout, "^Your activity is not recorded: all seats of this server are taken")
         self.assertRegex(self.product.command("me", user="user1").stdout, "^Your activity is recorded")
-        done = self.product.command("track", "user2", "--reason", "a test")
+        done = self.product.command("track", "user2", "--reason", "a test", "--responsible", "the tests")
         self.assertEqual(done.stdout, "user2 was tracked already, and is not recorded until a seat is free: termspan users --seats.\n")
         # A user is not told how many others there are.
         policy = self.product.listing("policy", "show", user="user2")

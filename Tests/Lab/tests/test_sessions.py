@@ -388,7 +388,7 @@ class TrackingTests(ProductTestCase):
         wait_until("the session to show", lambda: self.product.session("user2"), 20)
         self.assertFalse(self.product.session("user2")["tracked"])
         self.addCleanup(self.product.command, "policy", "set", "new-users", "untracked")
-        self.product.command("policy", "set", "new-users", "tracked")
+        self.product.command("policy", "set", "new-users", "tracked", "--reason=a test", "--responsible=the tests")
         self.assertTrue(self.product.wait_measured("user2")[0]["tracked"])
         self.assertTrue(self.notice(2002))
         # Who has never been here finds a notice at the first logon.
@@ -400,8 +400,8 @@ class TrackingTests(ProductTestCase):
 
     def test_do_not_track_goes_before_all_else_and_before_the_first_logon(self):
         self.addCleanup(self.product.command, "policy", "set", "new-users", "untracked")
-        self.addCleanup(self.product.command, "donottrack", "remove", "user2", "uid:2001", check=False)
-        self.product.command("policy", "set", "new-users", "tracked")
+        self.addCleanup(self.product.command, "donottrack", "remove", "user2", "uid:2001", "--reason=a test", "--responsible=the tests", check=False)
+        self.product.command("policy", "set", "new-users", "tracked", "--reason=a test", "--responsible=the tests")
         self.product.command("donottrack", "add", "user2", "--reason", "asked")
         self.lab.login("user2")
         wait_until("the session to show", lambda: self.product.session("user2"), 10)
@@ -423,9 +423,9 @@ class TrackingTests(ProductTestCase):
         self.lab.enter(["systemctl", "kill", "--signal=KILL", "termspand.service"])
         self.product.wait_ready(other_than=before)
         self.assertEqual({user: self.product.session(user)["coverage"] for user in ("user1", "user2")}, dict.fromkeys(("user1", "user2"), "untracked"))
-        self.product.command("donottrack", "remove", "uid:2001")
+        self.product.command("donottrack", "remove", "uid:2001", "--reason=a test", "--responsible=the tests")
         self.product.wait_measured("user1")
-        self.product.command("donottrack", "remove", "user2")
+        self.product.command("donottrack", "remove", "user2", "--reason=a test", "--responsible=the tests")
         self.product.wait_measured("user2")
         self.assertEqual(self.product.listing("donottrack", "list"), [])
         for user in ("user1", "user2"):
@@ -433,15 +433,15 @@ class TrackingTests(ProductTestCase):
         wait_until("both to be gone", lambda: not any(self.product.session(user) for user in ("user1", "user2")) and not self.product.probes(), 40)
 
     def test_only_some_may_change_it(self):
-        for arguments in (["untrack", "user1"], ["track", "user2", "--reason", "mine"], ["policy", "set", "new-users", "tracked"],
-                          ["donottrack", "add", "user2"], ["donottrack", "remove", "user2"]):
+        for arguments in (["untrack", "user1"], ["track", "user2", "--reason", "mine", "--responsible", "the tests"], ["policy", "set", "new-users", "tracked", "--reason=a test", "--responsible=the tests"],
+                          ["donottrack", "add", "user2"], ["donottrack", "remove", "user2", "--reason=a test", "--responsible=the tests"]):
             done = self.product.command(*arguments, user="user2", check=False)
             self.assertEqual(done.returncode, NOT_PERMITTED, done)
         policy = self.product.policy()
         self.assertEqual((policy["new_users"], {user["name"]: user["tracked"] for user in policy["users"]}["user1"]), ("untracked", True))
 
     def test_nobody_unknown_is_tracked(self):
-        done = self.product.command("track", "nobody-here", "--reason", "a test", check=False)
+        done = self.product.command("track", "nobody-here", "--reason", "a test", "--responsible", "the tests", check=False)
         self.assertEqual(done.returncode, NOT_FOUND, done)
 
 

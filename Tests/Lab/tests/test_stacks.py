@@ -409,6 +409,11 @@ class SSHTests(StackTestCase):
             process.stdin.flush()
             wait_until("what is typed to show", lambda: self.product.session("user1")["idle"] < 10, 20, progress=self.product.report)
             self.assert_that_a_lock_shows()
+            # Nobody is told when somebody was at a terminal who is not tracked.
+            self.product.untrack("user1")
+            row = self.product.session("user1")
+            self.assertEqual((row["idle"], row["last_input"], row["coverage"]), (None, None, "untracked"))
+            self.product.track("user1")
             begin = time.monotonic()
             ssh.close()
             wait_until("the session to be gone", lambda: not self.product.session("user1"), 20, progress=self.product.report)

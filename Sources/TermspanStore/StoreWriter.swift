@@ -660,6 +660,8 @@ package final class StoreWriter {
         let (kind, value, domain) = subject.columns
         try db.execute(sql: "DELETE FROM do_not_track WHERE kind = ? AND value = ? AND domain = ?", arguments: [kind, value, domain])
         guard db.changesCount > 0 else { return false }
+        // The list alone has logins in the clear.
+        logHoldsRemoved = true
         try record(db, moment, by, about: user, "do-not-track-removed", subject, reason, responsible: responsible)
         return true
     }

@@ -170,43 +170,63 @@ import Testing
 
     /// The files' bytes that hold `text`.
     private func files(with text: String, in fixture: StoreFixture) throws -> [String] {
-        try ["", "-wal", "-shm"].filter { suffix in
+        try ["", "-wal", "-shm", ".keys"].filter { suffix in
             guard FileManager.default.fileExists(atPath: fixture.path + suffix) else { return false }
             return try Data(contentsOf: URL(filePath: fixture.path + suffix)).range(of: Data(text.utf8)) != nil
         }
     }
 
+    /// A user and all that only that user's rows have, none of it a part of anything else.
+    private struct Marked {
+        let user: UserIdentity
+        let folder, program, windowClass, address, client: String
+
+        init(_ number: Int, _ random: inout SeededRandom) {
+            var marks: [String] = []
+            for kind in ["login", "folder", "program", "class", "address", "client"] {
+                marks.append("\(kind)-\(UInt64.random(in: 1 << 60 ... .max, using: &random))")
+            }
+            user = UserIdentity(login: marks[0], uid: UInt32(1001 + number))
+            (folder, program, windowClass, address, client) = (marks[1], marks[2], marks[3], marks[4], marks[5])
+        }
+
+        var inTheClear: [String] { [folder, program, windowClass] }
+        var sealed: [String] { [user.login, address, client] }
+    }
+
     @Test(arguments: 0..<8)
     func noByteOfThemIsLeft(seed: UInt64) throws {
         var random = SeededRandom(seed: seed)
+        let alsoUsers = seed % 2 == 1
         let fixture = try StoreFixture()
         var writer = try fixture.writer()
-        let logins = ["anna", "ben", "cleo", "dora"]
+        let users = (0..<4).map { Marked($0, &random) }
         var number: UInt64 = 0
-        var open: [(login: String, uuid: UUIDv7, at: Double)] = []
+        var open: [(user: Marked, uuid: UUIDv7, at: Double)] = []
         for step in 0..<400 {
             var batch = StoreBatch()
             if open.count < 6 {
                 number += 1
-                let login = logins.randomElement(using: &random)!
-                let session = F.session(number, login, 1001 + UInt32(logins.firstIndex(of: login)!), start: Double(step))
+                let user = users.randomElement(using: &random)!
+                let session = F.session(number, user.user.login, user.user.uid, start: Double(step))
                 batch.sessions = [session]
-                open.append((login, session.uuid, Double(step)))
+                open.append((user, session.uuid, Double(step)))
             }
             for index in open.indices {
-                let (login, uuid, at) = open[index]
+                let (user, uuid, at) = open[index]
                 // Names of all lengths, so that cells move between pages, spill over, and are split.
                 let padding = String(repeating: "x", count: Int.random(in: 0..<(step % 50 == 0 ? 6000 : 200), using: &random))
                 let application = Application(
-                    executable: "/opt/marker-\(login)/\(padding)\(Int.random(in: 0..<100, using: &random))", windowClass: "marker-\(login)")
+                    executable: "/opt/\(user.folder)/\(padding)\(Int.random(in: 0..<100, using: &random))/\(user.program)",
+                    windowClass: user.windowClass)
                 batch.focus.append(FocusRecord(session: uuid, span: F.span(at, at + 0.5), application: application))
                 batch.events.append(
                     SessionEvent(
-                        session: uuid, change: StateChange(.connected, at: F.at(at)), clientAddress: "marker-\(login)", clientName: padding)
+                        session: uuid, change: StateChange(.connected, at: F.at(at)), clientAddress: user.address, clientName: user.client)
                 )
                 var fold = SessionFold()
                 fold.begin(at: F.at(at))
-                let focus = Focus(window: 1, process: .none, windowClass: WindowClass("marker-\(login)".utf8))
+                let focus = Focus(window: 1, process: .none, windowClass: WindowClass(user.windowClass.utf8))
                 fold.apply(
                     .snapshot(Snapshot(id: 0, focus: focus, inputOpen: false, lastInput: nil)), at: F.at(at)
                 ) { _ in }
@@ -220,15 +240,56 @@ import Testing
             try writer.write(batch)
             if Int.random(in: 0..<50, using: &random) == 0 { writer.close(); writer = try fixture.writer() }
         }
-        #expect(try files(with: "marker-ben", in: fixture).count > 0)
-        let measured = Set(open.filter { $0.login == "ben" }.map(\.uuid))
-        #expect(try erase(writer, "ben", measured: measured).count == 1)
-        #expect(try files(with: "marker-ben", in: fixture).isEmpty)
-        #expect(try files(with: "marker-anna", in: fixture).count > 0)
+        // They are there, and told; in the bytes only what is under no key.
+        let gone = users[1]
+        func told() throws -> Set<String> {
+            let reader = try StoreReader(path: fixture.path)
+            var told: Set<String> = []
+            for stored in try reader.sessions(SessionFilter()) {
+                told.insert(stored.record.user.login)
+                for application in try reader.focus(of: stored, in: F.span(0, 1000)).compactMap(\.application) {
+                    told.formUnion((application.executable ?? "").split(separator: "/").map(String.init) + [application.windowClass ?? ""])
+                }
+                for event in try reader.events(of: stored).map(\.event) { told.formUnion([event.clientAddress, event.clientName]) }
+            }
+            return told
+        }
+        var held = try told()
+        for text in users.flatMap({ $0.inTheClear + $0.sealed }) { #expect(held.contains(text)) }
+        for text in gone.inTheClear { #expect(try !files(with: text, in: fixture).isEmpty) }
+        for text in users.flatMap(\.sealed) { #expect(try files(with: text, in: fixture).isEmpty) }
+        let measured = alsoUsers ? [] : Set(open.filter { $0.user.user == gone.user }.map(\.uuid))
+        #expect(try erase(writer, gone.user.login, alsoUsers: alsoUsers, measured: measured).count == 1)
+        held = try told()
+        for text in gone.inTheClear + gone.sealed {
+            // Who was forgotten is on the Do Not Track list, and who is measured has a session.
+            if text != gone.user.login { #expect(!held.contains(text)) }
+            #expect(try files(with: text, in: fixture).isEmpty || (alsoUsers && text == gone.user.login))
+        }
+        for text in users[0].inTheClear { #expect(try !files(with: text, in: fixture).isEmpty) }
+        for text in users[0].sealed { #expect(held.contains(text)) }
         let queue = try DatabaseQueue(path: fixture.path)
         #expect(try queue.read { try String.fetchAll($0, sql: "PRAGMA integrity_check") } == ["ok"])
         #expect(try queue.read { try Row.fetchAll($0, sql: "PRAGMA foreign_key_check") }.isEmpty)
         try queue.close()
+    }
+
+    /// Which the Do Not Track list has in the clear as long as it is there.
+    @Test(arguments: [true, false]) func aLoginThatIsOffTheListIsInNoByte(isTracked: Bool) throws {
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        let user = UserIdentity(login: "marker-anna", uid: 1001)
+        _ = try writer.setTracking(user, tracked: false, by: "root", reason: "x", at: F.anchor.wall)
+        #expect(try !writer.holdsRemoved && !files(with: user.login, in: fixture).isEmpty)
+        if isTracked {
+            _ = try writer.setTracking(user, tracked: true, by: "root", reason: "x", at: F.anchor.wall)
+        } else {
+            _ = try writer.setDoNotTrack(DoNotTrackSubject.all(of: user), listed: false, by: "root", reason: "x", at: F.anchor.wall)
+        }
+        #expect(writer.holdsRemoved)
+        writer.scrub(isPatient: false)
+        #expect(try !writer.holdsRemoved && files(with: user.login, in: fixture).isEmpty)
+        #expect(try writer.policy().rows.map(\.user) == [user])
     }
 
     @Test func whoWasKilledBeforeTheFileWasWrittenAnewDoesThatAtTheNextStart() throws {

@@ -215,4 +215,64 @@ import Testing
         // Once the call has returned also a loss of power can't take it back.
         #expect(outcomes == [0, users.count] && latest == users.count)
     }
+
+    /// What one call changes about many.
+    enum Bulk: String, CaseIterable, Sendable {
+        case doNotTrack = "do-not-track-added"
+        case roles = "role-granted"
+        case ownGroups = "group-joined"
+
+        static let people = (0..<60).map { UserIdentity(login: "user\($0)", uid: UInt32(1001 + $0)) }
+
+        func change(_ writer: StoreWriter, to isThere: Bool, _ reason: String, _ moment: WallInstant) throws -> [Bool] {
+            switch self {
+            case .doNotTrack:
+                let subjects = Self.people.flatMap { DoNotTrackSubject.all(of: $0) }
+                return try writer.setDoNotTrack(subjects, listed: isThere, by: "root", reason: reason, at: moment)
+            case .roles:
+                let grants = Self.people.compactMap { RoleGrant(.viewer, group: "lab-\($0.login)", views: "lab-viewed") }
+                return try writer.set(grants, granted: isThere, by: "root", reason: reason, at: moment)
+            case .ownGroups:
+                let group = try #require(OwnGroup(name: "night-shift"))
+                return try writer.set(Self.people, in: group, member: isThere, by: "root", reason: reason, at: moment)
+            }
+        }
+
+        var endedKey: String {
+            switch self {
+            case .doNotTrack: "do-not-track-removed"
+            case .roles: "role-revoked"
+            case .ownGroups: "group-left"
+            }
+        }
+    }
+
+    @Test(arguments: Bulk.allCases, [true, false]) func aChangeOfManyIsAllOrNothing(bulk: Bulk, isAdded: Bool) throws {
+        try #require(recording_vfs_install() == 0)
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        // Some are known before; the others have their keys made by their joining a group.
+        _ = try writer.setTracking(Array(Bulk.people[..<10]), tracked: true, by: "root", reason: "known", at: F.anchor.wall)
+        if !isAdded { _ = try bulk.change(writer, to: true, "before", F.anchor.wall) }
+        let old = try writer.policy()
+        let (before, changes) = try recorded(fixture.path, writer) {
+            let changed = try bulk.change(writer, to: isAdded, "test", moment.wall)
+            #expect(changed.allSatisfy { $0 })
+        }
+        let new = try writer.policy()
+        let count = Bulk.people.count * (bulk == .doNotTrack ? 2 : 1)
+        #expect(new != old && [new.doNotTrack.entries.count, new.roles.count, new.ownGroups.members.count].max() == (isAdded ? count : 0))
+        writer.close()
+        var outcomes: Set<Int> = []
+        var latest = 0
+        try forEachInterruption(of: changes, from: before) { writer, path, _ in
+            let told = try StoreReader(path: path).policyChanges().filter { $0.change.reason == "test" }
+            #expect(told.allSatisfy { $0.change.key == (isAdded ? bulk.rawValue : bulk.endedKey) })
+            #expect(try writer.policy() == (told.isEmpty ? old : new))
+            outcomes.insert(told.count)
+            latest = told.count
+        }
+        // Once the call has returned also a loss of power can't take it back.
+        #expect(outcomes == [0, count] && latest == count)
+    }
 }

@@ -20,7 +20,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from hostile import MANAGER, bus_message  # noqa: E402
 
 BUS = "org.freedesktop.DBus"
-RETURN, ERROR = 2, 3
+RETURN, ERROR, SIGNAL = 2, 3, 4
+DAEMON = {1: "/org/freedesktop/DBus", 6: BUS, 2: BUS}
 # Header fields (D-Bus specification).
 ERROR_NAME, REPLY_SERIAL = 4, 5
 
@@ -31,20 +32,25 @@ class Connection:
         self.socket.settimeout(30)
         self.socket.connect("/run/dbus/system_bus_socket")
         self.socket.sendall(b"\0AUTH EXTERNAL " + str(os.getuid()).encode().hex().encode() + b"\r\n")
-        # No message comes before BEGIN.
-        said = b""
-        while not said.endswith(b"\r\n"):
-            said += self.socket.recv(1)
-        self.socket.sendall(b"BEGIN\r\n")
+        for word in (b"NEGOTIATE_UNIX_FD\r\n", b"BEGIN\r\n"):
+            # No message comes before BEGIN.
+            said = b""
+            while not said.endswith(b"\r\n"):
+                said += self.socket.recv(1)
+            self.socket.sendall(word)
         self.serial = 0
-        self.said = self.call("Hello", {1: "/org/freedesktop/DBus", 6: BUS, 2: BUS})
+        # What came with messages, and what came besides answers: kind and header fields.
+        self.descriptors, self.others = [], []
+        self.said = self.call("Hello", DAEMON)
 
-    def call(self, member, target=MANAGER):
-        """Calls a method without arguments and returns 'done' or the error."""
+    def call(self, member, target=MANAGER, signature="", body=b""):
+        """Calls a method and returns 'done' or the error."""
         self.serial += 1
-        self.socket.sendall(bus_message(1, self.serial, target | {3: member}))
+        self.socket.sendall(bus_message(1, self.serial, target | {3: member}, signature, body))
         while True:
             kind, fields, body = self.receive()
+            if kind not in (RETURN, ERROR):
+                self.others.append((kind, fields))
             if kind in (RETURN, ERROR) and fields[REPLY_SERIAL] == self.serial:
                 # What an error says is a text that its body begins with.
                 return "done" if kind == RETURN else f"{fields[ERROR_NAME]}: {body[4:4 + struct.unpack_from('<I', body)[0]].decode() if body else ''}"
@@ -73,7 +79,8 @@ class Connection:
     def exactly(self, length):
         data = b""
         while len(data) < length:
-            more = self.socket.recv(length - len(data))
+            more, descriptors, _, _ = socket.recv_fds(self.socket, length - len(data), 16)
+            self.descriptors += descriptors
             if not more:
                 sys.exit("the bus has closed a connection")
             data += more

@@ -4,8 +4,10 @@ TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
 """
 
 import hashlib
+import random
 import sys
 import unittest
+import uuid
 from pathlib import Path
 
 LAB_FOLDER = Path(__file__).resolve().parent.parent
@@ -17,8 +19,15 @@ from lablib.product import CATEGORIES, ProductTestCase, moment  # noqa: E402
 # Exit codes of the command (termspan(1)).
 USAGE, NOT_FOUND, NOT_PERMITTED = 2, 3, 4
 
-ADDRESS = "198.51.100.155"
-PLANTED = ["PlantedClass", "/usr/local/bin/planted-program"]
+# What is user1's alone, none of it a part of anything else: of programs, which are in the clear as long as they are held; of who and from where, which
+# are under a key; and the name that the user database has, which is not held at all.
+CLASS, FOLDER, PROGRAM = (f"{kind}-{uuid.uuid4().hex[:12]}" for kind in ("class", "folder", "program"))
+ADDRESS, CLIENT = f"203.0.113.{random.randrange(101, 250)}", f"pc-{uuid.uuid4().hex[:10]}"
+FRIENDLY = f"Friend {uuid.uuid4().hex[:12]}"
+PATH = f"/usr/local/{FOLDER}/{PROGRAM}"
+PLANTED = [CLASS, FOLDER, PROGRAM]
+SEALED = [ADDRESS, CLIENT]
+KEPT = ["/var/lib/termspan", "/var/lib/termspan-keys"]
 
 
 class ErasureTests(ProductTestCase):
@@ -30,21 +39,24 @@ class ErasureTests(ProductTestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.lab.enter(["cp", "/usr/bin/xterm", PLANTED[1]])
-        for user, address in (("user2", None), ("user1", ADDRESS)):
-            cls.lab.login(user, address=address)
+        cls.lab.enter(["install", "-D", "/usr/bin/xterm", PATH])
+        cls.lab.enter(["usermod", "--comment", FRIENDLY, "user1"])
+        cls.addClassCleanup(cls.lab.enter, ["usermod", "--comment", "", "user1"])
+        for user, address, computer in (("user2", None, None), ("user1", ADDRESS, CLIENT)):
+            cls.lab.login(user, address=address, computer=computer)
             cls.product.wait_measured(user)
+        wait_until("the client's name", lambda: cls.product.session("user1")["client_name"] == CLIENT, 20, progress=cls.product.report)
         cls.show("user2", "Common")
         cls.show("user1", "Common")
-        cls.show("user1", "PlantedClass", PLANTED[1])
+        cls.show("user1", CLASS, PATH)
         cls.product.command("session", "disconnect", "user1")
         wait_until("the disconnect", lambda: cls.product.session("user1")["state"] == "disconnected", 10)
-        cls.lab.login("user1", address=ADDRESS)
+        cls.lab.login("user1", address=ADDRESS, computer=CLIENT)
         cls.lab.logout("user1")
         wait_until("the session to end", lambda: not cls.product.session("user1"), 20)
-        cls.lab.login("user1", address="203.0.113.56")
+        cls.lab.login("user1", address="203.0.113.56", computer="another")
         cls.row, = cls.product.wait_measured("user1")
-        cls.show("user1", "PlantedClass", PLANTED[1])
+        cls.show("user1", CLASS, PATH)
         cls.show("user1", "Afterwards")
         cls.other = cls.product.spans("user2")
 
@@ -56,10 +68,10 @@ class ErasureTests(ProductTestCase):
         cls.lab.key(user, "x")
         wait_until(f"{window_class} to be seen", lambda: any(span["class"] == window_class for span in cls.product.spans(user, open=True)), 20)
 
-    def where(self, text):
+    def where(self, text, *folders):
         """The files of the product that hold this text somewhere in their bytes."""
         done = self.lab.enter(["grep", "--recursive", "--files-with-matches", "--binary-files=text", "--fixed-strings", "--", text,
-                               "/var/lib/termspan", "/var/lib/termspan-keys", "/run/termspan"], check=False)
+                               *(folders or (*KEPT, "/run/termspan"))], check=False)
         self.assertIn(done.returncode, (0, 1), done)
         return done.stdout.split()
 
@@ -85,17 +97,26 @@ class ErasureTests(ProductTestCase):
         for text in PLANTED:
             self.assertTrue(self.where(text), text)
         # Under the user's key from the first on; it is held all the same.
-        self.assertEqual(self.where(ADDRESS), [])
-        self.assertIn(ADDRESS, str(self.product.listing("session", "history", "--user", "user1")))
+        exported = self.product.command("me", "export", user="user1").stdout
+        for text in [*PLANTED, *SEALED, "user1"]:
+            self.assertIn(text, exported)
+        self.assertEqual([row["user"] for row in self.product.listing("users", FRIENDLY)], ["user1"])
+        for text in [*SEALED, FRIENDLY]:
+            self.assertEqual(self.where(text), [], text)
+        # Who is logged on now, in memory, is known by name.
+        self.assertEqual(self.where("user1", *KEPT), [])
 
     def test_2_no_byte_is_left_and_the_session_goes_on(self):
         erased, = self.product.listing("erase", "user1", "--reason", "a test", "--yes")
         self.assertEqual((erased["sessions"], erased["sessions_going_on"]), (2, 1))
         self.assertEqual(hashlib.sha256(erased["receipt"].encode()).hexdigest(), erased["sha256"])
         self.assertNotIn("user1", erased["receipt"])
-        for text in [*PLANTED, ADDRESS]:
-            self.assertEqual(self.where(text), [])
-        self.assertNotIn(ADDRESS, self.product.command("me", "export", user="user1").stdout)
+        for text in [*PLANTED, *SEALED, FRIENDLY]:
+            self.assertEqual(self.where(text), [], text)
+        exported = self.product.command("me", "export", user="user1").stdout
+        for text in [*PLANTED, *SEALED]:
+            self.assertNotIn(text, exported)
+        self.assertEqual(self.where("user1", *KEPT), [])
         self.assertTrue(self.where("Common"))
         self.assertEqual(self.product.spans("user2")[:len(self.other)], self.other)
         # Killed right after it, the collector knows no more than before.
@@ -106,7 +127,7 @@ class ErasureTests(ProductTestCase):
         self.assertEqual((row["id"], row["uuid"]), (self.row["id"], self.row["uuid"]))
         self.show("user1", "Later")
         spans = self.product.spans("user1", open=True)
-        self.assertNotIn("PlantedClass", {span["class"] for span in spans})
+        self.assertNotIn(CLASS, {span["class"] for span in spans})
         self.assertEqual({span["session_uuid"] for span in spans}, {row["uuid"]})
         summary, = self.assert_adds_up(sessions=1)
         self.assertGreater(summary["unknown"], 0)
@@ -121,8 +142,13 @@ class ErasureTests(ProductTestCase):
         self.assertEqual(self.product.spans("user1", open=True), [])
         # The journal, which is the system's, has the logons, and root sees there is nothing else.
         self.assertEqual({row["start"] for row in self.product.listing("session", "history", "--user", "user1")}, {None})
-        for text in [*PLANTED, "Afterwards", "Later"]:
-            self.assertEqual(self.where(text), [])
+        for text in [*PLANTED, *SEALED, FRIENDLY, "Afterwards", "Later"]:
+            self.assertEqual(self.where(text), [], text)
+        self.assertEqual(self.where("203.0.113.56", *KEPT), [])
+        # The login is on the Do Not Track list, and nowhere else.
+        self.assertEqual(self.where("user1", *KEPT), ["/var/lib/termspan/termspan.db"])
+        found = self.lab.enter(["grep", "--text", "--only-matching", ".\\{5\\}user1.", "/var/lib/termspan/termspan.db"]).stdout.split()
+        self.assertEqual(set(found), {"loginuser1*"})
         self.assertEqual({entry["entry"] for entry in self.product.listing("donottrack", "list")}, {"user1@*", "uid:2001"})
         self.assertEqual([user["name"] for user in self.product.policy()["users"]], ["user2"])
         records = [(record["user"], record["actor"], record["reason"]) for record in self.product.log(event="history-erased")]

@@ -22,6 +22,22 @@ HOST_KEY = "/var/lib/systemd/credential.secret"
 MASTER_KEY = "/usr/libexec/termspan/master-key"
 ADDRESS = "198.51.100.155"
 
+# What master-key calls, and what stands in the place of each: it notes what there is before it, and at one step kills who called, or fails.
+CALLED = ("cmp", "head", "id", "install", "mktemp", "mv", "rm", "sync", "systemctl", "systemd-creds", "wc")
+STEPS = "/root/steps"
+STEP = f"""#!/bin/sh
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+cd {STEPS}
+state=$(find /etc/credstore.encrypted /run/termspan-master-key.* {KEYS} -exec sha256sum {{}} + 2>&1 | sort | sha256sum)
+echo "${{0##*/}} $state" >>log
+if [ "$(wc -l <log)" = "$(cat at)" ]; then
+    [ "$(cat how)" = fail ] || kill -KILL "$(cat pid)"
+    exit 1
+fi
+cd "$OLDPWD"
+exec "${{0##*/}}" "$@"
+"""
+
 
 class KeyTests(ProductTestCase):
     """user1 is tracked, with a session that is over and one that goes on. The cases build on each other, in the order of their names."""
@@ -40,8 +56,8 @@ class KeyTests(ProductTestCase):
         cls.lab.login("user1", address=ADDRESS)
         cls.product.wait_measured("user1")
 
-    def inside(self, *command, check=True):
-        return self.lab.enter(list(command), check=check).stdout.strip()
+    def inside(self, *command, check=True, **options):
+        return self.lab.enter(list(command), check=check, **options).stdout.strip()
 
     def where(self, *texts):
         """Which of these texts are somewhere in the bytes of what the product keeps."""
@@ -162,6 +178,41 @@ class KeyTests(ProductTestCase):
         self.inside("cp", "/root/old", CREDENTIAL)
         self.assert_locked("not the one")
         self.inside("cp", "/root/new", CREDENTIAL)
+        self.assert_back()
+
+    def rotate_by_steps(self, at=0, how="kill"):
+        """Changes the master key up to a step; returns the steps that were begun: what is called, and what is on the disk before it."""
+        self.inside("sh", "-c", f"cd {STEPS}; : >log; echo {at} >at; echo {how} >how")
+        done = self.lab.enter(["sh", "-c", f"echo $$ >{STEPS}/pid; PATH={STEPS}:$PATH exec {MASTER_KEY} rotate"], check=False)
+        # What fails in vain, as removing what is not there, fails nothing.
+        self.assertTrue(done.returncode == 0 if not at else done.returncode != 0 or how == "fail", done)
+        return [line.split()[:2] for line in self.inside("cat", f"{STEPS}/log").splitlines()]
+
+    def master_keys(self):
+        """The credentials of master keys that open the users' keys."""
+        script = ('cd /etc/credstore.encrypted; for name in termspan.master*; do systemd-creds decrypt --name=$name $name - '
+                  '| /usr/libexec/termspan/termspand --check-master-key && echo $name; done')
+        return set(self.inside("sh", "-c", script, check=False).split())
+
+    def test_4b_a_change_that_is_interrupted_anywhere_loses_nothing_and_is_completed(self):
+        self.inside("sh", "-c", f'rm -rf {STEPS}; mkdir {STEPS}; cat >{STEPS}/step; chmod +x {STEPS}/step; cd {STEPS}; for name in {" ".join(CALLED)}; do ln -s step $name; done',
+                    input=STEP)
+        steps = self.rotate_by_steps()
+        # Where the disk is as at the step before it, an interruption leaves what the one before it leaves.
+        changes = [number for number in range(2, len(steps) + 1) if steps[number - 1][1] != steps[number - 2][1]]
+        self.assertGreater(len(changes), 8, steps)
+        left = set()
+        for number, how in [(number, "kill") for number in changes] + [(number - 1, "fail") for number in changes]:
+            with self.subTest(f"{how} at {number}: {steps[number - 1][0]}"):
+                self.assertEqual([name for name, _ in self.rotate_by_steps(number, how)][:number], [name for name, _ in steps[:number]])
+                opening = self.master_keys()
+                self.assertTrue(opening)
+                left.add((how, len(opening), "termspan.master" in opening))
+                self.lab.enter([MASTER_KEY, "rotate"])
+                self.assertEqual(self.master_keys(), {"termspan.master"})
+                self.assertEqual(self.inside("sh", "-c", "ls -A /etc/credstore.encrypted; ls -d /run/termspan-master-key.*", check=False), "termspan.master")
+        # Each way there is: the old one alone, the new one alone, and both credentials of the new one.
+        self.assertEqual(left, {(how, *way) for how in ("kill", "fail") for way in ((1, True), (1, False), (2, True))})
         self.assert_back()
 
     def test_5_an_erasure_reaches_the_backups(self):

@@ -5,14 +5,17 @@ TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
 import time
 import unittest
 from pathlib import Path
+from xml.etree import ElementTree
 
 LAB_FOLDER = Path(__file__).resolve().parent.parent
+MANUAL = LAB_FOLDER.parent.parent / "Docs/man"
 sys.path.insert(0, str(LAB_FOLDER))
 
 from lablib import wait_until  # noqa: E402
@@ -21,6 +24,9 @@ from lablib.product import CATEGORIES, ProductTestCase, StateWatch, figure, mome
 
 # Exit codes of the command (termspan(1)).
 USAGE, NOT_FOUND, NOT_PERMITTED = 2, 3, 4
+
+# What the window of the notice at logon is called.
+NOTICE = "This session is recorded"
 
 # The lab's services that wait for remote clients.
 LISTENERS = {65536: ("rdp-tcp", "", "Listen"), 65537: ("ssh", "", "Listen")}
@@ -161,6 +167,25 @@ class LifeOfASessionTests(ProductTestCase):
         shell = ["script", "--quiet", "--return", "--command", "bash --login -i -c exit", "/dev/null"]
         self.assertIn("is recorded", self.lab.enter(shell, user="user1").stdout)
         self.assertNotIn("is recorded", self.lab.enter(shell, user="user2").stdout)
+
+    def test_05a_it_is_a_window_of_their_sessions_until_they_close_it(self):
+        for user in self.user_names:
+            self.lab.run(user, ["xterm", "-class", "Other", "-title", "Other", "-e", "cat"])
+            self.lab.focus(user, "Other")
+        names = ["sh", "-c", "xdotool search --onlyvisible --name . | while read -r window; do xdotool getwindowname $window; done"]
+        shown = {user: sorted(self.lab.run(user, names, wait=True).stdout.splitlines()) for user in self.user_names}
+        self.assertEqual(shown, {"user1": ["Other", NOTICE], "user2": ["Other"]})
+        # What it says: clicked at often enough all of it is selected, and lies where old programs paste from.
+        self.lab.focus("user1", "Xmessage")
+        mark = ["sh", "-c", "xdotool mousemove --window $(xdotool getactivewindow) 60 30 click --repeat 6 --delay 20 1; xprop -root CUT_BUFFER0"]
+        text = self.lab.enter(["cat", "/run/termspan/notice/2001/text"], user="user1").stdout
+
+        def selected():
+            _, _, value = self.lab.run("user1", mark, wait=True).stdout.partition(" = ")
+            return value and json.loads(value).split()
+        wait_until("the text to be selected", lambda: selected() == text.split(), 10, progress=lambda: str(selected()))
+        self.lab.key("user1", "Return")
+        wait_until("it to be closed", lambda: NOTICE not in self.lab.run("user1", names, wait=True).stdout, 10)
 
     def test_05b_a_notice_that_is_switched_off_is_told(self):
         name = "etc/profile.d/termspan-notice.sh"
@@ -496,6 +521,50 @@ class RightsTests(ProductTestCase):
             everything = self.lab.enter(["busctl", "--json=short", "call", "org.termspan1", path, "org.freedesktop.DBus.Properties", "GetAll", "s",
                                          "org.termspan1.Session"], user=user, check=False).stdout
             self.assertEqual("198.51.100.11" in everything, bool(address), user)
+
+    def test_every_property_is_one_that_the_manual_has_and_shows_no_more(self):
+        """Of every object that an ordinary user finds by introspection, on every interface."""
+        manual = (MANUAL / "org.termspan1.5.md").read_text()
+
+        def documented(interface, begin, end):
+            section = re.search(rf"(?ms)^# {re.escape(interface)} at (.*?)(?=^# )", manual)[1]
+            return dict(re.findall(r"\*(\w+)\*+ (\([a-z]+\)|[a-z()]+)", re.search(rf"(?s){begin}(.*?){end}", section)[1]))
+        everybodys = {"org.termspan1.Manager": documented("org.termspan1.Manager", "Property ", r"\."),
+                      "org.termspan1.Session": documented("org.termspan1.Session", "everybody may see: ", ";"),
+                      "org.termspan1.User": documented("org.termspan1.User", "Properties ", r"\.\s")}
+        owners = {"org.termspan1.Session": documented("org.termspan1.Session", "never emitted: ", r"\. Holders")}
+        self.assertEqual([len(everybodys[name]) for name in sorted(everybodys)], [1, 11, 3])
+
+        def ask(name, path, interface, method, *arguments):
+            done = self.lab.enter(["busctl", "--json=short", "call", name, path, interface, method, *arguments], user="user1")
+            return json.loads(done.stdout)["data"][0]
+        ours, standard, blanks = {}, set(), {}
+        left = [("org.termspan1", "/"), ("org.termspan1.Reports", "/")]
+        while left:
+            name, path = left.pop()
+            node = ElementTree.fromstring(ask(name, path, "org.freedesktop.DBus.Introspectable", "Introspect").split("\n", 2)[2])
+            left += [(name, f"{path.rstrip('/')}/{child.get('name')}") for child in node.iterfind("node")]
+            for interface in node.iterfind("interface"):
+                kind = interface.get("name")
+                types = {one.get("name"): one.get("type") for one in interface.iterfind("property")}
+                self.assertEqual(types, everybodys.get(kind, {}) | owners.get(kind, {}), (path, kind))
+                if kind.startswith("org.freedesktop.DBus."):
+                    standard.add(kind)
+                    continue
+                values = {key: value["data"] for key, value in ask(name, path, "org.freedesktop.DBus.Properties", "GetAll", "s", kind).items()}
+                self.assertEqual(set(values), set(types), (path, kind))
+                ours.setdefault(kind, []).append(path)
+                if kind in owners:
+                    uid, _ = values["User"]
+                    blanks[uid] = {key for key in owners[kind] if values[key] in ("", 0)}
+        sessions = {row["id"] for row in self.product.query_sessions() if row["id"] < min(LISTENERS)}
+        self.assertEqual(set(ours["org.termspan1.Session"]), {f"/org/termspan1/session/_{number}" for number in sessions})
+        self.assertEqual({kind: len(paths) for kind, paths in ours.items()},
+                         {"org.termspan1.Manager": 1, "org.termspan1.Session": len(sessions), "org.termspan1.User": 2, "org.termspan1.Reports": 1})
+        self.assertLessEqual({"org.freedesktop.DBus.Properties", "org.freedesktop.DBus.ObjectManager"}, standard)
+        # The own ones have values, but for what xrdp's sessions have none of; of all others each is blank.
+        self.assertLessEqual(blanks.pop(2001), {"Seat", "TTY", "ClientName"})
+        self.assertEqual(blanks, {uid: set(owners["org.termspan1.Session"]) for uid in (0, 2002)})
 
     def test_own_spans_are_read_and_others_are_refused(self):
         own = self.product.listing("spans", "--open", user="user1")

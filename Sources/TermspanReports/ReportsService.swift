@@ -51,7 +51,10 @@ package final class ReportsService {
     private var signals: EventSource?
     /// Calls and answers that are being worked on, by uid.
     private var active: [UInt32: Int] = [:]
-    private var isEnding = false
+    /// When it ends at the latest; nil: not yet.
+    private var ending: BootInstant?
+    /// No more calls come.
+    private var isDrained = false
 
     /// How many answers are being worked on.
     var activeAnswers: Int { active.values.reduce(0, +) }
@@ -108,21 +111,24 @@ package final class ReportsService {
     package func endOnSignals() throws(BusError) {
         signals = try loop.signals([SIGTERM, SIGINT]) { [unowned self] _ in
             board.stopAll()
-            isEnding = true
-            idleTimer?.arm(at: loop.now.advanced(by: .seconds(3)))
-            if active.isEmpty { loop.exit() }
+            end()
         }
     }
 
     // MARK: Life
 
     private func rearm() {
-        guard !isEnding, active.isEmpty else { return }
+        guard ending == nil, active.isEmpty else { return }
         idleTimer?.arm(at: loop.now.advanced(by: options.idle))
     }
 
     private func idled() {
-        if isEnding { return loop.exit() }
+        if let ending {
+            isDrained = true
+            guard !active.isEmpty, loop.now < ending else { return loop.exit() }
+            idleTimer?.arm(at: ending)
+            return
+        }
         guard active.isEmpty else { return }
         // Refused calls keep it alive too: a flood would only start it again, and while the bus starts a service it refuses others' calls.
         let idle = gate.lastCall.advanced(by: options.idle)
@@ -130,8 +136,13 @@ package final class ReportsService {
             idleTimer?.arm(at: idle)
             return
         }
-        // Calls that came before the name was given up are still answered: they were delivered to this connection.
-        isEnding = true
+        end()
+    }
+
+    /// Gives up the name, so that calls start the next service. Those that came before are still answered: they were delivered to this connection.
+    private func end() {
+        guard ending == nil else { return }
+        ending = loop.now.advanced(by: .seconds(3))
         try? bus.releaseName(Self.name)
         idleTimer?.arm(at: loop.now.advanced(by: .milliseconds(100)))
     }
@@ -144,7 +155,7 @@ package final class ReportsService {
         let count = (active[uid] ?? 0) - 1
         active[uid] = count > 0 ? count : nil
         if active.isEmpty {
-            if isEnding { loop.exit() } else { rearm() }
+            if isDrained { loop.exit() } else { rearm() }
         }
     }
 
@@ -157,7 +168,7 @@ package final class ReportsService {
                 name: "org.freedesktop.DBus.Error.LimitsExceeded", message: "Too many answers are being read; read or close some.")
         }
         active[uid] = own + 1
-        if !isEnding { idleTimer?.disarm() }
+        if ending == nil { idleTimer?.disarm() }
     }
 
     // MARK: Answering

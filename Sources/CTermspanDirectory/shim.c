@@ -6,10 +6,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/// Whether a daemon is there or has been. A folder that can't be looked at may have it.
-static int may_answer(const char *socket) {
+/// Whether a daemon is there or has been, by what it leaves when it is stopped. What can't be looked at may be there.
+static int may_answer(const char *path) {
     struct stat status;
-    return lstat(socket, &status) == 0 ? S_ISSOCK(status.st_mode) : errno != ENOENT && errno != ENOTDIR;
+    return lstat(path, &status) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 /// A library that stays open from then on; null where there is none. What it needs besides is its package's concern.
@@ -25,6 +25,7 @@ static enum termspan_sid_answer copy(const char *text, char *sid, size_t size) {
 // Declared here as the libraries' headers do (sss_nss_idmap.h, wbclient.h), which to build needs neither.
 
 enum termspan_sid_answer termspan_sid_by_sssd(uint32_t uid, unsigned int milliseconds, char *sid, size_t size) {
+    // Its socket; the folder comes with the package.
     if (!may_answer("/var/lib/sss/pipes/nss")) return termspan_sid_none;
     void *sssd = library("libsss_nss_idmap.so.0");
     if (!sssd) return termspan_sid_none;
@@ -49,7 +50,8 @@ struct binary_sid {
 };
 
 enum termspan_sid_answer termspan_sid_by_winbind(uint32_t uid, char *sid, size_t size) {
-    if (!may_answer("/run/samba/winbindd/pipe")) return termspan_sid_none;
+    // Its folder, of this boot; the socket goes when it is stopped.
+    if (!may_answer("/run/samba/winbindd")) return termspan_sid_none;
     void *winbind = library("libwbclient.so.0");
     if (!winbind) return termspan_sid_none;
     // A context of its own, so that no connection stays open.

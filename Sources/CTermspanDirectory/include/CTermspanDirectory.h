@@ -8,9 +8,9 @@
 enum termspan_sid_answer {
     /// The user has the SID.
     termspan_sid_known,
-    /// The daemon knows of no SID of the user's, or there is no such daemon.
+    /// The daemon knows of no SID of the user's, or there is no such daemon on this machine.
     termspan_sid_none,
-    /// It is silent, or can't say.
+    /// It is silent or stopped, or can't say.
     termspan_sid_unknown,
 };
 

@@ -4,12 +4,33 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
 
 /// Whether a daemon is there or has been, by what it leaves when it is stopped. What can't be looked at may be there.
 static int may_answer(const char *path) {
     struct stat status;
     return lstat(path, &status) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
+/// Whether somebody takes connections there now.
+static int listens(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    int connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (connection < 0) return 0;
+    int error = connect(connection, (struct sockaddr *)&address, sizeof address);
+    close(connection);
+    return error == 0;
+}
+
+static uint64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
 }
 
 /// A library that stays open from then on; null where there is none. What it needs besides is its package's concern.
@@ -25,8 +46,9 @@ static enum termspan_sid_answer copy(const char *text, char *sid, size_t size) {
 // Declared here as the libraries' headers do (sss_nss_idmap.h, wbclient.h), which to build needs neither.
 
 enum termspan_sid_answer termspan_sid_by_sssd(uint32_t uid, unsigned int milliseconds, char *sid, size_t size) {
-    // Its socket; the folder comes with the package.
-    if (!may_answer("/var/lib/sss/pipes/nss")) return termspan_sid_none;
+    // It stays when SSSD is stopped; the folder comes with the package.
+    const char *socket = "/var/lib/sss/pipes/nss";
+    if (!may_answer(socket)) return termspan_sid_none;
     void *sssd = library("libsss_nss_idmap.so.0");
     if (!sssd) return termspan_sid_none;
     typedef int lookup(uint32_t uid, unsigned int timeout, char **sid, int *type);
@@ -36,8 +58,11 @@ enum termspan_sid_answer termspan_sid_by_sssd(uint32_t uid, unsigned int millise
     if (!get) return termspan_sid_unknown;
     char *text = NULL;
     int type = 0;
+    uint64_t begin = now();
     int error = get(uid, milliseconds, &text, &type);
-    enum termspan_sid_answer answer = error == ENOENT ? termspan_sid_none : termspan_sid_unknown;
+    // Of an SSSD that is stopped, or was silent to the end, its library says that it has no such user.
+    int has_said = error == ENOENT && now() - begin < milliseconds && listens(socket);
+    enum termspan_sid_answer answer = has_said ? termspan_sid_none : termspan_sid_unknown;
     if (error == 0 && text) answer = copy(text, sid, size);
     free(text);
     return answer;

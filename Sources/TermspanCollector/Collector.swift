@@ -1033,7 +1033,7 @@ package final class Collector {
     private func sidsKnown(of users: Set<UserIdentity>) {
         let now = BootInstant.now()
         for session in table.sessions where session.desktop.stack != .services && users.contains(session.user) { follow(session, at: now) }
-        keepNotices()
+        if users.contains(where: { policy.doNotTrack.names($0, sids: sids(of: $0)) }) { keepNotices() }
         save()
     }
 

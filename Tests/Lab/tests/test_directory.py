@@ -9,11 +9,25 @@ LAB_FOLDER = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(LAB_FOLDER))
 
 from lablib import wait_until  # noqa: E402
-from lablib.directory import Directory  # noqa: E402
+from lablib.directory import Directory, SSSDDirectory  # noqa: E402
 from lablib.product import ProductTestCase, figure  # noqa: E402
 
 
-class DirectoryTests(ProductTestCase):
+class DirectoryTestCase(ProductTestCase):
+    def entries(self, user=None):
+        return self.product.listing("donottrack", "list", user=user)
+
+    def listed(self):
+        return [row["entry"] for row in self.entries()]
+
+    def coverage(self, login):
+        return (self.product.session(login) or {}).get("coverage")
+
+    def wait_coverage(self, coverage, *logins):
+        wait_until(f"{logins} to be {coverage}", lambda: all(self.coverage(login) == coverage for login in logins), 30, progress=self.product.report)
+
+
+class DirectoryTests(DirectoryTestCase):
     """A real domain controller, and logons of its users over RDP. user1 is the machine's own, of whom winbind makes a SID by the UID."""
 
     users = 1
@@ -49,18 +63,6 @@ class DirectoryTests(ProductTestCase):
         self.lab.login(login, client=name, address=f"198.51.100.{100 + sum(name.encode()) % 100}")
         wait_until(f"the session of {login} to show", lambda: self.product.session(login), 20, progress=self.product.report)
 
-    def entries(self, user=None):
-        return self.product.listing("donottrack", "list", user=user)
-
-    def listed(self):
-        return [row["entry"] for row in self.entries()]
-
-    def coverage(self, login):
-        return (self.product.session(login) or {}).get("coverage")
-
-    def wait_coverage(self, coverage, *logins):
-        wait_until(f"{logins} to be {coverage}", lambda: all(self.coverage(login) == coverage for login in logins), 30, progress=self.product.report)
-
     def row_of(self, login):
         row, = [row for row in self.product.listing("users") if row["user"] == login]
         return row
@@ -87,7 +89,7 @@ class DirectoryTests(ProductTestCase):
         self.assertEqual([(row["entry"], row["reason"]) for row in self.entries(user=ben)], [(entry, "asked")])
         self.assertIn(entry, self.product.command("me", user=ben).stdout)
         self.assertEqual(self.entries(user=carl), [])
-        wait_until("the notice not to say otherwise", lambda: (self.lab.root / "run/termspan/notice/70001").read_text() == "", 5)
+        wait_until("the notice not to say otherwise", lambda: (self.lab.root / "run/termspan/notice/70001/text").read_text() == "", 5)
 
         # It is known over a restart, without a moment in which it is not.
         probes, old = self.product.probes(), self.product.collector()
@@ -171,6 +173,57 @@ class DirectoryTests(ProductTestCase):
         self.assertEqual(self.product.probes(), {})
         self.directory.start()
         self.product.wait_measured("user1")
+
+
+class SSSDTests(DirectoryTestCase):
+    """Users by SSSD, and without winbind. The cases build on each other, in the order of their names."""
+
+    users = 0
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.directory = SSSDDirectory(cls.lab)
+        cls.addClassCleanup(cls.directory.remove)
+        cls.product.command("policy", "set", "new-users", "tracked")
+        cls.ben, cls.sid = cls.directory.make_user("benno")
+        cls.carl, _ = cls.directory.make_user("carla")
+        for name in ("benno", "carla", "reader"):
+            cls.addClassCleanup(cls.directory.delete_user, name)
+
+    def test_1_an_entry_by_sid_holds_before_the_first_logon(self):
+        self.product.command("donottrack", "add", f"sid:{self.sid}")
+        for login, display in ((self.ben, 901), (self.carl, 902)):
+            self.addClassCleanup(self.lab.enter, ["systemctl", "stop", self.directory.log_on(login, display)], check=False)
+        self.wait_coverage("measured", self.carl)
+        self.wait_coverage("untracked", self.ben)
+        self.product.command("donottrack", "remove", f"sid:{self.sid}")
+        self.wait_coverage("measured", self.ben)
+
+    def test_2_who_is_not_known_is_not_recorded_while_it_is_silent_or_stopped(self):
+        """SSSD's library says of nobody whom it has not in its cache that it could not ask: as if there were no such user."""
+        self.lab.enter(["useradd", "--create-home", "local"])
+        self.addCleanup(self.lab.enter, ["userdel", "--remove", "local"], check=False)
+        unit = self.directory.log_on("local", 903)
+        self.addCleanup(self.lab.enter, ["systemctl", "stop", unit], check=False)
+        self.wait_coverage("measured", "local")
+        self.addCleanup(self.directory.signal, "CONT")
+        self.directory.signal("STOP")
+        self.product.command("donottrack", "add", "sid:S-1-5-21-1-2-3-1104")
+        # Longer than SSSD has to answer.
+        begin = time.monotonic()
+        while time.monotonic() < begin + 4:
+            self.assertEqual(self.coverage("local"), "sid-unknown")
+        self.directory.signal("CONT")
+        self.wait_coverage("measured", "local", self.ben, self.carl)
+
+        self.lab.enter(["systemctl", "stop", unit])
+        wait_until("the session to be gone", lambda: not self.product.session("local"), 20)
+        self.directory.stop()
+        self.directory.log_on("local", 903)
+        self.wait_coverage("sid-unknown", "local")
+        self.directory.start()
+        self.wait_coverage("measured", "local")
 
 
 if __name__ == "__main__":

@@ -81,6 +81,8 @@ class Directory:
     def _start_controller(self):
         self.lab.enter(["systemctl", "start", UNIT])
         wait_until("winbind to answer", lambda: self.lab.enter(["wbinfo", "--ping-dc"], check=False).returncode == 0, 60)
+        # SSSD would leave a server for a minute that is not there yet.
+        wait_until("LDAP to answer", lambda: self.lab.enter(["ss", "-Hltn", "sport = :389"]).stdout, 60)
 
     def start(self):
         self._start_controller()

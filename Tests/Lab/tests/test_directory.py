@@ -202,10 +202,11 @@ class SSSDTests(DirectoryTestCase):
 
     def test_2_who_is_not_known_is_not_recorded_while_it_is_silent_or_stopped(self):
         """SSSD's library says of nobody whom it has not in its cache that it could not ask: as if there were no such user."""
-        self.lab.enter(["useradd", "--create-home", "local"])
-        self.addCleanup(self.lab.enter, ["userdel", "--remove", "local"], check=False)
+        # Beyond the UIDs of user1 and so on.
+        self.lab.enter(["useradd", "--create-home", "--uid", 50001, "local"])
+        self.addCleanup(self.lab.enter, ["userdel", "--remove", "--force", "local"], check=False)
         unit = self.directory.log_on("local", 903)
-        self.addCleanup(self.lab.enter, ["systemctl", "stop", unit], check=False)
+        self.addCleanup(self.lab.end, "local")
         self.wait_coverage("measured", "local")
         self.addCleanup(self.directory.signal, "CONT")
         self.directory.signal("STOP")

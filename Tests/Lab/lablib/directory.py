@@ -34,6 +34,7 @@ ldap_uri = ldap://127.0.0.1
 ldap_schema = ad
 ldap_id_mapping = true
 ldap_referrals = false
+ldap_tls_reqcert = never
 ldap_search_base = dc=example,dc=com
 ldap_default_bind_dn = reader@example.com
 ldap_default_authtok = {PASSWORD}

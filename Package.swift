@@ -40,6 +40,7 @@ let package = Package(
             name: "CXCB",
             linkerSettings: ["xcb-sync", "xcb-res", "xcb-xinput", "xcb", "Xau", "Xdmcp"].map { .linkedLibrary($0) }),
         .target(name: "CTermspanLinux", cSettings: instrumentedC),
+        .target(name: "CTermspanDirectory", cSettings: instrumentedC),
         .target(name: "CTermspanProbe", cSettings: instrumentedC),
         .target(name: "CTermspanCrypto", cSettings: instrumentedC, linkerSettings: [.linkedLibrary("crypto")]),
 
@@ -81,7 +82,8 @@ let package = Package(
         .target(
             name: "TermspanCollector",
             dependencies: [
-                "CSystemd", "TermspanCore", "TermspanEvents", "TermspanAccounting", "TermspanSystem", "TermspanRing", "TermspanControl",
+                "CSystemd", "CTermspanDirectory", "TermspanCore", "TermspanEvents", "TermspanAccounting", "TermspanSystem", "TermspanRing",
+                "TermspanControl",
                 "TermspanSessions", "TermspanStore", "TermspanBus", "TermspanJournal", "TermspanConfiguration",
             ],
             swiftSettings: strict),

@@ -75,6 +75,7 @@ package final class Collector {
     private var pauses: Pauses
     private var pauseTimer: EventSource?
     let hours: HoursWatch
+    let sids: SIDWatch
     /// Who is not to be tracked by decisions that are not in the policy yet, with the number of such decisions.
     private var withdrawn: [DoNotTrackList.Subject: Int] = [:]
     /// Likewise, where the decision could not be stored.
@@ -161,6 +162,7 @@ package final class Collector {
         }
         self.store = store
         hours = try HoursWatch(loop: loop, inbox: inbox, hours: configuration.hours, own: policy.ownGroups, saved: state.hours)
+        sids = try SIDWatch(loop: loop, inbox: inbox, saved: state.sids)
         notices.handler = { [unowned self] in take($0) }
         threads = [
             try ThreadHandle(name: "aggregator") { aggregator.run() }, try ThreadHandle(name: "store") { store.run() },
@@ -183,6 +185,8 @@ package final class Collector {
         if let next = pauses.next { pauseTimer?.arm(at: next) }
         hours.onChange = { [unowned self] in hoursChanged(of: $0, at: $1) }
         hours.onRetry = { [unowned self] in wantGroups() }
+        sids.onChange = { [unowned self] in sidsKnown(of: $0) }
+        sids.onRetry = { [unowned self] in wantSIDs() }
         let asleep = timeAsleep()
         // Of what was slept before the store knew of this boot no session's time is made.
         if writer.asleep == nil { store.append { $0.asleep = asleep } }
@@ -211,6 +215,7 @@ package final class Collector {
         // What has not changed since an earlier life is looked at as well.
         for session in table.sessions where session.desktop.stack != .services { follow(session, at: .now()) }
         endForgotten(open, wasLocked: state.wasLocked == true)
+        sids.forget(allBut: loggedOn)
         keepNotices()
         retention = try Retention(
             loop: loop, store: store, inbox: inbox, configuration: configuration, due: state.retentionDue
@@ -252,6 +257,8 @@ package final class Collector {
         warnOfNotices()
         warnOfGroups()
         hours.reload(configuration.hours, users: Set(table.sessions.filter { isTracked($0) }.map(\.user)))
+        sids.reload()
+        wantSIDs()
         seatMayBeFree()
         keepNotices()
     }
@@ -364,7 +371,8 @@ package final class Collector {
     private func open(_ session: Session, at now: BootInstant) {
         manager?.sessionOpened(session)
         tell(.logon, session)
-        if policy.newUsersAreTracked, policy.doNotTrack.names(session.user) { keepNotices() }
+        if policy.newUsersAreTracked, policy.doNotTrack.names(session.user, sids: sids(of: session.user)) { keepNotices() }
+        sids.loggedOn(session.user)
         if isTracked(session) { hours.loggedOn(session.user) } else { hours.forget(session.user) }
         follow(session, at: now)
         if session.desktop.isClientPresent { tell(.connect, session) }
@@ -387,6 +395,8 @@ package final class Collector {
         if measuredSessions.removeValue(forKey: session.uuid) != nil {
             store.append { $0.ended.append(SessionEnd(session: session.uuid, at: now, reason: reason)) }
         }
+        // What is known of a user is for as long as that is logged on.
+        if !table.sessions.contains(where: { $0.user == session.user }) { sids.forget(session.user) }
         tell(.logoff, session)
         manager?.sessionClosed(session)
         // Its user may have room for another display now.
@@ -528,13 +538,27 @@ package final class Collector {
 
     func isTracked(_ session: Session) -> Bool {
         let user = session.user
-        return session.desktop.isUserSession && policy.tracks(user)
-            && !unsettled.names(user)
+        let sids = sids(of: user)
+        return session.desktop.isUserSession && policy.tracks(user, sids: sids) && !unsettled.names(user, sids: sids)
     }
+
+    /// Those of a user's SIDs that are known.
+    func sids(of user: UserIdentity) -> Set<SecurityID> { sids.known[user] ?? [] }
+
+    /// Likewise, of those who are logged on.
+    var knownSIDs: [UserIdentity: Set<SecurityID>] {
+        Dictionary(uniqueKeysWithValues: loggedOn.compactMap { user in sids.known[user].map { (user, $0) } })
+    }
+
+    /// Whether the Do Not Track list names anybody by a SID.
+    private var namesSIDs: Bool { policy.doNotTrack.namesSIDs || unsettled.namesSIDs }
+
+    /// Whether a user may be on the Do Not Track list by a SID, since no directory has told.
+    func mayBeListed(_ user: UserIdentity) -> Bool { namesSIDs && sids.known[user] == nil }
 
     /// Whether the session's user is tracked, at this time, and has not paused it; who has or gets a seat is then measured.
     private func isWanted(_ session: Session) -> Bool {
-        isTracked(session) && pauses.end(of: session.desktop.uid) == nil && hours.isOpen(for: session.user)
+        isTracked(session) && !mayBeListed(session.user) && pauses.end(of: session.desktop.uid) == nil && hours.isOpen(for: session.user)
     }
 
     private func isToBeMeasured(_ session: Session) -> Bool { isWanted(session) && hasSeat(session) }
@@ -543,6 +567,7 @@ package final class Collector {
     private func follow(_ session: Session, at now: BootInstant) {
         guard !turns.isCrowded(session.uuid) else { return }
         if hours.namesGroups, isTracked(session) { hours.want(session.user) }
+        if namesSIDs, isTracked(session) { sids.want(session.user) }
         let isMeasured = isToBeMeasured(session)
         if isMeasured, !measured.contains(session.uuid) {
             begin(session, at: now)
@@ -849,8 +874,8 @@ package final class Collector {
             recordedConfiguration = nil
             recordConfiguration()
         case .untracked(let decisions):
-            refreshPolicy { [unowned self] in decided(decisions.map { .login(LoginName(login: $0.user.login)) }) }
-            for row in decisions {
+            refreshPolicy { [unowned self] in decided(decisions.map { .login(LoginName(login: $0.row.user.login)) }) }
+            for row in decisions.map(\.row) {
                 Journal.policyChanged("\(row.user.login) is no longer tracked", user: row.user.login, by: row.by, reason: row.reason)
             }
         case .audited(let head) where lockedStore == nil: auditJournal.grown(head)
@@ -914,6 +939,9 @@ package final class Collector {
         if turns.isCrowded(session.uuid) { return .limited("the user is at the limit of logons") }
         let isTracked = isTracked(session)
         if isTracked, pauses.end(of: session.desktop.uid) != nil { return .paused }
+        if isTracked, mayBeListed(session.user) {
+            return .sidUnknown("SIDs are on the Do Not Track list, and no directory has told whether one is the user's")
+        }
         if isTracked, let coverage = hours.coverage(of: session.user) { return coverage }
         if isTracked, !hasSeat(session) { return .noSeat("all seats are taken (\(configuration.limits.text(.seats)))") }
         return supervisor?.coverage(of: session, isTracked: isTracked) ?? .noXServer
@@ -1008,6 +1036,19 @@ package final class Collector {
         for session in table.sessions where isTracked(session) { hours.want(session.user) }
     }
 
+    /// Other SIDs are known of these users.
+    private func sidsKnown(of users: Set<UserIdentity>) {
+        let now = BootInstant.now()
+        for session in table.sessions where session.desktop.stack != .services && users.contains(session.user) { follow(session, at: now) }
+        if users.contains(where: { policy.doNotTrack.names($0, sids: sids(of: $0)) }) { keepNotices() }
+        save()
+    }
+
+    private func wantSIDs() {
+        guard namesSIDs else { return }
+        for session in table.sessions where isTracked(session) { sids.want(session.user) }
+    }
+
     /// When the tracking hours of a user began and ended between two moments, as far as they held then.
     private func hoursEdges(of user: UserIdentity, from start: BootInstant, to end: BootInstant) -> [(at: BootInstant, opens: Bool)] {
         var edges: [(at: BootInstant, opens: Bool)] = []
@@ -1095,7 +1136,7 @@ package final class Collector {
     }
 
     /// Has untracking stored once that is possible; until then `withdraw` holds.
-    func storeLater(_ decisions: [Policy.Row]) {
+    func storeLater(_ decisions: [StoreBatch.Untracking]) {
         guard !decisions.isEmpty else { return }
         store.append { $0.untracked += decisions }
     }
@@ -1115,7 +1156,10 @@ package final class Collector {
 
     /// Which groups users are in who are known no longer is forgotten too.
     func forget(users: [UserIdentity]) {
-        for user in users { hours.forget(user) }
+        for user in users {
+            hours.forget(user)
+            sids.forget(user)
+        }
         save()
     }
 
@@ -1125,15 +1169,15 @@ package final class Collector {
         }
         var texts: [UInt32: String] = [:]
         for row in policy.rows {
-            let isTracked = policy.standing(of: row.user, decision: row).isTracked
+            let isTracked = policy.standing(of: row.user, sids: sids(of: row.user), decision: row).isTracked
             texts[row.user.uid] = isTracked ? notice(row.level, row.responsible) : ""
         }
         let others = policy.newUsersAreTracked ? notice(.basic, policy.newUsers?.responsible ?? "") : nil
         if others != nil {
             // Who is on the Do Not Track list is none of them.
             for case .uid(let uid) in policy.doNotTrack.entries.map(\.subject) where texts[uid] == nil { texts[uid] = "" }
-            for session in table.sessions where texts[session.desktop.uid] == nil && policy.doNotTrack.names(session.user) {
-                texts[session.desktop.uid] = ""
+            for session in table.sessions where texts[session.desktop.uid] == nil {
+                if policy.doNotTrack.names(session.user, sids: sids(of: session.user)) { texts[session.desktop.uid] = "" }
             }
         }
         NoticeFiles(folder: paths.notices).keep(texts, others: others)
@@ -1154,6 +1198,7 @@ package final class Collector {
             bootID: boot.description, table: table, probes: supervisor?.records ?? [], ended: supervisor?.endedRecords ?? [],
             pauses: pauses)
         state.hours = hours.saved
+        state.sids = sids.known
         state.retentionDue = retention?.due
         state.wasLocked = lockedStore == nil ? nil : true
         do {

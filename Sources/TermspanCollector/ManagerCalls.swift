@@ -84,7 +84,8 @@ struct DoNotTrackCall {
         for entry in entries {
             guard let subject = DoNotTrackList.Subject(entry) else {
                 throw .invalidArguments(
-                    "'\(entry.prefix(80))' names nobody; write anna, anna@example.com, EXAMPLE\\anna, anna@* or uid:1001.")
+                    "'\(entry.prefix(80))' names nobody; write anna, anna@example.com, EXAMPLE\\anna, anna@*, uid:1001 or sid:S-1-5-21-1-2-3-1104."
+                )
             }
             if seen.insert(subject).inserted { subjects.append(subject) }
         }

@@ -45,11 +45,12 @@ extension ManagerObject {
             return "The store does not answer; nothing was erased."
         }
         let (aggregator, burstGap, store) = (collector.aggregator, collector.configuration.burstGap, collector.store)
+        let (directory, known) = (collector.sids.directory, collector.knownSIDs)
         store.submitOnceDurable { [inbox = collector.inbox] writer, problem in
             guard turn.take() else { return }
             let result = Result { () throws(StoreError) -> Erasure in
                 if let problem { throw StoreError(.storage, "write what waits", problem) }
-                return try Erasure(call, by: actor, aggregator, store, burstGap: burstGap, writer)
+                return try Erasure(call, by: actor, aggregator, store, directory, known: known, burstGap: burstGap, writer)
             }
             inbox.post { [weak self] in
                 guard let self else { return }
@@ -179,13 +180,18 @@ private struct Erasure: Sendable {
     }
 
     init(
-        _ call: ErasureCall, by actor: String, _ aggregator: Aggregator, _ store: StoreThread, burstGap: Duration, _ writer: StoreWriter
+        _ call: ErasureCall, by actor: String, _ aggregator: Aggregator, _ store: StoreThread, _ directory: Directory,
+        known loggedOn: [UserIdentity: Set<SecurityID>], burstGap: Duration, _ writer: StoreWriter
     ) throws(StoreError) {
         let users = try writer.users(named: call.names)
+        // Whoever is forgotten is on the Do Not Track list by the SID too, unless no directory says in time which that is.
+        let current = call.alsoUsers ? Set(users.filter(\.isCurrent).map(\.identity)) : []
+        let sids = directory.sids(of: current, within: ManagerObject.directoryPatience).merging(loggedOn) { told, _ in told }
         self.init(call, users, writer)
         let now = ClockAnchor(boot: .now(), wall: .now())
         let erased = try writer.erase(
-            users, alsoUsers: call.alsoUsers, measured: Set(Self.measured(users, aggregator).keys), burstGap: burstGap, by: actor,
+            users, alsoUsers: call.alsoUsers, sids: sids, measured: Set(Self.measured(users, aggregator).keys), burstGap: burstGap,
+            by: actor,
             reason: call.reason, at: now)
         // What folds and batch hold of before now.
         let goingOn = erased.flatMap(\.goingOn)

@@ -9,7 +9,7 @@ extension ManagerObject {
     func pause(_ invocation: BusInvocation) throws(BusError) {
         let microseconds = try invocation.message.read(UInt64.self)
         let user = ownPolicy(of: try invocation.credentials().userID).row.user
-        guard collector.policy.tracks(user) else {
+        guard collector.policy.tracks(user, sids: collector.sids(of: user)) else {
             throw BusError(name: "org.termspan1.Error.NotTracked", message: "Your activity is not recorded.")
         }
         guard (1_000_000...86_400_000_000).contains(microseconds) else {

@@ -39,6 +39,8 @@ final class ManagerObject {
     private static let reportsUser = "termspan-reports"
     /// How long a caller waits for the store.
     private static let patience: Duration = .seconds(10)
+    /// How long the store's thread waits for a directory.
+    nonisolated static let directoryPatience: Duration = .seconds(3)
 
     init(collector: Collector) throws {
         self.collector = collector
@@ -319,8 +321,9 @@ final class ManagerObject {
             look(.sessions, at: nil, invocation) { [unowned self] in answer(invocation) { _ in true } }
         }
         if userID == 0 { return listAll() }
-        // The reports need what everybody may see.
-        if userID == reportsUserID || locked != nil { return list([]) }
+        // The reports need what everybody may see, and whom the Do Not Track list names by a SID.
+        if userID == reportsUserID { return answer(invocation, tellsSIDs: true) { _ in false } }
+        if locked != nil { return list([]) }
         rights.sight(of: userID, by: .viewOthers) { [unowned self] sight in
             if case .everybody = sight { return listAll() }
             Polkit.check(Right.viewOthers.action, invocation, on: collector.connection) { [unowned self] result in
@@ -333,7 +336,7 @@ final class ManagerObject {
         }
     }
 
-    private func answer(_ invocation: BusInvocation, isDetailed: @MainActor (Session) -> Bool) {
+    private func answer(_ invocation: BusInvocation, tellsSIDs: Bool = false, isDetailed: @MainActor (Session) -> Bool) {
         let now = BootInstant.now()
         let inputs = collector.aggregator.lastInputs(at: now)
         let caller = (try? unit(ofCaller: invocation)) ?? nil
@@ -346,6 +349,7 @@ final class ManagerObject {
                         isTracked: self.collector.isTracked(session), coverage: self.collector.coverage(of: session),
                         screen: self.collector.screen(of: session),
                         isDetailed: isDetailed(session),
+                        sids: tellsSIDs || isDetailed(session) ? self.collector.sids(of: session.user) : [],
                         isCallers: caller.map { session.owns($0) } ?? false)
                     writer.properties { row.write(to: &$0) }
                 }
@@ -394,9 +398,10 @@ final class ManagerObject {
         withRights(invocation, to: .viewPolicy, see: .policy) { [unowned self] credentials, isPrivileged in
             let policy = collector.policy
             let own = ownPolicy(of: credentials.userID)
-            func values(of row: Policy.Row) -> BusValue {
+            @MainActor func isTracked(_ user: UserIdentity) -> Bool { policy.tracks(user, sids: collector.sids(of: user)) }
+            @MainActor func values(of row: Policy.Row) -> BusValue {
                 .properties([
-                    "name": .string(row.user.login), "uid": .uint32(row.user.uid), "tracked": .bool(policy.tracks(row.user)),
+                    "name": .string(row.user.login), "uid": .uint32(row.user.uid), "tracked": .bool(isTracked(row.user)),
                     "since": .uint64(row.since.microseconds), "by": .string(row.by), "reason": .string(row.reason),
                     "level": .string(row.level.name), "responsible": .string(row.responsible),
                 ])
@@ -419,7 +424,7 @@ final class ManagerObject {
             ownValues["pause-left"] = .uint64(UInt64(clamping: pause.left.wholeNanoseconds / 1000))
             if let end = pause.end, let until = collector.anchors.wall(at: end) { ownValues["paused-until"] = .uint64(until.microseconds) }
             let hours = collector.hours
-            if !hours.hours.isEmpty, policy.tracks(own.row.user) {
+            if !hours.hours.isEmpty, isTracked(own.row.user) {
                 hours.want(own.row.user)
                 ownValues["within-hours"] = .bool(hours.isOpen(for: own.row.user))
                 if let (group, state) = hours.state(for: own.row.user) {
@@ -429,9 +434,10 @@ final class ManagerObject {
                 }
             }
             // Of a UID alone nobody knows whose it is.
-            if policy.tracks(own.row.user), own.row.user.login != String(own.row.user.uid) {
+            if isTracked(own.row.user), own.row.user.login != String(own.row.user.uid) {
                 ownValues["seat"] = .bool(collector.hasSeat(own.row.user))
             }
+            if isTracked(own.row.user), collector.mayBeListed(own.row.user) { ownValues["sid-unknown"] = .bool(true) }
             let ownProperties = BusValue.properties(ownValues)
             invocation.reply { writer in
                 writer.properties { writer in
@@ -506,7 +512,7 @@ final class ManagerObject {
             ?? Policy.Row(
                 user: user, tracked: policy.newUsersAreTracked, level: policy.level(of: user), since: WallInstant(nanoseconds: 0), by: "",
                 reason: "")
-        return (row, policy.doNotTrack.entries.filter { $0.subject.names(user) })
+        return (row, policy.doNotTrack.entries.filter { $0.subject.names(user, sids: collector.sids(of: user)) })
     }
 
     private func setTracking(_ invocation: BusInvocation) throws(BusError) {
@@ -523,11 +529,13 @@ final class ManagerObject {
                 if !isTracked { return "No longer tracked from now on, but the store does not answer: it is stored when it does." }
                 return turn.giveUp()
             }
+            let (directory, known) = (collector.sids.directory, collector.knownSIDs)
             collector.store.submit { [inbox = collector.inbox] writer in
                 // Nobody is tracked by a decision that its maker was told had failed.
                 guard turn.take() || !isTracked else { return }
                 var outcomes = Self.decide(
-                    names, isTracked: isTracked, by: actor, reason: reason, responsible: responsible, at: moment, writer)
+                    names, isTracked: isTracked, by: actor, reason: reason, responsible: responsible, at: moment, directory, known: known,
+                    writer)
                 let policy = Result { () throws(StoreError) in try writer.policy() }
                 if case .failure(let error) = policy {
                     for index in outcomes.indices where outcomes[index].error.isEmpty {
@@ -538,7 +546,8 @@ final class ManagerObject {
                     guard let self else { return }
                     if !isTracked {
                         // What could not be stored holds all the same.
-                        collector.storeLater(outcomes.filter(\.isUnstored).map { $0.untracking(by: actor, reason: reason, at: moment) })
+                        collector.storeLater(
+                            outcomes.filter(\.isUnstored).map { $0.untracking(by: actor, reason: reason, at: moment) })
                         // That will be told by the login, which may have been named otherwise.
                         for (subject, outcome) in zip(subjects, outcomes) where outcome.isUnstored {
                             collector.withdraw([.login(LoginName(login: outcome.name))])
@@ -551,7 +560,9 @@ final class ManagerObject {
                     if case .success(let policy) = policy {
                         if isTracked {
                             collector.release { subject in
-                                outcomes.contains { $0.error.isEmpty && subject.names(UserIdentity(login: $0.name, uid: $0.uid)) }
+                                outcomes.contains { outcome in
+                                    outcome.isDecided && subject.names(outcome.user, sids: outcome.sids)
+                                }
                             }
                         }
                         collector.apply(policy)
@@ -565,7 +576,7 @@ final class ManagerObject {
                         writer.rows(
                             outcomes.map { outcome in
                                 guard isTracked, outcome.error.isEmpty else { return outcome.fields }
-                                let hasSeat = self.collector.hasSeat(UserIdentity(login: outcome.name, uid: outcome.uid))
+                                let hasSeat = self.collector.hasSeat(outcome.user)
                                 return outcome.fields.merging(["seat": .bool(hasSeat)]) { $1 }
                             })
                     }
@@ -620,36 +631,56 @@ final class ManagerObject {
     private struct Outcome: Sendable {
         var name: String
         var uid: UInt32 = .max
+        /// What is known of them.
+        var sids: Set<SecurityID> = []
+        var isDecided = false
         var changed = false
         var error = ""
         /// The user exists, and the decision could not be stored.
         var isUnstored = false
 
+        var user: UserIdentity { UserIdentity(login: name, uid: uid) }
+
         var fields: [String: BusValue] {
             ["user": .string(name), "uid": .uint32(uid), "changed": .bool(changed), "error": .string(error)]
         }
 
-        func untracking(by actor: String, reason: String, at moment: WallInstant) -> Policy.Row {
-            Policy.Row(
-                user: UserIdentity(login: name, uid: uid), tracked: false, level: .basic, since: moment, by: actor, reason: reason)
+        func untracking(by actor: String, reason: String, at moment: WallInstant) -> StoreBatch.Untracking {
+            StoreBatch.Untracking(
+                Policy.Row(
+                    user: user, tracked: false, level: .basic, since: moment, by: actor, reason: reason), sids: sids)
         }
     }
 
     /// On the store's thread, since a directory service may take its time to name a user.
+    ///
+    /// - Parameter loggedOn: what is known of their SIDs.
     private nonisolated static func decide(
         _ names: [String], isTracked: Bool, by actor: String, reason: String, responsible: String, at moment: WallInstant,
-        _ writer: StoreWriter
+        _ directory: Directory, known loggedOn: [UserIdentity: Set<SecurityID>], _ writer: StoreWriter
     ) -> [Outcome] {
         var outcomes = names.map { name in
             guard let user = UserDatabase.user(named: name) else { return Outcome(name: name, error: "no such user") }
             return Outcome(name: user.login, uid: user.uid)
         }
         let known = outcomes.indices.filter { outcomes[$0].error.isEmpty }
-        do {
-            let users = known.map { UserIdentity(login: outcomes[$0].name, uid: outcomes[$0].uid) }
+        let users = known.map { outcomes[$0].user }
+        do throws(StoreError) {
+            // Who is to be tracked is known by a SID only where the list has some.
+            let matters = isTracked ? try writer.policy().doNotTrack.namesSIDs : true
+            let sids = matters ? directory.sids(of: Set(users), within: Self.directoryPatience).merging(loggedOn) { told, _ in told } : [:]
+            for index in known { outcomes[index].sids = sids[outcomes[index].user] ?? [] }
             let decided = try writer.setTracking(
-                users, tracked: isTracked, by: actor, reason: reason, responsible: responsible, at: moment)
-            for (index, decision) in zip(known, decided) { outcomes[index].changed = decision.changed }
+                users, sids: sids, tracked: isTracked, by: actor, reason: reason, responsible: responsible, at: moment)
+            for (index, decision) in zip(known, decided) {
+                outcomes[index].isDecided = true
+                outcomes[index].changed = decision.changed
+                guard matters, sids[outcomes[index].user] == nil else { continue }
+                outcomes[index].error =
+                    isTracked
+                    ? "tracked, unless an entry by a SID is the user's: no directory says; track again once one does"
+                    : "no longer tracked, but no directory says which SID the user has, if any: untrack again once one does"
+            }
         } catch {
             for index in known {
                 outcomes[index].isUnstored = true
@@ -672,11 +703,12 @@ final class ManagerObject {
                 if isListed { return "Not tracked from now on, but the store does not answer: it is stored when it does." }
                 return turn.giveUp()
             }
+            let known = collector.knownSIDs
             collector.store.submit { [inbox = collector.inbox] writer in
                 guard turn.take() || isListed else { return }
                 let result = Result { () throws(StoreError) in
                     let changed = try writer.setDoNotTrack(
-                        subjects, listed: isListed, by: actor, reason: reason, responsible: responsible, at: moment)
+                        subjects, listed: isListed, sids: known, by: actor, reason: reason, responsible: responsible, at: moment)
                     return (changed, try writer.policy())
                 }
                 inbox.post { [weak self] in

@@ -4,6 +4,8 @@ package enum Coverage: Equatable, Sendable {
     case untracked
     /// The user has paused it.
     case paused
+    /// Whether the user is on the Do Not Track list is not known: in words.
+    case sidUnknown(String)
     /// It is outside the tracking hours.
     case outsideHours
     /// Whether it is, is not known: in words.
@@ -33,6 +35,7 @@ package enum Coverage: Equatable, Sendable {
         switch self {
         case .untracked: "untracked"
         case .paused: "paused"
+        case .sidUnknown: "sid-unknown"
         case .outsideHours: "outside-hours"
         case .groupUnknown: "group-unknown"
         case .noSeat: "no-seat"
@@ -58,7 +61,9 @@ package enum Coverage: Equatable, Sendable {
         case .wayland: "not measured: Wayland"
         case .notTrusted: "the X server is not the user's own"
         case .starting: "the probe is starting"
-        case .limited(let reason), .failed(let reason), .noDescriptors(let reason), .groupUnknown(let reason), .noSeat(let reason): reason
+        case .limited(let reason), .failed(let reason), .noDescriptors(let reason), .sidUnknown(let reason), .groupUnknown(let reason),
+            .noSeat(let reason):
+            reason
         case .quarantined: "the probe broke the ring's protocol"
         }
     }

@@ -17,6 +17,8 @@ package struct RuntimeState: Codable, Equatable, Sendable {
     package var pauses: Pauses?
     /// The tracking hours, and who is in their groups; nil likewise.
     var hours: HoursWatch.Saved?
+    /// Which SIDs users have; nil likewise.
+    package var sids: KnownSIDs?
     /// When what is older than is kept is to be removed next; nil likewise.
     package var retentionDue: BootInstant?
     /// Whether the store was locked since it was known last which of its sessions were there; nil: no.

@@ -16,6 +16,8 @@ struct SessionRow {
     var screen: Screen?
     /// Whether the caller may see where the session is used from, whether it is measured and when there was input.
     var isDetailed: Bool
+    /// Those of the user's that are known, where the caller may know them.
+    var sids: Set<SecurityID>
     /// Whether the caller's process belongs to the session.
     var isCallers: Bool
 
@@ -37,6 +39,7 @@ struct SessionRow {
         writer.property("disconnected", microseconds(session.disconnected))
         writer.property("now", microseconds(now))
         writer.property("mine", isCallers)
+        if !sids.isEmpty { writer.property("sids", sids.sorted().map(\.description)) }
         guard isDetailed else { return }
         writer.property("tracked", isTracked)
         writer.property("coverage", coverageName)

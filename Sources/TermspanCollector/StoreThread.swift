@@ -40,7 +40,7 @@ package final class StoreThread: Sendable {
         /// The store was damaged and there is a new one, with this policy, that knows no session; `resume` must follow.
         case replaced(StoreReplacement, Policy)
         /// Untracking that could not be stored before is stored.
-        case untracked([Policy.Row])
+        case untracked([StoreBatch.Untracking])
         /// The audit record has grown.
         case audited(AuditHead)
     }

@@ -2,6 +2,7 @@
 package enum DoNotTrackSubject: Hashable, Sendable {
     case login(LoginName)
     case uid(UInt32)
+    case sid(SecurityID)
 }
 
 /// A login name and the domain that it is of, both in lower case, since directories don't tell cases apart.
@@ -42,7 +43,19 @@ package struct LoginName: Hashable, Sendable {
 
     /// Whether this, in the list, is about who has that login. Where either's domain is any or unknown it is: rather one too many is not tracked.
     package func covers(_ login: LoginName) -> Bool {
-        name == login.name && (domain == login.domain || domain == Self.anyDomain || login.domain == Self.anyDomain)
+        name == login.name
+            && (domain == login.domain || domain == Self.anyDomain || login.domain == Self.anyDomain
+                || Self.isShort(domain, of: login.domain) || Self.isShort(login.domain, of: domain))
+    }
+
+    /// The bytes of a NetBIOS name.
+    private static let shortLength = 15
+
+    /// Whether a domain may be the NetBIOS name of another, as `example` of `example.com`: the first label, as far as it has room for it.
+    private static func isShort(_ short: String, of long: String) -> Bool {
+        guard !short.contains("."), let dot = long.firstIndex(of: ".") else { return false }
+        let label = long[..<dot]
+        return short == label || short.utf8.count == shortLength && label.hasPrefix(short)
     }
 }
 
@@ -50,8 +63,13 @@ extension DoNotTrackSubject: CustomStringConvertible {
     /// What a name or a domain may have, in bytes.
     private static let maximumLength = 256
 
-    /// Reads `anna` or `anna@*` (in whatever domain), `anna@example.com`, `EXAMPLE\anna`, `uid:1001`; nil for anything else.
+    /// Reads `anna` or `anna@*` (in whatever domain), `anna@example.com`, `EXAMPLE\anna`, `uid:1001`, `sid:S-1-5-21-1-2-3-1104`; nil for anything else.
     package init?(_ text: String) {
+        if text.lowercased().hasPrefix("sid:") {
+            guard let sid = SecurityID(String(text.dropFirst("sid:".count))) else { return nil }
+            self = .sid(sid)
+            return
+        }
         if text.lowercased().hasPrefix("uid:") {
             let digits = text.dropFirst("uid:".count)
             guard !digits.isEmpty, digits.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
@@ -71,8 +89,8 @@ extension DoNotTrackSubject: CustomStringConvertible {
                 }), part.unicodeScalars.first != " ", part.unicodeScalars.last != " "
             else { return nil }
         }
-        // A number alone is a UID to whoever writes it, and a login to the user database.
-        guard name.name != LoginName.anyDomain, UInt64(name.name) == nil else { return nil }
+        // A number alone is a UID to whoever writes it, and a login to the user database; likewise a SID.
+        guard name.name != LoginName.anyDomain, UInt64(name.name) == nil, SecurityID(name.name) == nil else { return nil }
         self = .login(name)
     }
 
@@ -81,6 +99,7 @@ extension DoNotTrackSubject: CustomStringConvertible {
         switch self {
         case .login(let name): "\(name.name)@\(name.domain)"
         case .uid(let uid): "uid:\(uid)"
+        case .sid(let sid): "sid:\(sid)"
         }
     }
 }

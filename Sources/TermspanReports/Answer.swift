@@ -459,7 +459,7 @@ package struct Answer {
         let name = LoginName(login: user.login)
         let decision = stored?.decision
         // Nothing holds for one whose login or uid is another's by now.
-        let standing = stored?.isCurrent == false ? nil : policy.standing(of: user, decision: decision)
+        let standing = stored?.isCurrent == false ? nil : policy.standing(of: user, sids: question.sids[user] ?? [], decision: decision)
         let isOpen = isPresent || stored?.isOpen == true
         var json = JSONLine()
         json.add("user", user.login)

@@ -68,6 +68,8 @@ package struct Question: Sendable {
     package var live: [ActivityRow]?
     /// Who was logged on, for a question about users; recorded or not.
     package var present: [UserIdentity] = []
+    /// Which SIDs they have, as far as the collector knows.
+    package var sids: [UserIdentity: Set<SecurityID>] = [:]
     /// What a question about aggregates is asked of; nil for others.
     package var aggregation: Aggregation?
 

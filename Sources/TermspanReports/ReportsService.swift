@@ -340,7 +340,9 @@ package final class ReportsService {
                 var question = question
                 switch result {
                 case .success(let message) where isAboutUsers:
-                    question.present = Self.loggedOn((try? message.readRows()) ?? [])
+                    let loggedOn = Self.loggedOn((try? message.readRows()) ?? [])
+                    question.present = loggedOn.map(\.user)
+                    question.sids = Dictionary(loggedOn) { one, _ in one }
                 case .success(let message):
                     message.valueLimit = 1_000_000
                     question.live = (try? message.readRows())?.compactMap { ActivityRow(properties: $0) }
@@ -357,12 +359,12 @@ package final class ReportsService {
     }
 
     /// Who is logged on by ListSessions' rows, which the services and the logon screens have, too.
-    private static func loggedOn(_ rows: [[String: BusValue]]) -> [UserIdentity] {
+    private static func loggedOn(_ rows: [[String: BusValue]]) -> [(user: UserIdentity, sids: Set<SecurityID>)] {
         rows.compactMap { row in
             guard let login = row["user"]?.string, !login.isEmpty, let uid = row["uid"]?.unsigned.flatMap({ UInt32(exactly: $0) }),
                 row["stack"]?.string != "services", row["state"]?.string != ConnectState.connected.name
             else { return nil }
-            return UserIdentity(login: login, uid: uid)
+            return (UserIdentity(login: login, uid: uid), Set((row["sids"]?.strings ?? []).compactMap { SecurityID($0) }))
         }
     }
 

@@ -23,27 +23,34 @@ package struct DoNotTrackList: Equatable, Sendable {
     /// The domains of the logins that are named, by name.
     private let domains: [String: Set<String>]
     private let userIDs: Set<UInt32>
+    private let securityIDs: Set<SecurityID>
+    /// Whether it matters which SIDs users have.
+    package var namesSIDs: Bool { !securityIDs.isEmpty }
 
     package init(_ entries: [Entry] = []) {
         self.entries = entries
         var domains: [String: Set<String>] = [:]
         var userIDs: Set<UInt32> = []
+        var securityIDs: Set<SecurityID> = []
         for entry in entries {
             switch entry.subject {
             case .login(let name): domains[name.name, default: []].insert(name.domain)
             case .uid(let uid): userIDs.insert(uid)
+            case .sid(let sid): securityIDs.insert(sid)
             }
         }
         self.domains = domains
         self.userIDs = userIDs
+        self.securityIDs = securityIDs
     }
 
-    /// Whether any entry names the user.
-    package func names(_ user: UserIdentity) -> Bool { !subjects(naming: user).isEmpty }
+    /// Whether any entry names the user, by what is known of the user's SIDs.
+    package func names(_ user: UserIdentity, sids: Set<SecurityID> = []) -> Bool { !subjects(naming: user, sids: sids).isEmpty }
 
     /// Those of the entries' subjects that name the user.
-    package func subjects(naming user: UserIdentity) -> [Subject] {
+    package func subjects(naming user: UserIdentity, sids: Set<SecurityID> = []) -> [Subject] {
         var found: [Subject] = userIDs.contains(user.uid) ? [.uid(user.uid)] : []
+        found += securityIDs.intersection(sids).sorted().map { .sid($0) }
         guard !domains.isEmpty else { return found }
         let login = LoginName(login: user.login)
         let names = (domains[login.name] ?? []).map { LoginName(login.name, domain: $0) }.filter { $0.covers(login) }
@@ -58,12 +65,15 @@ extension DoNotTrackList {
 
 extension DoNotTrackSubject {
     /// All that a user is known by.
-    package static func all(of user: UserIdentity) -> [DoNotTrackSubject] { [.login(LoginName(login: user.login)), .uid(user.uid)] }
+    package static func all(of user: UserIdentity, sids: Set<SecurityID> = []) -> [DoNotTrackSubject] {
+        [.login(LoginName(login: user.login)), .uid(user.uid)] + sids.sorted().map { .sid($0) }
+    }
 
-    package func names(_ user: UserIdentity) -> Bool {
+    package func names(_ user: UserIdentity, sids: Set<SecurityID> = []) -> Bool {
         switch self {
         case .login(let name): name.covers(LoginName(login: user.login))
         case .uid(let uid): uid == user.uid
+        case .sid(let sid): sids.contains(sid)
         }
     }
 }

@@ -69,15 +69,17 @@ package struct Policy: Equatable, Sendable {
     }
 
     /// Whether the user, about whom `decision` was made, is tracked now, and by what.
-    package func standing(of user: UserIdentity, decision: Row?) -> (isTracked: Bool, basis: Basis) {
-        if doNotTrack.names(user) { return (false, .doNotTrack) }
+    ///
+    /// - Parameter sids: what is known of the user's.
+    package func standing(of user: UserIdentity, sids: Set<SecurityID> = [], decision: Row?) -> (isTracked: Bool, basis: Basis) {
+        if doNotTrack.names(user, sids: sids) { return (false, .doNotTrack) }
         if let decision { return (decision.tracked, .decision) }
         return (newUsersAreTracked, .newUsers)
     }
 
     /// Whether the user is tracked now.
-    package func tracks(_ user: UserIdentity) -> Bool {
-        standing(of: user, decision: rows.first { $0.user == user }).isTracked
+    package func tracks(_ user: UserIdentity, sids: Set<SecurityID> = []) -> Bool {
+        standing(of: user, sids: sids, decision: rows.first { $0.user == user }).isTracked
     }
 
     /// The user's level.
@@ -92,7 +94,7 @@ package struct PolicyChange: Equatable, Sendable {
     package var by: String
     /// Nil for a setting.
     package var user: UserIdentity?
-    /// "tracked", "level", "do-not-track-added" or "do-not-track-removed" (of a user: login or uid; of nobody who is known: whom the entry names), "role-granted" or "role-revoked" with the grant,
+    /// "tracked", "level", "do-not-track-added" or "do-not-track-removed" (of a user: login, uid or sid; of nobody who is known: whom the entry names), "role-granted" or "role-revoked" with the grant,
     /// "group-joined" or "group-left" with an own group, or a setting's name.
     package var key: String
     package var value: String

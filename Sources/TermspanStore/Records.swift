@@ -178,6 +178,17 @@ package struct LaneCheckpoint: Equatable, Sendable {
 
 /// What becomes durable together. Every record may be given again: the first one written stays.
 package struct StoreBatch: Sendable {
+    /// A decision about a user, and what is known of the user's SIDs.
+    package struct Untracking: Equatable, Sendable {
+        package var row: Policy.Row
+        package var sids: Set<SecurityID>
+
+        package init(_ row: Policy.Row, sids: Set<SecurityID> = []) {
+            self.row = row
+            self.sids = sids
+        }
+    }
+
     /// The latest moment at which the collector knew that everything before was taken in; sessions that a crash leaves open end there.
     package var seen: BootInstant?
     /// How long the machine has slept in this boot, sleep that this batch's events tell of included.
@@ -192,7 +203,7 @@ package struct StoreBatch: Sendable {
     package var checkpoints: [LaneCheckpoint] = []
     package var ended: [SessionEnd] = []
     /// Users whose untracking could not be stored when it was decided.
-    package var untracked: [Policy.Row] = []
+    package var untracked: [Untracking] = []
 
     package init() {}
 

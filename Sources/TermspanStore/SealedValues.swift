@@ -7,6 +7,7 @@ extension DoNotTrackList.Subject {
         switch self {
         case .login(let name): name.name.hasPrefix("?")
         case .uid(let uid): uid == .max
+        case .sid: false
         }
     }
 }

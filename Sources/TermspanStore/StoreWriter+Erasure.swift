@@ -93,10 +93,11 @@ extension StoreWriter {
     ///
     /// - Parameters:
     ///   - alsoUsers: their identifiers and what was decided about them go too, and the Do Not Track list has them from now on.
+    ///   - sids: those of the users' that are known.
     ///   - measured: the sessions that are being measured, whose folds the caller begins anew at `moment`.
     package func erase(
-        _ users: [HeldUser], alsoUsers: Bool, measured: Set<UUIDv7>, burstGap: Duration, by actor: String, reason: String,
-        at moment: ClockAnchor
+        _ users: [HeldUser], alsoUsers: Bool, sids: [UserIdentity: Set<SecurityID>] = [:], measured: Set<UUIDv7>, burstGap: Duration,
+        by actor: String, reason: String, at moment: ClockAnchor
     ) throws(StoreError) -> [Erased] {
         if alsoUsers { forgetPolicy() }
         defer { if alsoUsers { _ = try? policy() } }
@@ -109,7 +110,9 @@ extension StoreWriter {
                         db,
                         sql: "SELECT DISTINCT application FROM focus_interval WHERE \(Self.ofUser) AND application IS NOT NULL",
                         arguments: [user.row]))
-                return try self.erase(user, alsoUser: alsoUsers, measured, burstGap, &keys, by: actor, reason: reason, at: moment, db)
+                let erased = try self.erase(user, alsoUser: alsoUsers, measured, burstGap, &keys, by: actor, reason: reason, at: moment, db)
+                if alsoUsers { try self.forget(user, sids: sids[user.identity] ?? [], by: actor, reason: reason, at: moment.wall, db) }
+                return erased
             }
             try self.removeUnused(names, db)
             try db.execute(sql: "PRAGMA user_version = \(Self.holdsErased)")
@@ -173,7 +176,6 @@ extension StoreWriter {
         try record(
             db, moment.wall, actor, user.row, alsoUser ? "user-erased" : "history-erased", "\(receipt.text) sha256=\(receipt.digest)",
             reason)
-        if alsoUser { try forget(user, by: actor, reason: reason, at: moment.wall, db) }
         return Erased(user: user, counts: counts, receipt: receipt, gone: gone, goingOn: goingOn.map(\.uuid))
     }
 
@@ -258,11 +260,13 @@ extension StoreWriter {
     }
 
     /// Takes a user's names away; what is recorded about the policy speaks of a number from now on.
-    private func forget(_ user: HeldUser, by actor: String, reason: String, at moment: WallInstant, _ db: Database) throws {
+    private func forget(
+        _ user: HeldUser, sids: Set<SecurityID>, by actor: String, reason: String, at moment: WallInstant, _ db: Database
+    ) throws {
         // A login or uid that passed on to somebody else is theirs.
         // What can't be told any more, since its key is gone, is no name.
         if user.isCurrent {
-            for subject in DoNotTrackList.Subject.all(of: user.identity) where !subject.isLost {
+            for subject in DoNotTrackList.Subject.all(of: user.identity, sids: sids) where !subject.isLost {
                 _ = try add(DoNotTrackList.Entry(subject, since: moment, by: actor, reason: reason), about: user.row, db)
             }
         }

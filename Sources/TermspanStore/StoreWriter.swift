@@ -358,13 +358,14 @@ package final class StoreWriter {
                         ])
                     }
                 }
-                for decision in batch.untracked {
+                for untracking in batch.untracked {
                     // Whatever was decided since stays.
+                    let decision = untracking.row
                     let latest = try Policy.decisions(db).first { $0.user == decision.user }
                     if let latest, latest.since >= decision.since { continue }
                     self.lastPolicy = nil
                     _ = try self.decide(decision, after: latest, keepsLevel: true, db)
-                    _ = try self.list(decision, DoNotTrackList(db), db)
+                    _ = try self.list(decision, sids: untracking.sids, DoNotTrackList(db), db)
                 }
                 for end in batch.ended {
                     try withSession(end.session) { row in
@@ -587,11 +588,13 @@ package final class StoreWriter {
     /// Decides about users, all or none, and records who did and why. The Do Not Track list follows: who is to be tracked leaves it, and
     /// who is not is on it with all identifiers.
     ///
-    /// - Parameter level: nil leaves the users' levels as they are.
+    /// - Parameters:
+    ///   - sids: those of the users' that are known.
+    ///   - level: nil leaves the users' levels as they are.
     /// - Returns: of each user in turn the decision that now holds, and whether anything changed.
     package func setTracking(
-        _ users: [UserIdentity], tracked: Bool, level: PrivacyLevel? = nil, by: String, reason: String, responsible: String = "",
-        at moment: WallInstant
+        _ users: [UserIdentity], sids: [UserIdentity: Set<SecurityID>] = [:], tracked: Bool, level: PrivacyLevel? = nil, by: String,
+        reason: String, responsible: String = "", at moment: WallInstant
     ) throws(StoreError) -> [(row: Policy.Row, changed: Bool)] {
         lastPolicy = nil
         return try transaction("set tracking") { db in
@@ -602,20 +605,22 @@ package final class StoreWriter {
                     user: user, tracked: tracked, level: level ?? .basic, since: moment, by: by, reason: reason, responsible: responsible)
                 let (row, isDecided) = try self.decide(decision, after: decided[user], keepsLevel: level == nil, db)
                 decided[user] = row
-                return (row, try self.list(decision, list, db) || isDecided)
+                return (row, try self.list(decision, sids: sids[user] ?? [], list, db) || isDecided)
             }
         }
     }
 
     /// Puts those whom the subjects name on the Do Not Track list, or takes them off: all or none.
     ///
+    /// - Parameter sids: those of users' that are known.
     /// - Returns: of each subject in turn whether anything changed.
     package func setDoNotTrack(
-        _ subjects: [DoNotTrackList.Subject], listed: Bool, by: String, reason: String, responsible: String = "", at moment: WallInstant
+        _ subjects: [DoNotTrackList.Subject], listed: Bool, sids: [UserIdentity: Set<SecurityID>] = [:], by: String, reason: String,
+        responsible: String = "", at moment: WallInstant
     ) throws(StoreError) -> [Bool] {
         lastPolicy = nil
         return try transaction("set Do Not Track") { db in
-            let user = try Self.naming(db)
+            let user = try Self.naming(db, sids: sids)
             return try subjects.map { subject in
                 guard listed else {
                     return try self.remove(
@@ -630,18 +635,21 @@ package final class StoreWriter {
     /// Brings the Do Not Track list to a decision about a user, and says whether that changed it.
     ///
     /// - Parameter list: as it is, or with what was taken off since.
-    private func list(_ decision: Policy.Row, _ list: DoNotTrackList, _ db: Database) throws -> Bool {
+    private func list(_ decision: Policy.Row, sids: Set<SecurityID>, _ list: DoNotTrackList, _ db: Database) throws -> Bool {
         var isChanged = false
         let user = try row(of: decision.user, at: decision.since, db)
         if decision.tracked {
-            for subject in list.subjects(naming: decision.user) {
+            for subject in list.subjects(naming: decision.user, sids: sids) {
                 let isRemoved = try remove(
                     subject, about: user, by: decision.by, reason: decision.reason, responsible: decision.responsible, at: decision.since,
                     db)
                 isChanged = isRemoved || isChanged
             }
         } else {
-            for entry in DoNotTrackList.untracked([decision]) { isChanged = try add(entry, about: user, db) || isChanged }
+            for subject in DoNotTrackList.Subject.all(of: decision.user, sids: sids) {
+                let entry = DoNotTrackList.Entry(subject, since: decision.since, by: decision.by, reason: decision.reason)
+                isChanged = try add(entry, about: user, db) || isChanged
+            }
         }
         return isChanged
     }
@@ -667,7 +675,11 @@ package final class StoreWriter {
     }
 
     /// Gives the row of the one user whom a subject names now; nil where that is nobody, or more than one.
-    static func naming(_ db: Database) throws -> (DoNotTrackList.Subject) -> Int64? {
+    ///
+    /// - Parameter sids: those of users' that are known.
+    static func naming(
+        _ db: Database, sids: [UserIdentity: Set<SecurityID>] = [:]
+    ) throws -> (DoNotTrackList.Subject) -> Int64? {
         let rows = try Row.fetchAll(
             db,
             sql: """
@@ -677,15 +689,18 @@ package final class StoreWriter {
                 """)
         var byName: [String: [(row: Int64, identity: UserIdentity)]] = [:]
         var byUID: [UInt32: [Int64]] = [:]
+        var bySID: [SecurityID: [Int64]] = [:]
         for row in rows {
             let identity = UserIdentity(login: row[1], uid: UInt32(row[2] as String) ?? .max)
             byName[LoginName(login: identity.login).name, default: []].append((row[0], identity))
             byUID[identity.uid, default: []].append(row[0])
+            for sid in sids[identity] ?? [] { bySID[sid, default: []].append(row[0]) }
         }
         return { subject in
             let named: [Int64]
             switch subject {
             case .uid(let uid): named = byUID[uid] ?? []
+            case .sid(let sid): named = bySID[sid] ?? []
             case .login(let name): named = (byName[name.name] ?? []).filter { subject.names($0.identity) }.map(\.row)
             }
             return named.count == 1 ? named[0] : nil
@@ -966,6 +981,7 @@ extension DoNotTrackList.Subject {
         switch self {
         case .login(let name): ("login", name.name, name.domain)
         case .uid(let uid): ("uid", String(uid), "")
+        case .sid(let sid): ("sid", sid.description, "")
         }
     }
 
@@ -975,6 +991,9 @@ extension DoNotTrackList.Subject {
         case "uid":
             guard let uid = UInt32(value) else { return nil }
             self = .uid(uid)
+        case "sid":
+            guard let sid = SecurityID(value) else { return nil }
+            self = .sid(sid)
         default: return nil
         }
     }

@@ -12,7 +12,7 @@ import Testing
     private static func policy(
         _ isTracked: Bool, by name: String = "", reason: String = "", entries: [String] = [], responsible: String = "",
         personally: String = "", newUsers: String? = nil, paused: UInt64? = nil, left: UInt64? = nil, seat: Bool? = nil,
-        roles: [BusValue] = [], minimum: UInt64? = nil
+        mayBeListed: Bool = false, roles: [BusValue] = [], minimum: UInt64? = nil
     ) throws -> OwnPolicy {
         let user: [String: BusValue] = [
             "name": "anna", "uid": .uint32(1001), "tracked": .bool(isTracked), "since": .uint64(name.isEmpty ? 0 : since),
@@ -25,6 +25,7 @@ import Testing
         if let paused { own["paused-until"] = .uint64(paused) }
         if let left { own["pause-left"] = .uint64(left * 1_000_000) }
         if let seat { own["seat"] = .bool(seat) }
+        if mayBeListed { own["sid-unknown"] = true }
         // What is about others is passed over.
         let other = BusValue.properties(["name": "mallory", "tracked": true])
         var values: [String: BusValue] = [
@@ -55,6 +56,12 @@ import Testing
     private static func row(_ text: String) throws -> JSONValue { try #require(JSONValue(text.utf8)) }
 
     // MARK: Whether and why
+
+    @Test func whoMayBeListedByASIDIsToldSo() throws {
+        let line = Self.view(try Self.policy(true, by: "root", reason: "billing", mayBeListed: true)).lines(Self.chart)[0]
+        #expect(
+            line == "Your activity is not recorded yet: no directory has told whether one of the SIDs on the Do Not Track list is yours.")
+    }
 
     @Test func whoIsTrackedIsToldWhatAndWhy() throws {
         let policy = try Self.policy(true, by: "root", reason: "bill\u{1B}ing", responsible: "Data protection, Example Ltd.")

@@ -189,9 +189,10 @@ import Testing
     }
 
     @Test func otherSpellingsAreTheSame() throws {
-        let policy = Self.policy(["EXAMPLE\\anna": true], entries: ["carl@example", "uid:7"])
+        let policy = Self.policy(["EXAMPLE\\anna": true], entries: ["carl@example", "uid:7", "sid:S-1-5-21-7"])
         let file = try Self.read(
-            #"{"users":[{"name":"anna@example","tracked":true,"reason":"r"}],"do_not_track":[{"entry":"Example\\Carl"},{"entry":"UID:7"}]}"#
+            #"{"users":[{"name":"anna@example","tracked":true,"reason":"r"}],"do_not_track":[{"entry":"Example\\Carl"},{"entry":"UID:7"},"#
+                + #"{"entry":"SID:s-1-5-21-7"}]}"#
         )
         #expect(file.changes(from: policy) { _ in nil }.isEmpty)
         // The login is another user's by now, about whom nothing was decided.

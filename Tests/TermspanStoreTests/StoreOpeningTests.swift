@@ -184,11 +184,13 @@ import Testing
         try track("anna", 1001, -1)
         try track("ben", 1002, 1)
         var batch = StoreBatch()
-        batch.untracked = [decision("anna", 1001), decision("ben", 1002), decision("carl", 1003)]
+        let sid = try #require(SecurityID("S-1-5-21-1-2-3-1003"))
+        batch.untracked = [.init(decision("anna", 1001)), .init(decision("ben", 1002)), .init(decision("carl", 1003), sids: [sid])]
         #expect(!batch.isEmpty)
         try writer.write(batch)
         let rows = try writer.policy().rows
         #expect(rows.map(\.user.login) == ["anna", "ben", "carl"])
         #expect(rows.map(\.tracked) == [false, true, false])
+        #expect(try writer.policy().doNotTrack.entries.last?.subject == .sid(sid))
     }
 }

@@ -16,6 +16,8 @@ package struct OwnPolicy: Hashable, Sendable {
 
     /// Those of Termspan's own groups that the user is in.
     package let groups: [String]
+    /// Whether the user may be on the Do Not Track list by a SID, since no directory has told: nothing is recorded until one has.
+    package let mayBeListed: Bool
     /// Whether the user has a seat, or would get one; nil where that does not matter.
     package let hasSeat: Bool?
 
@@ -49,6 +51,7 @@ package struct OwnPolicy: Hashable, Sendable {
         pausedUntil = own["paused-until"]?.unsigned.flatMap { WallInstant(microseconds: $0) }
         pauseLeft = (own["pause-left"]?.unsigned).map { $0 / 1_000_000 }
         hasSeat = own["seat"]?.bool
+        mayBeListed = own["sid-unknown"]?.bool ?? false
         groups = own["groups"]?.strings ?? []
         hours = (own["within-hours"]?.bool).map { isWithin in
             Hours(

@@ -204,6 +204,8 @@ extension OwnView {
                 "Your activity is not recorded."
             } else if let until = policy.pausedUntil {
                 "You have paused the recording of your activity until \(TimeText.local(until)): termspan resume ends that."
+            } else if policy.mayBeListed {
+                "Your activity is not recorded yet: no directory has told whether one of the SIDs on the Do Not Track list is yours."
             } else if let hours = policy.hours, !hours.isWithin {
                 "Your activity is not recorded at this time"
                     + (hours.until.map { ", outside the tracking hours; again from \(TimeText.local($0))." }

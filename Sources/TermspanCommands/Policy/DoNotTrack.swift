@@ -8,8 +8,8 @@ struct DoNotTrack: ParsableCommand {
             commandName: "donottrack", abstract: "Keep users from being tracked, whatever is decided else.",
             discussion: """
                 An entry holds under each name that a user has, and before anybody has been seen with it: anna (in whatever domain, as \
-                anna@*), anna@example.com, EXAMPLE\\anna, uid:1001. Adding one ends tracking at once and deletes nothing; untrack adds \
-                a user's entries, track removes them.
+                anna@*), anna@example.com, EXAMPLE\\anna, uid:1001, or in a directory sid:S-1-5-21-1-2-3-1104, which renaming \
+                leaves as it is. Adding one ends tracking at once and deletes nothing; untrack adds a user's entries, track removes them.
                 """, subcommands: [DoNotTrackList.self, DoNotTrackAdd.self, DoNotTrackRemove.self])
     }
 }
@@ -41,7 +41,7 @@ struct DoNotTrackAdd: MainCommand {
             discussion: "What was recorded stays. It needs the right org.termspan1.manage-tracking.")
     }
 
-    @Argument(help: "Who: anna, anna@*, anna@example.com, EXAMPLE\\anna, uid:1001.", completion: Completions.users)
+    @Argument(help: "Who: anna, anna@*, anna@example.com, EXAMPLE\\anna, uid:1001, sid:S-1-5-21-1-2-3-1104.", completion: Completions.users)
     var entries: [String]
 
     @Option(help: "Why; kept with the entry and shown to whom it is about.")

@@ -103,9 +103,12 @@ package struct CheckResult: Hashable, Sendable {
                     "\(row.user) is not measured: \(why)" + (others.isEmpty ? "" : "; likewise \(alike)"),
                     remedy: row.coverage == "group-unknown"
                         ? "See `getent group NAME`; then: systemctl reload termspand.service"
-                        : row.coverage == "no-seat"
-                            ? "See `termspan users --seats`; `seats` in termspan.yaml(5) is how many there are."
-                            : "See `termspan log --session \(row.session)` and journalctl -u 'termspan-probe-*' -u 'termspan-cookie-*'."))
+                        : row.coverage == "sid-unknown"
+                            ? "Do SSSD and winbind answer? `sssctl domain-status DOMAIN`, `wbinfo --ping-dc`; then: systemctl reload termspand.service"
+                            : row.coverage == "no-seat"
+                                ? "See `termspan users --seats`; `seats` in termspan.yaml(5) is how many there are."
+                                : "See `termspan log --session \(row.session)` and journalctl -u 'termspan-probe-*' -u 'termspan-cookie-*'."
+                ))
         }
         return results
     }

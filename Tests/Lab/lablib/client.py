@@ -58,9 +58,11 @@ class Client:
         if self.process:
             raise LabError(f"client {self.name} is connected already")
         computer = computer or f"pc-{self.name}"
+        # Told the domain, it leaves it in the login too, where xrdp wants it.
+        domain = ["/d:" + user.split("\\")[0]] if "\\" in user else []
         self.switch_on(user, address, size=size)
         rdp = self.start([find_command("xfreerdp"), f"/v:{SERVER}", f"/u:{user}", f"/p:{password}", "/cert:ignore", f"/size:{size}", "/kbd:0x409",
-                          f"/client-hostname:{computer}"], self.log, HOME="/root")
+                          f"/client-hostname:{computer}", *domain], self.log, HOME="/root")
         write_json(self.state_file, self.state | {"computer": computer, "rdp": rdp.save()})
 
     def switch_on(self, user, address, *, size="800x600"):

@@ -206,8 +206,11 @@ class Container:
         return run(self.command(arguments, **options), check=check, timeout=timeout, said=arguments, **feed)
 
     def account(self, user):
-        """The uid, gid and home folder of a user of the container."""
-        for line in (self.root / "etc/passwd").read_text().splitlines():
+        """The uid, gid and home folder of a user of the container; of a directory's, whose login has a domain, it is asked for them."""
+        lines = (self.root / "etc/passwd").read_text().splitlines()
+        if "\\" in user:
+            lines = self.enter(["getent", "passwd", user], check=False).stdout.splitlines()
+        for line in lines:
             fields = line.split(":")
             if fields[0] == user:
                 return {"uid": int(fields[2]), "gid": int(fields[3]), "home": fields[5]}

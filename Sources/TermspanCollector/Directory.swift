@@ -1,0 +1,122 @@
+import CTermspanDirectory
+import Glibc
+import Synchronization
+import TermspanCore
+import TermspanStore
+import TermspanSystem
+
+/// The directories that the machine takes users from: asked which SIDs users have, by one thread that lives while there is something to ask. One
+/// that is silent holds that thread, and whoever waits for an answer, and nothing else.
+final class Directory: Sendable {
+    /// The SIDs of users; absent: nobody could say.
+    typealias Answer = [UserIdentity: Set<SecurityID>]
+
+    private struct Question: Sendable {
+        var users: Set<UserIdentity>
+        var isWanted: @Sendable () -> Bool
+        var answer: @Sendable (Answer) -> Void
+    }
+
+    private struct State {
+        var questions: [Question] = []
+        var isAsking = false
+    }
+
+    private let state = Mutex(State())
+    private let lookUp: @Sendable (UserIdentity) -> Set<SecurityID>?
+
+    /// - Parameter lookUp: asks about one user; nil: nobody could say. It may take its time.
+    init(lookUp: @escaping @Sendable (UserIdentity) -> Set<SecurityID>? = Directory.sids) {
+        self.lookUp = lookUp
+    }
+
+    /// Asks, and has the answer told on a thread of its own.
+    func ask(_ users: Set<UserIdentity>, answer: @escaping @Sendable (Answer) -> Void) {
+        ask(Question(users: users, isWanted: { true }, answer: answer), isUrgent: false)
+    }
+
+    /// Asks and waits, before all whom nobody waits for. It blocks: of whom nothing was said in time nothing is known.
+    func sids(of users: Set<UserIdentity>, within patience: Duration) -> Answer {
+        guard !users.isEmpty, let waiter = try? Waiter() else { return [:] }
+        ask(Question(users: users, isWanted: { waiter.isWaiting }, answer: { waiter.take($0) }), isUrgent: true)
+        return waiter.wait(for: patience)
+    }
+
+    private func ask(_ question: Question, isUrgent: Bool) {
+        let begins = state.withLock { state in
+            state.questions.insert(question, at: isUrgent ? 0 : state.questions.count)
+            defer { state.isAsking = true }
+            return !state.isAsking
+        }
+        guard begins else { return }
+        let thread = try? Thread(name: "directory") { [self] in while let question = next() { question.answer(answer(to: question)) } }
+        guard thread == nil else { return }
+        while let question = next() { question.answer([:]) }
+    }
+
+    /// How many questions wait for their turn.
+    var count: Int { state.withLock { $0.questions.count } }
+
+    private func next() -> Question? {
+        state.withLock { state in
+            guard state.questions.isEmpty else { return state.questions.removeFirst() }
+            state.isAsking = false
+            return nil
+        }
+    }
+
+    private func answer(to question: Question) -> Answer {
+        var answer: Answer = [:]
+        for user in question.users where question.isWanted() { answer[user] = lookUp(user) }
+        return answer
+    }
+
+    /// How long SSSD has, in milliseconds.
+    private static let patience: UInt32 = 2000
+
+    /// What SSSD and winbind say: each may know the user by another.
+    @Sendable
+    static func sids(of user: UserIdentity) -> Set<SecurityID>? {
+        var found: Set<SecurityID> = []
+        // A SID of 15 subauthorities has 184 bytes.
+        var text = [CChar](repeating: 0, count: 200)
+        for daemon in [
+            { termspan_sid_by_sssd(user.uid, patience, &text, text.count) }, { termspan_sid_by_winbind(user.uid, &text, text.count) },
+        ] {
+            switch daemon() {
+            case termspan_sid_known:
+                guard let sid = SecurityID(String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)) else {
+                    return nil
+                }
+                found.insert(sid)
+            case termspan_sid_none: continue
+            default: return nil
+            }
+        }
+        return found
+    }
+
+    /// Lets a thread wait for an answer, for a time.
+    private final class Waiter: Sendable {
+        private let state = Mutex<(isWaiting: Bool, answer: Answer)>((true, [:]))
+        private let bell: EventCounter
+
+        init() throws(SystemError) { bell = try EventCounter() }
+
+        var isWaiting: Bool { state.withLock { $0.isWaiting } }
+
+        func take(_ answer: Answer) {
+            state.withLock { $0.answer = answer }
+            bell.ring()
+        }
+
+        func wait(for patience: Duration) -> Answer {
+            var descriptor = pollfd(fd: bell.descriptor.raw, events: Int16(POLLIN), revents: 0)
+            _ = poll(&descriptor, 1, Int32(patience / .milliseconds(1)))
+            return state.withLock { state in
+                state.isWaiting = false
+                return state.answer
+            }
+        }
+    }
+}

@@ -378,7 +378,7 @@ class SessionCommandTests(ProductTestCase):
     def test_8_users_see_all_that_is_held_about_them_and_no_more(self):
         shown = self.product.command("me", user="user1").stdout
         self.assertRegex(shown, r"^Your activity is recorded\.\n +Why: decided by root on \S+: a test\n")
-        for pattern in (r"Level: basic\n", r"Never recorded: what you type, window titles,", r"Who answers for it: Anna of the lab\n", r"Sessions: 1\n",
+        for pattern in (r"Level: basic\n", r"Never recorded: what you type, window titles,", r"Who answers for it: the tests\n", r"Sessions: 1\n",
                         r"  active +\d+:\d\d:\d\d", r"termspan untrack user1\n"):
             self.assertRegex(shown, pattern)
         self.assertNotIn("user2", shown)

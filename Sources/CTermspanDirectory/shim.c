@@ -50,7 +50,7 @@ enum termspan_sid_answer termspan_sid_by_sssd(uint32_t uid, unsigned int millise
     const char *socket = "/var/lib/sss/pipes/nss";
     if (!may_answer(socket)) return termspan_sid_none;
     void *sssd = library("libsss_nss_idmap.so.0");
-    if (!sssd) return termspan_sid_none;
+    if (!sssd) return termspan_sid_unknown;
     typedef int lookup(uint32_t uid, unsigned int timeout, char **sid, int *type);
     lookup *get = (lookup *)dlsym(sssd, "sss_nss_getsidbyuid_timeout");
     // SSSD 2.0 and older, where a group may have the number.
@@ -63,7 +63,9 @@ enum termspan_sid_answer termspan_sid_by_sssd(uint32_t uid, unsigned int millise
     // Of an SSSD that is stopped, or was silent to the end, its library says that it has no such user.
     int has_said = error == ENOENT && now() - begin < milliseconds && listens(socket);
     enum termspan_sid_answer answer = has_said ? termspan_sid_none : termspan_sid_unknown;
-    if (error == 0 && text) answer = copy(text, sid, size);
+    // SSS_ID_TYPE_GID is what a group's is of.
+    enum { group = 2 };
+    if (error == 0 && text) answer = type == group ? termspan_sid_none : copy(text, sid, size);
     free(text);
     return answer;
 }
@@ -78,7 +80,7 @@ enum termspan_sid_answer termspan_sid_by_winbind(uint32_t uid, char *sid, size_t
     // Its folder, of this boot; the socket goes when it is stopped.
     if (!may_answer("/run/samba/winbindd")) return termspan_sid_none;
     void *winbind = library("libwbclient.so.0");
-    if (!winbind) return termspan_sid_none;
+    if (!winbind) return termspan_sid_unknown;
     // A context of its own, so that no connection stays open.
     void *(*create)(void) = (void *(*)(void))dlsym(winbind, "wbcCtxCreate");
     void (*destroy)(void *) = (void (*)(void *))dlsym(winbind, "wbcCtxFree");

@@ -18,7 +18,7 @@ final class CallerRights {
     private var grants: [RoleGrant]
     private var own: OwnGroups
     /// Grows whenever roles or own groups become others: what was asked before that no longer counts.
-    private var generation = 0
+    private(set) var generation = 0
 
     private struct MembersQuestion: Hashable {
         var groups: Set<String>

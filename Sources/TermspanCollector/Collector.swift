@@ -1095,6 +1095,8 @@ package final class Collector {
     /// Applies another policy to all sessions at once.
     func apply(_ policy: Policy) {
         manager?.policyChanged(from: self.policy, to: policy)
+        // A directory may have come since it was asked for those of before.
+        if !policy.doNotTrack.securityIDs.isSubset(of: self.policy.doNotTrack.securityIDs) { sids.reload() }
         self.policy = policy
         hours.reload(policy.ownGroups, users: Set(table.sessions.filter { isTracked($0) }.map(\.user)))
         let now = BootInstant.now()
@@ -1164,15 +1166,15 @@ package final class Collector {
     }
 
     private func keepNotices() {
-        func notice(_ level: PrivacyLevel, _ responsible: String) -> String {
-            NoticeFiles.text(level: level, responsible: responsible.isEmpty ? configuration.responsible : responsible)
+        func notice(_ level: PrivacyLevel, _ reason: String, _ responsible: String) -> String {
+            NoticeFiles.text(level: level, reason: reason, responsible: responsible.isEmpty ? configuration.responsible : responsible)
         }
         var texts: [UInt32: String] = [:]
         for row in policy.rows {
             let isTracked = policy.standing(of: row.user, sids: sids(of: row.user), decision: row).isTracked
-            texts[row.user.uid] = isTracked ? notice(row.level, row.responsible) : ""
+            texts[row.user.uid] = isTracked ? notice(row.level, row.reason, row.responsible) : ""
         }
-        let others = policy.newUsersAreTracked ? notice(.basic, policy.newUsers?.responsible ?? "") : nil
+        let others = policy.newUsersAreTracked ? notice(.basic, policy.newUsers?.reason ?? "", policy.newUsers?.responsible ?? "") : nil
         if others != nil {
             // Who is on the Do Not Track list is none of them.
             for case .uid(let uid) in policy.doNotTrack.entries.map(\.subject) where texts[uid] == nil { texts[uid] = "" }

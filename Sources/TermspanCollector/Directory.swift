@@ -14,6 +14,8 @@ final class Directory: Sendable {
     private struct Question: Sendable {
         var users: Set<UserIdentity>
         var isWanted: @Sendable () -> Bool
+        /// Told of each user as it is known.
+        var told: @Sendable (UserIdentity, Set<SecurityID>) -> Void = { _, _ in }
         var answer: @Sendable (Answer) -> Void
     }
 
@@ -38,7 +40,9 @@ final class Directory: Sendable {
     /// Asks and waits, before all whom nobody waits for. It blocks: of whom nothing was said in time nothing is known.
     func sids(of users: Set<UserIdentity>, within patience: Duration) -> Answer {
         guard !users.isEmpty, let waiter = try? Waiter() else { return [:] }
-        ask(Question(users: users, isWanted: { waiter.isWaiting }, answer: { waiter.take($0) }), isUrgent: true)
+        ask(
+            Question(users: users, isWanted: { waiter.isWaiting }, told: { waiter.take($0, $1) }, answer: { _ in waiter.end() }),
+            isUrgent: true)
         return waiter.wait(for: patience)
     }
 
@@ -67,7 +71,11 @@ final class Directory: Sendable {
 
     private func answer(to question: Question) -> Answer {
         var answer: Answer = [:]
-        for user in question.users where question.isWanted() { answer[user] = lookUp(user) }
+        for user in question.users where question.isWanted() {
+            guard let sids = lookUp(user) else { continue }
+            answer[user] = sids
+            question.told(user, sids)
+        }
         return answer
     }
 
@@ -105,10 +113,9 @@ final class Directory: Sendable {
 
         var isWaiting: Bool { state.withLock { $0.isWaiting } }
 
-        func take(_ answer: Answer) {
-            state.withLock { $0.answer = answer }
-            bell.ring()
-        }
+        func take(_ user: UserIdentity, _ sids: Set<SecurityID>) { state.withLock { $0.answer[user] = sids } }
+
+        func end() { bell.ring() }
 
         func wait(for patience: Duration) -> Answer {
             var descriptor = pollfd(fd: bell.descriptor.raw, events: Int16(POLLIN), revents: 0)

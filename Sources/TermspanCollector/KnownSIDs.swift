@@ -22,6 +22,9 @@ package struct KnownSIDs: Codable, Equatable, Sendable {
         return others
     }
 
+    /// Who had none may have one by now, where a directory came later.
+    package mutating func forgetNone() { users = users.filter { !$0.value.isEmpty } }
+
     package mutating func forget(_ user: UserIdentity) { users[Self.key(user)] = nil }
 
     package mutating func forget(allBut kept: Set<UserIdentity>) {

@@ -113,8 +113,10 @@ extension ManagerObject {
                     then()
                 }
             }
-            recentLooks.add(looks, at: .now())
-            collector.store.submitOnceDurable { writer, _ in try? write(writer) }
+            collector.store.submitOnceDurable { [inbox = collector.inbox] writer, problem in
+                guard problem == nil, (try? write(writer)) != nil else { return }
+                inbox.post { [weak self] in self?.recentLooks.add(looks, at: .now()) }
+            }
             then()
         } catch {
             invocation.fail(error)

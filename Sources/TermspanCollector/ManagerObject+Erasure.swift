@@ -2,6 +2,7 @@ import TermspanAccounting
 import TermspanBus
 import TermspanConfiguration
 import TermspanCore
+import TermspanJournal
 import TermspanStore
 import TermspanSystem
 
@@ -99,7 +100,10 @@ private final class ReportsEnd {
         let units = UnitManager(connection: connection)
         do {
             // Both hold on to it until it is over.
-            end.timer = try loop.after(patience) { end.isOver(loop) }
+            end.timer = try loop.after(patience) {
+                Log.warning("The report service did not end after an erasure; what it read may still be in its memory")
+                end.isOver(loop)
+            }
             end.slot = try connection.watchName(name) { owner in
                 if owner == nil { end.isOver(loop) } else { units.stop(unit) }
             }

@@ -133,7 +133,7 @@ final class ManagerObject {
 
     private func subscribe(_ invocation: BusInvocation) {
         guard let name = invocation.message.sender else { return }
-        withRights(invocation) { [unowned self] credentials, isPrivileged in
+        withRights(invocation, see: .notifications) { [unowned self] credentials, isPrivileged in
             let subscriber = Subscriptions.Subscriber(userID: credentials.userID, seesAll: isPrivileged)
             guard subscriptions.add(subscriber, name: name) else {
                 return invocation.fail(
@@ -282,12 +282,16 @@ final class ManagerObject {
     ) {
         do throws(BusError) {
             let credentials = try invocation.credentials()
-            let see = { @MainActor @Sendable [unowned self] in look(kind, at: nil, invocation) { body(credentials, true) } }
-            if credentials.isRoot { return see() }
+            if credentials.isRoot { return look(kind, at: nil, invocation) { body(credentials, true) } }
             // Where nothing can be recorded nothing of others is told.
             guard locked == nil else { return body(credentials, false) }
-            rights.check(right, invocation) { result in
-                if case .success = result { see() } else { body(credentials, false) }
+            rights.check(right, invocation) { [unowned self] result in
+                guard case .success = result else { return body(credentials, false) }
+                let asked = rights.generation
+                look(kind, at: nil, invocation) { [unowned self] in
+                    // Roles that were taken meanwhile count.
+                    if asked == rights.generation { body(credentials, true) } else { withRights(invocation, to: right, see: kind, body) }
+                }
             }
         } catch {
             invocation.fail(error)
@@ -349,7 +353,7 @@ final class ManagerObject {
                         isTracked: self.collector.isTracked(session), coverage: self.collector.coverage(of: session),
                         screen: self.collector.screen(of: session),
                         isDetailed: isDetailed(session),
-                        sids: tellsSIDs || isDetailed(session) ? self.collector.sids(of: session.user) : [],
+                        sids: tellsSIDs ? self.collector.sids(of: session.user) : [],
                         isCallers: caller.map { session.owns($0) } ?? false)
                     writer.properties { row.write(to: &$0) }
                 }

@@ -59,12 +59,16 @@ struct NoticeFiles {
     }
 
     /// What a tracked user is told, on lines that fit a terminal.
-    static func text(level: PrivacyLevel, responsible: String) -> String {
-        [
-            "Your activity in desktop sessions on this server is recorded (level: \(level.name)).", "",
-            "Recorded are: \(WhatIsRecorded.recorded).", "Never recorded are: \(WhatIsRecorded.never).", "",
-            "See all of it, why, and how to object: termspan me",
-            responsible.isEmpty ? "Questions: ask the administrators of this server." : "Who answers for it: \(responsible)", "",
-        ].flatMap { $0.wrapped(to: 80) }.joined(separator: "\n")
+    static func text(level: PrivacyLevel, reason: String, responsible: String) -> String {
+        let why = reason.isEmpty ? [] : ["Why: \(reason)"]
+        let lines =
+            [
+                "Your activity in desktop sessions on this server is recorded (level: \(level.name)).", "",
+                "Recorded are: \(WhatIsRecorded.recorded).", "Never recorded are: \(WhatIsRecorded.never).", "",
+            ] + why + [
+                "See all of it, why, and how to object: termspan me",
+                responsible.isEmpty ? "Questions: ask the administrators of this server." : "Who answers for it: \(responsible)", "",
+            ]
+        return lines.flatMap { $0.wrapped(to: 80) }.joined(separator: "\n")
     }
 }

@@ -45,12 +45,18 @@ final class SIDWatch {
     }
 
     /// What nobody could say is asked anew: of a user who logs on a directory has just told something else.
-    func loggedOn(_ user: UserIdentity) { asked.remove(user) }
+    func loggedOn(_ user: UserIdentity) {
+        asked.remove(user)
+        retryDelay = Self.shortest
+        retryTimer?.disarm()
+    }
 
-    /// Likewise of all.
+    /// Likewise of all, and of those who had none.
     func reload() {
+        known.forgetNone()
         asked = []
         retryDelay = Self.shortest
+        retryTimer?.disarm()
     }
 
     func forget(_ user: UserIdentity) {

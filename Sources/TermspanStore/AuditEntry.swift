@@ -40,8 +40,10 @@ package enum AuditedRead: String, Sendable {
     case pseudonyms
     /// How much is held, without what.
     case counts
-    /// Sessions with idle times, clients and coverage, or being told of what happens in them.
+    /// Sessions with idle times, clients and coverage.
     case sessions
+    /// What happens in sessions from then on.
+    case notifications
     /// Who is tracked, and who is on the Do Not Track list.
     case policy
 }

@@ -23,7 +23,8 @@ package struct DoNotTrackList: Equatable, Sendable {
     /// The domains of the logins that are named, by name.
     private let domains: [String: Set<String>]
     private let userIDs: Set<UInt32>
-    private let securityIDs: Set<SecurityID>
+    /// Those by which users are named.
+    package let securityIDs: Set<SecurityID>
     /// Whether it matters which SIDs users have.
     package var namesSIDs: Bool { !securityIDs.isEmpty }
 

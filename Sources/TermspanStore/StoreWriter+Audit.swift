@@ -41,7 +41,7 @@ extension StoreWriter {
                 return !users.isEmpty
             }
             // Of who is logged on it is told though the store does not know them.
-            guard [.users, .sessions, .policy].contains(kind), found.count < users.count else { return found }
+            guard [.users, .sessions].contains(kind), found.count < users.count else { return found }
             try self.audit(AuditEntry.readPrefix + kind.rawValue, of: nil, AuditEntry.notStored, by: actor, at: moment, db)
             return users
         }

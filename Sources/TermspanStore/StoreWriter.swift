@@ -726,8 +726,9 @@ package final class StoreWriter {
         let row = try self.row(of: decision.user, at: decision.since, db)
         var new = decision
         if keepsLevel, let old { new.level = old.level }
-        let isAnothers = new.tracked && new.responsible != old?.responsible
-        if let old, old.tracked == new.tracked, old.level == new.level, !isAnothers { return (old, false) }
+        // More that is recorded stands on its grounds: on others it is another decision.
+        let isAnother = new.tracked && (new.responsible, new.reason) != (old?.responsible, old?.reason)
+        if let old, old.tracked == new.tracked, old.level == new.level, !isAnother { return (old, false) }
         try db.execute(
             sql: """
                 INSERT INTO tracking (user, tracked, level, since, by, reason, responsible, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -738,7 +739,7 @@ package final class StoreWriter {
                 row, new.tracked ? 1 : 0, new.level.rawValue, new.since.nanoseconds, new.by, new.reason, new.responsible,
                 try revision(db),
             ])
-        if old?.tracked != new.tracked || isAnothers {
+        if old?.tracked != new.tracked || isAnother {
             try record(
                 db, new.since, new.by, row, "tracked", new.tracked ? "true" : "false", new.reason, responsible: new.responsible)
         }

@@ -23,7 +23,11 @@ import Testing
         #expect(known[UserIdentity(login: "other", uid: 1)] == nil)
         known.forget(Self.user(1))
         #expect(known[Self.user(1)] == nil)
-        _ = known.learn([Self.user(1): [], Self.user(3): []])
+        _ = known.learn([Self.user(1): [], Self.user(3): [], Self.user(4): [Self.sid(4)]])
+        // Who had none may have one since.
+        var later = known
+        later.forgetNone()
+        #expect([1, 3, 4].map { later[Self.user($0)] } == [nil, nil, [Self.sid(4)]])
         known.forget(allBut: [Self.user(3)])
         #expect([1, 2, 3].map { known[Self.user($0)] } == [nil, nil, []])
     }
@@ -33,6 +37,20 @@ import Testing
         let answer = directory.sids(of: Set((1...3).map(Self.user)), within: .seconds(20))
         #expect(answer == [Self.user(1): [Self.sid(1)], Self.user(3): []])
         #expect(directory.sids(of: [], within: .zero) == [:])
+    }
+
+    /// Of many some are told in time, and count.
+    @Test func whatWasToldInTimeCounts() {
+        let gate = Baton()
+        let record = Record()
+        let directory = Directory { user in
+            record.asked.withLock { $0.append(user.uid) }
+            if record.asked.withLock({ $0.count }) == 400 { gate.wait() }
+            return [Self.sid(user.uid)]
+        }
+        let answer = directory.sids(of: Set((1...500).map(Self.user)), within: .milliseconds(2000))
+        gate.pass()
+        #expect(answer.count == 399 && answer.allSatisfy { $0.value == [Self.sid($0.key.uid)] })
     }
 
     /// What the directory was asked, and by how many threads.

@@ -13,7 +13,8 @@ import Testing
     }
 
     @Test(arguments: ["", String(repeating: "Someone of Example Ltd. ", count: 8)]) func itFitsATerminal(responsible: String) {
-        let text = NoticeFiles.text(level: .basic, responsible: responsible)
+        let text = NoticeFiles.text(level: .basic, reason: "a reason", responsible: responsible)
+        #expect(text.contains("\nWhy: a reason\n") && !NoticeFiles.text(level: .basic, reason: "", responsible: "").contains("Why:"))
         #expect(text.hasPrefix("Your activity in desktop sessions on this server is recorded (level: basic).\n\nRecorded are: which "))
         #expect(text.contains("\nNever recorded are: what you type, ") && text.contains(" termspan me\n") && text.hasSuffix("\n"))
         #expect(text.split(separator: "\n").allSatisfy { $0.count <= 80 })

@@ -220,7 +220,7 @@ import Testing
         let nothing = try server.run("policy", "apply", path, "--yes")
         #expect(nothing.code == 0 && nothing.output.isEmpty && nothing.errors.contains("All of it holds already"))
         try write(
-            #"{"new_users":"tracked","users":[{"name":"root","tracked":false},{"name":"nobody-there","tracked":true,"reason":"x"}],"#
+            #"{"new_users":"tracked","new_users_reason":"r","users":[{"name":"root","tracked":false},{"name":"nobody-there","tracked":true,"reason":"x"}],"#
                 + #""do_not_track":[{"entry":"eve"},{"entry":"uid:7"}]}"#)
         #expect(
             try server.run("policy", "diff", path).output == """

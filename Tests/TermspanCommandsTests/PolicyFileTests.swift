@@ -199,6 +199,22 @@ import Testing
         #expect(file.changes(from: policy) { _ in 99 }.map(\.line) == ["anna@example would be tracked."])
     }
 
+    /// Somebody else who answers for it is another decision; nobody who is named leaves it.
+    @Test func whoAnswersIsAPartOfIt() throws {
+        let held = Self.policy(["anna": true], newUsers: "tracked")
+        func lines(_ text: String) throws -> [String] { try Self.read(text).changes(from: held, uid: Self.uid).map(\.line) }
+        #expect(try lines(#"{"new_users":"tracked","users":[{"name":"anna","tracked":true,"reason":"r"}]}"#).isEmpty)
+        #expect(
+            try lines(
+                #"{"new_users":"tracked","new_users_responsible":"Ben","users":[{"name":"anna","tracked":true,"reason":"r","responsible":"Ben"}]}"#
+            )
+                == ["New users would be tracked.", "anna would be tracked."])
+        #expect(throws: CommandError.self) { try PolicyFile.check([.newUsers("tracked", Grounds(responsible: "Ben"))]) }
+        #expect(throws: Never.self) {
+            try PolicyFile.check([.newUsers("untracked", Grounds()), .newUsers("tracked", Grounds(reason: "r"))])
+        }
+    }
+
     @Test func whoDoesNotExistYetIsListed() throws {
         let file = try Self.read(
             #"{"new_users":"tracked","new_users_reason":"all","users":[{"name":"nobody","tracked":false,"reason":"r"},{"name":"noel","tracked":true,"reason":"r"}]}"#

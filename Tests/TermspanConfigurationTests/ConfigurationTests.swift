@@ -50,6 +50,7 @@ import Testing
         ] {
             #expect(try problem(long)?.contains("takes 'reason' and 'responsible'") == true)
             #expect(try problem(long + "\nresponsible: Ann Lee")?.contains("takes 'reason'") == true)
+            #expect(try problem(long + "\nreason: ' '\nresponsible: Ann Lee")?.contains("takes 'reason'") == true)
             #expect(try problem(long + "\nreason: audits\nresponsible: Ann Lee") == nil)
         }
         #expect(try problem("keep-activity: 180d\nkeep-sessions: 400d\nkeep-by-group: [{group: x, keep-activity: 1d}]") == nil)

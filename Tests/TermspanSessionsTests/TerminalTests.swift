@@ -64,7 +64,7 @@ import Testing
         defer { login.end() }
         // Until all of it is what it is to be.
         let sleeping = script.count { $0 == "6" }
-        for _ in 0..<1000 where login.sleeping != sleeping { try await Task.sleep(for: .milliseconds(10)) }
+        for _ in 0..<6000 where login.sleeping != sleeping { try await Task.sleep(for: .milliseconds(10)) }
         #expect(login.sleeping == sleeping)
         #expect(Terminal.name(ofLogin: login.leader, uid: geteuid()) == (isFound ? terminal.name : nil))
         #expect(Terminal.name(ofLogin: login.leader, uid: geteuid() &+ 1) == nil)

@@ -176,12 +176,17 @@ extension OwnView {
         if policy.user.isTracked {
             values += [
                 ("Level", policy.user.level), ("Recorded", WhatIsRecorded.recorded), ("Never recorded", WhatIsRecorded.never),
-                ("Kept", policy.policy.keptText),
             ]
-            let reason = policy.policy.configured.reason
-            if !reason.isEmpty { values.append(("Reason for that", reason)) }
             if let hours = policy.hours { values.append(("Hours", Self.text(hours, holidays: policy.policy.holidays))) }
             if let left = policy.pauseLeft, left >= 60 { values.append(("Pauses", "\(left / 60) min left today: termspan pause 30m")) }
+        }
+        // What was recorded before stays for as long.
+        if policy.user.isTracked || (activity?.held.count ?? 0) > 0 {
+            values.append(("Kept", policy.policy.keptText))
+            let grounds = policy.policy.configured
+            let isOthers = !grounds.responsible.isEmpty && grounds.responsible != policy.responsible
+            let why = [grounds.reason, isOthers ? "\(grounds.responsible) answers for that" : ""].filter { !$0.isEmpty }
+            if !why.isEmpty { values.append(("Why so long", why.joined(separator: "; "))) }
         }
         if !silentNotices.isEmpty {
             values.append(("Notice", "NOT shown at each logon: \(silentNotices.joined(separator: ", ")) is missing or empty"))

@@ -5,6 +5,9 @@ package struct Grounds: Hashable, Sendable {
     package var reason = ""
     /// Empty: whom the configuration names.
     package var responsible = ""
+
+    /// Whether the same person answers for it, or whoever does where nobody is named.
+    func areAnsweredFor(in others: Grounds) -> Bool { responsible.isEmpty || responsible == others.responsible }
 }
 
 /// The grounds of what has more recorded.

@@ -64,6 +64,7 @@ struct PolicyApply: MainCommand {
         let client = try Client.connect()
         let changes = wanted.changes(from: try client.wholePolicy(), uid: PolicyFileArgument.uid(of:))
         if changes.isEmpty { return Output.error("termspan: All of it holds already; nothing was changed.") }
+        try PolicyFile.check(changes)
         if consent == .needed {
             let question = "Change \(changes.count == 1 ? "this" : "these \(changes.count)")?"
             // Of many not all are shown: what is begun before what ends.

@@ -85,7 +85,8 @@ package struct PolicyFile: Hashable, Sendable {
         func line(_ value: JSONValue?, _ place: String) throws(CommandError) -> String {
             guard let value, value != .null else { return "" }
             guard let text = value.string else { throw wrong("\(place) is not a text") }
-            guard text.utf8.count <= Self.longestReason, !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+            guard text.utf8.count <= Self.longestReason, !place.contains("responsible") || text.count <= 200,
+                !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
             else { throw wrong("\(place) has more than \(Self.longestReason) bytes, or control characters") }
             return text
         }
@@ -277,6 +278,7 @@ package struct PolicyFile: Hashable, Sendable {
             let (login, number) = (LoginName(login: user.name), uid(user.name))
             return policy.users.contains { row in
                 LoginName(login: row.name) == login && row.isTracked == user.isTracked && (number == nil || row.userID == number)
+                    && (!user.isTracked || user.grounds.areAnsweredFor(in: row.grounds))
             }
         }
         let pending = users.filter { !holds($0) }
@@ -285,7 +287,8 @@ package struct PolicyFile: Hashable, Sendable {
         }
         var changes = (doNotTrack + absent).filter { !listed.contains($0.entry) }.map { Change.list($0) }
         changes += pending.filter { !$0.isTracked && uid($0.name) != nil }.map { Change.untrack($0) }
-        if let newUsers, newUsers != policy.newUsers { changes.append(.newUsers(newUsers, newUsersGrounds)) }
+        let isAnsweredFor = newUsers != "tracked" || newUsersGrounds.areAnsweredFor(in: policy.newUsersDecision.grounds)
+        if let newUsers, newUsers != policy.newUsers || !isAnsweredFor { changes.append(.newUsers(newUsers, newUsersGrounds)) }
         changes += pending.filter(\.isTracked).map { Change.track($0) }
         func key(_ member: Member) -> String { "\(member.group) \(member.user)" }
         // An account that was made anew is another's.
@@ -306,6 +309,13 @@ package struct PolicyFile: Hashable, Sendable {
             changes += (leaving.filter { !administers($0) } + leaving.filter(administers)).map { Change.leave($0) }
         }
         return changes
+    }
+
+    /// What is refused before anything is changed: new users who are tracked without a reason.
+    package static func check(_ changes: [Change]) throws(CommandError) {
+        for case .newUsers("tracked", let grounds) in changes where grounds.reason.allSatisfy(\.isWhitespace) {
+            throw CommandError(.failure, "New users are tracked without 'new_users_reason', which is shown to them; nothing was changed.")
+        }
     }
 
     /// A call of the collector; each is one transaction.

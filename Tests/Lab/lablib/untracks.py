@@ -89,7 +89,7 @@ def reports_until(product, moment):
     """What is reported of before a moment: how sessions divide, and the spans that had ended."""
     until = ["--all", "--until", f"{datetime.datetime.fromtimestamp(moment, datetime.timezone.utc):%Y-%m-%dT%H:%M:%SZ}"]
     spans = product.listing("spans", *until)
-    return product.listing("summary", *until), [span for span in spans if span["end"] < until[-1]]
+    return product.listing("summary", *until), [span for span in spans if span["end"] < until[-1].removesuffix("Z")]
 
 
 def dated(product):

@@ -79,10 +79,12 @@ class AuditTests(ProductTestCase):
         self.assertFalse({"read-sessions", "read-policy"} & {action for by, action, _ in self.looks("user1") if by != "root"})
         for _ in range(2):
             self.product.command("query", "user", user="user2")
+            self.product.command("status", user="user2")
             self.product.command("policy", "show", user="user2")
+        self.lab.enter(["busctl", "call", "org.termspan1", "/org/termspan1", "org.termspan1.Manager", "Subscribe"], user="user2")
         for user in ("user1", "user3"):
             looks = self.looks(user)
-            for action in ("read-sessions", "read-policy"):
+            for action in ("read-sessions", "read-policy", "read-notifications"):
                 self.assertEqual(looks.count(("uid 2002", action, None)), 1, looks)
         self.product.command("query", "user")
         wait_until("root's look to be recorded", lambda: ("root", "read-sessions", None) in self.looks("user1"), 10, progress=self.product.report)

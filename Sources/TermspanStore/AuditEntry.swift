@@ -40,6 +40,8 @@ package enum AuditedRead: String, Sendable {
     case pseudonyms
     /// How much is held, without what.
     case counts
+    /// Whether what is held is right, session by session.
+    case check
     /// Sessions with idle times, clients and coverage, or being told of what happens in them.
     case sessions
     /// Who is tracked, and who is on the Do Not Track list.

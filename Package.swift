@@ -162,6 +162,7 @@ let package = Package(
             name: "TermspanReportsTests",
             dependencies: [
                 "TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanBus", "TermspanCore", "TermspanEvents", "SeededRandom",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),
         .testTarget(

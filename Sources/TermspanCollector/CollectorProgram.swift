@@ -74,13 +74,13 @@ package enum CollectorProgram {
 
     /// Says which arguments there are, and returns the exit code for wrong ones.
     package static func usage() -> Int32 {
-        complain("usage: termspand [--check-configuration | --check-master-key | --client-names PID...]")
+        complain("usage: termspand [--backup FILE [--force] [--json] | --check-configuration | --check-master-key | --client-names PID...]")
         return 2
     }
 
-    private static func complain(_ text: String) { put(text + "\n", to: STDERR_FILENO) }
+    static func complain(_ text: String) { put(text + "\n", to: STDERR_FILENO) }
 
-    private static func put(_ text: String, to descriptor: Int32) {
+    static func put(_ text: String, to descriptor: Int32) {
         let bytes = Array(text.utf8)
         _ = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
     }
@@ -168,7 +168,7 @@ package enum CollectorProgram {
     }
 
     /// From the folders that systemd made for the unit.
-    private static var paths: Collector.Paths {
+    static var paths: Collector.Paths {
         func variable(_ name: String) -> [String] {
             getenv(name).map { String(cString: $0).split(separator: ":").map { String($0) } } ?? []
         }

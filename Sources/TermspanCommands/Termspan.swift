@@ -15,7 +15,7 @@ package struct Termspan: ParsableCommand {
                 Status.self,
                 Doctor.self, Users.self, Track.self, Untrack.self, DoNotTrack.self, Erase.self, Policy.self, Roles.self, Groups.self,
                 Reveal.self,
-                Audit.self, Verify.self,
+                Audit.self, Verify.self, Backup.self,
             ])
     }
 

@@ -4,9 +4,9 @@ package import TermspanStore
 
 /// Works a question out, line by line, in pages: what it holds in memory does not grow with the answer.
 package struct Answer {
-    private var question: Question
+    private(set) var question: Question
     /// Nil where there is no store yet.
-    private let reader: StoreReader?
+    let reader: StoreReader?
     private let live: [UUIDv7: LiveSession]
     /// By which users and sessions are named; nil: by their names.
     private let pseudonyms: Pseudonyms?
@@ -62,6 +62,8 @@ package struct Answer {
             try forEachAuditEntry(question.filter) { try line(self.line($0)) }
         case .auditCheck:
             try checkAudit(line)
+        case .storeCheck:
+            try checkStore(line)
         case .aggregates:
             try aggregates(line)
         }
@@ -69,7 +71,7 @@ package struct Answer {
 
     // MARK: Sessions
 
-    private func forEachSession(_ each: (ReportedSession) throws -> Void) throws {
+    func forEachSession(_ each: (ReportedSession) throws -> Void) throws {
         let isRestricted = question.filter.since != nil || question.filter.until != nil
         // What the store's wall times let through need not lie in the range, where the clock was stepped.
         func body(_ session: ReportedSession) throws {
@@ -129,7 +131,7 @@ package struct Answer {
     }
 
     /// Cuts a session's range between focus intervals, so that each lies in one chunk, and evaluates chunk by chunk.
-    private func forEachChunk(of session: ReportedSession, in range: TimeSpan, _ body: (Chunk) throws -> Void) throws {
+    func forEachChunk(of session: ReportedSession, in range: TimeSpan, _ body: (Chunk) throws -> Void) throws {
         guard range.length > 0 else { return }
         let changes = try changes(of: session)
         var start = range.start
@@ -185,31 +187,35 @@ package struct Answer {
     }
 
     private func bursts(of session: ReportedSession, in span: TimeSpan) throws -> [TimeSpan] {
-        try stream(session, session.live?.bursts ?? [], until: span.end) { reader, stored, after in
+        try stream(session, session.live?.bursts ?? [], \.start, until: span.end) { reader, stored, after in
             try reader.bursts(of: stored, in: span, after: after, limit: 2000).map { TimeSpan(start: $0.start, end: $0.end) }
         }
     }
 
     private func unknowns(of session: ReportedSession, in span: TimeSpan) throws -> [TimeSpan] {
-        try stream(session, session.live?.unknowns ?? [], until: span.end) { reader, stored, after in
-            try reader.unknowns(of: stored, in: span, after: after, limit: 2000).map { TimeSpan(start: $0.start, end: $0.end) }
+        try unknownIntervals(of: session, in: span).map { TimeSpan(start: $0.start, end: $0.end) }
+    }
+
+    func unknownIntervals(of session: ReportedSession, in span: TimeSpan) throws -> [UnknownInterval] {
+        try stream(session, session.live?.unknowns ?? [], \.start, until: span.end) { reader, stored, after in
+            try reader.unknowns(of: stored, in: span, after: after, limit: 2000)
         }
     }
 
-    private func stream(
-        _ session: ReportedSession, _ live: [TimeSpan], until end: BootInstant,
-        _ read: (StoreReader, StoredSession, BootInstant?) throws -> [TimeSpan]
-    ) throws -> [TimeSpan] {
-        var result: [TimeSpan] = []
+    private func stream<Part>(
+        _ session: ReportedSession, _ live: [Part], _ start: KeyPath<Part, BootInstant>, until end: BootInstant,
+        _ read: (StoreReader, StoredSession, BootInstant?) throws -> [Part]
+    ) throws -> [Part] {
+        var result: [Part] = []
         if let reader, let stored = session.stored {
             while true {
-                let page = try read(reader, stored, result.last?.start)
+                let page = try read(reader, stored, result.last?[keyPath: start])
                 result += page
                 if page.count < 2000 { break }
             }
         }
-        let known = result.last?.start
-        return result + live.filter { part in part.start < end && known.map { part.start > $0 } ?? true }
+        let known = result.last?[keyPath: start]
+        return result + live.filter { part in part[keyPath: start] < end && known.map { part[keyPath: start] > $0 } ?? true }
     }
 
     // MARK: Lines
@@ -356,7 +362,7 @@ package struct Answer {
         json.add("session_uuid", pseudonyms?.name(of: session.record.uuid) ?? session.record.uuid.description)
     }
 
-    private func add(_ user: UserIdentity, to json: inout JSONLine) {
+    func add(_ user: UserIdentity, to json: inout JSONLine) {
         json.add("user", pseudonyms?.name(of: user) ?? user.login)
         json.add("uid", pseudonyms == nil ? UInt64(user.uid) : nil)
     }

@@ -1,6 +1,7 @@
 package import TermspanAccounting
 package import TermspanCore
 package import TermspanStore
+import TermspanSystem
 
 /// What is asked for, with everything that the answer needs: a value that a thread of its own can work on.
 package struct Question: Sendable {
@@ -23,6 +24,8 @@ package struct Question: Sendable {
         case audit
         /// One line an entry of the audit record that follows from those before, and one about the whole.
         case auditCheck
+        /// One line a thing that is wrong with the store, a cause of unknown time, and one about the whole.
+        case storeCheck
         /// One line a month and group: averages, rounded, of nobody alone.
         case aggregates
 
@@ -32,7 +35,7 @@ package struct Question: Sendable {
             case .audit, .auditCheck: .viewAudit
             case .users: .viewPolicy
             case .aggregates: .viewAggregates
-            case .spans, .sessions, .userTimes, .history, .events, .records: .viewOthers
+            case .spans, .sessions, .userTimes, .history, .events, .records, .storeCheck: .viewOthers
             }
         }
 
@@ -46,6 +49,7 @@ package struct Question: Sendable {
             case .users: .users
             case .audit: .audit
             case .aggregates: .aggregates
+            case .storeCheck: .check
             case .auditCheck: nil
             }
         }
@@ -72,6 +76,9 @@ package struct Question: Sendable {
     package var sids: [UserIdentity: Set<SecurityID>] = [:]
     /// What a question about aggregates is asked of; nil for others.
     package var aggregation: Aggregation?
+    /// By which days begin, and since when all that is recorded is still kept, for a check of the store; nil: for ever.
+    package var calendar = LocalCalendar.system
+    package var keptSince: WallInstant?
 
     package init(kind: Kind, filter: SessionFilter, thresholds: Thresholds, live: [ActivityRow]? = nil) {
         self.kind = kind
@@ -147,7 +154,7 @@ struct LiveSession {
     /// In order, one a start: the closed one where an open one began at the same moment.
     var focus: [(record: FocusRecord, isOpen: Bool)] = []
     var bursts: [TimeSpan] = []
-    var unknowns: [TimeSpan] = []
+    var unknowns: [UnknownInterval] = []
     var events: [SessionEvent] = []
 
     /// Sorts the rows by session.
@@ -168,8 +175,9 @@ struct LiveSession {
                 session.focus.append((record, row.end == nil))
             case .burst:
                 if !session.bursts.contains(where: { $0.start == row.start }) { session.bursts.append(span) }
-            case .unknown:
-                if !session.unknowns.contains(where: { $0.start == row.start }) { session.unknowns.append(span) }
+            case .unknown(let reason, let lost):
+                guard !session.unknowns.contains(where: { $0.start == row.start }) else { break }
+                session.unknowns.append(UnknownInterval(start: span.start, end: span.end, reason: reason, lost: lost))
             case .state(let kind, let address, let name):
                 session.events.append(
                     SessionEvent(

@@ -96,6 +96,9 @@ package final class ReportsService {
                 BusMethod("VerifyAudit", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .auditCheck)
                 },
+                BusMethod("VerifyStore", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, .storeCheck)
+                },
                 BusMethod("Aggregates", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .aggregates)
                 },
@@ -190,6 +193,8 @@ package final class ReportsService {
             if let idle = request.idle { question.thresholds.idle = idle }
             if let passiveLimit = request.passiveLimit { question.thresholds.passiveLimit = passiveLimit }
             question.includeOpen = request.includeOpen
+            question.calendar = options.calendar
+            question.keptSince = options.kept.map { WallInstant.now().advanced(by: .zero - $0) }
             if let month = request.pseudonyms {
                 guard options.calendar.moment(month.first, 0) <= .now() else { throw .invalidArguments("\(month) has not begun.") }
                 question.pseudonyms = month
@@ -467,7 +472,7 @@ struct Request {
             // All others choose among sessions.
             let allowed: [String]? =
                 switch kind {
-                case .users: ["user", "uid", "all"]
+                case .users, .storeCheck: ["user", "uid", "all"]
                 case .audit: ["user", "uid", "all", "since", "until"]
                 case .auditCheck: []
                 case .aggregates: ["period"]

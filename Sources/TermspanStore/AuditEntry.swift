@@ -40,6 +40,8 @@ package enum AuditedRead: String, Sendable {
     case pseudonyms
     /// How much is held, without what.
     case counts
+    /// Whether what is held is right, session by session.
+    case check
     /// Sessions with idle times, clients and coverage.
     case sessions
     /// What happens in sessions from then on.

@@ -17,8 +17,17 @@ enum SHA256 {
     }
 
     /// The digest in hexadecimal digits.
-    static func hexadecimalDigest(_ message: some Collection<UInt8>) -> String {
-        digest(message).map { byte in
+    static func hexadecimalDigest(_ message: some Collection<UInt8>) -> String { hexadecimal(digest(message)) }
+
+    /// Likewise of bytes that are not copied, since they may be a whole file's.
+    static func hexadecimalDigest(of message: UnsafeRawBufferPointer) -> String {
+        var digest = [UInt8](repeating: 0, count: 32)
+        guard termspan_sha256(message.baseAddress, message.count, &digest) == 0 else { preconditionFailure("libcrypto has no SHA-256") }
+        return hexadecimal(digest)
+    }
+
+    private static func hexadecimal(_ bytes: [UInt8]) -> String {
+        bytes.map { byte in
             let digits = String(byte, radix: 16)
             return digits.utf8.count == 1 ? "0" + digits : digits
         }.joined()

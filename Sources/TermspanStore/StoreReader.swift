@@ -169,7 +169,7 @@ package final class StoreReader: Sendable {
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG && access(path, R_OK) == 0
     }
 
-    private func read<T>(_ operation: String, _ body: (Database) throws -> T) throws(StoreError) -> T {
+    func read<T>(_ operation: String, _ body: (Database) throws -> T) throws(StoreError) -> T {
         do {
             return try queue.read(body)
         } catch {
@@ -421,12 +421,13 @@ struct SessionRow {
         SELECT s.id, s.uuid, s.number, s.stack, s.start, s.end, s.end_reason, s.boot, b.boot_id,
             l.value AS login, u.value AS uid,
             c.generation, c.attempted_at, c.delivered, c.state,
-            CASE WHEN s.end IS NOT NULL THEN s.end ELSE max(s.start, b.seen,
+            -- A sum that is too large for an integer, which only a damaged file has, is none.
+            CAST(CASE WHEN s.end IS NOT NULL THEN s.end ELSE max(s.start, b.seen,
                 coalesce((SELECT max(at) FROM session_event WHERE session = s.id), 0),
                 coalesce((SELECT start + length FROM focus_interval WHERE session = s.id ORDER BY start DESC LIMIT 1), 0),
                 coalesce((SELECT start + length FROM input_burst WHERE session = s.id ORDER BY start DESC LIMIT 1), 0),
                 coalesce((SELECT start + length FROM unknown_interval WHERE session = s.id ORDER BY start DESC LIMIT 1), 0)
-            ) END AS last
+            ) END AS INTEGER) AS last
         FROM session s JOIN boot b ON b.id = s.boot
         JOIN identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = s.user AND kind = 'login')
         JOIN identifier u ON u.id = (SELECT max(id) FROM user_identifier WHERE user = s.user AND kind = 'uid')

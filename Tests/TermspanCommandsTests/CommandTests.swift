@@ -306,8 +306,33 @@ import Testing
         #expect(try server.run("audit", "--since", "2026-05-28", "--until", "2026-05-27").code == 2)
         let changed = try server.run("verify", "--audit")
         #expect(changed.code == 1 && changed.output.hasPrefix("The audit record was changed: entry 2 is missing.\n"))
-        #expect(try server.run("verify", "--format", "json").output.contains(#""entries":1,"problem":"entry 2 is missing","#))
-        #expect(try server.run("verify", "--format", "csv").code == 2)
+        let both = try server.run("verify", "--format", "json")
+        #expect(
+            both.code == 1
+                && both.output.hasPrefix(
+                    #"{"audit":{"store":"019e247c-3c40-7000-8000-00000000000b","entries":1,"problem":"entry 2 is missing","#)
+        )
+        #expect(both.output.contains(#""store":{"whole":false,"sessions":3,"#))
+        for wrong in [["--format", "csv"], ["--audit", "--store"], ["--audit", "--all"]] {
+            #expect(try server.run("verify", wrong[0], wrong[1]).code == 2)
+        }
+        let own = try server.run("verify", "--store")
+        #expect(own.code == 0)
+        #expect(
+            own.output == """
+                What is held of your sessions is right: 3 sessions, 4 days, 50 intervals.
+                Of 1:00:00 0:00:02 are Unknown, 0.042 %.
+                REASON    CLASS  TIME     LONGEST  USER   SINCE                      SESSION
+                starting  known  0:00:02  0:00:02  user1  2026-05-14T10:24:00+02:00  019e247c-3c40-7000-8000-000000000001
+
+                """)
+        let broken = try server.run("verify", "--store", "--all")
+        #expect(broken.code == 1 && broken.output.hasPrefix("The store is not right: 1 problems.\n  [overlap] user1, session 019e247c-"))
+        #expect(broken.output.contains("2026-05-14T10:24:00+02:00: focus_interval: a row\u{FFFD}\n"))
+        let json = try server.run("verify", "--store", "--all", "--format", "json")
+        #expect(
+            json.code == 1
+                && json.output.hasPrefix(#"{"audit":null,"store":{"whole":true,"sessions":3,"days":4,"intervals":50,"problems":1,"#))
     }
 
     /// Without a terminal, as scripts run.

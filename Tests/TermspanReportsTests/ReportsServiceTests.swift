@@ -199,6 +199,7 @@ import Testing
             ),
             ("Records", ["session-uuid": .string(F.uuid(1).description)], "records", ["session-uuid": .string(F.uuid(1).description)]),
             ("Users", ["all": true], "users", [:]), ("Audit", ["user": "anna"], "audit", ["user": "anna"]),
+            ("VerifyStore", ["all": true], "check", [:]), ("VerifyStore", ["user": "anna"], "check", ["user": "anna"]),
         ]
         for (member, filter, kind, whose) in questions {
             _ = try stage.read(try stage.ask(member, filter).get())
@@ -209,6 +210,7 @@ import Testing
         _ = try stage.read(try stage.ask("Spans", ["uid": .uint32(0)]).get())
         _ = try stage.read(try stage.ask("Spans", ["user": "root"]).get())
         _ = try stage.read(try stage.ask("VerifyAudit").get())
+        _ = try stage.read(try stage.ask("VerifyStore", ["uid": .uint32(0)]).get())
         #expect(stage.reads.isEmpty)
         stage.canRecord = false
         #expect(try stage.read(try stage.ask("History").get()).count == 1)

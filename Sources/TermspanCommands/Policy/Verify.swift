@@ -1,4 +1,6 @@
 import ArgumentParser
+import Glibc
+import TermspanBus
 package import TermspanCore
 import TermspanJournal
 
@@ -6,36 +8,72 @@ import TermspanJournal
 struct Verify: MainCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            commandName: "verify", abstract: "Check that nobody has changed the audit record.",
+            commandName: "verify", abstract: "Check that what is recorded is right, and that nobody has changed the audit record.",
             discussion: """
-                Each entry has a digest that depends on all before it, and the journal is told of the last one's from time to time. That is \
-                compared where you may read the journal; where the journal is forwarded to another machine, compare with that. Needs the \
-                right org.termspan1.view-audit.
+                The audit record: each entry has a digest that depends on all before it, and the journal is told of the last one's from time to \
+                time. That is compared where you may read the journal; where the journal is forwarded to another machine, compare with that. \
+                Needs the right org.termspan1.view-audit.
+
+                The store: whether it contradicts itself, whether each session's categories are its time, as a whole and day by day, and where \
+                and why time is Unknown; more than 0.1 % of which nothing says why is a failure. Everybody can check their own sessions with \
+                --store.
                 """)
     }
 
-    @Flag(help: "Check the audit record, which is all that there is to check for now.")
+    @Flag(help: "Check the audit record alone.")
     var audit = false
+
+    @Flag(help: "Check the store alone: your own sessions, for root all of it.")
+    var store = false
+
+    @Flag(help: "Everybody's sessions and the file, which needs the right org.termspan1.view-others.")
+    var all = false
 
     @OptionGroup var output: FormatOptions
 
     func validate() throws {
         if output.format == .csv { throw ValidationError("This has no rows: use --format json.") }
+        if audit, store { throw ValidationError("Without --audit and --store both are checked.") }
+        if audit, all { throw ValidationError("--all is about the store.") }
     }
 
     func execute() throws {
         let client = try Client.connect()
-        // Before the record is read, which goes on growing.
-        var verdict = AuditVerdict(heads: try JournalReader.isReadable ? Self.heads() : nil)
-        try client.reports("VerifyAudit", [:]) { row throws(CommandError) in verdict.add(row) }
-        if verdict.isBrokenOff {
-            throw CommandError(.failure, "The reports service ended before its answer was known to be complete.", remedy: "Try again.")
-        }
+        let record = store ? nil : try Self.record(client)
+        let sessions = audit ? nil : try Self.store(client, ActivityOptions.whose(all: all))
         switch output.format {
-        case .table: Output.lines(verdict.lines)
-        case .json, .csv: Output.write(verdict.json.text + "\n")
+        case .table: Output.lines([record?.lines, sessions?.lines].compactMap { $0 }.flatMap { $0 })
+        case .json, .csv:
+            Output.write(JSONValue.object([.init("audit", record?.json ?? .null), .init("store", sessions?.json ?? .null)]).text + "\n")
         }
-        if verdict.problem != nil { throw ExitCode(CommandError.Code.failure.rawValue) }
+        if record?.problem != nil || sessions?.isRight == false { throw ExitCode(CommandError.Code.failure.rawValue) }
+    }
+
+    @MainActor
+    private static func record(_ client: Client) throws(CommandError) -> AuditVerdict {
+        // Before the record is read, which goes on growing.
+        var verdict = AuditVerdict(heads: try JournalReader.isReadable ? heads() : nil)
+        try client.reports("VerifyAudit", [:]) { row throws(CommandError) in verdict.add(row) }
+        if verdict.isBrokenOff { throw brokenOff }
+        return verdict
+    }
+
+    @MainActor
+    private static func store(_ client: Client, _ filter: [String: BusValue]) throws(CommandError) -> StoreVerdict {
+        var verdict = StoreVerdict()
+        let showsProgress = isatty(STDERR_FILENO) == 1
+        func show(_ text: String) { if showsProgress { Output.writeAll(STDERR_FILENO, Array("\r\u{1B}[K\(Printable.text(text))".utf8)) } }
+        defer { show("") }
+        try client.reports("VerifyStore", filter) { row throws(CommandError) in
+            verdict.add(row)
+            if let progress = verdict.progress { show(progress) }
+        }
+        if !verdict.isComplete { throw brokenOff }
+        return verdict
+    }
+
+    private static var brokenOff: CommandError {
+        CommandError(.failure, "The reports service ended before its answer was known to be complete.", remedy: "Try again.")
     }
 
     private static func heads() throws(CommandError) -> [AuditVerdict.Head] {

@@ -251,6 +251,22 @@ let reports = BusInterface(
                     #"{"store":"019e247c-3c40-7000-8000-00000000000b","entries":1,"problem":"entry 2 is missing"}"#,
                 ])
         },
+        BusMethod("VerifyStore", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call throws(BusError) in
+            let isWhole = try call.message.readProperties()["all"]?.bool == true
+            var lines = [
+                #"{"progress":"sessions","done":50}"#,
+                #"{"unknown":"starting","class":"known","duration":1.5,"stretches":1,"longest":1.5,"session_uuid":"019e247c-3c40-7000-8000-000000000001","user":"user1","time":"2026-05-14T08:24:00.000000Z"}"#,
+            ]
+            if isWhole {
+                lines.append(
+                    #"{"problem":"overlap","user":"user1","uid":1001,"session_uuid":"019e247c-3c40-7000-8000-000000000001","time":"2026-05-14T08:24:00.000000Z","text":"focus_interval: a row\u001b"}"#
+                )
+            }
+            lines.append(
+                #"{"whole":\#(isWhole),"sessions":3,"days":4,"intervals":50,"problems":\#(isWhole ? 1 : 0),"total":3600,"unknown_total":1.5,"unexplained":\#(isWhole ? "1.5" : "0"),"excessive":false}"#
+            )
+            answer(call, lines)
+        },
         BusMethod("History", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call throws(BusError) in
             if try call.message.readProperties()["events"]?.bool == true {
                 return answer(

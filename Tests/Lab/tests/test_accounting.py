@@ -376,6 +376,16 @@ class AccountingTests(StoredTestCase):
         self.assertLess(came - known, SECOND // 2 if self.lab.container.state["suite"] == "bookworm" else 3 * SECOND)
         return known, came
 
+    def test_what_is_stored_is_right(self):
+        for user, options, whole in ((None, (), True), ("user1", (), False)):
+            done = self.product.command("verify", "--store", *options, "--format", "json", user=user, check=False)
+            told = json.loads(done.stdout)["store"]
+            self.assertEqual((done.returncode, told["problem_list"], told["excessive"], told["whole"]), (0, [], False, whole), told)
+            self.assertGreaterEqual(told["sessions"], 1)
+            self.assertLessEqual({row["class"] for row in told["unknown"]}, {"known", "fault"}, told)
+            self.assertAlmostEqual(told["total"], (self.session["end"] - self.session["start"]) / SECOND, places=6)
+        self.assertEqual(self.product.command("verify", "--store", "--all", user="user1", check=False).returncode, 4)
+
     def test_disconnected_is_the_time_without_a_client(self):
         away, back = self.connections()
         self.assertGreaterEqual(away, self.disconnect_began)

@@ -42,7 +42,7 @@ class AuditTests(ProductTestCase):
 
     def verdict(self):
         done = self.product.command("verify", "--audit", "--format", "json", check=False)
-        verdict = json.loads(done.stdout)
+        verdict = json.loads(done.stdout)["audit"]
         self.assertEqual(done.returncode, 0 if verdict["problem"] is None else 1, done)
         return verdict
 

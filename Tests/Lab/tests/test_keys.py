@@ -215,9 +215,45 @@ class KeyTests(ProductTestCase):
         self.assertEqual(left, {(how, *way) for how in ("kill", "fail") for way in ((1, True), (1, False), (2, True))})
         self.assert_back()
 
+    def test_4c_a_backup_is_whole_and_comes_back(self):
+        self.assertEqual(self.product.command("backup", "/tmp/mine.db", user="user3", check=False).returncode, 4)
+        # While sessions write.
+        for number in range(5):
+            for user in ("user1", "user2"):
+                self.lab.key(user, "shift")
+            told = self.product.listing("backup", "/root/copy.db", *(["--force"] if number else []))
+            self.assertEqual(self.inside("sha256sum", "/root/copy.db").split()[0], told["sha256"])
+            self.assertEqual(self.inside("sqlite3", "-readonly", "/root/copy.db", "PRAGMA integrity_check"), "ok")
+        self.assertEqual(self.inside("stat", "-c", "%a %U:%G %s", "/root/copy.db"), f"600 root:root {told['bytes']}")
+        self.assertEqual(self.inside("sh", "-c", "ls /root | grep copy"), "copy.db")
+        for text in (ADDRESS, "user1", "user2"):
+            self.assertEqual(self.lab.enter(["grep", "-qaF", text, "/root/copy.db"], check=False).returncode, 1, text)
+        # What is there stays, and so it does where the copy can't be written.
+        self.assertEqual(self.product.command("backup", "/root/copy.db", check=False).returncode, 1)
+        self.inside("sh", "-c", "mkdir -p /root/small && mount -t tmpfs -o size=64k,mode=0700 tmpfs /root/small")
+        try:
+            done = self.product.command("backup", "/root/small/copy.db", check=False)
+            self.assertEqual((done.returncode, self.inside("ls", "-A", "/root/small")), (1, ""), done)
+        finally:
+            self.inside("umount", "/root/small")
+        before = self.product.command("verify", "--store")
+        self.assertRegex(before.stdout, r"^The store is right: ")
+        # It comes back.
+        self.lab.enter(["systemctl", "stop", *SERVICES])
+        self.inside("cp", DATABASE, "/root/after.db")
+        self.inside("sh", "-c", f"rm -f {DATABASE}-*; cat /root/copy.db >{DATABASE}")
+        self.restart()
+        self.assertEqual({row["user"] for row in self.product.summary()}, {"user1", "user2"})
+        done = self.product.command("verify", "--store", check=False)
+        self.assertRegex(done.stdout, r"^The store is right: ")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.lab.enter(["systemctl", "stop", *SERVICES])
+        self.inside("sh", "-c", f"rm -f {DATABASE}-*; cat /root/after.db >{DATABASE}")
+        self.restart()
+
     def test_5_an_erasure_reaches_the_backups(self):
         self.wait_stored()
-        self.inside("sqlite3", DATABASE, ".backup /root/backup.db")
+        self.product.command("backup", "/root/backup.db")
         held = self.product.summary("user1")
         self.assertEqual(len(held), 2)
         receipt, = self.product.listing("erase", "user1", "--forget", "--reason", "left", "--yes")

@@ -310,8 +310,9 @@ class PromisesTests(ProductTestCase):
     def test_16_kept(self):
         self.assertRegex(self.value_of("Kept"), r"^activity for 90d, ")
 
-    @promised("The figures add up", "termspan summary --format json")
+    @promised("The figures add up", "termspan summary --format json", "termspan verify --store")
     def test_17_sums(self):
+        self.assertRegex(self.run_as_told("termspan verify --store"), r"^What is held of your sessions is right: [1-9]\d* sessions, ")
         rows = json.loads(self.run_as_told("termspan summary --format json"))
         self.assertEqual({row["user"] for row in rows}, {"user1"})
         for row in rows:

@@ -75,3 +75,26 @@ import Testing
         thread.join()
     }
 }
+
+/// A process can make reading its command line take for ever.
+@Suite struct CommandLinesTests {
+    @Test func whoKeepsAThreadWaitingCostsNobodyElse() throws {
+        let isHeld = Mutex(true)
+        let lines = CommandLines { pid in
+            while pid == 7, isHeld.withLock({ $0 }) { sched_yield() }
+            return [UInt8(pid), 0]
+        }
+        #expect(lines.read(pid: 7, uid: 1001) == nil)
+        let begun = ContinuousClock.now
+        #expect(lines.read(pid: 8, uid: 1001) == nil)
+        #expect(ContinuousClock.now - begun < CommandLines.patience)
+        #expect(lines.read(pid: 9, uid: 1002) == [9, 0])
+        isHeld.withLock { $0 = false }
+        while lines.read(pid: 8, uid: 1001) == nil { sched_yield() }
+    }
+
+    @Test func aProcessesOwnIsRead() throws {
+        let line = try #require(CommandLines().read(pid: UInt32(getpid()), uid: getuid()))
+        #expect(line.count > 1 && line.contains(0))
+    }
+}

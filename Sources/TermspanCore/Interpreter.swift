@@ -53,7 +53,8 @@ package enum Interpreter {
                 return name.isEmpty ? program : String(name)
             }
             return String(last)
-        case ("app", _):
+        case ("newroot", "app") where parts.count > 3, ("app", _):
+            // As the kernel names what is below the root of bubblewrap's making.
             return flatpak(controlGroup) ?? program
         default:
             return program

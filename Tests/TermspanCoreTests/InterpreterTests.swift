@@ -92,6 +92,7 @@ import Testing
     @Test func packagingIsLeftOut() {
         let scope = "/user.slice/user-1000.slice/user@1000.service/app.slice/app-flatpak-org.gnome.TextEditor-3204.scope"
         #expect(Interpreter.withoutPackaging("/app/bin/gnome-text-editor", controlGroup: scope) == "org.gnome.TextEditor")
+        #expect(Interpreter.withoutPackaging("/newroot/app/bin/gnome-text-editor", controlGroup: scope) == "org.gnome.TextEditor")
         #expect(Interpreter.withoutPackaging("/usr/bin/game", controlGroup: scope) == "/usr/bin/game")
         #expect(Interpreter.withoutPackaging("/app/bin/tool", controlGroup: "/user.slice/session-3.scope") == "/app/bin/tool")
         #expect(Interpreter.withoutPackaging("/app/bin/x", controlGroup: "/app-flatpak-a\\x2db-1.scope") == "a-b")

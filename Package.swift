@@ -108,7 +108,7 @@ let package = Package(
             linkerSettings: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
         .executableTarget(name: "termspan", dependencies: ["TermspanCommands"], swiftSettings: strict),
 
-        .testTarget(name: "TermspanCoreTests", dependencies: ["TermspanCore"], swiftSettings: strict),
+        .testTarget(name: "TermspanCoreTests", dependencies: ["TermspanCore", "SeededRandom"], swiftSettings: strict),
         .testTarget(name: "TermspanSystemTests", dependencies: ["TermspanCore", "TermspanSystem"], swiftSettings: strict),
         .testTarget(
             name: "TermspanRingTests",

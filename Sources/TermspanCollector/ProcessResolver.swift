@@ -8,7 +8,9 @@ import TermspanSystem
 /// Finds the executables behind the processes that sources name, on a thread of its own.
 ///
 /// A name counts only if the kernel agrees: the process belongs to the session's user, began before the event, and lives in the
-/// session's scope or under that user's service manager. Any thread asks; the answer comes on the resolver's thread.
+/// session's scope or under that user's service manager. Of an interpreter it is what that runs (`Interpreter`), for which there is the process's
+/// own word alone. Any thread asks; the answer comes on the resolver's thread, or on that
+/// which reads command lines.
 package final class ProcessResolver: Sendable {
     /// One question: who is behind the focus interval `serial` of a session.
     package struct Request: Sendable {
@@ -28,6 +30,7 @@ package final class ProcessResolver: Sendable {
 
     private let queue = Mutex(Queue())
     private let bell: EventCounter
+    private let commandLines = CommandLines()
     private let answer: @Sendable (Request, _ executable: String?) -> Void
     /// Questions that may wait: of one user, and of all. Beyond it the answer is 'not known', at once. A desktop asks 20 times a second,
     /// and 200 times at once.
@@ -45,7 +48,7 @@ package final class ProcessResolver: Sendable {
             let (request, isStopped) = queue.withLock { queue in (queue.isStopped ? nil : queue.requests.take(1).first, queue.isStopped) }
             if isStopped { return }
             if let request {
-                answer(request, Self.executable(of: request))
+                resolve(request)
                 continue
             }
             _ = try? poll(bell.descriptor, for: .readable, timeout: nil)
@@ -69,17 +72,27 @@ package final class ProcessResolver: Sendable {
         _ = bell.ring()
     }
 
-    static func executable(of request: Request) -> String? {
+    private func resolve(_ request: Request) {
         let pid = request.claim.pid
         guard pid > 1, let before = try? ProcessFacts(pid: pid), before.uid == request.uid,
-            before.started <= request.observed, isOwn(before.controlGroup, request)
-        else { return nil }
-        guard let link = try? readLink("/proc/\(pid)/exe") else { return nil }
-        // The same process before and after, so the link was its.
-        guard let after = try? ProcessFacts(pid: pid), after.startTime == before.startTime else { return nil }
+            before.started <= request.observed, Self.isOwn(before.controlGroup, request), let link = try? readLink("/proc/\(pid)/exe")
+        else { return answer(request, nil) }
         var path = String(decoding: link, as: UTF8.self)
         if path.hasSuffix(" (deleted)") { path.removeLast(" (deleted)".count) }
-        return path
+        let executable = path
+        @Sendable func found(_ program: String) {
+            // The same process before and after, so all of it was its.
+            let isSame = (try? ProcessFacts(pid: pid))?.startTime == before.startTime
+            answer(request, isSame ? Interpreter.withoutPackaging(program, controlGroup: before.controlGroup) : nil)
+        }
+        guard Interpreter.isOne(executable) else { return found(executable) }
+        commandLines.read(pid: pid, uid: request.uid) { arguments in
+            let program = Interpreter.program(of: executable, arguments: { arguments }) {
+                (try? readLink("/proc/\(pid)/cwd")).flatMap { String(validating: $0, as: UTF8.self) }
+            }
+            // Another program that the process has become meanwhile reads its arguments by rules of its own.
+            found((try? readLink("/proc/\(pid)/exe")) == link ? program : executable)
+        }
     }
 
     private static func isOwn(_ controlGroup: String, _ request: Request) -> Bool {

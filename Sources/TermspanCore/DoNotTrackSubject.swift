@@ -36,7 +36,8 @@ package struct LoginName: Hashable, Sendable {
     package static func left(_ login: String, outOf path: String) -> String {
         guard !login.isEmpty, !path.hasPrefix("/usr/") else { return path }
         let names = [login.lowercased(), LoginName(login: login).name]
-        let parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        // By bytes: an accent that follows makes another Character of the stroke.
+        let parts = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).map { String(Substring($0)) }
         let last = parts.indices.last
         return parts.indices.map { $0 != last && names.contains(parts[$0].lowercased()) ? "~" : parts[$0] }.joined(separator: "/")
     }

@@ -75,3 +75,37 @@ import Testing
         thread.join()
     }
 }
+
+/// A process can make reading its command line take for ever.
+@Suite struct CommandLinesTests {
+    @Test func whoKeepsAThreadWaitingCostsNobodyElse() {
+        let isHeld = Mutex(true)
+        let answers = Mutex<[UInt32: [UInt8]?]>([:])
+        func answer(_ key: UInt32) -> [UInt8]?? { answers.withLock { $0[key] } }
+        let lines = CommandLines { pid in
+            while pid == 7, isHeld.withLock({ $0 }) { sched_yield() }
+            return [UInt8(truncatingIfNeeded: pid), 0]
+        }
+        func ask(_ pid: UInt32, uid: UInt32, as key: UInt32) {
+            lines.read(pid: pid, uid: uid) { line in answers.withLock { $0[key] = line } }
+        }
+        ask(7, uid: 1001, as: 0)
+        // Others have their answers meanwhile, and more than there are threads.
+        for uid in 2001..<2101 as Range<UInt32> { ask(9, uid: uid, as: uid) }
+        while answers.withLock({ $0.count }) < 100 { sched_yield() }
+        #expect(answers.withLock { $0.values.allSatisfy { $0 == [9, 0] } } && answer(0) == nil)
+        // Who waits has a share of the room, and no more. The first is being read, or waits still.
+        for key in 1..<UInt32(CommandLines.share + 3) { ask(8, uid: 1001, as: key) }
+        #expect(answer(UInt32(CommandLines.share + 2)) == .some(nil) && answer(1) == nil)
+        isHeld.withLock { $0 = false }
+        while answers.withLock({ $0.count }) < 100 + CommandLines.share + 3 { sched_yield() }
+        #expect(answer(0) == [7, 0] && answer(1) == [8, 0])
+    }
+
+    @Test func aProcessesOwnIsRead() throws {
+        let line = Mutex<[UInt8]?>(nil)
+        CommandLines().read(pid: UInt32(getpid()), uid: getuid()) { found in line.withLock { $0 = found ?? [] } }
+        while line.withLock({ $0 }) == nil { sched_yield() }
+        #expect(line.withLock { $0?.contains(0) } == true)
+    }
+}

@@ -103,6 +103,27 @@ import Testing
         #expect(try server.run("summary").output.split(separator: "\n").last?.hasPrefix("user1           1   1:00:00   0:33:20") == true)
     }
 
+    @Test func activityIsSpansWithDescriptions() throws {
+        let server = try Server()
+        defer { server.stop() }
+        let lines = try server.run("activity", "--open").output.split(separator: "\n")
+        #expect(lines.count == 3)
+        #expect(lines[0].hasPrefix("USER           ID  START                          DURATION    ACTIVE   PASSIVE  DESCRIPTION"))
+        // What it is called depends on what is installed here.
+        #expect(lines[1].hasPrefix("user1           1  2026-05-14T10:24:00.000+02:00   0:10:01   0:08:20   0:01:40  "), "\(lines[1])")
+        #expect(lines[1].hasSuffix("  /usr/bin/xterm"))
+        #expect(try server.run("activity", "--short").output.split(separator: "\n").count == 4)
+        #expect(
+            try server.run("activity", "--executable", "xt*", "--category", "passive", "--format", "csv").output.split(separator: "\r\n")
+                .count == 2)
+        #expect(try server.run("activity", "--description", "no such", "--format", "json").output == "[]\n")
+        let json = try server.run("activity", "--format", "json").output
+        #expect(json.contains(#","duration":600.5,"description":""#) && json.contains(#"","executable":"/usr/bin/xterm","class":"XTerm","#))
+        #expect(json.contains(#""description":null,"executable":null"#))
+        #expect(try server.run("activity", "--all").code == 4)
+        #expect(try server.run("activity", "--category", "unknown").code == 2)
+    }
+
     @Test func historyAndItsEvents() throws {
         let server = try Server()
         defer { server.stop() }

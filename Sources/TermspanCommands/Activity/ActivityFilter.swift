@@ -2,7 +2,7 @@ import ArgumentParser
 import Glibc
 import TermspanBus
 
-/// Whose activity, in which session and when: the options of `spans` and `summary`.
+/// Whose activity, in which session and when: the options of `spans`, `activity` and `summary`.
 struct ActivityOptions: ParsableArguments {
     @Option(help: "Only this user; without it your own activity, for root everybody's.", completion: Completions.users)
     var user: String?

@@ -27,7 +27,9 @@ package struct SpanTable: StreamedTable {
 
     /// The name of the executable's file, else the class of the window.
     static func application(_ span: JSONValue) -> String {
-        if let path = span["executable"]?.string, !path.isEmpty { return String(path.split(separator: "/").last ?? Substring(path)) }
+        if let path = span["executable"]?.string, !path.isEmpty { return file(path) }
         return span["class"]?.string ?? ""
     }
+
+    static func file(_ path: String) -> String { String(path.split(separator: "/").last ?? Substring(path)) }
 }

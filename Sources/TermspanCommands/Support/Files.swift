@@ -22,14 +22,20 @@ enum Files {
     }
 
     /// The names of the folders in a folder.
-    static func folders(in path: String) -> [String] {
+    static func folders(in path: String) -> [String] { names(in: path, limit: .max) { kind, _ in kind == UInt8(DT_DIR) } }
+
+    /// The names of the files in a folder, and of links, that end so.
+    static func names(in path: String, ending end: String, limit: Int) -> [String] {
+        names(in: path, limit: limit) { kind, name in kind != UInt8(DT_DIR) && name.hasSuffix(end) }
+    }
+
+    private static func names(in path: String, limit: Int, where isWanted: (_ kind: UInt8, _ name: String) -> Bool) -> [String] {
         guard let folder = opendir(path) else { return [] }
         defer { closedir(folder) }
         var names: [String] = []
-        while let entry = readdir(folder) {
-            guard entry.pointee.d_type == UInt8(DT_DIR) else { continue }
+        while names.count < limit, let entry = readdir(folder) {
             let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-            if name != "." && name != ".." { names.append(name) }
+            if name != ".", name != "..", isWanted(entry.pointee.d_type, name) { names.append(name) }
         }
         return names
     }

@@ -22,9 +22,9 @@ extension StreamedTable {
 
     func duration(_ row: JSONValue, _ key: String) -> String { row[key]?.double.map { TimeText.duration(seconds: $0) } ?? "" }
 
-    func moment(_ row: JSONValue, _ key: String) -> String {
+    func moment(_ row: JSONValue, _ key: String, milliseconds: Bool = false) -> String {
         let value = text(row, key)
-        return TimeText.parse(value, now: WallInstant(nanoseconds: 0)).map { TimeText.local($0) } ?? value
+        return TimeText.parse(value, now: WallInstant(nanoseconds: 0)).map { TimeText.local($0, milliseconds: milliseconds) } ?? value
     }
 }
 
@@ -35,9 +35,11 @@ extension Client {
     ///   - nothing: what a person is told where there are none.
     ///   - leavesOut: whether a line is not worth a row of the table; the other formats have all.
     ///   - others: gives the rows from elsewhere that come before a line one by one, then nil; for nil those that come after the last line.
+    ///   - row: what is printed for a line in any format; nil: nothing.
     func printReport(
         _ member: String, _ filter: [String: BusValue], _ format: OutputFormat, _ table: some StreamedTable, orElse nothing: String,
-        leavesOut: (JSONValue) -> Bool = { _ in false }, others: (JSONValue?) -> JSONValue? = { _ in nil }
+        leavesOut: (JSONValue) -> Bool = { _ in false }, others: (JSONValue?) -> JSONValue? = { _ in nil },
+        row shown: (JSONValue) -> JSONValue? = { $0 }
     ) throws(CommandError) {
         switch format {
         case .table:
@@ -50,7 +52,7 @@ extension Client {
             }
             try reports(member, filter) { row throws(CommandError) in
                 while let other = others(row) { write(other) }
-                write(row)
+                if let row = shown(row) { write(row) }
             }
             while let other = others(nil) { write(other) }
             if isFirst { Output.error("termspan: \(nothing)") }
@@ -58,7 +60,7 @@ extension Client {
             var writer = Records.Writer(format, keys: table.keys) { Output.write($0) }
             try reports(member, filter) { row throws(CommandError) in
                 while let other = others(row) { writer.write(other) }
-                writer.write(row)
+                if let row = shown(row) { writer.write(row) }
             }
             while let other = others(nil) { writer.write(other) }
             writer.finish()

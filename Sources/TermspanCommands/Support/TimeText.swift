@@ -15,11 +15,13 @@ package enum TimeText {
         return date(time) + " " + padded(Int(time.tm_hour), 2) + ":" + padded(Int(time.tm_min), 2)
     }
 
-    /// `2026-01-02T03:04:05+01:00` in local time.
-    package static func local(_ instant: WallInstant) -> String {
-        guard let (time, _) = broken(instant, utc: false) else { return "" }
+    /// `2026-01-02T03:04:05+01:00` in local time, or `2026-01-02T03:04:05.006+01:00`.
+    package static func local(_ instant: WallInstant, milliseconds: Bool = false) -> String {
+        guard let (time, microseconds) = broken(instant, utc: false) else { return "" }
         let offset = abs(time.tm_gmtoff) / 60
-        return date(time) + "T" + clock(time) + (time.tm_gmtoff < 0 ? "-" : "+") + padded(offset / 60, 2) + ":" + padded(offset % 60, 2)
+        let fraction = milliseconds ? "." + padded(microseconds / 1000, 3) : ""
+        return date(time) + "T" + clock(time) + fraction + (time.tm_gmtoff < 0 ? "-" : "+") + padded(offset / 60, 2) + ":"
+            + padded(offset % 60, 2)
     }
 
     private static func date(_ time: tm) -> String {

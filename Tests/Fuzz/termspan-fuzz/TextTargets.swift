@@ -169,6 +169,32 @@ extension FuzzTarget {
         }
     }
 
+    static var programs: FuzzTarget {
+        let interpreters = [
+            "python3.11", "perl", "ruby3.1", "node", "bash", "dash", "lua5.4", "wish8.6", "gjs-console", "mono-sgen", "java", "dotnet",
+            "wine",
+        ]
+        return FuzzTarget(
+            name: "fuzz-programs", about: "command lines of interpreters, and .desktop files", longest: 1024,
+            seeds: [[0] + Array("python3\0-uW\0ignore\0tool.py\0secret\0".utf8), [10] + Array("java\0-cp\0a.jar\0-jar\0b.jar\0".utf8)]
+                + texts(
+                    "\u{0}[Desktop Entry]\nType=Application\nName=Tool\nName[de]=Werkzeug\nExec=env A=b \"/opt/a b\" %U\nStartupWMClass=Tool\n"
+                )
+        ) { bytes in
+            var input = FuzzInput(bytes)
+            let number: UInt8 = input.integer()
+            let executable = "/usr/bin/" + interpreters[Int(number) % interpreters.count]
+            let rest = Array(bytes.dropFirst())
+            let program = Interpreter.program(of: executable, arguments: { rest }, folder: { "/home/user" })
+            require(isFitToPrint(program) && !program.isEmpty && program.utf8.count <= 1024, "a program is short and fit to print")
+            require(program == executable || rest.contains(0), "a word that does not end does not count")
+            _ = Interpreter.withoutPackaging(String(decoding: rest, as: UTF8.self), controlGroup: String(decoding: rest, as: UTF8.self))
+            guard let entry = DesktopEntry(String(decoding: rest, as: UTF8.self), id: "tool", languages: ["de_AT", "de"]) else { return }
+            require(!entry.name.isEmpty && entry.name.utf8.count <= 256, "a name is short")
+            _ = Descriptions([entry]).of(executable: entry.program ?? program, windowClass: entry.windowClass)
+        }
+    }
+
     static var json: FuzzTarget {
         FuzzTarget(
             name: "fuzz-json", about: "JSON that the command reads: it writes what any other program reads as well", longest: 512,

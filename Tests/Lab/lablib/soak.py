@@ -127,7 +127,7 @@ class Soak:
         self.product.wait_ready()
         self._follow_journal()
         self.product.track(*everybody, reason="a soak")
-        self.executable = str(Path(self.lab.enter(["readlink", "-f", "/usr/bin/python3"]).stdout.strip()))
+        self.executable = f"{hostile.INSIDE}/honest.py"
         listed = json.loads(self.lab.enter(["python3", f"{hostile.INSIDE}/hostile.py", "--list"]).stdout)
         self.known_attacks = [each for each in listed if self.plan.attacks is None or each["name"] in self.plan.attacks]
         if unknown := set(self.plan.attacks or ()) - {each["name"] for each in listed}:

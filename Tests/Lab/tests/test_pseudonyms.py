@@ -48,7 +48,7 @@ class PseudonymTests(ProductTestCase):
 
     def test_1_an_analyst_sees_what_was_done_and_not_by_whom(self):
         secrets = ("user1", "user2", "2001", "2002", ADDRESS, "/home", *(self.product.session(user)["uuid"] for user in ("user1", "user2")))
-        for arguments in (("spans", "--open"), ("summary",), ("session", "history"), ("session", "history", "--events")):
+        for arguments in (("spans", "--open"), ("activity", "--open"), ("summary",), ("session", "history"), ("session", "history", "--events")):
             with self.subTest(arguments):
                 done = self.product.command(*arguments, "--pseudonyms", self.month, "--format", "json", user="user3")
                 for secret in secrets:

@@ -470,6 +470,61 @@ class TrackingTests(ProductTestCase):
         self.assertEqual(done.returncode, NOT_FOUND, done)
 
 
+class ActivityTests(ProductTestCase):
+    """What is recorded of programs that others run, and how it is shown."""
+
+    users = 1
+    tracked = ["user1"]
+
+    SCRIPT = "/home/user1/tools/window.py"
+    SECRET = "a-secret-argument"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        script = cls.lab.root / cls.SCRIPT.lstrip("/")
+        cls.lab.enter(["install", "-d", str(Path(cls.SCRIPT).parent)], user="user1")
+        script.write_bytes((LAB_FOLDER / "programs/window.py").read_bytes())
+        (cls.lab.root / "usr/share/applications/lab-window.desktop").write_text(
+            "[Desktop Entry]\nType=Application\nName=Lab window\nName[de]=Laborfenster\nExec=python3 -c code\nStartupWMClass=Described\n")
+        cls.addClassCleanup(cls.lab.enter, ["rm", "/usr/share/applications/lab-window.desktop"])
+        cls.lab.login("user1")
+        cls.product.wait_measured("user1")
+
+    def activity(self, *arguments):
+        return self.product.listing("activity", "--user", "user1", "--open", *arguments)
+
+    def test_a_script_is_named_and_nothing_else_of_its_arguments(self):
+        self.lab.run("user1", ["python3", "-u", self.SCRIPT, "Described", self.SECRET])
+        self.lab.focus("user1", "Described")
+        self.lab.run("user1", ["python3", "-c", f"import runpy, sys; sys.argv[1:] = ['Coded']; runpy.run_path('{self.SCRIPT}')", self.SECRET])
+        self.lab.focus("user1", "Coded")
+        self.lab.run("user1", ["xterm", "-class", "Other", "-e", "sh", "-c", f"sleep 600; {self.SECRET}"])
+        self.lab.focus("user1", "Other")
+        wait_until("all to be seen", lambda: {"Described", "Coded", "Other"} <= {row["class"] for row in self.activity()}, 20)
+        rows = {row["class"]: row for row in self.activity()}
+        self.assertEqual(rows["Described"]["executable"], "/home/~/tools/window.py")
+        self.assertEqual(rows["Described"]["description"], "Lab window")
+        self.assertRegex(rows["Coded"]["executable"], "^/usr/bin/python3")
+        self.assertEqual((rows["Other"]["executable"], rows["Other"]["description"]), ("/usr/bin/xterm", "XTerm"))
+        self.assertRegex(rows["Described"]["start"], r"\.\d{6}Z$")
+        def held(text):
+            return self.lab.enter(["grep", "-rlaF", text, "/var/lib/termspan", "/run/termspan"], check=False).stdout
+
+        wait_until("it to be stored", lambda: held("Coded"), 20)
+        self.assertTrue(held("tools/window.py"))
+        self.assertEqual(held(self.SECRET), "")
+
+    def test_what_is_asked_for_is_listed(self):
+        self.assertEqual({row["class"] for row in self.activity("--executable", "window.py")}, {"Described"})
+        self.assertEqual({row["class"] for row in self.activity("--description", "LAB")}, {"Described"})
+        self.assertTrue(all(row["active"] > 0 for row in self.activity("--category", "active")))
+        own = self.lab.enter(["env", "LANG=de_AT.UTF-8", "termspan", "activity", "--open", "--format", "csv"], user="user1").stdout
+        self.assertIn(",Laborfenster,/home/~/tools/window.py,Described,", own)
+        table = self.lab.enter(["termspan", "activity", "--open"], user="user1").stdout
+        self.assertRegex(table, r"T\d\d:\d\d:\d\d\.\d{3}[+-].* Lab window +/home/~/tools/window.py")
+
+
 class RightsTests(ProductTestCase):
     """Users see what is held about them, and of others what `who` shows."""
 

@@ -146,7 +146,7 @@ extension StoredBoot {
         var findings: [CheckFinding] = []
         func found(_ text: String) { findings.append(CheckFinding(.boots, "boot \(row): \(text)")) }
         if anchors.isEmpty { found("it has no anchor") }
-        if seen < 0 || (asleep ?? 0) < 0 { found("a moment lies before it began") }
+        if seen < 0 { found("a moment lies before it began") }
         for (index, anchor) in anchors.enumerated() {
             if anchor.at < 0 { found("an anchor lies before it began") }
             if index > 0, anchor.at <= anchors[index - 1].at { found("its anchors are out of order") }

@@ -49,8 +49,8 @@ package struct StoreBackup: Equatable, Sendable {
         let final = "\(place)/\(name)"
         let partial = "\(final).partial"
         if !replaces, isThere(final) { throw Refusal.exists(target) }
-        // One that was killed left it; the folder is root's.
-        unlink(partial)
+        // One that was killed left them; the folder is root's. A journal would be taken for that of the new file.
+        for suffix in ["", "-journal"] { unlink(partial + suffix) }
         let descriptor = open(partial, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw failed("create \(partial)") }
         defer { close(descriptor) }

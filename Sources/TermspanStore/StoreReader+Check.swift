@@ -45,7 +45,7 @@ package struct StoredFrame: Equatable, Sendable {
     package var end: Int64?
     package var endWall: Int64?
     package var endReason: Int64?
-    /// Whether it is of the boot that the store knows last.
+    /// Whether the store knows of no boot that is later by number and by clock.
     package var isOfLastBoot: Bool
 }
 
@@ -53,11 +53,10 @@ package struct StoredFrame: Equatable, Sendable {
 package struct StoredBoot: Equatable, Sendable {
     package var row: Int64
     package var seen: Int64
-    package var asleep: Int64?
     package var anchors: [(at: Int64, wall: Int64)]
 
     package static func == (lhs: StoredBoot, rhs: StoredBoot) -> Bool {
-        lhs.row == rhs.row && lhs.seen == rhs.seen && lhs.asleep == rhs.asleep && lhs.anchors.elementsEqual(rhs.anchors, by: ==)
+        lhs.row == rhs.row && lhs.seen == rhs.seen && lhs.anchors.elementsEqual(rhs.anchors, by: ==)
     }
 }
 
@@ -94,10 +93,10 @@ extension StoreReader {
 
     package func boots() throws(StoreError) -> [StoredBoot] {
         try read("read boots") { db in
-            try Row.fetchAll(db, sql: "SELECT id, seen, asleep FROM boot ORDER BY id").map { row in
+            try Row.fetchAll(db, sql: "SELECT id, seen FROM boot ORDER BY id").map { row in
                 let anchors = try Row.fetchAll(
                     db.cachedStatement(sql: "SELECT at, wall FROM clock_anchor WHERE boot = ? ORDER BY at"), arguments: [row[0] as Int64])
-                return StoredBoot(row: row[0], seen: row[1], asleep: row[2], anchors: anchors.map { ($0[0], $0[1]) })
+                return StoredBoot(row: row[0], seen: row[1], anchors: anchors.map { ($0[0], $0[1]) })
             }
         }
     }
@@ -129,7 +128,10 @@ extension StoreReader {
             try Row.fetchOne(
                 db.cachedStatement(
                     sql: """
-                        SELECT start, start_wall, end, end_wall, end_reason, boot = (SELECT max(id) FROM boot) FROM session WHERE id = ?
+                        SELECT start, start_wall, end, end_wall, end_reason, NOT EXISTS (
+                            SELECT 1 FROM boot b WHERE b.id > s.boot AND (SELECT min(wall) FROM clock_anchor WHERE boot = b.id)
+                                > (SELECT max(wall) FROM clock_anchor WHERE boot = s.boot))
+                        FROM session s WHERE id = ?
                         """), arguments: [session.row]
             ).map { row in
                 StoredFrame(

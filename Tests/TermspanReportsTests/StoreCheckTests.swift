@@ -172,7 +172,7 @@ import Testing
             "UPDATE session SET end_wall = end_wall - 1 WHERE id = 1", ["session"], "it is listed under another time than it ended at", 1,
             at: 10),
         Damage(
-            "INSERT INTO boot (machine, boot_id) SELECT machine, randomblob(16) FROM boot; INSERT INTO clock_anchor VALUES (2, 0, 1)",
+            "INSERT INTO boot (machine, boot_id) SELECT machine, randomblob(16) FROM boot; INSERT INTO clock_anchor VALUES (2, 0, 1767400000000000000)",
             ["session"], "it has no end, and is of a boot that is over", 2, at: 10),
         Damage(
             "UPDATE session SET uuid = x'00112233445500008899aabbccddeeff' WHERE id = 1", ["session"], "session 1 has no UUID, boot or user"

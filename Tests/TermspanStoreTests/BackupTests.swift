@@ -93,7 +93,7 @@ import Testing
         _ = try StoreBackup.make(of: fixture.path, to: target, replaces: true)
         #expect(try Data(contentsOf: URL(fileURLWithPath: target)).count > 4)
         // What a killed one left is in nobody's way.
-        try Data("half".utf8).write(to: URL(fileURLWithPath: target + ".partial"))
+        for name in [".partial", ".partial-journal"] { try Data("half".utf8).write(to: URL(fileURLWithPath: target + name)) }
         _ = try StoreBackup.make(of: fixture.path, to: target, replaces: true)
         #expect(try Self.names(fixture) == ["copy.db"])
     }

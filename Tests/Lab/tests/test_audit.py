@@ -140,7 +140,7 @@ class AuditTests(ProductTestCase):
         verdict = self.verdict()
         self.assertEqual((verdict["problem"], verdict["entries"]), (None, told))
         self.assertGreater(verdict["journal_records"], 0)
-        self.assertRegex(self.product.command("verify").stdout,
+        self.assertRegex(self.product.command("verify", "--audit").stdout,
                          r"^The audit record is as it was written: \d+ entries, of which the journal was told \d+ times\.\n")
         # To look at the record is recorded too, and the same again within a minute is not.
         self.audit("--all")

@@ -3,7 +3,7 @@
 /// No source reads more yet than level basic allows.
 package enum WhatIsRecorded {
     package static let recorded =
-        "which application has the focus and from when to when, when there is input from keyboard or mouse and when there is none, and "
+        "which application has the focus, or which script it runs, and from when to when, when there is input from keyboard or mouse and when there is none, and "
         + "when you log on, lock, connect, disconnect and log off, with the address and name of the computer that you connect from"
     package static let never = "what you type, window titles, web addresses, contents of the screen"
 }

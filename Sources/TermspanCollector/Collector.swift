@@ -314,12 +314,11 @@ package final class Collector {
     }
 
     private func warnOfNotices() {
-        let silent = LogonNotice.silent { path in
-            var status = stat()
-            return stat(path, &status) == 0 ? Int(status.st_size) : nil
-        }
-        if !silent.isEmpty {
-            Log.warning("Whoever is recorded is not told at logon: a file is missing or empty", [.error: silent.joined(separator: ", ")])
+        let changed = LogonNotice.changed { try? readFile($0, limit: LogonNotice.limit) }
+        if !changed.isEmpty {
+            Log.warning(
+                "Whoever is recorded may not be told at logon: a file is missing or not the package's",
+                [.error: changed.joined(separator: ", ")])
         }
     }
 

@@ -21,7 +21,9 @@ extension CollectorProgram {
         func show(_ text: String) { put("\r\u{1B}[K" + text, to: STDERR_FILENO) }
         defer { if shown > 0 { show("") } }
         do {
-            let backup = try StoreBackup.make(of: paths.database, to: target, replaces: options.contains("--force")) { done, all in
+            let backup = try StoreBackup.make(
+                of: paths.database, to: target, replaces: options.contains("--force"), apart: [paths.database, paths.keys]
+            ) { done, all in
                 // SQLite asks many times a second.
                 if showsProgress, monotonicNanoseconds() > shown + 200_000_000 {
                     shown = monotonicNanoseconds()

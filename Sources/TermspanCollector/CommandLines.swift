@@ -34,7 +34,7 @@ final class CommandLines: Sendable {
     /// Questions of one user that may wait.
     static let share = 256
     /// Threads at a time.
-    private static let limit = 16
+    private static let limit = 32
 
     private let work = Mutex(Work())
     private let look: @Sendable (UInt32) -> [UInt8]?

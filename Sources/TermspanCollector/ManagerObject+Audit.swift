@@ -113,8 +113,9 @@ extension ManagerObject {
                     then()
                 }
             }
-            collector.store.submitOnceDurable { [inbox = collector.inbox] writer, problem in
-                guard problem == nil, (try? write(writer)) != nil else { return }
+            // What waits for the disk goes on waiting: it is about everybody.
+            collector.store.submit { [inbox = collector.inbox] writer in
+                guard (try? write(writer)) != nil else { return }
                 inbox.post { [weak self] in self?.recentLooks.add(looks, at: .now()) }
             }
             then()

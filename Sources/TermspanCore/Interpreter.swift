@@ -299,10 +299,12 @@ package enum Interpreter {
             "--add-opens", "--add-reads", "--patch-module", "--enable-native-access", "--source",
         ]
         var rest = words
+        // Options may follow it.
+        var isJar = false
         while let first = rest.popFirst() {
             guard let word = first else { return nil }
             switch word {
-            case "-jar": return rest.first.flatMap { $0 }.flatMap(script)
+            case "-jar": isJar = true
             case "-m", "--module": return rest.first.flatMap { $0 }.flatMap(name)
             case "--enable-preview": continue
             case _ where valued.contains(word):
@@ -313,7 +315,7 @@ package enum Interpreter {
             case "-d", "--describe-module": return nil
             // Those of one dash have their value in the word.
             case _ where word.utf8.first == UInt8(ascii: "-"): continue
-            case _ where word.hasSuffix(".java"): return script(word)
+            case _ where isJar || word.hasSuffix(".java"): return script(word)
             // Not @FILE, of which the class may be.
             default: return name(word)
             }

@@ -2,7 +2,8 @@ import TermspanAccounting
 import TermspanCore
 import TermspanStore
 
-// The check of the store: session by session, in pages, so that what it holds in memory does not grow with the store.
+// The check of the store: session by session, in pages, so that what it holds in memory does not grow with the store. It says an empty line again
+// and again while it works, so that it ends where nobody reads any more.
 
 extension Answer {
     /// What was gone through.
@@ -38,7 +39,7 @@ extension Answer {
         do {
             try forEachSession { session in
                 do {
-                    try check(session, &checked) { try tell($0, session) }
+                    try check(session, &checked, alive: { try line([]) }) { try tell($0, session) }
                 } catch let error as StoreError where error.code == .damaged {
                     try tell(CheckFinding(.file, "\(error)"), session)
                 }
@@ -62,6 +63,7 @@ extension Answer {
         }
         var json = JSONLine()
         json.add("whole", isWhole)
+        json.add("store", reader != nil)
         json.add("sessions", checked.sessions)
         json.add("days", checked.days)
         json.add("intervals", checked.intervals)
@@ -123,24 +125,28 @@ extension Answer {
 
     // MARK: Sessions
 
-    private func check(_ session: ReportedSession, _ checked: inout Checked, _ tell: (CheckFinding) throws -> Void) throws {
+    private func check(
+        _ session: ReportedSession, _ checked: inout Checked, alive: () throws -> Void, _ tell: (CheckFinding) throws -> Void
+    ) throws {
         var session = session
         if let reader, let stored = session.stored {
             // Gone by now: erased, or too old.
             guard let frame = try reader.frame(of: stored) else { return }
             for finding in frame.findings(stored.anchors) { try tell(finding) }
-            let known = try checkRows(stored, frame, reader, &checked, tell)
+            let known = try checkRows(stored, frame, reader, &checked, alive, tell)
+            // Its days would be without number.
+            guard !frame.isTooLong else { return }
             // What is open at a collector that does not answer is stored later.
             if session.isOpen, session.live == nil { session.end = min(session.end, max(known, session.record.start)) }
         }
-        try checkTimes(session, &checked, tell)
+        try checkTimes(session, &checked, alive, tell)
     }
 
     /// Goes through the rows of a session.
     ///
     /// - Returns: the moment up to which something is stored.
     private func checkRows(
-        _ stored: StoredSession, _ frame: StoredFrame, _ reader: StoreReader, _ checked: inout Checked,
+        _ stored: StoredSession, _ frame: StoredFrame, _ reader: StoreReader, _ checked: inout Checked, _ alive: () throws -> Void,
         _ tell: (CheckFinding) throws -> Void
     ) throws -> BootInstant {
         var checks = IntervalTable.allCases.map { IntervalCheck($0, start: frame.start, end: frame.end) }
@@ -162,6 +168,7 @@ extension Answer {
                 known = max(known, row.start.addingReportingOverflow(row.length).partialValue)
             }
             checked.intervals += 1
+            if checked.intervals % 1000 == 0 { try alive() }
         }
         let kinds = StateChange.Kind.allCases.map { Int64($0.rawValue) }
         for at in try reader.strangeEvents(of: stored, kinds: (kinds.min() ?? 0)...(kinds.max() ?? 0)) {
@@ -171,12 +178,16 @@ extension Answer {
     }
 
     /// Whether a session's categories are its time, as a whole and day by day, and what of it is unknown.
-    private func checkTimes(_ session: ReportedSession, _ checked: inout Checked, _ tell: (CheckFinding) throws -> Void) throws {
+    private func checkTimes(
+        _ session: ReportedSession, _ checked: inout Checked, _ alive: () throws -> Void, _ tell: (CheckFinding) throws -> Void
+    ) throws {
         let life = session.life
         let kept = question.keptSince.flatMap { session.anchors.boot(at: $0) }
         var totals = CategoryTimes()
         var position = life.start
-        try forEachChunk(of: session, in: life) { chunk in
+        let changes = try changes(of: session)
+        try forEachChunk(of: session, changes, in: life) { chunk in
+            try alive()
             totals += chunk.evaluation.totals
             for part in chunk.evaluation.parts {
                 if part.span.start != position { try tell(CheckFinding(.partition, at: position, "its parts don't follow each other")) }
@@ -195,13 +206,14 @@ extension Answer {
         if position != life.end || totals.total != life.length {
             try tell(CheckFinding(.partition, at: life.start, "its categories are not its time"))
         }
-        checked.time += life.length
-        try checkDays(session, totals, &checked, tell)
+        checked.time = checked.time.addingAsFarAsPossible(life.length)
+        try checkDays(session, changes, totals, &checked, alive, tell)
     }
 
     /// Asks for each day as a report of that day does.
     private func checkDays(
-        _ session: ReportedSession, _ whole: CategoryTimes, _ checked: inout Checked, _ tell: (CheckFinding) throws -> Void
+        _ session: ReportedSession, _ changes: [StateChange], _ whole: CategoryTimes, _ checked: inout Checked, _ alive: () throws -> Void,
+        _ tell: (CheckFinding) throws -> Void
     ) throws {
         let calendar = question.calendar
         guard session.life.length > 0, let days = SessionDays.days(of: session.life, session.anchors, calendar) else { return }
@@ -211,8 +223,9 @@ extension Answer {
             let day = CalendarDay(number: number)
             let range = session.range(since: calendar.moment(day, 0), until: calendar.moment(day.advanced(by: 1), 0))
             guard range.length > 0 else { continue }
+            try alive()
             var totals = CategoryTimes()
-            try forEachChunk(of: session, in: range) { totals += $0.evaluation.totals }
+            try forEachChunk(of: session, changes, in: range) { totals += $0.evaluation.totals }
             if totals.total != range.length { try tell(CheckFinding(.days, at: range.start, "\(day): its categories are not its time")) }
             if range.start != position { try tell(CheckFinding(.days, at: position, "\(day) does not begin where the day before ends")) }
             position = range.end

@@ -133,7 +133,14 @@ package struct Answer {
     /// Cuts a session's range between focus intervals, so that each lies in one chunk, and evaluates chunk by chunk.
     func forEachChunk(of session: ReportedSession, in range: TimeSpan, _ body: (Chunk) throws -> Void) throws {
         guard range.length > 0 else { return }
-        let changes = try changes(of: session)
+        try forEachChunk(of: session, changes(of: session), in: range, body)
+    }
+
+    /// - Parameter changes: all of the session's.
+    func forEachChunk(
+        of session: ReportedSession, _ changes: [StateChange], in range: TimeSpan, _ body: (Chunk) throws -> Void
+    ) throws {
+        guard range.length > 0 else { return }
         var start = range.start
         var after: BootInstant?
         var carried: [FocusRecord] = []
@@ -169,7 +176,7 @@ package struct Answer {
         }
     }
 
-    private func changes(of session: ReportedSession) throws -> [StateChange] { try events(of: session).map(\.change) }
+    func changes(of session: ReportedSession) throws -> [StateChange] { try events(of: session).map(\.change) }
 
     private func events(of session: ReportedSession) throws -> [SessionEvent] {
         var events: [SessionEvent] = []

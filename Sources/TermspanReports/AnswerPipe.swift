@@ -9,6 +9,11 @@ struct AnswerPipe: ~Copyable {
     private var buffer: [UInt8] = []
     private let patience: Duration
     private let deadline: UInt64
+    /// When it was last looked whether anybody still reads.
+    private var looked: UInt64 = 0
+
+    /// How often that is looked at while nothing is said, in nanoseconds.
+    private static let pulse: UInt64 = 100_000_000
 
     /// The reader went away, or takes too long.
     struct Abandoned: Error {}
@@ -27,6 +32,18 @@ struct AnswerPipe: ~Copyable {
     mutating func write(_ line: [UInt8]) throws {
         buffer += line
         if buffer.count >= 1 << 16 { try flush() }
+    }
+
+    /// Has what was said go out, and sees whether anybody still reads and the time is not over: for answers that work for long between lines. To be
+    /// called often.
+    mutating func pulse() throws {
+        let now = monotonicNanoseconds()
+        guard now &- looked >= Self.pulse else { return }
+        looked = now
+        guard now < deadline else { throw Abandoned() }
+        var end = pollfd(fd: descriptor.raw, events: 0, revents: 0)
+        if Glibc.poll(&end, 1, 0) > 0, end.revents & Int16(POLLERR) != 0 { throw Abandoned() }
+        try flush()
     }
 
     mutating func flush() throws {

@@ -408,7 +408,8 @@ package final class ReportsService {
                 let reader = try openStore(options)
                 try Answer(question, reader: reader).write { line in
                     if board.isStopping { throw ReportError(reason: "the service is stopping") }
-                    try pipe.write(line)
+                    // Nothing is to be said yet.
+                    if line.isEmpty { try pipe.pulse() } else { try pipe.write(line) }
                 }
                 try pipe.flush()
             } catch let error as AnswerPipe.Abandoned {

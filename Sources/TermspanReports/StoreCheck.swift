@@ -74,7 +74,10 @@ struct IntervalCheck {
         // A single input is a burst without length.
         if row.length < (table == .bursts ? 0 : 1) || isEndless { found(.bounds, "a row has no length that can be") }
         if row.start < start { found(.bounds, "a row begins before its session") }
-        if let end, !isEndless, rowEnd > end + Self.slack || row.start > end + Self.slack { found(.bounds, "a row ends after its session") }
+        if let end, !isEndless {
+            let (limit, isFar) = end.addingReportingOverflow(Self.slack)
+            if !isFar, rowEnd > limit || row.start > limit { found(.bounds, "a row ends after its session") }
+        }
         if let last {
             let (lastEnd, isOver) = last.start.addingReportingOverflow(last.length)
             if row.start <= last.start {
@@ -113,7 +116,25 @@ struct ExclusionCheck {
     }
 }
 
+extension UInt64 {
+    /// What a damaged store has may be more than there is.
+    func addingAsFarAsPossible(_ other: UInt64) -> UInt64 {
+        let (sum, isBeyond) = addingReportingOverflow(other)
+        return isBeyond ? .max : sum
+    }
+}
+
 extension StoredFrame {
+    /// Twenty years, in nanoseconds.
+    private static let longest: Int64 = 20 * 366 * 86_400 * 1_000_000_000
+
+    /// Whether it says that it took longer than a session can.
+    var isTooLong: Bool {
+        guard let end else { return false }
+        let (length, isBeyond) = end.subtractingReportingOverflow(start)
+        return isBeyond || length > Self.longest
+    }
+
     /// What is wrong with a session's row.
     func findings(_ anchors: ClockAnchors) -> [CheckFinding] {
         var findings: [CheckFinding] = []
@@ -121,6 +142,7 @@ extension StoredFrame {
         if start < 0 { found("it begins before its boot") }
         if let end {
             if end < start { found("it ends before it begins") }
+            if isTooLong { found("it is longer than any") }
             if endReason.flatMap({ UInt8(exactly: $0) }).flatMap({ EndReason(rawValue: $0) }) == nil { found("why it ended means nothing") }
             if endWall == nil { found("its end has no time") }
         } else {
@@ -261,7 +283,7 @@ struct UnknownTotals {
     mutating func add(_ stretch: UnknownStretch, of session: ReportedSession) {
         var entry = entries[stretch.cause] ?? Entry()
         let length = stretch.span.length
-        entry.length += length
+        entry.length = entry.length.addingAsFarAsPossible(length)
         entry.count += 1
         if length > entry.longest {
             entry.longest = length
@@ -272,8 +294,10 @@ struct UnknownTotals {
         entries[stretch.cause] = entry
     }
 
-    var total: UInt64 { entries.values.reduce(0) { $0 + $1.length } }
-    var unexplained: UInt64 { entries.filter { $0.key.classification == .none }.values.reduce(0) { $0 + $1.length } }
+    var total: UInt64 { entries.values.reduce(0) { $0.addingAsFarAsPossible($1.length) } }
+    var unexplained: UInt64 {
+        entries.filter { $0.key.classification == .none }.values.reduce(0) { $0.addingAsFarAsPossible($1.length) }
+    }
 
     /// Whether more than a thousandth of the time that was checked is unknown and nothing says why.
     func isExcessive(of time: UInt64) -> Bool { unexplained > time / 1000 }

@@ -17,12 +17,18 @@ package struct StoreBackup: Equatable, Sendable {
         case exists(String)
         /// Somebody else than root could put another file in its place.
         case insecure(String)
+        /// The store or its keys are there.
+        case own(String)
+        /// What is kept there others can read, as on a file system without owners.
+        case readable(String)
         case cancelled
 
         package var description: String {
             switch self {
             case .exists(let path): "\(path) exists"
             case .insecure(let folder): "others than root may write to \(folder)"
+            case .own(let folder): "\(folder) is where the store or its keys are"
+            case .readable(let folder): "files in \(folder) can be read by others, whatever their mode is to be"
             case .cancelled: "it was interrupted"
             }
         }
@@ -34,9 +40,10 @@ package struct StoreBackup: Equatable, Sendable {
     ///   - path: the store.
     ///   - target: gets mode 0600.
     ///   - replaces: whether a file that is there is replaced.
+    ///   - apart: files beside which there is to be no copy.
     ///   - progress: is told how many bytes of about how many are written, and says whether to go on. It is called often.
     package static func make(
-        of path: String, to target: String, replaces: Bool = false,
+        of path: String, to target: String, replaces: Bool = false, apart: [String] = [],
         progress: @escaping (_ done: UInt64, _ all: UInt64) -> Bool = { _, _ in true }
     ) throws -> StoreBackup {
         let slash = target.lastIndex(of: "/")
@@ -46,6 +53,7 @@ package struct StoreBackup: Equatable, Sendable {
         defer { free(real) }
         let place = String(cString: real)
         if let open = insecure(place) { throw Refusal.insecure(open) }
+        for kept in apart where isSame(place, kept) { throw Refusal.own(place) }
         let final = "\(place)/\(name)"
         let partial = "\(final).partial"
         if !replaces, isThere(final) { throw Refusal.exists(target) }
@@ -54,6 +62,11 @@ package struct StoreBackup: Equatable, Sendable {
         let descriptor = open(partial, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw failed("create \(partial)") }
         defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_uid == geteuid(), status.st_mode & 0o077 == 0 else {
+            unlink(partial)
+            throw Refusal.readable(place)
+        }
         var isDone = false
         defer { if !isDone { for suffix in ["", "-journal"] { unlink(partial + suffix) } } }
         try copy(path, to: partial, descriptor, progress)
@@ -171,11 +184,19 @@ package struct StoreBackup: Equatable, Sendable {
         while true {
             var status = stat()
             let isOurs = lstat(path, &status) == 0 && (status.st_uid == 0 || status.st_uid == geteuid())
-            let isSticky = status.st_mode & S_ISVTX != 0
+            // In a folder as /tmp others can't take away what is ours, and can put beside it what is theirs.
+            let isSticky = status.st_mode & S_ISVTX != 0 && path != folder
             if !isOurs || (status.st_mode & 0o022 != 0 && !isSticky) { return path }
             guard path != "/", let slash = path.lastIndex(of: "/") else { return nil }
             path = slash == path.startIndex ? "/" : String(path[..<slash])
         }
+    }
+
+    /// Whether a file is in a folder.
+    private static func isSame(_ folder: String, _ file: String) -> Bool {
+        guard let slash = file.lastIndex(of: "/"), let real = realpath(String(file[..<slash]), nil) else { return false }
+        defer { free(real) }
+        return String(cString: real) == folder
     }
 
     private static func failed(_ operation: String) -> StoreError {

@@ -144,13 +144,14 @@ extension StoreReader {
     package func intervals(
         in table: IntervalTable, of session: StoredSession, after start: Int64?, limit: Int = 2000
     ) throws(StoreError) -> [StoredInterval] {
-        try read("read \(table.rawValue)") { db in
+        guard start != .max else { return [] }
+        return try read("read \(table.rawValue)") { db in
             try Row.fetchAll(
                 db.cachedStatement(
                     sql: """
                         SELECT start, length, \(table.value), \(table.isBroken) FROM \(table.rawValue)
-                        WHERE session = ? AND (?2 IS NULL OR start > ?2) ORDER BY start LIMIT ?3
-                        """), arguments: [session.row, start, limit]
+                        WHERE session = ? AND start >= ? ORDER BY start LIMIT ?
+                        """), arguments: [session.row, start.map { $0 + 1 } ?? .min, limit]
             ).map { row in
                 StoredInterval(start: row[0], length: row[1], value: row[2], isBroken: (row[3] as Int64) != 0)
             }

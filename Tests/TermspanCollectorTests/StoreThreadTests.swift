@@ -2,6 +2,8 @@ import Foundation
 import GRDB
 import Synchronization
 import TermspanAccounting
+import TermspanBus
+import TermspanConfiguration
 import TermspanCore
 import TermspanEvents
 import TermspanStore
@@ -99,6 +101,32 @@ private final class Writing {
         try file.close()
         try other.write { try $0.execute(sql: "UPDATE revision SET value = value + 1") }
         try other.close()
+    }
+}
+
+@Suite struct RetentionTurnTests {
+    /// What is overdue by an earlier life is done at once, and an hour later again; a start is no reason to wait for longer.
+    @MainActor @Test func whatIsOldIsRemovedEachHour() throws {
+        let writing = try Writing()
+        let (loop, inbox) = (try EventLoop(), try MainInbox())
+        let source = try inbox.attach(to: loop)
+        defer { withExtendedLifetime(source) {} }
+        var ends = 0
+        func life(due: BootInstant?) throws -> Retention {
+            try Retention(loop: loop, store: writing.store, inbox: inbox, configuration: Configuration(), due: due) {
+                ends += 1
+                loop.exit()
+            }
+        }
+        for (due, expected) in [(nil, 1200), (100, 100), (7200, 3600)] as [(Int?, Double)] {
+            let next = try life(due: due.map { loop.now.advanced(by: .seconds($0)) })
+            #expect(abs(loop.now.duration(to: next.due) / .seconds(1) - expected) < 5)
+        }
+        let retention = try life(due: loop.now.advanced(by: .seconds(-60)))
+        #expect(ends == 0)
+        #expect(try loop.run() == 0)
+        #expect(ends == 1)
+        #expect((3590...3600).contains(loop.now.duration(to: retention.due) / .seconds(1)))
     }
 }
 

@@ -140,8 +140,8 @@ import Testing
         #expect(lines.last == "  termspan donottrack add 'EXAMPLE\\anna'")
         #expect(
             view.json.text
-                == #"{"user":"EXAMPLE\\anna","uid":1001,"policy":null,"paused_until":null,"pause_left":null,"hours":null,"seat":null,"#
-                + #""seen_by":null,"silent_notices":[],"today":null,"week":null,"held":null,"looks":null}"#)
+                == #"{"user":"EXAMPLE\\anna","uid":1001,"policy":null,"paused_until":null,"pause_left":null,"hours":null,"seat":null,"groups":null,"#
+                + #""seen_by":null,"changed_notices":[],"today":null,"week":null,"held":null,"looks":null}"#)
         view.policy = try Self.policy(false)
         #expect(view.lines(Self.chart)[0] == "Your activity is not recorded.")
     }
@@ -257,15 +257,20 @@ import Testing
     }
 
     @Test func aNoticeThatIsSwitchedOffIsTold() throws {
-        #expect(LogonNotice.silent { _ in 100 }.isEmpty)
-        #expect(LogonNotice.silent { $0.contains("profile") ? 0 : 100 } == ["/etc/profile.d/termspan-notice.sh"])
-        #expect(LogonNotice.silent { _ in nil } == LogonNotice.scripts)
+        #expect(LogonNotice.changed { _ in [100] }.isEmpty)
+        for changed in [[], [100, 10]] as [[UInt8]] {
+            #expect(LogonNotice.changed { $0.contains("/profile.d/") ? changed : [100] } == ["/etc/profile.d/termspan-notice.sh"])
+        }
+        #expect(LogonNotice.changed { $0.hasPrefix(LogonNotice.originals) ? nil : [100] } == LogonNotice.scripts)
+        #expect(LogonNotice.changed { _ in nil } == LogonNotice.scripts)
         var view = Self.view(try Self.policy(true))
         func text() -> String { view.lines(Self.chart).joined(separator: " ").split(separator: " ").joined(separator: " ") }
         #expect(!text().contains("Notice"))
-        view.silentNotices = ["/etc/profile.d/termspan-notice.sh"]
-        #expect(text().contains("Notice: NOT shown at each logon: /etc/profile.d/termspan-notice.sh is missing or empty"))
-        #expect(view.json.text.contains(#""silent_notices":["/etc/profile.d/termspan-notice.sh"]"#))
+        view.changedNotices = ["/etc/profile.d/termspan-notice.sh"]
+        #expect(
+            text().contains(
+                "Notice: may NOT be shown at each logon: /etc/profile.d/termspan-notice.sh is missing or not as Termspan has it"))
+        #expect(view.json.text.contains(#""changed_notices":["/etc/profile.d/termspan-notice.sh"]"#))
     }
 
     // MARK: For programs
@@ -282,7 +287,7 @@ import Testing
                 + #""new_users_decision":{"since":null,"by":null,"reason":null,"responsible":null},"responsible":null,"reason":null,"users":[{"name":"anna","uid":1001,"#
                 + #""tracked":true,"level":"basic","since":null,"by":null,"reason":null,"responsible":null}],"do_not_track":[],"roles":[],"group_members":[],"keep_activity":null,"keep_sessions":null,"keep_by_group":[],"tracking_hours":[],"holidays":[],"#
                 + #""seats":null,"seats_taken":null,"aggregate_groups":null,"aggregate_minimum":null},"#
-                + #""paused_until":null,"pause_left":null,"hours":null,"seat":null,"seen_by":[],"silent_notices":[],"#
+                + #""paused_until":null,"pause_left":null,"hours":null,"seat":null,"groups":[],"seen_by":[],"changed_notices":[],"#
                 + #""today":{"since":"1970-01-02T00:00:00.000000Z","active":1.5,\#(rest),"applications":[{"application":"xterm","active":1.5}]},"#
                 + #""week":{"since":"1970-01-01T00:00:00.000000Z","active":0,\#(rest)},"#
                 + #""held":{"sessions":1,"open":1,"first":"2026-01-02T03:04:05.000006Z","last":"2026-01-02T03:04:05.000006Z"},"#
@@ -303,6 +308,7 @@ import Testing
         let document = try Self.row(text)
         #expect(text.hasPrefix(#"{"user":"anna","uid":1001,"time":"1970-01-01T00:00:00.000000Z","policy":{"new_users":"#))
         #expect(document["policy"]?["do_not_track"]?.array?.first?["entry"]?.string == "anna@*")
+        #expect(document["pause_left"] == .null && document["groups"]?.array == [])
         #expect(document["sessions"]?.array == [] && document["spans"]?.array == [row, row])
         #expect(text.hasSuffix("\n,\n\"rows\":{\"sessions\":0,\"events\":1,\"spans\":2,\"records\":3,\"audit\":4}}\n"))
     }

@@ -342,7 +342,8 @@ import Testing
     /// Who has to confirm: by how many are named (0: selected), --yes, and whether there is a terminal.
     @Test(
         arguments: [
-            (1, false, true, .given), (1, false, false, .given), (2, false, true, .needed), (2, false, false, .given),
+            (1, false, true, .needed), (1, true, true, .given), (1, false, false, .given), (2, false, true, .needed),
+            (2, false, false, .given),
             (2, true, true, .given), (0, false, true, .needed), (0, false, false, .missing), (0, true, false, .given),
         ] as [(Int, Bool, Bool, Tracking.Consent)]) func manyAreConfirmed(
             named: Int, yes: Bool, isTerminal: Bool, consent: Tracking.Consent

@@ -30,6 +30,7 @@ import Testing
         ("/usr/bin/mono-sgen", "mono --debug /usr/lib/tool/Tool.exe secret", "/usr/lib/tool/Tool.exe"),
         ("/usr/lib/dotnet/dotnet", "dotnet exec /opt/app/App.dll secret", "/opt/app/App.dll"),
         ("/usr/lib/jvm/java-17-openjdk-amd64/bin/java", "java -Xmx1g -Dkey=secret -jar /opt/app/app.jar secret", "/opt/app/app.jar"),
+        ("/usr/bin/java", "java -jar -Xmx1g -Dkey=secret -cp /secret /opt/app/app.jar secret", "/opt/app/app.jar"),
         ("/usr/bin/java", "java -cp a.jar:b.jar --add-opens java.base/java.lang=ALL-UNNAMED com.example.Main secret", "com.example.Main"),
         ("/usr/bin/java", "java --module-path mods -m org.example.app/org.example.Main secret", "org.example.app/org.example.Main"),
         ("/usr/bin/java", "java Tool.java secret", "/home/anna/work/Tool.java"),

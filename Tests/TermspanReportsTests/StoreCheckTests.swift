@@ -164,6 +164,7 @@ import Testing
         // A session's row.
         Damage("UPDATE session SET end_reason = 50 WHERE id = 1", ["session"], "why it ended means nothing", 1, at: 10),
         Damage("UPDATE session SET end_wall = NULL WHERE id = 1", ["session"], "its end has no time", 1, at: 10),
+        Damage("UPDATE session SET end = 9223372036854775807 WHERE id = 1", ["session"], "it is longer than any", 1, at: 10),
         Damage("UPDATE session SET end = 5000000000 WHERE id = 1", ["session", "bounds"], "it ends before it begins", 1, at: 10),
         Damage(
             "UPDATE session SET start_wall = start_wall + 1 WHERE id = 2", ["session"], "it is listed under another time than it began at",

@@ -82,6 +82,11 @@ import Testing
         try Data("mine".utf8).write(to: URL(fileURLWithPath: target))
         #expect(throws: StoreBackup.Refusal.exists(target)) { try StoreBackup.make(of: fixture.path, to: target) }
         #expect(try Data(contentsOf: URL(fileURLWithPath: target)) == Data("mine".utf8))
+        // Nor beside the store, where the files are its own.
+        #expect(throws: StoreBackup.Refusal.self) {
+            try StoreBackup.make(of: fixture.path, to: target, replaces: true, apart: [fixture.path])
+        }
+        #expect(try Data(contentsOf: URL(fileURLWithPath: target)) == Data("mine".utf8))
         // Not even where it came meanwhile.
         unlink(target)
         #expect(throws: StoreBackup.Refusal.exists(target)) {

@@ -20,10 +20,11 @@ package enum ExportDocument {
 
     /// What comes before the parts.
     package static func opening(login: String, userID: UInt32, time: WallInstant, policy: OwnPolicy) -> String {
-        let members = JSONValue.object([
-            .init("user", .string(login)), .init("uid", .unsigned(UInt64(userID))), .init("time", .string(TimeText.utc(time))),
-            .init("policy", policy.policy.json),
-        ])
+        let members = JSONValue.object(
+            [
+                .init("user", .string(login)), .init("uid", .unsigned(UInt64(userID))), .init("time", .string(TimeText.utc(time))),
+                .init("policy", policy.policy.json),
+            ] + OwnPolicy.json(policy))
         return String(members.text.dropLast())
     }
 

@@ -36,7 +36,7 @@ struct MeShow: MainCommand {
     func execute() throws {
         let client = try Client.connect()
         var view = OwnView(login: Me.login, userID: geteuid())
-        view.silentNotices = Files.silentNotices
+        view.changedNotices = Files.changedNotices
         var problems: [CommandError] = []
         do throws(CommandError) {
             let policy = try client.ownPolicy()

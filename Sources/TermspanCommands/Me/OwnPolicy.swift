@@ -60,6 +60,16 @@ package struct OwnPolicy: Hashable, Sendable {
         }
     }
 
+    /// What holds of the user beside the policy; each null where the collector does not tell it.
+    static func json(_ policy: OwnPolicy?) -> [JSONValue.Member] {
+        [
+            .init("paused_until", .optional((policy?.pausedUntil).map { TimeText.utc($0) })),
+            .init("pause_left", policy?.pauseLeft.map { .unsigned($0) } ?? .null), .init("hours", policy?.hours?.json ?? .null),
+            .init("seat", (policy?.hasSeat).map { .bool($0) } ?? .null),
+            .init("groups", (policy?.groups).map { .array($0.map { .string($0) }) } ?? .null),
+        ]
+    }
+
     /// Who answers where nobody is named.
     static let administrators = "the administrators of this server"
 

@@ -113,8 +113,8 @@ package struct OwnView: Sendable {
     package var userID: UInt32
     /// The roles that let others see it.
     package var seenBy: [TrackingPolicy.RoleRow] = []
-    /// The scripts of the notice at logon that show nothing on this server.
-    package var silentNotices: [String] = []
+    /// The scripts of the notice at logon that may not show it on this server.
+    package var changedNotices: [String] = []
     /// Nil where the collector could not be asked.
     package var policy: OwnPolicy?
     /// Nil where the reports service could not be asked.
@@ -133,11 +133,11 @@ package struct OwnView: Sendable {
         }
         var members: [JSONValue.Member] = [
             .init("user", .string(login)), .init("uid", .unsigned(UInt64(userID))), .init("policy", policy?.policy.json ?? .null),
-            .init("paused_until", .optional((policy?.pausedUntil).map { TimeText.utc($0) })),
-            .init("pause_left", policy?.pauseLeft.map { .unsigned($0) } ?? .null), .init("hours", policy?.hours?.json ?? .null),
-            .init("seat", (policy?.hasSeat).map { .bool($0) } ?? .null),
+        ]
+        members += OwnPolicy.json(policy)
+        members += [
             .init("seen_by", policy == nil ? .null : .array(seenBy.map(\.json))),
-            .init("silent_notices", .array(silentNotices.map { .string($0) })),
+            .init("changed_notices", .array(changedNotices.map { .string($0) })),
         ]
         if let activity {
             let applications = activity.today.topApplications.map { name, active in
@@ -188,8 +188,9 @@ extension OwnView {
             let why = [grounds.reason, isOthers ? "\(grounds.responsible) answers for that" : ""].filter { !$0.isEmpty }
             if !why.isEmpty { values.append(("Why so long", why.joined(separator: "; "))) }
         }
-        if !silentNotices.isEmpty {
-            values.append(("Notice", "NOT shown at each logon: \(silentNotices.joined(separator: ", ")) is missing or empty"))
+        if !changedNotices.isEmpty {
+            let files = changedNotices.joined(separator: ", ")
+            values.append(("Notice", "may NOT be shown at each logon: \(files) is missing or not as Termspan has it"))
         }
         values.append(("Who answers for it", policy.responsible))
         let minimum = policy.policy.aggregateMinimum.map { " of at least \($0) users" } ?? ""

@@ -34,10 +34,13 @@ package struct StoreVerdict: Sendable {
     private var isExcessive: Bool { whole?["excessive"]?.bool ?? true }
 
     /// Whether nothing is wrong, and nearly all that is unknown is known to be.
-    package var isRight: Bool { isComplete && count == 0 && !isExcessive }
+    package var isRight: Bool { isComplete && isThere && count == 0 && !isExcessive }
+    /// Services of before did not say.
+    private var isThere: Bool { whole?["store"]?.bool ?? true }
 
     package var lines: [String] {
         guard let whole else { return [] }
+        guard isThere else { return ["There is no store."] }
         let sessions = whole["sessions"]?.unsigned ?? 0
         let isAll = whole["whole"]?.bool == true
         var lines: [String] = []

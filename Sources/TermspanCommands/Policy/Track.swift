@@ -118,11 +118,11 @@ enum Tracking {
 
     enum Consent: Sendable { case given, needed, missing }
 
-    /// Whether whoever runs the command has to confirm it. A single user who is named is meant, and scripts that name users are not asked.
+    /// Whether whoever runs the command has to confirm it. Scripts that name users are not asked.
     ///
     /// - Parameter count: how many are named; 0 where options select them.
     static func consent(toNamed count: Int, yes: Bool, isTerminal: Bool) -> Consent {
-        if yes || count == 1 { return .given }
+        if yes { return .given }
         if isTerminal { return .needed }
         return count == 0 ? .missing : .given
     }

@@ -60,7 +60,7 @@ extension Client {
         return rows.sorted { key($0) < key($1) }
     }
 
-    /// With the name that the user database has of a user (passwd(5), up to the first comma), which it does not have of one that is gone.
+    /// With whether the user has a seat, and the name that the user database has of a user (passwd(5), up to the first comma), which it does not have of one that is gone.
     private static func named(_ user: JSONValue) -> JSONValue {
         guard case .object(var members) = user else { return user }
         var name = ""
@@ -70,6 +70,7 @@ extension Client {
             name = String(String(cString: comment).prefix { $0 != "," })
         }
         members.insert(.init("name", name.isEmpty ? .null : .string(name)), at: min(1, members.count))
+        members.append(.init("seat", .bool((user["sessions"]?.unsigned ?? 0) > 0)))
         return .object(members)
     }
 }
@@ -84,7 +85,7 @@ package struct UsersTable: StreamedTable {
 
     package let keys = [
         "user", "name", "uid", "logins", "domain", "tracked", "decided_by", "decision", "level", "since", "first_seen", "last_seen", "open",
-        "sessions",
+        "sessions", "seat",
     ]
 
     package init() {}

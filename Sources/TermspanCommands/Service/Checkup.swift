@@ -78,13 +78,14 @@ struct Checkup {
             CheckResult(
                 "Files", missing.isEmpty ? .ok : .fail, missing.isEmpty ? "all there" : "missing: \(missing.joined(separator: ", "))",
                 remedy: "Install the package again: apt-get install --reinstall termspan"))
-        let silent = Files.silentNotices
+        let changed = Files.changedNotices
         results.append(
             CheckResult(
-                "Notice", silent.isEmpty ? .ok : .warn,
-                silent.isEmpty
-                    ? "shown at logon" : "whoever is recorded is not told at logon: \(silent.joined(separator: ", ")) is missing or empty",
-                remedy: "Install the package's files again: apt-get install --reinstall -o Dpkg::Options::=--force-confmiss termspan"))
+                "Notice", changed.isEmpty ? .ok : .warn,
+                changed.isEmpty
+                    ? "shown at logon"
+                    : "whoever is recorded may not be told at logon: \(changed.joined(separator: ", ")) is missing or not the package's",
+                remedy: "Compare it with that in \(LogonNotice.originals), or copy that over it"))
         guard getpwnam("termspan-reports") != nil else {
             results.append(
                 CheckResult(

@@ -3,8 +3,8 @@ import TermspanCore
 
 /// Small reads of the kernel's and the installation's files.
 enum Files {
-    /// The scripts of the notice at logon that show nothing.
-    static var silentNotices: [String] { LogonNotice.silent { status($0).map { Int($0.st_size) } } }
+    /// The scripts of the notice at logon that may not show it.
+    static var changedNotices: [String] { LogonNotice.changed { text($0, limit: LogonNotice.limit).map { Array($0.utf8) } } }
 
     /// The first `limit` bytes of a file as text; nil if it can't be read.
     static func text(_ path: String, limit: Int) -> String? {

@@ -82,7 +82,7 @@ class SeatsTests(ProductTestCase):
         wait_until("the entry", lambda: changes() == wanted, 10, progress=lambda: str(changes()))
         # It is about everybody, who can see it.
         self.assertEqual(changes(user="user2"), wanted)
-        self.assertEqual(self.product.command("verify").returncode, 0)
+        self.assertEqual(self.product.command("verify", "--audit").returncode, 0)
         (self.lab.root / FRAGMENT).write_text("seats: 1\n")
         self.lab.enter(["systemctl", "reload", "termspand.service"])
         wait_until("the entry", lambda: len(changes()) == 3, 10)

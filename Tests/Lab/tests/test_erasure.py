@@ -6,6 +6,7 @@ TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
 import hashlib
 import random
 import sys
+import time
 import unittest
 import uuid
 from pathlib import Path
@@ -172,6 +173,13 @@ class ErasureTests(ProductTestCase):
         self.lab.logout("user1")
         wait_until("the session to end", lambda: not self.product.session("user1"), 20)
         self.assertEqual(self.product.status()["store_problem"], None)
+
+    def test_5_many_in_a_row_leave_the_reports_answering(self):
+        for _ in range(8):
+            self.product.command("erase", "user2", "--reason", "again", "--yes")
+            begin = time.monotonic()
+            self.product.spans("user2", open=True)
+            self.assertLess(time.monotonic() - begin, 10)
 
 
 if __name__ == "__main__":

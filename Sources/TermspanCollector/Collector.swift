@@ -951,7 +951,7 @@ package final class Collector {
     /// - Parameter measured: gives what is measured of a session.
     func lastInput(of session: Session, _ measured: (UUIDv7) -> BootInstant?) -> BootInstant? {
         if isToBeMeasured(session), let input = measured(session.uuid) { return input }
-        // Nothing beyond what `who` shows is told of who is not tracked: when a terminal was typed at is.
+        // Of who is not recorded it is not told either when somebody was at the terminal.
         guard isWanted(session), session.desktop.xServer == nil, let tty = session.desktop.logindSessions.first?.tty else { return nil }
         return Terminal.lastInput(tty, uid: session.desktop.uid).flatMap { anchors.boot(at: $0) }
     }

@@ -99,6 +99,7 @@ extension Answer {
             let tables = try reader.tables()
             for (index, table) in tables.enumerated() {
                 try line(Self.progress("file", index, of: tables.count))
+                try line([])
                 try readable {
                     for text in try reader.integrity(ofTable: table) { try tell(CheckFinding(.file, "\(table): \(text)")) }
                 }
@@ -113,6 +114,7 @@ extension Answer {
         try readable {
             var row: Int64 = 0
             while true {
+                try line([])
                 let page = try reader.visibility(after: row)
                 for session in page where !session.isVisible {
                     try tell(CheckFinding(.session, "session \(session.row) has no UUID, boot or user by which reports could show it"))

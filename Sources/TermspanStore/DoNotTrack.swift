@@ -46,10 +46,10 @@ package struct DoNotTrackList: Equatable, Sendable {
     }
 
     /// Whether any entry names the user, by what is known of the user's SIDs.
-    package func names(_ user: UserIdentity, sids: Set<SecurityID> = []) -> Bool { !subjects(naming: user, sids: sids).isEmpty }
+    package func names(_ user: UserIdentity, sids: Set<SecurityID>) -> Bool { !subjects(naming: user, sids: sids).isEmpty }
 
     /// Those of the entries' subjects that name the user.
-    package func subjects(naming user: UserIdentity, sids: Set<SecurityID> = []) -> [Subject] {
+    package func subjects(naming user: UserIdentity, sids: Set<SecurityID>) -> [Subject] {
         var found: [Subject] = userIDs.contains(user.uid) ? [.uid(user.uid)] : []
         found += securityIDs.intersection(sids).sorted().map { .sid($0) }
         guard !domains.isEmpty else { return found }
@@ -66,11 +66,11 @@ extension DoNotTrackList {
 
 extension DoNotTrackSubject {
     /// All that a user is known by.
-    package static func all(of user: UserIdentity, sids: Set<SecurityID> = []) -> [DoNotTrackSubject] {
+    package static func all(of user: UserIdentity, sids: Set<SecurityID>) -> [DoNotTrackSubject] {
         [.login(LoginName(login: user.login)), .uid(user.uid)] + sids.sorted().map { .sid($0) }
     }
 
-    package func names(_ user: UserIdentity, sids: Set<SecurityID> = []) -> Bool {
+    package func names(_ user: UserIdentity, sids: Set<SecurityID>) -> Bool {
         switch self {
         case .login(let name): name.covers(LoginName(login: user.login))
         case .uid(let uid): uid == user.uid

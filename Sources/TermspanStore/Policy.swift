@@ -71,14 +71,14 @@ package struct Policy: Equatable, Sendable {
     /// Whether the user, about whom `decision` was made, is tracked now, and by what.
     ///
     /// - Parameter sids: what is known of the user's.
-    package func standing(of user: UserIdentity, sids: Set<SecurityID> = [], decision: Row?) -> (isTracked: Bool, basis: Basis) {
+    package func standing(of user: UserIdentity, sids: Set<SecurityID>, decision: Row?) -> (isTracked: Bool, basis: Basis) {
         if doNotTrack.names(user, sids: sids) { return (false, .doNotTrack) }
         if let decision { return (decision.tracked, .decision) }
         return (newUsersAreTracked, .newUsers)
     }
 
     /// Whether the user is tracked now.
-    package func tracks(_ user: UserIdentity, sids: Set<SecurityID> = []) -> Bool {
+    package func tracks(_ user: UserIdentity, sids: Set<SecurityID>) -> Bool {
         standing(of: user, sids: sids, decision: rows.first { $0.user == user }).isTracked
     }
 

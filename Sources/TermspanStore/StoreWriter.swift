@@ -701,7 +701,7 @@ package final class StoreWriter {
             switch subject {
             case .uid(let uid): named = byUID[uid] ?? []
             case .sid(let sid): named = bySID[sid] ?? []
-            case .login(let name): named = (byName[name.name] ?? []).filter { subject.names($0.identity) }.map(\.row)
+            case .login(let name): named = (byName[name.name] ?? []).filter { subject.names($0.identity, sids: []) }.map(\.row)
             }
             return named.count == 1 ? named[0] : nil
         }
@@ -961,7 +961,7 @@ extension DoNotTrackList {
     /// Everything by which those are known who were untracked.
     static func untracked(_ decisions: [Policy.Row]) -> [Entry] {
         decisions.filter { !$0.tracked }.flatMap { row in
-            Subject.all(of: row.user).map { Entry($0, since: row.since, by: row.by, reason: row.reason) }
+            Subject.all(of: row.user, sids: []).map { Entry($0, since: row.since, by: row.by, reason: row.reason) }
         }
     }
 }

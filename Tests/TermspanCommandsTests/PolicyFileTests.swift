@@ -250,6 +250,10 @@ import Testing
             (#"{"users":[{"name":"a","tracked":false,"reason":"a\nb"}]}"#, "control characters"),
             (#"{"new_users":"tracked","new_users_responsible":["Ann"]}"#, "'new_users_responsible' is not a text"),
             (#"{"users":[{"name":"a","tracked":false,"responsible":"a\nb"}]}"#, "the 'responsible' of number 1 of 'users' has more than"),
+            (
+                #"{"new_users_responsible":"\#(String(repeating: "a", count: 201))"}"#,
+                "'new_users_responsible' has more than 200 characters"
+            ),
             (#"{"do_not_track":[{"entry":"*"}]}"#, "number 1 of 'do_not_track', '*', names nobody"),
             (#"{"aggregate_groups":["a,b"]}"#, "no name of a group"), (#"{"aggregate_groups":["a","a"]}"#, "or one twice"),
             (#"{"aggregate_groups":"a"}"#, "'aggregate_groups' is not an array"), (#"{"aggregate_minimum":"5"}"#, "not a number of users"),

@@ -4,26 +4,26 @@ import Testing
 @testable import TermspanCore
 
 @Suite struct InterpreterTests {
-    private static func program(_ executable: String, _ words: [String], folder: String? = "/home/anna/work") -> String {
+    private static func program(_ executable: String, _ words: [String], folder: String? = "/home/anna/tools") -> String {
         Interpreter.program(of: executable, arguments: { words.flatMap { Array($0.utf8) + [0] } }, folder: { folder })
     }
 
     @Test(arguments: [
         ("/usr/bin/python3.11", "python3 /usr/bin/terminator --secret", "/usr/bin/terminator"),
-        ("/usr/bin/python3.11", "python3 -uB -W ignore -Xdev tool.py --password x", "/home/anna/work/tool.py"),
+        ("/usr/bin/python3.11", "python3 -uB -W ignore -Xdev tool.py --password x", "/home/anna/tools/tool.py"),
         ("/usr/bin/python3.11", "python3 -m idlelib -t secret", "idlelib"),
         ("/usr/bin/python3.11", "python3 -umidlelib secret", "idlelib"),
         ("/usr/bin/python3.11", "python3 ../bin/./tool secret", "/home/anna/bin/tool"),
-        ("/usr/bin/python3.11", "python3 --check-hash-based-pycs never -- -odd.py", "/home/anna/work/-odd.py"),
-        ("/usr/bin/python3.11-dbg", "python3-dbg a.py", "/home/anna/work/a.py"),
+        ("/usr/bin/python3.11", "python3 --check-hash-based-pycs never -- -odd.py", "/home/anna/tools/-odd.py"),
+        ("/usr/bin/python3.11-dbg", "python3-dbg a.py", "/home/anna/tools/a.py"),
         ("/usr/bin/perl", "/usr/bin/perl -w /usr/bin/exifcheck secret", "/usr/bin/exifcheck"),
-        ("/usr/bin/perl5.36.0", "perl -I lib -MTk -l0 tool.pl secret", "/home/anna/work/tool.pl"),
-        ("/usr/bin/perl", "perl -pie tool.pl", "/home/anna/work/tool.pl"),
+        ("/usr/bin/perl5.36.0", "perl -I lib -MTk -l0 tool.pl secret", "/home/anna/tools/tool.pl"),
+        ("/usr/bin/perl", "perl -pie tool.pl", "/home/anna/tools/tool.pl"),
         ("/usr/bin/perl", "perl -S tool secret", "tool"),
-        ("/usr/bin/ruby3.1", "ruby -rgtk3 -I lib --enable=yjit app.rb secret", "/home/anna/work/app.rb"),
-        ("/usr/bin/node", "node --require ./hook --max-old-space-size=4096 server.js secret", "/home/anna/work/server.js"),
+        ("/usr/bin/ruby3.1", "ruby -rgtk3 -I lib --enable=yjit app.rb secret", "/home/anna/tools/app.rb"),
+        ("/usr/bin/node", "node --require ./hook --max-old-space-size=4096 server.js secret", "/home/anna/tools/server.js"),
         ("/usr/bin/bash", "-bash -eo pipefail +x /opt/run.sh secret", "/opt/run.sh"),
-        ("/usr/bin/bash", "bash --rcfile secret -O extglob -- run.sh", "/home/anna/work/run.sh"),
+        ("/usr/bin/bash", "bash --rcfile secret -O extglob -- run.sh", "/home/anna/tools/run.sh"),
         ("/usr/bin/dash", "/bin/sh - /usr/bin/menu secret", "/usr/bin/menu"),
         ("/usr/bin/wish8.6", "wish /usr/bin/tkdiff secret secret", "/usr/bin/tkdiff"),
         ("/usr/bin/gjs-console", "/usr/bin/gjs -m /usr/share/app/app", "/usr/share/app/app"),
@@ -33,7 +33,7 @@ import Testing
         ("/usr/bin/java", "java -jar -Xmx1g -Dkey=secret -cp /secret /opt/app/app.jar secret", "/opt/app/app.jar"),
         ("/usr/bin/java", "java -cp a.jar:b.jar --add-opens java.base/java.lang=ALL-UNNAMED com.example.Main secret", "com.example.Main"),
         ("/usr/bin/java", "java --module-path mods -m org.example.app/org.example.Main secret", "org.example.app/org.example.Main"),
-        ("/usr/bin/java", "java Tool.java secret", "/home/anna/work/Tool.java"),
+        ("/usr/bin/java", "java Tool.java secret", "/home/anna/tools/Tool.java"),
         ("/usr/lib/wine/wine64-preloader", "C:\\users\\anna\\Games\\Chess.EXE secret", "Chess.EXE"),
         ("/usr/lib/wine/wine64-preloader", "/usr/lib/wine/wine64-preloader /usr/lib/wine/wine64 notepad.exe secret", "notepad.exe"),
     ])

@@ -18,25 +18,20 @@ struct Activity: MainCommand {
 
     @OptionGroup var wanted: ActivityChoice
 
-    @Flag(help: "Include activities that have not ended yet.")
-    var open = false
-
-    @Flag(help: "Include moments between two windows, shorter than 100 ms, in the table.")
-    var short = false
+    @OptionGroup var which: SpanOptions
 
     @OptionGroup var output: FormatOptions
 
     func execute() throws {
         let client = try Client.connect()
-        var filter = activity.filter()
-        filter["open"] = .bool(open)
         let descriptions = Descriptions.installed()
-        try client.printReport("Spans", filter, output.format, ActivityTable(), orElse: "No activity.") { row in
-            !short && SpanTable.isBetweenWindows(row)
-        } row: { row in
+        func described(_ row: JSONValue) -> JSONValue? {
             let row = ActivityTable.described(row, by: descriptions)
             return wanted.includes(row) ? row : nil
         }
+        try client.printReport(
+            "Spans", which.filter(activity), output.format, ActivityTable(), orElse: "No activity.", leavesOut: which.isLeftOut,
+            row: described)
     }
 }
 

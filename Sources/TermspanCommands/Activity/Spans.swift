@@ -16,20 +16,26 @@ struct Spans: MainCommand {
 
     @OptionGroup var activity: ActivityOptions
 
-    @Flag(help: "Include spans that have not ended yet.")
-    var open = false
-
-    @Flag(help: "Include spans without an application that are shorter than 100 ms in the table.")
-    var short = false
+    @OptionGroup var which: SpanOptions
 
     @OptionGroup var output: FormatOptions
 
     func execute() throws {
         let client = try Client.connect()
-        var filter = activity.filter()
-        filter["open"] = .bool(open)
-        try client.printReport("Spans", filter, output.format, SpanTable(), orElse: "No spans.") { span in
-            !short && SpanTable.isBetweenWindows(span)
-        }
+        try client.printReport(
+            "Spans", which.filter(activity), output.format, SpanTable(), orElse: "No spans.", leavesOut: which.isLeftOut)
     }
+}
+
+/// Which spans beside those that have ended and of which there is something to see.
+struct SpanOptions: ParsableArguments {
+    @Flag(help: "Include what has not ended yet.")
+    var open = false
+
+    @Flag(help: "Include moments without an application, shorter than 100 ms, in the table.")
+    var short = false
+
+    func filter(_ activity: ActivityOptions) -> [String: BusValue] { activity.filter().merging(["open": .bool(open)]) { $1 } }
+
+    func isLeftOut(_ span: JSONValue) -> Bool { !short && SpanTable.isBetweenWindows(span) }
 }

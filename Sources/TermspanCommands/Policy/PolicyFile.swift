@@ -29,6 +29,8 @@ package struct PolicyFile: Hashable, Sendable {
 
     /// The longest that the collector takes, in bytes.
     private static let longestReason = 1000
+    /// Likewise, in characters.
+    private static let longestResponsible = 200
     private static let longestName = 256
 
     /// tracked or untracked; nil where the file leaves it.
@@ -85,9 +87,13 @@ package struct PolicyFile: Hashable, Sendable {
         func line(_ value: JSONValue?, _ place: String) throws(CommandError) -> String {
             guard let value, value != .null else { return "" }
             guard let text = value.string else { throw wrong("\(place) is not a text") }
-            guard text.utf8.count <= Self.longestReason, !place.contains("responsible") || text.count <= 200,
-                !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+            guard text.utf8.count <= Self.longestReason, !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
             else { throw wrong("\(place) has more than \(Self.longestReason) bytes, or control characters") }
+            return text
+        }
+        func responsible(_ value: JSONValue?, _ place: String) throws(CommandError) -> String {
+            let text = try line(value, place)
+            guard text.count <= Self.longestResponsible else { throw wrong("\(place) has more than \(Self.longestResponsible) characters") }
             return text
         }
         guard let value = JSONValue(bytes) else { throw wrong("It is not JSON") }
@@ -113,7 +119,7 @@ package struct PolicyFile: Hashable, Sendable {
                 continue
             }
             if member.key == "new_users_responsible" {
-                newUsersGrounds.responsible = try line(member.value, "'new_users_responsible'")
+                newUsersGrounds.responsible = try responsible(member.value, "'new_users_responsible'")
                 continue
             }
             guard case .array(let rows) = member.value else { throw wrong("'\(member.key)' is not an array") }
@@ -165,7 +171,7 @@ package struct PolicyFile: Hashable, Sendable {
                 }
                 let name = try text(row, "name", place)
                 guard name.utf8.count <= Self.longestName else { throw wrong("the 'name' of \(place) is too long") }
-                let responsible = try line(row["responsible"], "the 'responsible' of \(place)")
+                let responsible = try responsible(row["responsible"], "the 'responsible' of \(place)")
                 users.append(User(name: name, isTracked: isTracked, grounds: Grounds(reason: reason, responsible: responsible)))
             }
         }

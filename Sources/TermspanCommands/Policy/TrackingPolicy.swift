@@ -15,13 +15,11 @@ package struct TrackingPolicy: Hashable, Sendable {
         package static let keys = ["name", "uid", "tracked", "level", "since", "by", "reason", "responsible"]
 
         package var json: JSONValue {
-            .object([
-                .init("name", .string(name)), .init("uid", userID.map { .unsigned(UInt64($0)) } ?? .null),
-                .init("tracked", .bool(isTracked)), .init("level", level.isEmpty ? .null : .string(level)),
-                .init("since", .optional(since.map { TimeText.utc($0) })), .init("by", by.isEmpty ? .null : .string(by)),
-                .init("reason", grounds.reason.isEmpty ? .null : .string(grounds.reason)),
-                .init("responsible", grounds.responsible.isEmpty ? .null : .string(grounds.responsible)),
-            ])
+            .object(
+                [
+                    .init("name", .string(name)), .init("uid", userID.map { .unsigned(UInt64($0)) } ?? .null),
+                    .init("tracked", .bool(isTracked)), .init("level", level.isEmpty ? .null : .string(level)),
+                ] + Decision(since: since, by: by, grounds: grounds).members)
         }
     }
 
@@ -32,12 +30,12 @@ package struct TrackingPolicy: Hashable, Sendable {
         package var by: String
         package var grounds: Grounds
 
-        package var json: JSONValue {
-            .object([
+        package var members: [JSONValue.Member] {
+            [
                 .init("since", .optional(since.map { TimeText.utc($0) })), .init("by", by.isEmpty ? .null : .string(by)),
                 .init("reason", grounds.reason.isEmpty ? .null : .string(grounds.reason)),
                 .init("responsible", grounds.responsible.isEmpty ? .null : .string(grounds.responsible)),
-            ])
+            ]
         }
 
         /// ` by root on 2026-01-02T03:04:05+01:00: why`, as far as it is known.
@@ -258,7 +256,7 @@ package struct TrackingPolicy: Hashable, Sendable {
 
     package var json: JSONValue {
         .object([
-            .init("new_users", .string(newUsers)), .init("new_users_decision", newUsersDecision.json),
+            .init("new_users", .string(newUsers)), .init("new_users_decision", .object(newUsersDecision.members)),
             .init("responsible", configured.responsible.isEmpty ? .null : .string(configured.responsible)),
             .init("reason", configured.reason.isEmpty ? .null : .string(configured.reason)),
             .init("users", .array(users.map(\.json))), .init("do_not_track", .array(doNotTrack.map(\.json))),

@@ -242,7 +242,7 @@ class Product:
     def report(self):
         """What one wants to see where a test has failed: the state and the end of the log."""
         parts = [self.command("query", "session", check=False), self.command("status", check=False),
-                 self.lab.enter(["journalctl", "--no-pager", "--boot", "--lines", "40", "--unit", "termspan*"], check=False)]
+                 self.lab.enter(["journalctl", "--no-pager", "--boot", "--lines", "40", "_SYSTEMD_SLICE=termspan.slice"], check=False)]
         return "\n".join((done.stdout + done.stderr).strip() for done in parts)
 
 

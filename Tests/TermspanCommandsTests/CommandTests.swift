@@ -262,7 +262,8 @@ import Testing
         #expect(
             torn.code == 1
                 && torn.errors.contains(
-                    "'root', number 1 of 'users', is to be tracked, and 'uid:0', number 1 of 'do_not_track', names the same user."))
+                    "'root', number 1 of 'users', is to be tracked, and 'uid:0', number 1 of 'do_not_track', names the same user.")
+        )
         let missing = try server.run("policy", "diff", "/nonexistent/policy.json")
         #expect(missing.code == 1 && missing.errors == "termspan: /nonexistent/policy.json: No such file or directory\n")
     }

@@ -136,7 +136,7 @@ class RoleTests(ProductTestCase):
 
     def ask_all(self, user, calls):
         """Makes calls as a user, one after the other: of each what it returned, or the error's text."""
-        script = 'while read -r call; do busctl --json=short --allow-interactive-authorization=no call $call 2>&1; done'
+        script = 'while read -r call; do echo "$(busctl --json=short --allow-interactive-authorization=no call $call 2>&1 </dev/null)"; done'
         said = self.lab.enter(["bash", "-c", script], user=user, input="".join(" ".join(call) + "\n" for call in calls), check=False).stdout.splitlines()
         self.assertEqual(len(said), len(calls), said)
         return [json.loads(line)["data"] if line.startswith("{") else ([] if not line else line) for line in said]

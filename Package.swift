@@ -61,6 +61,7 @@ let package = Package(
                 "CXCB", "CTermspanProbe", "TermspanCore", "TermspanEvents", "TermspanSystem", "TermspanRing", "TermspanControl",
             ],
             swiftSettings: strict),
+        .target(name: "TermspanDirectory", dependencies: ["CTermspanDirectory", "TermspanCore"], swiftSettings: strict),
         .target(name: "TermspanBus", dependencies: ["CSystemd", "TermspanCore", "TermspanSystem"], swiftSettings: strict),
         .target(name: "TermspanJournal", dependencies: ["CSystemd", "TermspanCore", "TermspanSystem"], swiftSettings: strict),
         .target(
@@ -82,9 +83,8 @@ let package = Package(
         .target(
             name: "TermspanCollector",
             dependencies: [
-                "CSystemd", "CTermspanDirectory", "TermspanCore", "TermspanEvents", "TermspanAccounting", "TermspanSystem", "TermspanRing",
-                "TermspanControl",
-                "TermspanSessions", "TermspanStore", "TermspanBus", "TermspanJournal", "TermspanConfiguration",
+                "CSystemd", "TermspanCore", "TermspanEvents", "TermspanAccounting", "TermspanSystem", "TermspanRing", "TermspanControl",
+                "TermspanDirectory", "TermspanSessions", "TermspanStore", "TermspanBus", "TermspanJournal", "TermspanConfiguration",
             ],
             swiftSettings: strict),
         .target(
@@ -96,7 +96,7 @@ let package = Package(
         .target(
             name: "TermspanCommands",
             dependencies: [
-                "TermspanCore", "TermspanSystem", "TermspanBus", "TermspanJournal",
+                "TermspanCore", "TermspanDirectory", "TermspanSystem", "TermspanBus", "TermspanJournal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

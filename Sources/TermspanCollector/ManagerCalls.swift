@@ -283,6 +283,23 @@ struct ReadCall: Hashable, Sendable {
     }
 }
 
+/// RecordBackup.
+@MainActor
+struct BackupCall {
+    /// Fit for an entry, which is one line.
+    var file: String
+
+    private static let most = 1000
+
+    init(_ message: BusMessage) throws(BusError) {
+        let path = try message.read(String.self)
+        guard path.utf8.first == UInt8(ascii: "/") else { throw .invalidArguments("Say where the copy goes, from the root on.") }
+        let unfit: Set<Unicode.GeneralCategory> = [.control, .format, .lineSeparator, .paragraphSeparator]
+        let fit = path.unicodeScalars.prefix(Self.most).map { unfit.contains($0.properties.generalCategory) ? "?" : $0 }
+        file = String(String.UnicodeScalarView(fit))
+    }
+}
+
 /// CollectActivity. What is nil is not asked for.
 @MainActor
 struct ActivityCall {

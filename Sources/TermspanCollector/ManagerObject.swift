@@ -258,6 +258,7 @@ final class ManagerObject {
                     try fixAggregates(invocation)
                 },
                 BusMethod("RecordRead", in: ["read": "a{sv}"]) { [unowned self] invocation throws(BusError) in try recordRead(invocation) },
+                BusMethod("RecordBackup", in: ["file": "s"]) { [unowned self] invocation throws(BusError) in try recordBackup(invocation) },
             ],
             properties: [
                 BusProperty("Version", "s", emits: .constant) { _, writer in writer.append(Version.text) }

@@ -260,7 +260,10 @@ import Testing
         try write(#"{"users":[{"name":"root","tracked":true,"reason":"x"}],"do_not_track":[{"entry":"uid:0"}]}"#)
         let torn = try server.run("policy", "diff", path)
         #expect(
-            torn.code == 1 && torn.errors.contains("'root' is to be tracked, and 'uid:0' of the Do Not Track list names the same user."))
+            torn.code == 1
+                && torn.errors.contains(
+                    "'root', number 1 of 'users', is to be tracked, and 'uid:0', number 1 of 'do_not_track', names the same user.")
+        )
         let missing = try server.run("policy", "diff", "/nonexistent/policy.json")
         #expect(missing.code == 1 && missing.errors == "termspan: /nonexistent/policy.json: No such file or directory\n")
     }

@@ -184,8 +184,40 @@ import Testing
     func nobodyIsTrackedAndListed(entry: String) throws {
         let file = try Self.read(
             #"{"users":[{"name":"anna","tracked":true,"reason":"r"}],"do_not_track":[{"entry":"bert"},{"entry":"\#(entry)"}]}"#)
-        #expect(file.conflict { $0 == "anna" ? 1001 : nil }?.user == "anna")
-        #expect(try Self.read(#"{"users":[{"name":"anna","tracked":false}],"do_not_track":[{"entry":"anna"}]}"#).conflict { _ in 1 } == nil)
+        let conflict = try #require(file.conflict(uid: { $0 == "anna" ? 1001 : nil }, sids: Self.noDirectory))
+        #expect((conflict.user, conflict.number, conflict.place) == ("anna", 1, 2))
+        let left = try Self.read(#"{"users":[{"name":"anna","tracked":false}],"do_not_track":[{"entry":"anna"}]}"#)
+        #expect(left.conflict(uid: { _ in 1 }, sids: Self.noDirectory) == nil)
+    }
+
+    private static func noDirectory(_ uid: UInt32) -> Set<SecurityID>? {
+        Issue.record("no entry is by a SID")
+        return nil
+    }
+
+    @Test func nobodyIsTrackedAndListedByTheSID() throws {
+        let file = try Self.read(
+            #"{"users":[{"name":"eve","tracked":true,"reason":"r"},{"name":"bert","tracked":false},{"name":"gone","tracked":true,"reason":"r"},"#
+                + #"{"name":"anna","tracked":true,"reason":"r"}],"do_not_track":[{"entry":"sid:S-1-5-21-8"},{"entry":"sid:s-1-5-21-7"}]}"#)
+        let users: [String: UInt32] = ["anna": 1001, "bert": 1002, "eve": 1003]
+        var asked: [UInt32] = []
+        func conflict(_ sids: [UInt32: Set<String>]) -> PolicyFile.Conflict? {
+            asked = []
+            return file.conflict(uid: { users[$0] }) { uid in
+                asked.append(uid)
+                return sids[uid].map { Set($0.compactMap { SecurityID($0) }) }
+            }
+        }
+        let found = conflict([1001: ["S-1-5-21-1", "S-1-5-21-7"], 1003: []])
+        #expect(
+            found?.description
+                == "'anna', number 4 of 'users', is to be tracked, and 'sid:S-1-5-21-7', number 2 of 'do_not_track', names the same user")
+        // Who is not to be tracked, or is not there, is asked about by nobody.
+        #expect(asked == [1003, 1001])
+        #expect(conflict([1001: ["S-1-5-21-1"], 1003: ["S-1-5-21-2"]]) == nil)
+        // A directory that can't say is asked once: it may take its time.
+        #expect(conflict([1001: ["S-1-5-21-7"]]) == nil)
+        #expect(asked == [1003])
     }
 
     @Test func otherSpellingsAreTheSame() throws {

@@ -414,8 +414,29 @@ import Testing
         #expect(answer.lines(isRehearsal: true)[0].hasSuffix("0 state changes are held."))
         #expect(answer.warnings.count == 2 && answer.unknownError?.code == .notFound)
         #expect(answer.rows[0].json.text.contains("\"focus_intervals\":120"))
+        #expect(answer.rows[0].json.text.hasSuffix("\"reports_ended\":null,\"sid_known\":null}") && answer.incompleteError == nil)
         let none = ErasureAnswer(rows: [], unknown: [], setAside: [], isLeft: false)
         #expect(none.unknownError == nil && none.lines(isRehearsal: false).isEmpty)
+    }
+
+    @Test func whatIsLeftToBeDoneAfterAnErasureIsSaidAndFails() {
+        func answer(ended: Bool, _ known: Bool?...) -> ErasureAnswer {
+            let rows = known.map { known in
+                let row: [String: BusValue] = ["user": .string("anna"), "receipt": .string("r"), "reports-ended": .bool(ended)]
+                return row.merging(known.map { ["sid-known": .bool($0)] } ?? [:]) { one, _ in one }
+            }
+            return ErasureAnswer(rows: rows, unknown: [], setAside: [], isLeft: false)
+        }
+        #expect(answer(ended: true, nil, true).incompleteError == nil)
+        let silent = answer(ended: true, true, false)
+        #expect(silent.incompleteError?.code == .failure)
+        #expect(
+            silent.incompleteError?.message == "All of it is erased, but no directory said in time which SID anna had, if any.")
+        #expect(silent.lines(isRehearsal: false).last == "  By which SID, if any, no directory said: it is not on the Do Not Track list.")
+        #expect(silent.rows.map(\.json.text).map { $0.hasSuffix("\"reports_ended\":true,\"sid_known\":false}") } == [false, true])
+        let both = answer(ended: false, false).incompleteError
+        #expect(both?.message.hasSuffix("; the report service did not end in time and may have in memory what it read before.") == true)
+        #expect(both?.remedy?.contains("donottrack add") == true && both?.remedy?.contains("systemctl kill") == true)
     }
 
     @Test func theCollectorsHealthIsJudged() {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import TermspanBus
+import TermspanDirectory
 
 /// `termspan policy export`
 struct PolicyExport: MainCommand {
@@ -118,9 +119,8 @@ struct PolicyFileArgument: ParsableArguments {
             guard bytes.count <= Self.limit else { throw CommandError(.failure, "\(name): It is longer than \(Self.limit >> 20) MiB.") }
         }
         let policy = try PolicyFile(bytes, name: name)
-        if let (user, entry) = policy.conflict(uid: Self.uid(of:)) {
-            throw CommandError(
-                .failure, "\(name): '\(user)' is to be tracked, and '\(entry)' of the Do Not Track list names the same user.")
+        if let conflict = policy.conflict(uid: Self.uid(of:), sids: directorySIDs(ofUser:)) {
+            throw CommandError(.failure, "\(name): \(conflict).", remedy: "Take out one of both; nothing was changed.")
         }
         return policy
     }

@@ -189,19 +189,47 @@ package struct PolicyFile: Hashable, Sendable {
 
     /// Who is tracked by the file, and named by an entry of it: to track would take the entry away, and to list it would end the tracking.
     ///
-    /// - Parameter uid: of a user by name; nil where there is none.
-    package func conflict(uid: (String) -> UInt32?) -> (user: String, entry: String)? {
-        for user in users where user.isTracked {
-            let login = LoginName(login: user.name)
-            for entry in doNotTrack {
-                switch DoNotTrackSubject(entry.entry) {
-                case .login(let name)? where name.covers(login): return (user.name, entry.entry)
-                case .uid(let number)? where number == uid(user.name): return (user.name, entry.entry)
-                default: continue
+    /// - Parameters:
+    ///   - uid: of a user by name; nil where there is none.
+    ///   - sids: of a user by UID, as directories say; asked where entries name SIDs, and not any more once it is nil: nobody could say.
+    package func conflict(uid: (String) -> UInt32?, sids: (UInt32) -> Set<SecurityID>?) -> Conflict? {
+        let entries = doNotTrack.enumerated().compactMap { index, entry in
+            DoNotTrackSubject(entry.entry).map { (index: index, subject: $0) }
+        }
+        var isAsked = entries.contains { if case .sid = $0.subject { true } else { false } }
+        for (index, user) in users.enumerated() where user.isTracked {
+            let (login, number) = (LoginName(login: user.name), uid(user.name))
+            var known: Set<SecurityID> = []
+            if isAsked, let number {
+                let told = sids(number)
+                isAsked = told != nil
+                known = told ?? []
+            }
+            for entry in entries {
+                let isNamed =
+                    switch entry.subject {
+                    case .login(let name): name.covers(login)
+                    case .uid(let listed): listed == number
+                    case .sid(let sid): known.contains(sid)
+                    }
+                if isNamed {
+                    return Conflict(user: user.name, number: index + 1, entry: doNotTrack[entry.index].entry, place: entry.index + 1)
                 }
             }
         }
         return nil
+    }
+
+    /// A user and an entry of a file that can't both hold, each with its number among the file's.
+    package struct Conflict: Hashable, Sendable, CustomStringConvertible {
+        package var user: String
+        package var number: Int
+        package var entry: String
+        package var place: Int
+
+        package var description: String {
+            "'\(user)', number \(number) of 'users', is to be tracked, and '\(entry)', number \(place) of 'do_not_track', names the same user"
+        }
     }
 
     /// One line for each user and entry, so that a version control shows what became another.

@@ -1,5 +1,6 @@
 """Users of a directory and the Do Not Track list: entries by SID, and what holds while no directory says whose one is. TERMSPAN_DEB names the package."""
 
+import json
 import sys
 import time
 import unittest
@@ -103,6 +104,18 @@ class DirectoryTests(DirectoryTestCase):
         self.product.command("donottrack", "add", entry)
         self.assertEqual(self.coverage(ben), "untracked")
 
+        # A policy file that tracks whom it lists by the SID is refused as a whole.
+        user = {"name": ben, "tracked": True, "reason": "a test", "responsible": "the tests"}
+        for listed, code in ((entry, 1), ("sid:" + self.directory.sid(carl), 0)):
+            file = json.dumps({"new_users": "untracked", "users": [user], "do_not_track": [{"entry": "nobody@*"}, {"entry": listed}]})
+            done = self.product.command("policy", "apply", "-", "--yes", input=file, check=False)
+            self.assertEqual(done.returncode, code, done)
+            if code:
+                self.assertIn(f"'{ben}', number 1 of 'users', is to be tracked, and '{entry}', number 2 of 'do_not_track', names the same user", done.stderr)
+                self.assertEqual((self.listed(), self.product.policy()["new_users"]), ([entry], "tracked"))
+        self.product.wait_measured(ben)
+        self.product.command("policy", "set", "new-users", "tracked", "--reason=a test", "--responsible=the tests")
+
     def test_untracking_holds_after_another_login_and_uid(self):
         old = self.make_user("ben", 70011)
         sid = "sid:" + self.directory.sid(old)
@@ -155,6 +168,11 @@ class DirectoryTests(DirectoryTestCase):
         done = self.product.command("untrack", "user1", check=False)
         self.assertIn("no longer tracked, but no directory says which SID the user has", done.stderr)
         self.assertEqual(self.coverage("user1"), "untracked")
+        # Nor does an erasure, and says what is left to do.
+        done = self.product.command("erase", "user1", "--forget", "--reason", "left", "--yes", check=False)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn("no directory said in time which SID user1 had, if any", done.stderr)
+        self.assertIn("  Receipt: ", done.stdout)
         self.assertLess(time.monotonic() - begin, 30)
         self.directory.signal("CONT")
         self.product.wait_measured(ben)

@@ -4,6 +4,7 @@ TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
 """
 
 import hashlib
+import json
 import random
 import sys
 import time
@@ -180,6 +181,21 @@ class ErasureTests(ProductTestCase):
             begin = time.monotonic()
             self.product.spans("user2", open=True)
             self.assertLess(time.monotonic() - begin, 10)
+
+    def test_6_reports_that_do_not_end_are_told_of(self):
+        self.product.spans("user2", open=True)
+        pid = self.product.main_pid("termspan-reportd.service")
+        self.addCleanup(self.lab.enter, ["kill", "-CONT", pid], check=False)
+        self.product.kill(pid, "STOP")
+        done = self.product.command("erase", "user2", "--reason", "again", "--yes", "--format", "json", check=False)
+        row, = json.loads(done.stdout)
+        self.assertEqual((done.returncode, row["reports_ended"], row["sid_known"]), (1, False, None), done)
+        self.assertTrue(row["receipt"])
+        self.assertIn("the report service did not end in time and may have in memory what it read before", done.stderr)
+        self.product.kill(pid, "CONT")
+        wait_until("the service to end", lambda: self.product.main_pid("termspan-reportd.service") != pid, 30)
+        row, = self.product.listing("erase", "user2", "--reason", "again", "--yes")
+        self.assertTrue(row["reports_ended"])
 
 
 if __name__ == "__main__":

@@ -224,6 +224,17 @@ class KeyTests(ProductTestCase):
             told = self.product.listing("backup", "/root/copy.db", *(["--force"] if number else []))
             self.assertEqual(self.inside("sha256sum", "/root/copy.db").split()[0], told["sha256"])
             self.assertEqual(self.inside("sqlite3", "-readonly", "/root/copy.db", "PRAGMA integrity_check"), "ok")
+            self.assertTrue(told["recorded"])
+        # It is recorded before: the copy has the entry, too.
+        made = self.inside("sqlite3", "-readonly", "/root/copy.db", "SELECT by, value FROM audit WHERE action = 'read-backup'").splitlines()
+        self.assertEqual(made, ["root|/root/copy.db"] * 5)
+        entries = [row for row in self.product.listing("audit", "--all") if row["action"] == "read-backup"]
+        self.assertEqual([(row["by"], row["value"], row["user_uuid"]) for row in entries], [("root", "/root/copy.db", None)] * 5)
+        # Whose data it is sees it, and nobody else than root says that one is made.
+        self.assertEqual(len([row for row in self.product.listing("audit", user="user1") if row["action"] == "read-backup"]), 5)
+        for user in ("user1", "termspan-reports"):
+            call = ["busctl", "call", "org.termspan1", "/org/termspan1", "org.termspan1.Manager", "RecordBackup", "s", "/root/copy.db"]
+            self.assertIn("ccess", self.lab.enter(["runuser", "-u", user, "--", *call], check=False).stderr)
         self.assertEqual(self.inside("stat", "-c", "%a %U:%G %s", "/root/copy.db"), f"600 root:root {told['bytes']}")
         self.assertEqual(self.inside("sh", "-c", "ls /root | grep copy"), "copy.db")
         for text in (ADDRESS, "user1", "user2"):

@@ -5,7 +5,6 @@ TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
 
 import json
 import os
-import re
 import shutil
 import signal
 import sys
@@ -15,12 +14,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 LAB_FOLDER = Path(__file__).resolve().parent.parent
-MANUAL = LAB_FOLDER.parent.parent / "Docs/man"
 sys.path.insert(0, str(LAB_FOLDER))
 
 from lablib import wait_until  # noqa: E402
 from lablib.bounds import check_bounds  # noqa: E402
-from lablib.product import CATEGORIES, ProductTestCase, StateWatch, figure, moment, percentile  # noqa: E402
+from lablib.product import CATEGORIES, ProductTestCase, StateWatch, documented_properties, figure, moment, percentile  # noqa: E402
 
 # Exit codes of the command (termspan(1)).
 USAGE, NOT_FOUND, NOT_PERMITTED = 2, 3, 4
@@ -584,15 +582,7 @@ class RightsTests(ProductTestCase):
 
     def test_every_property_is_one_that_the_manual_has_and_shows_no_more(self):
         """Of every object that an ordinary user finds by introspection, on every interface."""
-        manual = (MANUAL / "org.termspan1.5.md").read_text()
-
-        def documented(interface, begin, end):
-            section = re.search(rf"(?ms)^# {re.escape(interface)} at (.*?)(?=^# )", manual)[1]
-            return dict(re.findall(r"\*(\w+)\*+ (\([a-z]+\)|[a-z()]+)", re.search(rf"(?s){begin}(.*?){end}", section)[1]))
-        everybodys = {"org.termspan1.Manager": documented("org.termspan1.Manager", "Property ", r"\."),
-                      "org.termspan1.Session": documented("org.termspan1.Session", "everybody may see: ", ";"),
-                      "org.termspan1.User": documented("org.termspan1.User", "Properties ", r"\.\s")}
-        owners = {"org.termspan1.Session": documented("org.termspan1.Session", "never emitted: ", r"\. Holders")}
+        everybodys, owners = documented_properties()
         self.assertEqual([len(everybodys[name]) for name in sorted(everybodys)], [1, 11, 3])
 
         def ask(name, path, interface, method, *arguments):

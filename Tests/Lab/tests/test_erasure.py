@@ -185,14 +185,21 @@ class ErasureTests(ProductTestCase):
     def test_6_reports_that_do_not_end_are_told_of(self):
         self.product.spans("user2", open=True)
         pid = self.product.main_pid("termspan-reportd.service")
-        self.addCleanup(self.lab.enter, ["kill", "-CONT", pid], check=False)
-        self.product.kill(pid, "STOP")
+        # A stopped process would go on: systemd sends SIGCONT with SIGTERM.
+        group = self.lab.enter(["systemctl", "show", "--property=ControlGroup", "--value", "termspan-reportd.service"]).stdout.strip()
+        freezer = self.lab.container.cgroup / group.lstrip("/") / "cgroup.freeze"
+
+        def freeze(frozen):
+            if freezer.exists():
+                freezer.write_text("1" if frozen else "0")
+        self.addCleanup(freeze, False)
+        freeze(True)
         done = self.product.command("erase", "user2", "--reason", "again", "--yes", "--format", "json", check=False)
         row, = json.loads(done.stdout)
         self.assertEqual((done.returncode, row["reports_ended"], row["sid_known"]), (1, False, None), done)
         self.assertTrue(row["receipt"])
         self.assertIn("the report service did not end in time and may have in memory what it read before", done.stderr)
-        self.product.kill(pid, "CONT")
+        freeze(False)
         wait_until("the service to end", lambda: self.product.main_pid("termspan-reportd.service") != pid, 30)
         row, = self.product.listing("erase", "user2", "--reason", "again", "--yes")
         self.assertTrue(row["reports_ended"])

@@ -144,8 +144,12 @@ class RoleTests(ProductTestCase):
     def test_1c_properties_objects_and_introspection_for_every_role(self):
         """A role changes nothing here: each sees what the manual says that everybody may, of the own session its user the rest, too, and nobody sets anything."""
         everybodys, owners = documented_properties()
-        ids = {row["user"]: row["id"] for row in self.product.query_sessions()}
         uids = {"user1": 2001, "user2": 2002}
+
+        def settled():
+            rows = {row["user"]: row for row in self.product.query_sessions()}
+            return all(rows[user]["state"] == "disconnected" and rows[user]["coverage"] == "measured" for user in uids) and rows
+        ids = {user: row["id"] for user, row in wait_until("sessions without clients", settled, 60, progress=self.product.report).items()}
         name = "org.termspan1"
         objects = [(name, "/org/termspan1", f"{name}.Manager"), (REPORTS[0], REPORTS[1], REPORTS[2])]
         objects += [(name, f"/org/termspan1/session/_{ids[user]}", f"{name}.Session") for user in uids]
@@ -163,7 +167,8 @@ class RoleTests(ProductTestCase):
             add(("machine", path), service, path, f"{standard}.Peer", "GetMachineId")
             add(("all", path, interface), service, path, f"{standard}.Properties", "GetAll", "s", interface)
             types = everybodys.get(interface, {}) | owners.get(interface, {})
-            for key in types:
+            # One session is enough for what each property takes a call for.
+            for key in types if path != objects[3][1] else ():
                 add(("get", path, key), service, path, f"{standard}.Properties", "Get", "ss", interface, key)
                 add(("set", path, key), service, path, f"{standard}.Properties", "Set", "ssv", interface, key, "s", "x")
             add(("set", path, "None"), service, path, f"{standard}.Properties", "Set", "ssv", interface, "None", "s", "x")

@@ -256,10 +256,10 @@ package final class StoreWriter {
             let doomed = try? queue.read { try DatabaseBytes.fetchAll($0, sql: "SELECT key FROM tombstone WHERE kind = 'key'") }
             if let doomed, (try? values.keys.destroy(doomed.compactMap { KeyID(prefix: $0) })) != nil { keysAreLeft = false }
         }
+        if nextGap == 0, (try? removeUnusedNames()) != nil { nextGap = 1 }
         if fileHoldsRemoved, (try? queue.writeWithoutTransaction { try $0.execute(sql: "VACUUM; PRAGMA user_version = 0") }) != nil {
             (fileHoldsRemoved, nextGap) = (false, nil)
         }
-        if nextGap == 0, (try? removeUnusedNames()) != nil { nextGap = 1 }
         let isBusy = try? queue.writeWithoutTransaction { db in
             if !isPatient { try db.execute(sql: "PRAGMA busy_timeout = 0") }
             defer { if !isPatient { try? db.execute(sql: "PRAGMA busy_timeout = \(Self.patience * 1000)") } }

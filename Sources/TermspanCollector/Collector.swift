@@ -219,7 +219,10 @@ package final class Collector {
         keepNotices()
         retention = try Retention(
             loop: loop, store: store, inbox: inbox, configuration: configuration, due: state.retentionDue
-        ) { [unowned self] in readSeats() }
+        ) { [unowned self] hasRemoved in
+            readSeats()
+            if hasRemoved { ReportsEnd.wait(connection, loop) { _ in } }
+        }
         manager = try ManagerObject(collector: self)
         manager?.gate.onLimit = { [unowned self] uid, count in reached(.busCalls, uid: uid, times: count) }
         recordConfiguration()

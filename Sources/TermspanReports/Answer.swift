@@ -346,10 +346,20 @@ package struct Answer {
 
     private func checkAudit(_ line: ([UInt8]) throws -> Void) throws {
         guard let reader else { return }
+        // Who sees a part of the record is told whether all of it is right, and the digest of the last entry of that part: by numbers, and by
+        // digests of entries about others, everybody would see how much is decided about these.
+        let isWhole = question.filter.identities == nil
+        var last: Int64?
+        if !isWhole { try forEachAuditEntry(question.filter) { last = $0.entry.id } }
+        var digest: String?
+        var isKnown = false
         var check = AuditCheck(store: try reader.auditStore())
         try forEachAuditEntry(SessionFilter()) { stored in
             check.add(stored.entry, digest: stored.digest)
             guard check.problem == nil else { return }
+            if stored.entry.id == last { digest = stored.digest }
+            if stored.digest == question.known { isKnown = true }
+            guard isWhole else { return }
             var json = JSONLine()
             json.add("id", stored.entry.id)
             json.add("sha256", stored.digest)
@@ -357,8 +367,14 @@ package struct Answer {
         }
         var json = JSONLine()
         json.add("store", check.head.store.description)
-        json.add("entries", check.head.id)
-        json.add("problem", check.problem)
+        if isWhole {
+            json.add("entries", check.head.id)
+            json.add("problem", check.problem)
+        } else {
+            json.add("last", digest)
+            json.add("problem", check.problem.map { _ in "an entry is missing, or not as it was recorded" })
+        }
+        if question.known != nil { json.add("known", isKnown) }
         try line(json.finished())
     }
 

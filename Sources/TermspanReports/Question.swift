@@ -76,6 +76,8 @@ package struct Question: Sendable {
     package var sids: [UserIdentity: Set<SecurityID>] = [:]
     /// What a question about aggregates is asked of; nil for others.
     package var aggregation: Aggregation?
+    /// A digest that is looked for in the audit record.
+    package var known: String?
     /// By which days begin, and since when all that is recorded is still kept, for a check of the store; nil: for ever.
     package var calendar = LocalCalendar.system
     package var keptSince: WallInstant?

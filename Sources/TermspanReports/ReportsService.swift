@@ -193,6 +193,7 @@ package final class ReportsService {
             if let idle = request.idle { question.thresholds.idle = idle }
             if let passiveLimit = request.passiveLimit { question.thresholds.passiveLimit = passiveLimit }
             question.includeOpen = request.includeOpen
+            question.known = request.known
             question.calendar = options.calendar
             question.keptSince = options.kept.map { WallInstant.now().advanced(by: .zero - $0) }
             if let month = request.pseudonyms {
@@ -255,6 +256,7 @@ package final class ReportsService {
                 case .failure: break
                 }
                 if sight["all"]?.bool == true { return record(call, uid, question) }
+                if question.kind == .auditCheck { return checkAudit(call, uid, question) }
                 let users = sight["users"]?.strings.map { Set($0.compactMap { UserIdentity($0) }) }
                 var limited = question
                 limited.filter.identities = users?.filter { question.filter.names($0) }
@@ -271,6 +273,18 @@ package final class ReportsService {
                     }
                 }
             })
+    }
+
+    /// That nobody has changed the record everybody may check; what is told of it beside that is what somebody sees of it.
+    private func checkAudit(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
+        Polkit.check(question.right.action, call, on: bus, mayAsk: false) { [weak self] result in
+            guard let self else { return }
+            var question = question
+            if case .failure = result {
+                question.filter.identities = Set(Self.login(of: uid).map { [UserIdentity(login: $0, uid: uid)] } ?? [])
+            }
+            askCollector(call, uid, question)
+        }
     }
 
     /// Goes on once the collector has recorded, durably, who is about to see whose data.
@@ -461,6 +475,8 @@ struct Request {
     var thresholds: Thresholds?
     /// The month of which everybody's is asked for by pseudonyms.
     var pseudonyms: CalendarMonth?
+    /// A digest that is looked for in the audit record.
+    var known: String?
     /// Of which aggregates are asked for; nil: all that are told.
     var month: CalendarMonth?
 
@@ -475,7 +491,7 @@ struct Request {
                 switch kind {
                 case .users, .storeCheck: ["user", "uid", "all"]
                 case .audit: ["user", "uid", "all", "since", "until"]
-                case .auditCheck: []
+                case .auditCheck: ["known"]
                 case .aggregates: ["period"]
                 default: isByPseudonym ? ["pseudonyms", "open", "by", "events", "idle-threshold", "passive-limit"] : nil
                 }
@@ -514,6 +530,9 @@ struct Request {
                     throw .invalidArguments("Pseudonyms are of a calendar month, as 2026-10.")
                 }
                 pseudonyms = month
+            case "known" where kind == .auditCheck:
+                guard let digest = value.string, digest.utf8.count == 64 else { throw invalid() }
+                known = digest
             case "since": filter.since = try wall()
             case "until": filter.until = try wall()
             case "open":

@@ -34,6 +34,9 @@ enum Schema {
         migrator.registerMigration("7") { db in
             try db.execute(sql: version7)
         }
+        migrator.registerMigration("11") { db in
+            try db.execute(sql: version11)
+        }
         return migrator
     }
 
@@ -75,6 +78,18 @@ enum Schema {
         // What was there as text is still in the file's bytes.
         if !users.isEmpty { try db.execute(sql: "PRAGMA user_version = \(StoreWriter.holdsErased)") }
     }
+
+    private static let version11 = """
+        -- What was removed by its age since the last receipt, by the tables that it was in: one row, or none where nothing was.
+        CREATE TABLE expired (
+            since INTEGER NOT NULL,
+            session INTEGER NOT NULL DEFAULT 0,
+            focus_interval INTEGER NOT NULL DEFAULT 0,
+            input_burst INTEGER NOT NULL DEFAULT 0,
+            unknown_interval INTEGER NOT NULL DEFAULT 0,
+            session_event INTEGER NOT NULL DEFAULT 0
+        ) STRICT;
+        """
 
     private static let version7 = """
         -- Who answers for what has more collected than before.

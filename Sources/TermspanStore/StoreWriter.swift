@@ -36,13 +36,19 @@ package final class StoreWriter {
     private var transactionRevision: Int64?
     private var logHoldsRemoved = false
     private var fileHoldsRemoved = false
+    /// The next page whose gap is to be overwritten; 0: the names of applications are to be looked through before; nil: no gap has anything.
+    private var nextGap: UInt32?
     private var keysAreLeft = false
     /// Whether the audit record may have an entry that nobody was told of.
     var hasNewAudit = true
     /// What the file's user_version is from an erasure on until the file is written anew, so that a kill in between forgets nothing.
     static let holdsErased = 1
+    /// Likewise from a removal of what is old on, until all gaps in the file's pages are overwritten.
+    static let holdsExpired = 2
     /// Whether bytes are left of what was removed; then `scrub` is to be tried again.
-    package var holdsRemoved: Bool { logHoldsRemoved || fileHoldsRemoved || keysAreLeft }
+    package var holdsRemoved: Bool { logHoldsRemoved || fileHoldsRemoved || keysAreLeft || nextGap != nil }
+    /// Whether the next `scrub` goes on where one has come to, and is not to wait.
+    package var isScrubbing: Bool { !logHoldsRemoved && (nextGap ?? 0) > 1 }
     /// Beyond this many names the cache starts anew; hostile classes can't grow it.
     private static let cached = 4096
 
@@ -85,9 +91,12 @@ package final class StoreWriter {
             try Schema.migrator(values).migrate(queue)
             let writer = try StoreWriter(queue: queue, values: values, place: place, anchor: anchor)
             // One that was killed while it erased may not have come to this.
-            writer.fileHoldsRemoved = try queue.read { try Int.fetchOne($0, sql: "PRAGMA user_version") } == Self.holdsErased
+            let left = try queue.read { try Int.fetchOne($0, sql: "PRAGMA user_version") }
+            writer.fileHoldsRemoved = left == Self.holdsErased
             writer.keysAreLeft = true
             writer.scrub(isPatient: false)
+            // Which can be seen to while sessions are measured.
+            if left == Self.holdsExpired { writer.nextGap = 0 }
             return writer
         } catch {
             throw StoreError(error, "open \(path)")
@@ -229,10 +238,17 @@ package final class StoreWriter {
         forgetRows()
     }
 
+    /// What is old was removed: names that nothing refers to any more are left, and bytes in the log and in gaps of the file.
+    package func expiryIsOver() {
+        nextGap = 0
+        removed(scrubsFile: false)
+    }
+
     /// Removes the bytes of what was removed: destroys the keys whose tombstones are in the store, which a file of keys that was restored has again;
     /// writes the file anew where that is asked for, since rows that SQLite moves between pages leave
     /// copies in the gaps that secure_delete does not reach; and folds the log back into the file and cuts it off. What can't be done now,
-    /// for lack of room or because somebody reads, is to be tried again.
+    /// for lack of room or because somebody reads, is to be tried again. After a removal of what is old the gaps are overwritten in place, some
+    /// pages at each call.
     ///
     /// - Parameter isPatient: waits a little for readers.
     package func scrub(isPatient: Bool) {
@@ -240,8 +256,9 @@ package final class StoreWriter {
             let doomed = try? queue.read { try DatabaseBytes.fetchAll($0, sql: "SELECT key FROM tombstone WHERE kind = 'key'") }
             if let doomed, (try? values.keys.destroy(doomed.compactMap { KeyID(prefix: $0) })) != nil { keysAreLeft = false }
         }
+        if nextGap == 0, (try? removeUnusedNames()) != nil { nextGap = 1 }
         if fileHoldsRemoved, (try? queue.writeWithoutTransaction { try $0.execute(sql: "VACUUM; PRAGMA user_version = 0") }) != nil {
-            fileHoldsRemoved = false
+            (fileHoldsRemoved, nextGap) = (false, nil)
         }
         let isBusy = try? queue.writeWithoutTransaction { db in
             if !isPatient { try db.execute(sql: "PRAGMA busy_timeout = 0") }
@@ -249,6 +266,14 @@ package final class StoreWriter {
             return try Int.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)") != 0
         }
         logHoldsRemoved = isBusy ?? true
+        guard !logHoldsRemoved, let first = nextGap, first > 0 else { return }
+        do {
+            nextGap = try queue.writeWithoutTransaction { try PageGaps.overwrite(from: first, $0) }
+            // That this is done is in the log at last.
+            logHoldsRemoved = nextGap == nil
+        } catch {
+            // Tried again.
+        }
     }
 
     // MARK: Activity

@@ -330,6 +330,8 @@ import Testing
         #expect(try server.run("audit", "--since", "2026-05-28", "--until", "2026-05-27").code == 2)
         let changed = try server.run("verify", "--audit")
         #expect(changed.code == 1 && changed.output.hasPrefix("The audit record was changed: entry 2 is missing.\n"))
+        #expect(try server.run("verify", "--audit", "--known", "aa").code == 2)
+        #expect(try server.run("verify", "--store", "--known", String(repeating: "a", count: 64)).code == 2)
         let both = try server.run("verify", "--format", "json")
         #expect(
             both.code == 1

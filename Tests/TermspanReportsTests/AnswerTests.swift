@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import SeededRandom
 import TermspanAccounting
 import TermspanCore
@@ -44,6 +45,43 @@ import Testing
         #expect(summary.count == 1)
         #expect(Self.number(summary[0]["total"]) == 790 && Self.number(summary[0]["unknown"]) == 99.999999999)
         #expect(summary[0]["end"] is NSNull && summary[0]["open"] as? Bool == true)
+    }
+
+    /// By numbers, or digests of entries about others, everybody would see how much is decided about these.
+    @Test func whoSeesAPartOfTheAuditRecordIsToldThatAllOfItIsRight() throws {
+        let fixture = try ReportsFixture()
+        let (anna, ben) = (UserIdentity(login: "anna", uid: 1001), UserIdentity(login: "ben", uid: 1002))
+        func decide(_ user: UserIdentity, _ isTracked: Bool) throws {
+            _ = try fixture.writer.setTracking([user], tracked: isTracked, by: "root", reason: "x", responsible: "y", at: F.wall(1))
+        }
+        try decide(anna, true)
+        func check(known: String? = nil) throws -> [String: Any] {
+            var question = Question(.auditCheck)
+            question.filter.identities = [anna]
+            question.known = known
+            let lines = try fixture.lines(question)
+            #expect(lines.count == 1)
+            return lines.first ?? [:]
+        }
+        let first = try check()
+        #expect(Set(first.keys) == ["store", "last", "problem"] && first["problem"] is NSNull)
+        let last = try #require(first["last"] as? String)
+        try decide(ben, true)
+        let second = try check(known: last)
+        #expect(second["last"] as? String == last && second["known"] as? Bool == true)
+        try decide(anna, false)
+        let third = try check(known: String(repeating: "0", count: 64))
+        #expect(third["last"] as? String != last && third["known"] as? Bool == false)
+        // Somebody made an entry about another say something else.
+        let queue = try DatabaseQueue(path: fixture.path)
+        try queue.write { db in
+            for trigger in try String.fetchAll(db, sql: "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'audit'") {
+                try db.execute(sql: "DROP TRIGGER \(trigger)")
+            }
+            try db.execute(sql: "UPDATE audit SET value = 'false' WHERE id = 2")
+        }
+        try queue.close()
+        #expect(try check(known: last)["problem"] as? String == "an entry is missing, or not as it was recorded")
     }
 
     /// Wherever the line between durable and live runs, and however large the pages are, the answer is the same, and everything adds up.

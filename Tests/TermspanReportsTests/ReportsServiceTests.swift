@@ -246,7 +246,11 @@ import Testing
         let check = try stage.read(try stage.ask("VerifyAudit").get())
         let digests: [String?] = rows.map { $0["sha256"] as? String } + [nil]
         #expect(check.map { $0["sha256"] as? String } == digests)
-        #expect(check.last?["entries"] as? Int == 2 && check.last?["problem"] is NSNull)
+        #expect(check.last?["entries"] as? Int == 2 && check.last?["problem"] is NSNull && check.last?["known"] == nil)
+        for (known, isKnown) in [(try #require(digests[0]), true), (String(repeating: "0", count: 64), false)] {
+            #expect(try stage.read(try stage.ask("VerifyAudit", ["known": .string(known)]).get()).last?["known"] as? Bool == isKnown)
+        }
+        #expect(Self.error(try stage.ask("VerifyAudit", ["known": "x"]))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
     }
 
     @Test func answersWithoutACollectorAndWithoutAStore() throws {
@@ -336,7 +340,7 @@ import Testing
         #expect(try busctl("Spans", "a{sv}", "1", "user", "s", "anna").contains("ccess"))
         #expect(try busctl("Audit", "a{sv}", "1", "user", "s", "anna").contains("ccess"))
         #expect(try busctl("Audit", "a{sv}", "1", "all", "b", "true").contains("ccess"))
-        #expect(try busctl("VerifyAudit", "a{sv}", "0").contains("ccess"))
+        #expect(try busctl("VerifyAudit", "a{sv}", "0").hasPrefix("h "))
         for member in ["Spans", "Summary", "History"] {
             #expect(try busctl(member, "a{sv}", "1", "pseudonyms", "s", "2026-01").contains("ccess"))
         }

@@ -6,7 +6,7 @@ struct Me: ParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: "me", abstract: "Show whether your activity is recorded and why, what is held about you, and how to object.",
-            subcommands: [MeShow.self, MeExport.self], defaultSubcommand: MeShow.self)
+            subcommands: [MeShow.self, MeReceipts.self, MeExport.self], defaultSubcommand: MeShow.self)
     }
 
     /// The login of whoever runs the command; the number where the user database does not know it.

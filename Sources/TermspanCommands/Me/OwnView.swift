@@ -251,6 +251,7 @@ extension OwnView {
             "", "See all of it:", "  termspan spans --open      which application had the focus, from when to when",
             "  termspan session history   your sessions; --events: what happened in them",
             "  termspan audit             who decided about you, and who looked",
+            "  termspan me receipts       what was erased of you, and removed by its age",
             "  termspan me export FILE    everything, as one JSON document",
         ]
     }

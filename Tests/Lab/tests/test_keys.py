@@ -38,6 +38,22 @@ cd "$OLDPWD"
 exec "${{0##*/}}" "$@"
 """
 
+# As systemd-creds of systemd 252 is with a TPM.
+TPM = """#!/bin/sh
+case $1 in
+encrypt)
+    echo "$2" >>/root/tpm/asked
+    ;;
+decrypt)
+    if [ "$(tail -n 1 /root/tpm/asked)" = --tpm2-pcrs= ]; then
+        echo 'TPM2 PCR bank invalid or not supported' >&2
+        exit 1
+    fi
+    ;;
+esac
+exec /usr/bin/systemd-creds "$@"
+"""
+
 
 class KeyTests(ProductTestCase):
     """user1 is tracked, with a session that is over and one that goes on. The cases build on each other, in the order of their names."""
@@ -213,6 +229,15 @@ class KeyTests(ProductTestCase):
                 self.assertEqual(self.inside("sh", "-c", "ls -A /etc/credstore.encrypted; ls -d /run/termspan-master-key.*", check=False), "termspan.master")
         # Each way there is: the old one alone, the new one alone, and both credentials of the new one.
         self.assertEqual(left, {(how, *way) for how in ("kill", "fail") for way in ((1, True), (1, False), (2, True))})
+        self.assert_back()
+
+    def test_4d_a_tpm_of_which_systemd_252_opens_nothing_without_a_pcr(self):
+        # The lab's kernel knows no TPM: what a software TPM beside it said stands here in its place.
+        self.inside("sh", "-c", "rm -rf /root/tpm; mkdir /root/tpm; cat >/root/tpm/systemd-creds; chmod +x /root/tpm/systemd-creds", input=TPM)
+        self.addCleanup(self.inside, "rm", "-r", "/root/tpm")
+        self.lab.enter(["sh", "-c", f"PATH=/root/tpm:$PATH exec {MASTER_KEY} rotate"])
+        self.assertEqual(self.inside("cat", "/root/tpm/asked").split(), ["--tpm2-pcrs=", "--tpm2-pcrs=23"] * 2)
+        self.assertEqual(self.master_keys(), {"termspan.master"})
         self.assert_back()
 
     def test_4c_a_backup_is_whole_and_comes_back(self):

@@ -234,7 +234,12 @@ class RoleTests(ProductTestCase):
             self.assert_let("Audit", ALL, "a{sv}", "0", target=REPORTS)
             self.assert_let("Audit", auditors, "a{sv}", "1", "user", "s", "user1", target=REPORTS)
             self.assert_let("Audit", auditors, "a{sv}", "1", "all", "b", "true", target=REPORTS)
-            self.assert_let("VerifyAudit", auditors, "a{sv}", "0", target=REPORTS)
+            # Others are told the verdict alone.
+            self.assert_let("VerifyAudit", ALL, "a{sv}", "0", target=REPORTS)
+            for user in ALL:
+                verdict = json.loads(self.product.command("verify", "--audit", "--format", "json", user=user).stdout)["audit"]
+                self.assertIsNone(verdict["problem"])
+                self.assertEqual(verdict["entries"] is not None, user in auditors, user)
         with self.subTest("Aggregates"):
             self.assert_let("Aggregates", users("administrator", "power-user", "statistician", "analyst"), "a{sv}", "0", target=REPORTS)
         month = time.strftime("%Y-%m")

@@ -99,6 +99,9 @@ package final class ReportsService {
                 BusMethod("VerifyStore", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .storeCheck)
                 },
+                BusMethod("Facts", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, .facts)
+                },
                 BusMethod("Aggregates", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .aggregates)
                 },
@@ -193,6 +196,7 @@ package final class ReportsService {
             if let idle = request.idle { question.thresholds.idle = idle }
             if let passiveLimit = request.passiveLimit { question.thresholds.passiveLimit = passiveLimit }
             question.includeOpen = request.includeOpen
+            if !request.history { question.moment = request.moment ?? .now() }
             question.calendar = options.calendar
             question.keptSince = options.kept.map { WallInstant.now().advanced(by: .zero - $0) }
             if let month = request.pseudonyms {
@@ -459,6 +463,10 @@ struct Request {
     var idle: Duration?
     var passiveLimit: Duration??
     var thresholds: Thresholds?
+    /// Of which moment facts are asked for; nil: now.
+    var moment: WallInstant?
+    /// Whether facts of all times are.
+    var history = false
     /// The month of which everybody's is asked for by pseudonyms.
     var pseudonyms: CalendarMonth?
     /// Of which aggregates are asked for; nil: all that are told.
@@ -467,6 +475,7 @@ struct Request {
     /// Throws `InvalidArgs` for a key that is not known, so that a misspelt one does not widen the answer.
     init(_ values: [String: BusValue], _ kind: Question.Kind) throws(BusError) {
         self.kind = kind
+        if values["at"] != nil, values["history"] != nil { throw .invalidArguments("'at' and 'history' exclude each other.") }
         // Who may choose users, sessions or times could find out whose a pseudonym is.
         let isByPseudonym = values["pseudonyms"] != nil
         for (key, value) in values {
@@ -476,6 +485,7 @@ struct Request {
                 case .users, .storeCheck: ["user", "uid", "all"]
                 case .audit: ["user", "uid", "all", "since", "until"]
                 case .auditCheck: []
+                case .facts: ["user", "uid", "all", "at", "history"]
                 case .aggregates: ["period"]
                 default: isByPseudonym ? ["pseudonyms", "open", "by", "events", "idle-threshold", "passive-limit"] : nil
                 }
@@ -514,6 +524,10 @@ struct Request {
                     throw .invalidArguments("Pseudonyms are of a calendar month, as 2026-10.")
                 }
                 pseudonyms = month
+            case "at" where kind == .facts: moment = try wall()
+            case "history" where kind == .facts:
+                guard let flag = value.bool else { throw invalid() }
+                history = flag
             case "since": filter.since = try wall()
             case "until": filter.until = try wall()
             case "open":

@@ -1,3 +1,4 @@
+import TermspanAccounting
 import TermspanCore
 import TermspanStore
 

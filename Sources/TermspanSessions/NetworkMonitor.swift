@@ -9,8 +9,8 @@ package final class NetworkMonitor {
     private let onChange: @MainActor () -> Void
     private var source: EventSource?
 
-    /// RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR and RTMGRP_IPV6_ROUTE (linux/rtnetlink.h).
-    private static let groups: UInt32 = 0x10 | 0x40 | 0x100 | 0x400
+    /// RTMGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR and IPV6_ROUTE (linux/rtnetlink.h): the routes of a link that goes down go without a word.
+    private static let groups: UInt32 = 0x01 | 0x10 | 0x40 | 0x100 | 0x400
     private static let neighbours: UInt32 = 3
     /// SOL_NETLINK, NETLINK_ADD_MEMBERSHIP and NETLINK_DROP_MEMBERSHIP (linux/netlink.h).
     private static let level: Int32 = 270

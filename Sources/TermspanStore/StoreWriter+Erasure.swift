@@ -169,6 +169,8 @@ extension StoreWriter {
             sql: "DELETE FROM session WHERE user = ? AND id NOT IN (SELECT value FROM json_each(?))", arguments: [user.row, kept])
         for session in goingOn { try begin(session, anew: moment.boot, burstGap, db) }
         let keyCount = try buryKeys(of: user, &keys, at: moment.wall, db)
+        // Of who has a session what holds now is known from now on.
+        if goingOn.isEmpty { try removeFacts(ofUser: user.row, db) }
         if !alsoUser { try sealAnew(user, &keys, at: moment.wall, db) }
         let receipt = ErasureReceipt(
             UUIDv7(at: moment.wall), of: user.uuid, counts, goingOn: goingOn.count, keys: keyCount, alsoUser: alsoUser, by: actor,

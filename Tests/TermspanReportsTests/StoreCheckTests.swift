@@ -194,8 +194,7 @@ import Testing
             ["facts"], "fact 2, a time-zone since"),
         Damage(
             "INSERT INTO fact (machine, user, kind, value, since, until, revision) VALUES (1, 1, 'login-name', x'00', 5, 5, 1)",
-            ["facts", "file"],
-            "fact 1, a login-name since"),
+            ["facts"], "fact 1, a login-name since"),
         // The file.
         Damage(
             "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'start_wall', 'number') WHERE name = 'session_start'",

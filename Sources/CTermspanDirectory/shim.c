@@ -101,3 +101,50 @@ enum termspan_sid_answer termspan_sid_by_winbind(uint32_t uid, char *sid, size_t
     int length = print(&binary, text, sizeof text);
     return length > 0 && (size_t)length < sizeof text ? copy(text, sid, size) : termspan_sid_unknown;
 }
+
+enum termspan_sid_answer termspan_domain_by_sssd(uint32_t uid, unsigned int milliseconds, char *domain, size_t size) {
+    char sid[200];
+    enum termspan_sid_answer answer = termspan_sid_by_sssd(uid, milliseconds, sid, sizeof sid);
+    if (answer != termspan_sid_known) return answer;
+    void *sssd = library("libsss_nss_idmap.so.0");
+    typedef int lookup(const char *sid, unsigned int timeout, char **name, int *type);
+    lookup *get = sssd ? (lookup *)dlsym(sssd, "sss_nss_getnamebysid_timeout") : NULL;
+    if (!get) return termspan_sid_unknown;
+    char *name = NULL;
+    int type = 0;
+    answer = termspan_sid_unknown;
+    if (get(sid, milliseconds, &name, &type) == 0 && name) {
+        // Qualified, however logins are: name@domain.
+        const char *at = strrchr(name, '@');
+        if (at && at[1]) answer = copy(at + 1, domain, size);
+    }
+    free(name);
+    return answer;
+}
+
+enum termspan_sid_answer termspan_domain_by_winbind(uint32_t uid, char *domain, size_t size) {
+    if (!may_answer("/run/samba/winbindd")) return termspan_sid_none;
+    void *winbind = library("libwbclient.so.0");
+    if (!winbind) return termspan_sid_unknown;
+    void *(*create)(void) = (void *(*)(void))dlsym(winbind, "wbcCtxCreate");
+    void (*destroy)(void *) = (void (*)(void *))dlsym(winbind, "wbcCtxFree");
+    void (*release)(void *) = (void (*)(void *))dlsym(winbind, "wbcFreeMemory");
+    int (*get)(void *, uid_t, struct binary_sid *) = (int (*)(void *, uid_t, struct binary_sid *))dlsym(winbind, "wbcCtxUidToSid");
+    int (*find)(void *, const struct binary_sid *, char **, char **, int *) =
+        (int (*)(void *, const struct binary_sid *, char **, char **, int *))dlsym(winbind, "wbcCtxLookupSid");
+    if (!create || !destroy || !release || !get || !find) return termspan_sid_unknown;
+    void *context = create();
+    if (!context) return termspan_sid_unknown;
+    struct binary_sid binary;
+    memset(&binary, 0, sizeof binary);
+    char *found = NULL, *name = NULL;
+    int type = 0;
+    enum termspan_sid_answer answer = termspan_sid_unknown;
+    if (get(context, uid, &binary) == 0 && find(context, &binary, &found, &name, &type) == 0 && found && *found) {
+        answer = copy(found, domain, size);
+    }
+    release(found);
+    release(name);
+    destroy(context);
+    return answer;
+}

@@ -76,6 +76,7 @@ package final class Collector {
     private var pauseTimer: EventSource?
     let hours: HoursWatch
     let sids: SIDWatch
+    private let facts: FactsWatch
     /// Who is not to be tracked by decisions that are not in the policy yet, with the number of such decisions.
     private var withdrawn: [DoNotTrackList.Subject: Int] = [:]
     /// Likewise, where the decision could not be stored.
@@ -163,6 +164,7 @@ package final class Collector {
         self.store = store
         hours = try HoursWatch(loop: loop, inbox: inbox, hours: configuration.hours, own: policy.ownGroups, saved: state.hours)
         sids = try SIDWatch(loop: loop, inbox: inbox, saved: state.sids)
+        facts = try FactsWatch(loop: loop, connection: connection, inbox: inbox, configuration: configuration)
         notices.handler = { [unowned self] in take($0) }
         threads = [
             try ThreadHandle(name: "aggregator") { aggregator.run() }, try ThreadHandle(name: "store") { store.run() },
@@ -187,6 +189,9 @@ package final class Collector {
         hours.onRetry = { [unowned self] in wantGroups() }
         sids.onChange = { [unowned self] in sidsKnown(of: $0) }
         sids.onRetry = { [unowned self] in wantSIDs() }
+        facts.onFacts = { [unowned self] records in
+            if self.lockedStore == nil { self.store.append { $0.facts += records } }
+        }
         let asleep = timeAsleep()
         // Of what was slept before the store knew of this boot no session's time is made.
         if writer.asleep == nil { store.append { $0.asleep = asleep } }
@@ -229,6 +234,7 @@ package final class Collector {
         warnOfDisk()
         warnOfNotices()
         warnOfGroups()
+        facts.start()
     }
 
     /// Ends in order: what is folded becomes durable, probes go on and wait in the descriptor store.
@@ -262,6 +268,7 @@ package final class Collector {
         hours.reload(configuration.hours, users: Set(table.sessions.filter { isTracked($0) }.map(\.user)))
         sids.reload()
         wantSIDs()
+        facts.reload(configuration)
         seatMayBeFree()
         keepNotices()
     }
@@ -375,6 +382,7 @@ package final class Collector {
         tell(.logon, session)
         if policy.newUsersAreTracked, policy.doNotTrack.names(session.user, sids: sids(of: session.user)) { keepNotices() }
         sids.loggedOn(session.user)
+        facts.loggedOn(session.user)
         if isTracked(session) { hours.loggedOn(session.user) } else { hours.forget(session.user) }
         follow(session, at: now)
         if session.desktop.isClientPresent { tell(.connect, session) }
@@ -398,7 +406,10 @@ package final class Collector {
             store.append { $0.ended.append(SessionEnd(session: session.uuid, at: now, reason: reason)) }
         }
         // What is known of a user is for as long as that is logged on.
-        if !table.sessions.contains(where: { $0.user == session.user }) { sids.forget(session.user) }
+        if !table.sessions.contains(where: { $0.user == session.user }) {
+            sids.forget(session.user)
+            facts.forget(session.user)
+        }
         tell(.logoff, session)
         manager?.sessionClosed(session)
         // Its user may have room for another display now.
@@ -581,6 +592,7 @@ package final class Collector {
             aggregator.update(session.subject)
         }
         supervisor?.update(session, isTracked: isMeasured)
+        if isMeasured { facts.want(session.user) }
         if isMeasured || !isWanted(session) {
             seatless.remove(session.uuid)
         } else if seatless.insert(session.uuid).inserted {
@@ -902,6 +914,7 @@ package final class Collector {
             aggregator.restart(session.uuid, since: start, burstGap: configuration.burstGap, reason: .storeDamaged)
         }
         store.resume()
+        facts.tellAnew()
     }
 
     /// Reads the policy from the store, applies it and goes on.
@@ -1163,6 +1176,7 @@ package final class Collector {
         for user in users {
             hours.forget(user)
             sids.forget(user)
+            facts.forget(user)
         }
         save()
     }

@@ -390,5 +390,6 @@ extension StoreBatch {
         checkpoints += other.checkpoints
         ended += other.ended
         untracked += other.untracked
+        facts += other.facts
     }
 }

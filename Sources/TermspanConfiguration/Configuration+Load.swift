@@ -201,6 +201,12 @@ private struct Setting: Sendable {
             configuration.unencryptedDisk = value
             return true
         },
+        "public-address": Setting(form: "an address of IPv4 or IPv6, or nothing") { text, configuration in
+            var address = in6_addr()
+            guard text.isEmpty || inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1 else { return false }
+            configuration.publicAddress = text
+            return true
+        },
         "responsible": Setting(form: "at most 200 printable characters") { text, configuration in
             guard text.count <= 200, isOneLine(text) else { return false }
             configuration.responsible = text

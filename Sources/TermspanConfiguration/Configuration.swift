@@ -28,6 +28,8 @@ package struct Configuration: Equatable, Sendable {
     package var holidays: Set<CalendarDay> = []
     /// What users can take of the collector.
     package var limits = Limits()
+    /// By which the world reaches the machine, where its own addresses don't tell; "" where they do, or nobody knows.
+    package var publicAddress = ""
     /// What is to be where the disk that the store is on is not known to be encrypted.
     package var unencryptedDisk = UnencryptedDisk.accept
     /// Who answers for what is collected here; shown to those who are tracked.

@@ -66,6 +66,8 @@ package struct Answer {
             try checkStore(line)
         case .aggregates:
             try aggregates(line)
+        case .facts:
+            try facts(line)
         }
     }
 

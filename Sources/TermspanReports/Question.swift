@@ -28,6 +28,8 @@ package struct Question: Sendable {
         case storeCheck
         /// One line a month and group: averages, rounded, of nobody alone.
         case aggregates
+        /// One line a fact of the computer's, of users' and of sessions'.
+        case facts
 
         /// What it takes to see that of others by name.
         fileprivate var right: Right {
@@ -35,7 +37,7 @@ package struct Question: Sendable {
             case .audit, .auditCheck: .viewAudit
             case .users: .viewPolicy
             case .aggregates: .viewAggregates
-            case .spans, .sessions, .userTimes, .history, .events, .records, .storeCheck: .viewOthers
+            case .spans, .sessions, .userTimes, .history, .events, .records, .storeCheck, .facts: .viewOthers
             }
         }
 
@@ -50,6 +52,7 @@ package struct Question: Sendable {
             case .audit: .audit
             case .aggregates: .aggregates
             case .storeCheck: .check
+            case .facts: .facts
             case .auditCheck: nil
             }
         }
@@ -78,6 +81,8 @@ package struct Question: Sendable {
     package var aggregation: Aggregation?
     /// A digest that is looked for in the audit record.
     package var known: String?
+    /// When the facts held that are told; nil: at any time.
+    package var moment: WallInstant?
     /// By which days begin, and since when all that is recorded is still kept, for a check of the store; nil: for ever.
     package var calendar = LocalCalendar.system
     package var keptSince: WallInstant?

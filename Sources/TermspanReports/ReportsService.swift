@@ -99,6 +99,9 @@ package final class ReportsService {
                 BusMethod("VerifyStore", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .storeCheck)
                 },
+                BusMethod("Facts", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, .facts)
+                },
                 BusMethod("Aggregates", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .aggregates)
                 },
@@ -194,6 +197,7 @@ package final class ReportsService {
             if let passiveLimit = request.passiveLimit { question.thresholds.passiveLimit = passiveLimit }
             question.includeOpen = request.includeOpen
             question.known = request.known
+            if !request.history { question.moment = request.moment ?? .now() }
             question.calendar = options.calendar
             question.keptSince = options.kept.map { WallInstant.now().advanced(by: .zero - $0) }
             if let month = request.pseudonyms {
@@ -473,6 +477,10 @@ struct Request {
     var idle: Duration?
     var passiveLimit: Duration??
     var thresholds: Thresholds?
+    /// Of which moment facts are asked for; nil: now.
+    var moment: WallInstant?
+    /// Whether facts of all times are.
+    var history = false
     /// The month of which everybody's is asked for by pseudonyms.
     var pseudonyms: CalendarMonth?
     /// A digest that is looked for in the audit record.
@@ -483,6 +491,7 @@ struct Request {
     /// Throws `InvalidArgs` for a key that is not known, so that a misspelt one does not widen the answer.
     init(_ values: [String: BusValue], _ kind: Question.Kind) throws(BusError) {
         self.kind = kind
+        if values["at"] != nil, values["history"] != nil { throw .invalidArguments("'at' and 'history' exclude each other.") }
         // Who may choose users, sessions or times could find out whose a pseudonym is.
         let isByPseudonym = values["pseudonyms"] != nil
         for (key, value) in values {
@@ -492,6 +501,7 @@ struct Request {
                 case .users, .storeCheck: ["user", "uid", "all"]
                 case .audit: ["user", "uid", "all", "since", "until"]
                 case .auditCheck: ["known"]
+                case .facts: ["user", "uid", "all", "at", "history"]
                 case .aggregates: ["period"]
                 default: isByPseudonym ? ["pseudonyms", "open", "by", "events", "idle-threshold", "passive-limit"] : nil
                 }
@@ -533,6 +543,10 @@ struct Request {
             case "known" where kind == .auditCheck:
                 guard let digest = value.string, digest.utf8.count == 64 else { throw invalid() }
                 known = digest
+            case "at" where kind == .facts: moment = try wall()
+            case "history" where kind == .facts:
+                guard let flag = value.bool else { throw invalid() }
+                history = flag
             case "since": filter.since = try wall()
             case "until": filter.until = try wall()
             case "open":

@@ -203,14 +203,14 @@ package final class StoreReader: Sendable {
     }
 
     /// Joins what a user is called, or was last, where there is one and it was not erased: `login` from l, `uid` from i.
-    private static func lastIdentity(ofUser column: String) -> String {
+    static func lastIdentity(ofUser column: String) -> String {
         """
         LEFT JOIN identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = \(column) AND kind = 'login')
         LEFT JOIN identifier i ON i.id = (SELECT max(id) FROM user_identifier WHERE user = \(column) AND kind = 'uid')
         """
     }
 
-    private static func identity(_ row: Row) -> UserIdentity? {
+    static func identity(_ row: Row) -> UserIdentity? {
         guard let login = row["login"] as String?, let uid = (row["uid"] as String?).flatMap({ UInt32($0) }) else { return nil }
         return UserIdentity(login: login, uid: uid)
     }

@@ -14,7 +14,7 @@ package final class StoreWriter {
     package let place: StorePlace
     /// The row of the boot that this process runs in.
     let boot: Int64
-    private let machine: Int64
+    let machine: Int64
     package private(set) var anchors: ClockAnchors
     /// Set once the file has contradicted itself: it is to be replaced.
     package private(set) var damage: StoreError?
@@ -392,6 +392,9 @@ package final class StoreWriter {
                     _ = try self.decide(decision, after: latest, keepsLevel: true, db)
                     _ = try self.list(decision, sids: untracking.sids, DoNotTrackList(db), db)
                 }
+                for fact in batch.facts {
+                    if let isNew = try self.note(fact, db) { count(isNew) } else { result.rejected += 1 }
+                }
                 for end in batch.ended {
                     try withSession(end.session) { row in
                         count(try self.end(row, at: end.at, reason: end.reason, anchors: self.anchors, db))
@@ -507,6 +510,14 @@ package final class StoreWriter {
         }
         userKeys[row] = key
         return row
+    }
+
+    /// The row of a user of whom something is held.
+    func knownRow(of user: UserIdentity, _ db: Database) throws -> Int64? {
+        let known = try owners ?? readOwners(db)
+        owners = known
+        let rows = Identifier.all(of: user).map { known[$0] }
+        return rows[0] == rows[1] ? rows[0] : nil
     }
 
     /// They can't be looked for in the file, which has them sealed.

@@ -310,7 +310,7 @@ import Testing
         #expect(document["policy"]?["do_not_track"]?.array?.first?["entry"]?.string == "anna@*")
         #expect(document["pause_left"] == .null && document["groups"]?.array == [])
         #expect(document["sessions"]?.array == [] && document["spans"]?.array == [row, row])
-        #expect(text.hasSuffix("\n,\n\"rows\":{\"sessions\":0,\"events\":1,\"spans\":2,\"records\":3,\"audit\":4}}\n"))
+        #expect(text.hasSuffix("\n,\n\"rows\":{\"sessions\":0,\"events\":1,\"spans\":2,\"records\":3,\"audit\":4,\"facts\":5}}\n"))
     }
 
     @Test func whoLookedIsSummedUp() throws {
@@ -349,6 +349,20 @@ import Testing
         #expect(try server.run("me", "--format", "csv").code == 2)
     }
 
+    @Test func factsAreShownWithSinceWhen() throws {
+        let server = try CommandTests.Server()
+        defer { server.stop() }
+        let shown = try server.run("facts")
+        #expect(shown.code == 0 && shown.errors.isEmpty)
+        #expect(
+            shown.output.split(separator: "\n").last?.split(separator: " ").map(String.init)
+                == ["(computer)", "computer-name", "host", "2026-05-14T10:24:00+02:00"])
+        #expect(try server.run("facts", "--format", "csv").output.hasPrefix("of,user,uid,session,session_uuid,fact,value,since,until"))
+        for arguments in [["--at", "today", "--history"], ["--user", "anna", "--all"]] {
+            #expect(try CommandTests.run(["facts"] + arguments, address: "").code == 2)
+        }
+    }
+
     @Test func aPauseIsBegunAndEnded() throws {
         let server = try CommandTests.Server()
         defer { server.stop() }
@@ -381,7 +395,7 @@ import Testing
         let printed = try server.run("me", "export")
         #expect(printed.code == 0 && printed.errors.isEmpty)
         let document = try Self.row(printed.output)
-        #expect(document["rows"]?.text == #"{"sessions":1,"events":2,"spans":3,"records":1,"audit":4}"#)
+        #expect(document["rows"]?.text == #"{"sessions":1,"events":2,"spans":3,"records":1,"audit":4,"facts":1}"#)
         #expect(document["spans"]?.array?.count == 3 && document["sessions"]?.array?.first?["connects"]?.unsigned == 2)
 
         var folder = Array("/tmp/termspan-export-XXXXXX".utf8CString)

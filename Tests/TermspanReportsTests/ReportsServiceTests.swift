@@ -199,6 +199,7 @@ import Testing
             ),
             ("Records", ["session-uuid": .string(F.uuid(1).description)], "records", ["session-uuid": .string(F.uuid(1).description)]),
             ("Users", ["all": true], "users", [:]), ("Audit", ["user": "anna"], "audit", ["user": "anna"]),
+            ("Facts", ["all": true], "facts", [:]), ("Facts", ["user": "anna", "history": true], "facts", ["user": "anna"]),
             ("VerifyStore", ["all": true], "check", [:]), ("VerifyStore", ["user": "anna"], "check", ["user": "anna"]),
         ]
         for (member, filter, kind, whose) in questions {
@@ -215,6 +216,11 @@ import Testing
         stage.canRecord = false
         #expect(try stage.read(try stage.ask("History").get()).count == 1)
         #expect(Self.error(try stage.ask("VerifyAudit", ["all": true]))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
+        for filter: [String: BusValue] in [
+            ["since": .uint64(1)], ["at": .uint64(1), "history": true], ["at": "now"], ["pseudonyms": "2026-10"],
+        ] {
+            #expect(Self.error(try stage.ask("Facts", filter))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
+        }
         #expect(Self.error(try stage.ask("Audit", ["session": .uint32(1)]))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
     }
 

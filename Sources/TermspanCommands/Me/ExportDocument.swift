@@ -15,7 +15,7 @@ package enum ExportDocument {
     package static let parts = [
         Part(key: "sessions", member: "History", filter: [:]), Part(key: "events", member: "History", filter: ["events": true]),
         Part(key: "spans", member: "Spans", filter: ["open": true]), Part(key: "records", member: "Records", filter: [:]),
-        Part(key: "audit", member: "Audit", filter: [:]),
+        Part(key: "audit", member: "Audit", filter: [:]), Part(key: "facts", member: "Facts", filter: ["history": true]),
     ]
 
     /// What comes before the parts.

@@ -230,6 +230,13 @@ let reports = BusInterface(
                     #"{"user":"EXAMPLE\\ben\u001b","uid":1003,"logins":["EXAMPLE\\ben\u001b"],"domain":"example","tracked":false,"decided_by":"do-not-track","decision":"untracked","level":"basic","since":"2026-05-01T08:00:00.000000Z","first_seen":null,"last_seen":null,"open":false,"sessions":0}"#,
                 ])
         },
+        BusMethod("Facts", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call in
+            answer(
+                call,
+                [
+                    #"{"of":"computer","user":null,"uid":null,"session":null,"session_uuid":null,"fact":"computer-name","value":"host","since":"2026-05-14T08:24:00.000000Z","until":null}"#
+                ])
+        },
         BusMethod("Audit", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call throws(BusError) in
             if try call.message.readProperties()["all"]?.bool == true {
                 throw .accessDenied("The right org.termspan1.view-audit is missing.")

@@ -24,6 +24,12 @@ class DirectoryTestCase(ProductTestCase):
     def coverage(self, login):
         return (self.product.session(login) or {}).get("coverage")
 
+    def wait_facts(self, login, facts):
+        def hold():
+            rows = {row["fact"]: row["value"] for row in self.product.listing("facts", "--user", login) if row["of"] != "session"}
+            return all(rows.get(fact) == value for fact, value in facts.items())
+        wait_until(f"the facts of {login}", hold, 30, progress=lambda: self.product.command("facts", "--user", login).stdout)
+
     def wait_coverage(self, coverage, *logins):
         wait_until(f"{logins} to be {coverage}", lambda: all(self.coverage(login) == coverage for login in logins), 30, progress=self.product.report)
 
@@ -90,6 +96,9 @@ class DirectoryTests(DirectoryTestCase):
         self.assertEqual([(row["entry"], row["reason"]) for row in self.entries(user=ben)], [(entry, "asked")])
         self.assertIn(entry, self.product.command("me", user=ben).stdout)
         self.assertEqual(self.entries(user=carl), [])
+        # Of the controller's configuration and the login; of who is not recorded nothing.
+        self.wait_facts(carl, {"primary-domain": "EXAMPLE.COM", "logon-domain": "EXAMPLE", "login-name": carl})
+        self.assertNotIn(ben, {row["user"] for row in self.product.listing("facts", "--history")})
         wait_until("the notice not to say otherwise", lambda: (self.lab.root / "run/termspan/notice/70001/text").read_text() == "", 5)
 
         # It is known over a restart, without a moment in which it is not.
@@ -215,6 +224,7 @@ class SSSDTests(DirectoryTestCase):
             self.addClassCleanup(self.lab.enter, ["systemctl", "stop", self.directory.log_on(login, display)], check=False)
         self.wait_coverage("measured", self.carl)
         self.wait_coverage("untracked", self.ben)
+        self.wait_facts(self.carl, {"primary-domain": "EXAMPLE", "logon-domain": "EXAMPLE", "login-name": self.carl})
         self.product.command("donottrack", "remove", f"sid:{self.sid}", "--reason=a test", "--responsible=the tests")
         self.wait_coverage("measured", self.ben)
 

@@ -239,7 +239,7 @@ class PromisesTests(ProductTestCase):
         path = self.lab.root / "home/user1/everything.json"
         self.assertEqual((path.stat().st_mode & 0o777, path.stat().st_uid), (0o600, 2001))
         document = json.loads(path.read_text())
-        self.assertEqual(document["rows"], {part: len(document[part]) for part in ("sessions", "events", "spans", "records", "audit")})
+        self.assertEqual(document["rows"], {part: len(document[part]) for part in ("sessions", "events", "spans", "records", "audit", "facts")})
         self.assertEqual({row["user"] for part in ("sessions", "events", "spans") for row in document[part]}, {"user1"})
         self.assertLessEqual({"Before", "Later"}, {span["class"] for span in document["spans"]})
         self.assertLessEqual({"input", "decision"}, {row["record"] for row in document["records"]})
@@ -249,6 +249,13 @@ class PromisesTests(ProductTestCase):
         events = [line.split() for line in self.run_as_told("termspan session history --events").splitlines()]
         self.assertLessEqual({"connect", "pause", "resume"}, {word for line in events for word in line})
         self.assertIn(ADDRESS, {word for line in events for word in line})
+
+    @promised("What you are called, and in which domain", "termspan facts --history")
+    def test_09a_facts(self):
+        told = [line.split() for line in self.run_as_told("termspan facts --history").splitlines()]
+        self.assertLessEqual({"login-name", "logon-domain", "session-id", "computer-name"}, {line[1] for line in told})
+        self.assertLessEqual({line[0] for line in told[1:]}, {"(computer)", "user1"})
+        self.assertNotIn("user3", self.run_as_told("termspan facts --history", user="user3"))
 
     @promised("You can see who decided about you, and who looked", "termspan audit", "termspan me")
     def test_10_audit(self):

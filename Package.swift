@@ -90,7 +90,8 @@ let package = Package(
         .target(
             name: "TermspanReports",
             dependencies: [
-                "TermspanCore", "TermspanAccounting", "TermspanSystem", "TermspanStore", "TermspanBus", "TermspanConfiguration",
+                "CTermspanDirectory", "TermspanCore", "TermspanAccounting", "TermspanSystem", "TermspanStore", "TermspanBus",
+                "TermspanConfiguration",
             ],
             swiftSettings: strict),
         .target(

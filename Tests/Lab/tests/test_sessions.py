@@ -649,8 +649,9 @@ class RightsTests(ProductTestCase):
             rows := {row["user"]: row for row in self.product.listing("users") if row["sessions"]}).keys() >= set(self.user_names) and rows, 20)
         for uid, user in ((2001, "user1"), (2002, "user2")):
             row = rows[user]
-            self.assertEqual([row[key] for key in ("uid", "logins", "domain", "tracked", "decided_by", "open", "last_seen")],
-                             [uid, [user], None, True, "decision", True, None])
+            self.assertEqual([row[key] for key in ("uid", "logins", "tracked", "decided_by", "open", "last_seen", "seat")],
+                             [uid, [user], True, "decision", True, None, True])
+            self.assertEqual(len(row["domains"]), 1)
             self.assertLess(moment(row["first_seen"]), time.time())
             self.assertEqual([row["user"] for row in self.product.listing("users", user=user)], [user])
             done = self.product.command("users", "--all", user=user, check=False)

@@ -201,7 +201,7 @@ import Testing
         #expect(
             view.json.text
                 == #"{"user":"EXAMPLE\\anna","uid":1001,"policy":null,"paused_until":null,"pause_left":null,"hours":null,"seat":null,"groups":null,"#
-                + #""seen_by":null,"changed_notices":[],"today":null,"week":null,"held":null,"looks":null}"#)
+                + #""raises":null,"seen_by":null,"changed_notices":[],"silent_shell":null,"today":null,"week":null,"held":null,"looks":null}"#)
         view.policy = try Self.policy(false)
         #expect(view.lines(Self.chart)[0] == "Your activity is not recorded.")
     }
@@ -344,10 +344,10 @@ import Testing
         #expect(
             view.json.text
                 == #"{"user":"anna","uid":1001,"policy":{"new_users":"untracked","#
-                + #""new_users_decision":{"since":null,"by":null,"reason":null,"responsible":null},"responsible":null,"reason":null,"users":[{"name":"anna","uid":1001,"#
+                + #""new_users_decision":{"since":null,"by":null,"reason":null,"responsible":null},"responsible":null,"reason":null,"raises":[],"users":[{"name":"anna","uid":1001,"#
                 + #""tracked":true,"level":"basic","since":null,"by":null,"reason":null,"responsible":null}],"do_not_track":[],"roles":[],"group_members":[],"keep_activity":null,"keep_sessions":null,"keep_by_group":[],"tracking_hours":[],"holidays":[],"#
                 + #""seats":null,"seats_taken":null,"aggregate_groups":null,"aggregate_minimum":null},"#
-                + #""paused_until":null,"pause_left":null,"hours":null,"seat":null,"groups":[],"seen_by":[],"changed_notices":[],"#
+                + #""paused_until":null,"pause_left":null,"hours":null,"seat":null,"groups":[],"raises":[],"seen_by":[],"changed_notices":[],"silent_shell":null,"#
                 + #""today":{"since":"1970-01-02T00:00:00.000000Z","active":1.5,\#(rest),"applications":[{"application":"xterm","active":1.5}]},"#
                 + #""week":{"since":"1970-01-01T00:00:00.000000Z","active":0,\#(rest)},"#
                 + #""held":{"sessions":1,"open":1,"first":"2026-01-02T03:04:05.000006Z","last":"2026-01-02T03:04:05.000006Z"},"#

@@ -32,7 +32,7 @@ import Testing
             ),
             ("", "keep-activity: 179d", .kept), ("keep-sessions: unlimited", "keep-sessions: 9000d", .kept),
             ("", "keep-by-group: [{group: trainees, keep-activity: 30d}]", .kept),
-            ("pause-per-day: 2h", "", .pauses), ("", "seats: 10", .seats), ("seats: 11", "seats: 10", .seats),
+            ("", "pause-per-day: 2h", .pauses), ("", "seats: 10", .seats), ("seats: 11", "seats: 10", .seats),
         ] as [(String, String, Widening)])
     func whatWidensIsNoticed(_ wide: String, _ narrow: String, _ widening: Widening) throws {
         #expect(try widenings(narrow, wide) == [widening])

@@ -177,7 +177,7 @@ import Testing
             question.users = filter
             defer { question.users = UserFilter() }
             return try fixture.text(question, accounts: accounts).split(separator: "\n").compactMap { line in
-                line.split(separator: "\"").dropFirst(2).first.map(String.init)
+                line.split(separator: "\"").dropFirst(3).first.map(String.init)
             }
         }
         #expect(try selected(UserFilter(search: "RAY")) == ["ben"] && selected(UserFilter(domain: "Example.com")) == [#"EXAMPLE\\carl"#])

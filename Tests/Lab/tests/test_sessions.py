@@ -187,6 +187,17 @@ class LifeOfASessionTests(ProductTestCase):
         self.lab.key("user1", "Return")
         wait_until("it to be closed", lambda: NOTICE not in self.lab.run("user1", names, wait=True).stdout, 10)
 
+    def test_05c_a_desktop_on_wayland_shows_it_and_one_on_x_not_again(self):
+        self.lab.enter(["sh", "-c", "mkdir -p /tmp/shown && printf '#!/bin/sh\\necho \"$@\"\\n' >/tmp/shown/zenity && chmod +x /tmp/shown/zenity"])
+        self.addCleanup(self.lab.enter, ["rm", "-r", "/tmp/shown"])
+
+        def shown(user, kind):
+            return self.lab.enter(["sh", "-c", f"unset WAYLAND_DISPLAY; PATH=/tmp/shown:$PATH XDG_SESSION_TYPE={kind} /usr/libexec/termspan/termspan-notice-wayland"],
+                                  user=user).stdout
+        self.assertIn("--filename=/run/termspan/notice/2001/text", shown("user1", "wayland"))
+        self.assertEqual((shown("user1", "x11"), shown("user2", "wayland")), ("", ""))
+        self.assertTrue((self.lab.root / "etc/fish/conf.d/termspan-notice.fish").exists())
+
     def test_05b_a_notice_that_is_switched_off_is_told(self):
         name = "etc/profile.d/termspan-notice.sh"
         def told():

@@ -184,7 +184,8 @@ let package = Package(
             name: "TermspanBusTests", dependencies: ["CSystemd", "TermspanBus", "TermspanCore", "BusTesting"], swiftSettings: strict),
         .target(name: "BusTesting", dependencies: ["TermspanBus"], path: "Tests/Helpers/BusTesting", swiftSettings: strict),
         .executableTarget(
-            name: "fake-collector", dependencies: ["TermspanBus", "TermspanCore"], path: "Tests/Helpers/fake-collector", swiftSettings: strict),
+            name: "fake-collector", dependencies: ["TermspanBus", "TermspanCore"], path: "Tests/Helpers/fake-collector",
+            swiftSettings: strict),
         .executableTarget(name: "fake-logind", dependencies: ["TermspanBus"], path: "Tests/Helpers/fake-logind", swiftSettings: strict),
     ]
 )

@@ -22,7 +22,11 @@ enum UserDatabase {
         func ids() -> [String: UInt64?] {
             Dictionary(
                 groups.map { name in
-                    (name, name.hasPrefix(OwnGroup.prefix) ? OwnGroup(name).flatMap { numbers[$0] } : Account.group(named: name).map(UInt64.init))
+                    (
+                        name,
+                        name.hasPrefix(OwnGroup.prefix)
+                            ? OwnGroup(name).flatMap { numbers[$0] } : Account.group(named: name).map(UInt64.init)
+                    )
                 }
             ) { first, _ in first }
         }

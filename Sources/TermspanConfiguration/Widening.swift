@@ -44,7 +44,9 @@ extension Configuration {
         if areWider || old.holidays.contains(where: { $0 >= today && !holidays.contains($0) }) { found.append(.hours) }
         let keptOfUsers = Self.choices(old.keptByGroup.map(\.group), keptByGroup.map(\.group))
         let (keptBefore, keptAfter) = (old.keptTimes, keptTimes)
-        if keptOfUsers.contains(where: { (keptAfter[$0.new] ?? kept).isLonger(than: keptBefore[$0.old] ?? old.kept) }) { found.append(.kept) }
+        if keptOfUsers.contains(where: { (keptAfter[$0.new] ?? kept).isLonger(than: keptBefore[$0.old] ?? old.kept) }) {
+            found.append(.kept)
+        }
         if pausePerDay < old.pausePerDay { found.append(.pauses) }
         if let seats = old.limits.seats, limits.seats.map({ $0 > seats }) ?? true { found.append(.seats) }
         return found

@@ -290,7 +290,8 @@ import Testing
                 """)
         let csv = try server.run("users", "1", "--format", "csv").output
         let header = "user,name,uid,logins,domains,tracked,decided_by,decision,level,since,first_seen,last_seen,open,sessions,seat"
-        #expect(csv.hasPrefix(header + "\r\nuser1,,1001,user1,server,true,decision,tracked,basic,") && csv.split(separator: "\r\n").count == 2)
+        #expect(
+            csv.hasPrefix(header + "\r\nuser1,,1001,user1,server,true,decision,tracked,basic,") && csv.split(separator: "\r\n").count == 2)
         func logins(_ arguments: String...) throws -> [String] {
             let outcome = try CommandTests.run(["users"] + arguments + ["--format", "csv"], address: server.bus.address)
             #expect(outcome.code == 0 && outcome.errors.isEmpty)

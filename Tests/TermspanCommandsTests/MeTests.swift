@@ -130,7 +130,10 @@ import Testing
             ])
         #expect(all.last == "Group left: own:night, decided by root on \(Self.sinceText): why group-left; Ann answers for that")
         // What does not hold any more, and what is about nobody.
-        #expect(try lines(tracked: true, seat: nil, groups: ["night"]).map { String($0.prefix(8)) } == ["Wider ho", "Kept lon", "Shorter ", "Off the "])
+        #expect(
+            try lines(tracked: true, seat: nil, groups: ["night"]).map { String($0.prefix(8)) } == [
+                "Wider ho", "Kept lon", "Shorter ", "Off the ",
+            ])
         #expect(try lines(tracked: false, held: true, listed: true, groups: ["night"]).map { String($0.prefix(11)) } == ["Kept longer"])
         #expect(try lines(tracked: false, groups: ["night"]) == [])
     }
@@ -141,9 +144,12 @@ import Testing
         for shell in ["/bin/bash", "/bin/sh", "/usr/bin/fish", "/usr/sbin/nologin", "", "/usr/bin/dash"] {
             #expect(LogonNotice.reaches(shell: shell, none), "\(shell)")
         }
-        for shell in ["/usr/bin/zsh", "/bin/zsh", "/bin/tcsh", "/usr/bin/xonsh"] { #expect(!LogonNotice.reaches(shell: shell, none), "\(shell)") }
+        for shell in ["/usr/bin/zsh", "/bin/zsh", "/bin/tcsh", "/usr/bin/xonsh"] {
+            #expect(!LogonNotice.reaches(shell: shell, none), "\(shell)")
+        }
         for (text, isShown) in [
-            (LogonNotice.zshLine, true), ("# termspan-notice", false), ("  #termspan-notice\nx", false), ("x\n\t. /etc/profile.d/termspan-notice.sh", true),
+            (LogonNotice.zshLine, true), ("# termspan-notice", false), ("  #termspan-notice\nx", false),
+            ("x\n\t. /etc/profile.d/termspan-notice.sh", true),
         ] {
             #expect(LogonNotice.reaches(shell: "/bin/zsh") { $0 == "/etc/zsh/zlogin" ? Array(text.utf8) : nil } == isShown)
             #expect(!LogonNotice.reaches(shell: "/bin/tcsh") { _ in Array(text.utf8) })
@@ -201,7 +207,8 @@ import Testing
         #expect(
             view.json.text
                 == #"{"user":"EXAMPLE\\anna","uid":1001,"policy":null,"paused_until":null,"pause_left":null,"hours":null,"seat":null,"groups":null,"#
-                + #""raises":null,"seen_by":null,"changed_notices":[],"silent_shell":null,"today":null,"week":null,"held":null,"looks":null}"#)
+                + #""raises":null,"seen_by":null,"changed_notices":[],"silent_shell":null,"today":null,"week":null,"held":null,"looks":null}"#
+        )
         view.policy = try Self.policy(false)
         #expect(view.lines(Self.chart)[0] == "Your activity is not recorded.")
     }

@@ -293,7 +293,8 @@ import Testing
     ) -> JSONValue {
         .object([
             .init("user", .string(login)), .init("uid", .unsigned(uid)), .init("logins", .array([.string(login)])),
-            .init("domains", .array(domain.map { [.string($0)] } ?? [])), .init("tracked", tracked.map { .bool($0) } ?? .null), .init("decided_by", .optional(basis)),
+            .init("domains", .array(domain.map { [.string($0)] } ?? [])), .init("tracked", tracked.map { .bool($0) } ?? .null),
+            .init("decided_by", .optional(basis)),
             .init("decision", .optional(decision)), .init("last_seen", .optional(seen)), .init("open", .bool(open)),
             .init("sessions", .unsigned(sessions)), .init("seat", .bool(sessions > 0)),
         ])

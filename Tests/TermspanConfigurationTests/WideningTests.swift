@@ -76,7 +76,8 @@ import Testing
 
     @Test(
         arguments: [
-            "", "keep-activity: unlimited\nreason: a\nresponsible: b", "keep-sessions: 36h\npause-per-day: 0s\nseats: 7\nunencrypted-disk: refuse",
+            "", "keep-activity: unlimited\nreason: a\nresponsible: b",
+            "keep-sessions: 36h\npause-per-day: 0s\nseats: 7\nunencrypted-disk: refuse",
             "keep-by-group: [{group: 'domain users: activity; x, sessions ', keep-activity: 30d}, {group: b, keep-sessions: unlimited}]",
             "tracking-hours: [{days: 'mon,wed-fri', hours: 22:00-06:00}, {hours: 00:00-24:00, group: 'a of b; c'}]\nholidays: [2026-12-25, 2027-01-01]",
         ])
@@ -99,7 +100,8 @@ import Testing
             """)
         #expect(configuration.widenings(from: [], to: ["own:part"]) == [])
         #expect(configuration.widenings(from: ["own:part"], to: []) == [.hours])
-        #expect(configuration.widenings(from: ["own:short"], to: []) == [.kept] && configuration.widenings(from: [], to: ["own:short"]) == [])
+        #expect(
+            configuration.widenings(from: ["own:short"], to: []) == [.kept] && configuration.widenings(from: [], to: ["own:short"]) == [])
         #expect(configuration.widenings(from: ["own:part", "own:short"], to: []) == [.hours, .kept])
     }
 }

@@ -58,7 +58,9 @@ struct GroupArguments: ParsableArguments {
     @MainActor
     func set(member: Bool) throws {
         guard let name else { return }
-        try Self.tell(try Client.connect().setGroup(name, users, member: member, Grounds(reason: reason, responsible: responsible)), name, member: member)
+        try Self.tell(
+            try Client.connect().setGroup(name, users, member: member, Grounds(reason: reason, responsible: responsible)), name,
+            member: member)
     }
 
     /// Says what became of each; throws if something failed.

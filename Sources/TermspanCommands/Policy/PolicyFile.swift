@@ -60,7 +60,9 @@ package struct PolicyFile: Hashable, Sendable {
 
     private static func members(_ rows: [TrackingPolicy.GroupMember]) -> [Member] {
         rows.compactMap { row in
-            OwnGroup(name: row.group).map { Member(group: $0, user: row.user, grounds: Grounds(reason: row.reason, responsible: row.responsible)) }
+            OwnGroup(name: row.group).map {
+                Member(group: $0, user: row.user, grounds: Grounds(reason: row.reason, responsible: row.responsible))
+            }
         }
     }
 

@@ -13,7 +13,10 @@ struct UserSelection: ParsableArguments {
     @Option(help: "Only members of this group of the system or its directory, or own:GROUP.")
     var group: String?
 
-    @Option(help: "Only users of this domain: as a directory has it, EXAMPLE of EXAMPLE\\anna, example.com of anna@example.com, or this computer's name.")
+    @Option(
+        help:
+            "Only users of this domain: as a directory has it, EXAMPLE of EXAMPLE\\anna, example.com of anna@example.com, or this computer's name."
+    )
     var domain: String?
 
     @Option(help: "Only users who are logged on or had a recorded session since: \(Moment.help).")

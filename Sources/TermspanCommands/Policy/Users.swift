@@ -66,7 +66,8 @@ package struct UsersTable: StreamedTable {
     ])
 
     package let keys = [
-        "user", "name", "uid", "logins", "domains", "tracked", "decided_by", "decision", "level", "since", "first_seen", "last_seen", "open",
+        "user", "name", "uid", "logins", "domains", "tracked", "decided_by", "decision", "level", "since", "first_seen", "last_seen",
+        "open",
         "sessions", "seat",
     ]
 

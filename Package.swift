@@ -90,7 +90,8 @@ let package = Package(
         .target(
             name: "TermspanReports",
             dependencies: [
-                "TermspanCore", "TermspanAccounting", "TermspanSystem", "TermspanStore", "TermspanBus", "TermspanConfiguration",
+                "TermspanCore", "TermspanAccounting", "TermspanDirectory", "TermspanSystem", "TermspanStore", "TermspanBus",
+                "TermspanConfiguration",
             ],
             swiftSettings: strict),
         .target(
@@ -183,7 +184,8 @@ let package = Package(
             name: "TermspanBusTests", dependencies: ["CSystemd", "TermspanBus", "TermspanCore", "BusTesting"], swiftSettings: strict),
         .target(name: "BusTesting", dependencies: ["TermspanBus"], path: "Tests/Helpers/BusTesting", swiftSettings: strict),
         .executableTarget(
-            name: "fake-collector", dependencies: ["TermspanBus"], path: "Tests/Helpers/fake-collector", swiftSettings: strict),
+            name: "fake-collector", dependencies: ["TermspanBus", "TermspanCore"], path: "Tests/Helpers/fake-collector",
+            swiftSettings: strict),
         .executableTarget(name: "fake-logind", dependencies: ["TermspanBus"], path: "Tests/Helpers/fake-logind", swiftSettings: strict),
     ]
 )

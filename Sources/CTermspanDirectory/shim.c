@@ -128,23 +128,27 @@ enum termspan_sid_answer termspan_domain_by_winbind(uint32_t uid, char *domain, 
     if (!winbind) return termspan_sid_unknown;
     void *(*create)(void) = (void *(*)(void))dlsym(winbind, "wbcCtxCreate");
     void (*destroy)(void *) = (void (*)(void *))dlsym(winbind, "wbcCtxFree");
-    void (*release)(void *) = (void (*)(void *))dlsym(winbind, "wbcFreeMemory");
     int (*get)(void *, uid_t, struct binary_sid *) = (int (*)(void *, uid_t, struct binary_sid *))dlsym(winbind, "wbcCtxUidToSid");
-    int (*find)(void *, const struct binary_sid *, char **, char **, int *) =
+    int (*look_up)(void *, const struct binary_sid *, char **, char **, int *) =
         (int (*)(void *, const struct binary_sid *, char **, char **, int *))dlsym(winbind, "wbcCtxLookupSid");
-    if (!create || !destroy || !release || !get || !find) return termspan_sid_unknown;
+    void (*release)(void *) = (void (*)(void *))dlsym(winbind, "wbcFreeMemory");
+    if (!create || !destroy || !get || !look_up || !release) return termspan_sid_unknown;
     void *context = create();
     if (!context) return termspan_sid_unknown;
+    enum { success = 0, not_found = 7 };
     struct binary_sid binary;
     memset(&binary, 0, sizeof binary);
-    char *found = NULL, *name = NULL;
+    int error = get(context, uid, &binary);
+    // S-1-5-21-...: what else there is, as S-1-22-1-UID, is no domain's.
+    int is_of_domain = error == success && binary.authority[5] == 5 && binary.count > 1 && binary.subauthorities[0] == 21;
+    char *short_name = NULL, *name = NULL;
     int type = 0;
-    enum termspan_sid_answer answer = termspan_sid_unknown;
-    if (get(context, uid, &binary) == 0 && find(context, &binary, &found, &name, &type) == 0 && found && *found) {
-        answer = copy(found, domain, size);
-    }
-    release(found);
-    release(name);
+    if (is_of_domain) error = look_up(context, &binary, &short_name, &name, &type);
     destroy(context);
+    enum termspan_sid_answer answer = termspan_sid_unknown;
+    if (error == not_found || (error == success && !is_of_domain)) answer = termspan_sid_none;
+    if (error == success && is_of_domain && short_name) answer = copy(short_name, domain, size);
+    if (short_name) release(short_name);
+    if (name) release(name);
     return answer;
 }

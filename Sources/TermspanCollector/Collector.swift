@@ -286,9 +286,17 @@ package final class Collector {
         guard
             text != recordedConfiguration?.text ?? stored || responsible != recordedConfiguration?.responsible ?? setting?.responsible ?? ""
         else { return }
+        let before = recordedConfiguration?.text ?? stored
+        let widenings =
+            Configuration(policyText: before).map { configuration.widenings(after: $0, today: Self.today) } ?? Widening.allCases
         recordedConfiguration = (text, responsible)
         let reason = configuration.reason.isEmpty ? "termspan.yaml" : configuration.reason
         store.submit { [inbox] writer in
+            // Before the whole, which says that it is done.
+            for widening in widenings {
+                _ = try? writer.set(
+                    widening.rawValue, to: widening.text, anew: true, by: "root", reason: reason, responsible: responsible, at: .now())
+            }
             // Whoever writes the files is root.
             let changed = try? writer.set(
                 Self.configurationKey, to: text, by: "root", reason: reason, responsible: responsible, at: .now())
@@ -305,6 +313,20 @@ package final class Collector {
             }
         }
     }
+
+    /// Throws where another configuration has more recorded than the one in force, or kept for longer, on no grounds.
+    package func checkGrounds(of other: Configuration) throws(ConfigurationError) {
+        guard lockedStore == nil else { return }
+        try other.checkGrounds(after: configuration, today: Self.today)
+    }
+
+    /// Likewise at a start, after the one that was in force last by the policy that the store has.
+    package static func checkGrounds(of configuration: Configuration, _ policy: Policy) throws(ConfigurationError) {
+        let recorded = policy.settings.first { $0.key == configurationKey }
+        try configuration.checkGrounds(after: recorded.map { Configuration(policyText: $0.value) } ?? Configuration(), today: today)
+    }
+
+    private static var today: CalendarDay { LocalCalendar.system.day(.now()) }
 
     private nonisolated static let configurationKey = "configuration"
     /// What was handed to the store last.

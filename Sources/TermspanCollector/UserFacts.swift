@@ -1,6 +1,6 @@
-import CTermspanDirectory
 import Glibc
 import TermspanCore
+import TermspanDirectory
 import TermspanStore
 
 /// What a user is called, and where the account is.
@@ -39,12 +39,7 @@ struct UserFacts: Equatable, Sendable {
     private static func domain(of user: UserIdentity) -> Domain {
         if let domain = domain(inLogin: user.login) { return .named(domain) }
         if isLocal(user) { return .computer }
-        var text = [CChar](repeating: 0, count: 256)
-        for daemon in [
-            { termspan_domain_by_sssd(user.uid, 2000, &text, text.count) }, { termspan_domain_by_winbind(user.uid, &text, text.count) },
-        ] where daemon() == termspan_sid_known {
-            return .named(String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self))
-        }
+        if let domain = DirectoryDomains(ofUser: user.uid).names.first { return .named(domain) }
         return .unknown
     }
 

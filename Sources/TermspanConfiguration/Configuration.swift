@@ -45,7 +45,7 @@ package struct Configuration: Equatable, Sendable {
         func isLonger(_ kept: Duration?, _ usual: Duration?) -> Bool { usual.map { usual in kept.map { $0 > usual } ?? true } ?? false }
         let times = [KeptTimes(activity: keepActivity, sessions: keepSessions)] + keptByGroup.map { self.kept(by: $0) }
         guard times.contains(where: { isLonger($0.activity, usual.keepActivity) || isLonger($0.sessions, usual.keepSessions) }),
-            responsible.allSatisfy(\.isWhitespace) || reason.allSatisfy(\.isWhitespace)
+            !hasGrounds
         else { return nil }
         return """
             keeps longer than is usual (activity 180d, sessions 400d), which takes 'reason' and 'responsible': they are shown to whom it is about

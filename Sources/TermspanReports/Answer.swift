@@ -14,6 +14,8 @@ package struct Answer {
     var page = 2000
     /// How many intervals of one user are held at once where all are needed together.
     var limit = 500_000
+    /// What is asked about users.
+    var accounts: @Sendable (UserIdentity, _ group: UInt32?) -> AccountFacts = AccountFacts.asked
 
     package init(_ question: Question, reader: StoreReader?) {
         self.question = question
@@ -467,45 +469,75 @@ package struct Answer {
         var boot: ID128?
     }
 
+    /// What a page's users are looked up by; of the store, and logged on or not.
+    private struct UserRow {
+        var identity: UserIdentity
+        var stored: StoredUser?
+        var isPresent: Bool
+    }
+
     private func users(_ line: ([UInt8]) throws -> Void) throws {
         let policy = try reader?.policy() ?? Policy()
+        let own = question.users.group.flatMap { OwnGroup($0) }
+        if let own, !policy.ownGroups.has(own) { throw ReportError(reason: "There is no group \(own).", isNotFound: true) }
+        var accounts = AccountLookup(accounts, group: own == nil ? question.users.group : nil)
+        func tell(_ rows: [UserRow]) throws {
+            let told = try accounts.facts(of: rows.map(\.identity), mustKnow: question.users.asksDatabase) { try line([]) }
+            for row in rows {
+                let facts = told[row.identity] ?? AccountFacts()
+                let isInGroup = own.map { policy.ownGroups.groups(of: row.identity).contains($0) } ?? facts.isInGroup
+                // Nothing holds for one whose login or uid is another's by now.
+                let standing =
+                    row.stored?.isCurrent == false
+                    ? nil : policy.standing(of: row.identity, sids: question.sids[row.identity] ?? [], decision: row.stored?.decision)
+                let user = ListedUser(
+                    logins: row.stored?.logins ?? [row.identity.login], name: facts.name,
+                    domains: facts.domains(of: row.identity.login, logins: row.stored?.logins ?? []), isTracked: standing?.isTracked,
+                    isLoggedOn: row.isPresent || row.stored?.isOpen == true, lastSeen: row.stored?.lastSeen,
+                    sessions: row.stored?.sessions ?? 0, isInGroup: isInGroup)
+                if question.users.selects(user) { try line(self.line(row, user, decidedBy: standing?.basis)) }
+            }
+        }
         var present = Set(question.present.filter(question.filter.names))
         var row: Int64 = 0
         while let reader {
-            let users = try reader.users(question.filter, after: row, limit: 50)
-            for user in users {
-                row = user.row
-                let isPresent = user.isCurrent && present.remove(user.identity) != nil
-                try line(self.line(user.identity, user, isPresent: isPresent, policy))
-            }
-            if users.count < 50 { break }
+            let users = try reader.users(question.filter, after: row, limit: Self.usersAtOnce)
+            row = users.last?.row ?? row
+            try tell(
+                users.map { user in
+                    let isPresent = user.isCurrent && present.remove(user.identity) != nil
+                    return UserRow(identity: user.identity, stored: user, isPresent: isPresent)
+                })
+            if users.count < Self.usersAtOnce { break }
         }
         // Of whom nothing is recorded.
-        for user in present.sorted(by: { ($0.uid, $0.login) < ($1.uid, $1.login) }) {
-            try line(self.line(user, nil, isPresent: true, policy))
+        let rest = present.sorted { ($0.uid, $0.login) < ($1.uid, $1.login) }
+        for start in stride(from: 0, to: rest.count, by: Self.usersAtOnce) {
+            try tell(
+                rest[start..<min(start + Self.usersAtOnce, rest.count)].map { UserRow(identity: $0, stored: nil, isPresent: true) })
         }
     }
 
-    private func line(_ user: UserIdentity, _ stored: StoredUser?, isPresent: Bool, _ policy: Policy) -> [UInt8] {
-        let name = LoginName(login: user.login)
-        let decision = stored?.decision
-        // Nothing holds for one whose login or uid is another's by now.
-        let standing = stored?.isCurrent == false ? nil : policy.standing(of: user, sids: question.sids[user] ?? [], decision: decision)
-        let isOpen = isPresent || stored?.isOpen == true
+    private static let usersAtOnce = 50
+
+    private func line(_ row: UserRow, _ user: ListedUser, decidedBy basis: Policy.Basis?) -> [UInt8] {
+        let decision = row.stored?.decision
         var json = JSONLine()
-        json.add("user", user.login)
-        json.add("uid", user.uid)
-        json.add("logins", stored?.logins ?? [user.login])
-        json.add("domain", name.domain == LoginName.anyDomain ? nil : name.domain)
-        json.add("tracked", standing?.isTracked)
-        json.add("decided_by", standing?.basis.rawValue)
+        json.add("user", row.identity.login)
+        json.add("name", user.name)
+        json.add("uid", row.identity.uid)
+        json.add("logins", user.logins)
+        json.add("domains", user.domains)
+        json.add("tracked", user.isTracked)
+        json.add("decided_by", basis?.rawValue)
         json.add("decision", decision.map { $0.tracked ? "tracked" : "untracked" })
         json.add("level", decision?.level.name)
         json.add("since", decision?.since)
-        json.add("first_seen", stored?.firstSeen)
-        json.add("last_seen", isOpen ? nil : stored?.lastSeen)
-        json.add("open", isOpen)
-        json.add("sessions", stored?.sessions ?? 0)
+        json.add("first_seen", row.stored?.firstSeen)
+        json.add("last_seen", user.isLoggedOn ? nil : user.lastSeen)
+        json.add("open", user.isLoggedOn)
+        json.add("sessions", user.sessions)
+        json.add("seat", user.hasSeat)
         return json.finished()
     }
 
@@ -617,6 +649,8 @@ package struct Answer {
 /// Why an answer ends early, as its last line says it.
 package struct ReportError: Error, CustomStringConvertible {
     package var reason: String
+    /// What is asked for does not exist.
+    package var isNotFound = false
 
     package var description: String { reason }
 
@@ -624,6 +658,7 @@ package struct ReportError: Error, CustomStringConvertible {
     package var line: [UInt8] {
         var json = JSONLine()
         json.add("error", reason)
+        if isNotFound { json.add("not_found", true) }
         return json.finished()
     }
 }

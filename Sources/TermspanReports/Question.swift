@@ -73,6 +73,8 @@ package struct Question: Sendable {
     package var includeOpen = true
     /// What the collector had that may not be durable; asked before the store is read. Nil when it could not be asked.
     package var live: [ActivityRow]?
+    /// Which of them a question about users is about.
+    package var users = UserFilter()
     /// Who was logged on, for a question about users; recorded or not.
     package var present: [UserIdentity] = []
     /// Which SIDs they have, as far as the collector knows.

@@ -186,7 +186,7 @@ package final class ReportsService {
         try claim(uid)
         do throws(BusError) {
             // One's own: the user that has both this uid and its login, so that nobody inherits what a freed uid did.
-            let own = Self.login(of: uid).map { UserIdentity(login: $0, uid: uid) }
+            let own = Account(uid: uid).map { UserIdentity(login: $0.login, uid: uid) }
             // What is of nobody is not of oneself either.
             let isOfNobody = request.kind == .auditCheck || request.kind == .aggregates || request.pseudonyms != nil
             let isOwn =
@@ -198,6 +198,7 @@ package final class ReportsService {
             question.includeOpen = request.includeOpen
             question.known = request.known
             if !request.history { question.moment = request.moment ?? .now() }
+            question.users = request.users
             question.calendar = options.calendar
             question.keptSince = options.kept.map { WallInstant.now().advanced(by: .zero - $0) }
             if let month = request.pseudonyms {
@@ -264,7 +265,9 @@ package final class ReportsService {
                 let users = sight["users"]?.strings.map { Set($0.compactMap { UserIdentity($0) }) }
                 var limited = question
                 limited.filter.identities = users?.filter { question.filter.names($0) }
-                let isAnswered = limited.filter.identities?.isEmpty == false
+                // Who is in Termspan's own groups is told to who sees the policy.
+                let asksOwnGroup = question.users.group.flatMap { OwnGroup($0) } != nil
+                let isAnswered = limited.filter.identities?.isEmpty == false && !asksOwnGroup
                 // Where a part can be told, nobody needs a password to see that.
                 Polkit.check(question.right.action, call, on: bus, mayAsk: !isAnswered) { [weak self] result in
                     guard let self else { return }
@@ -451,14 +454,6 @@ package final class ReportsService {
         }
     }
 
-    nonisolated private static func login(of uid: UInt32) -> String? {
-        var entry = passwd()
-        var result: UnsafeMutablePointer<passwd>?
-        var buffer = [CChar](repeating: 0, count: 1 << 14)
-        guard getpwuid_r(uid, &entry, &buffer, buffer.count, &result) == 0, result != nil, let name = entry.pw_name else { return nil }
-        return String(cString: name)
-    }
-
     nonisolated static func log(_ text: String) {
         let line = Array((text + "\n").utf8)
         _ = write(STDERR_FILENO, line, line.count)
@@ -487,6 +482,8 @@ struct Request {
     var known: String?
     /// Of which aggregates are asked for; nil: all that are told.
     var month: CalendarMonth?
+    /// Which of the users that are asked for are told of.
+    var users = UserFilter()
 
     /// Throws `InvalidArgs` for a key that is not known, so that a misspelt one does not widen the answer.
     init(_ values: [String: BusValue], _ kind: Question.Kind) throws(BusError) {
@@ -498,7 +495,8 @@ struct Request {
             // All others choose among sessions.
             let allowed: [String]? =
                 switch kind {
-                case .users, .storeCheck: ["user", "uid", "all"]
+                case .users: ["user", "uid", "all", "search", "status", "group", "domain", "seen-since", "has-data"]
+                case .storeCheck: ["user", "uid", "all"]
                 case .audit: ["user", "uid", "all", "since", "until"]
                 case .auditCheck: ["known"]
                 case .facts: ["user", "uid", "all", "at", "history"]
@@ -516,7 +514,24 @@ struct Request {
                 guard let microseconds = value.unsigned else { throw invalid() }
                 return microseconds == .max ? nil : .microseconds(Int64(clamping: min(microseconds, 1 << 50)))
             }
+            func text() throws(BusError) -> String {
+                guard let text = value.string, !text.isEmpty, text.utf8.count <= UserFilter.longest else { throw invalid() }
+                return text
+            }
             switch key {
+            case "search" where kind == .users: users.search = try text()
+            case "group" where kind == .users: users.group = try text()
+            case "domain" where kind == .users: users.domain = try text()
+            case "seen-since" where kind == .users: users.seenSince = try wall()
+            case "has-data" where kind == .users:
+                guard let flag = value.bool else { throw invalid() }
+                users.hasData = flag
+            case "status" where kind == .users:
+                switch value.string {
+                case "tracked": users.isTracked = true
+                case "untracked": users.isTracked = false
+                default: throw invalid()
+                }
             case "user":
                 guard let name = value.string, !name.isEmpty else { throw invalid() }
                 login = name

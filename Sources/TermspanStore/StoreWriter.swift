@@ -787,14 +787,15 @@ package final class StoreWriter {
 
     /// Changes a setting and records who did and why. Which keys and values there are is the caller's to check.
     ///
+    /// - Parameter anew: also where it was so already: it is another decision.
     /// - Returns: whether anything changed.
     package func set(
-        _ key: String, to value: String, by: String, reason: String, responsible: String = "", at moment: WallInstant
+        _ key: String, to value: String, anew: Bool = false, by: String, reason: String, responsible: String = "", at moment: WallInstant
     ) throws(StoreError) -> Bool {
         lastPolicy = nil
         return try transaction("set \(key)") { db in
             let old = try Row.fetchOne(db, sql: "SELECT value, responsible FROM setting WHERE key = ?", arguments: [key])
-            if let old, old[0] == value, old[1] == responsible { return false }
+            if !anew, let old, old[0] == value, old[1] == responsible { return false }
             let setting = Policy.Setting(key: key, value: value, since: moment, by: by, reason: reason, responsible: responsible)
             try self.set(setting, db)
             return true
@@ -833,14 +834,19 @@ package final class StoreWriter {
 
     /// Makes users members of an own group, or not any more, all or none, and records that.
     ///
+    /// - Parameter responsible: who answers for it, of whom more is recorded by that.
     /// - Returns: of each in turn whether it was otherwise before.
     package func set(
-        _ users: [UserIdentity], in group: OwnGroup, member: Bool, by: String, reason: String, at moment: WallInstant
+        _ users: [UserIdentity], in group: OwnGroup, member: Bool, by: String, reason: String, responsible: [UserIdentity: String] = [:],
+        at moment: WallInstant
     ) throws(StoreError) -> [Bool] {
         lastPolicy = nil
         return try transaction("set a group") { db in
             try users.map { user in
-                if member { return try self.add(OwnGroups.Member(group, user, since: moment, by: by, reason: reason), db) }
+                let answers = responsible[user] ?? ""
+                if member {
+                    return try self.add(OwnGroups.Member(group, user, since: moment, by: by, reason: reason), responsible: answers, db)
+                }
                 // Whoever is not known is in none, and does not become known by that.
                 var one = SessionFilter()
                 one.identities = [user]
@@ -849,19 +855,20 @@ package final class StoreWriter {
                 guard let row = rows.first else { return false }
                 try db.execute(sql: "DELETE FROM own_group WHERE name = ? AND user = ?", arguments: [group.name, row])
                 guard db.changesCount > 0 else { return false }
-                try self.record(db, moment, by, row, "group-left", group.description, reason)
+                try self.record(db, moment, by, row, "group-left", group.description, reason, responsible: answers)
                 return true
             }
         }
     }
 
-    private func add(_ member: OwnGroups.Member, _ db: Database) throws -> Bool {
+    private func add(_ member: OwnGroups.Member, responsible: String = "", _ db: Database) throws -> Bool {
         let row = try self.row(of: member.user, at: member.since, db)
         try db.execute(
             sql: "INSERT OR IGNORE INTO own_group (name, user, since, by, reason, revision) VALUES (?, ?, ?, ?, ?, ?)",
             arguments: [member.group.name, row, member.since.nanoseconds, member.by, member.reason, try revision(db)])
         guard db.changesCount > 0 else { return false }
-        try record(db, member.since, member.by, row, "group-joined", member.group.description, member.reason)
+        try record(
+            db, member.since, member.by, row, "group-joined", member.group.description, member.reason, responsible: responsible)
         return true
     }
 
@@ -946,6 +953,34 @@ extension Policy {
             guard let role = Role(rawValue: row[0]), let grant = RoleGrant(role, group: row[1], views: row[2]) else { return nil }
             return RoleRow(grant: grant, since: WallInstant(nanoseconds: row[3]), by: row[4], reason: row[5])
         }.sorted { $0.grant < $1.grant }
+        raises = try Self.raises(db)
+    }
+
+    /// What was decided on grounds beside who is tracked.
+    private static func raises(_ db: Database) throws -> [PolicyChange] {
+        // Not in a store from before it was asked for.
+        guard try db.columns(in: "policy_change").contains(where: { $0.name == "responsible" }) else { return [] }
+        return try GRDB.Row.fetchAll(
+            db,
+            sql: """
+                SELECT c.at, c.by, c.key, c.value, c.reason, c.responsible, c.user, l.value AS login, i.value AS uid FROM policy_change c
+                LEFT JOIN identifier l ON l.user = c.user AND l.kind = 'login' AND l.until IS NULL
+                LEFT JOIN identifier i ON i.user = c.user AND i.kind = 'uid' AND i.until IS NULL
+                WHERE c.id IN (
+                    SELECT max(id) FROM policy_change
+                    WHERE responsible <> '' AND key IN ('do-not-track-removed', 'group-joined', 'group-left') GROUP BY user, key, value)
+                ORDER BY c.id
+                """
+        ).compactMap { row in
+            let user = (row["uid"] as String?).flatMap { UInt32($0) }.flatMap { uid in
+                (row["login"] as String?).map { UserIdentity(login: $0, uid: uid) }
+            }
+            // Of one whose login or UID is another's by now.
+            if (row["user"] as Int64?) != nil, user == nil { return nil }
+            return PolicyChange(
+                at: WallInstant(nanoseconds: row["at"]), by: row["by"], user: user, key: row["key"], value: row["value"],
+                reason: row["reason"], responsible: row["responsible"])
+        }
     }
 
     /// The decisions about users.

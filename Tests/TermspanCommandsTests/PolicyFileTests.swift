@@ -41,6 +41,16 @@ import Testing
 
     private static func read(_ text: String) throws -> PolicyFile { try PolicyFile(text.utf8, name: "p.json") }
 
+    /// Of whom more is recorded by it, is told who answers for that.
+    @Test func whoAnswersForAMembershipIsSaid() throws {
+        let text = #"{"group_members":[{"group":"night","user":"anna","reason":"shifts","responsible":"Ann"}]}"#
+        let file = try Self.read(text)
+        let night = try #require(OwnGroup(name: "night"))
+        let grounds = Grounds(reason: "shifts", responsible: "Ann")
+        #expect(PolicyFile.calls(for: [.join(try #require(file.members).first!)]) == [.setGroup(night, ["anna"], true, grounds)])
+        #expect(try Self.read(file.text) == file)
+    }
+
     @Test func whatIsExportedHolds() throws {
         let policy = Self.policy(
             ["anna": true, "bert": false], entries: ["bert@*", "uid:7"], newUsers: "tracked",
@@ -136,8 +146,8 @@ import Testing
         let (night, day) = (try #require(OwnGroup(name: "night")), try #require(OwnGroup(name: "day")))
         #expect(
             PolicyFile.calls(for: changes) == [
-                .setGroup(day, ["carl", "dora"], true, reason: "shifts"), .setGroup(night, ["bert"], false, reason: ""),
-                .setGroup(day, ["anna"], false, reason: ""),
+                .setGroup(day, ["carl", "dora"], true, Grounds(reason: "shifts")), .setGroup(night, ["bert"], false, Grounds()),
+                .setGroup(day, ["anna"], false, Grounds()),
             ])
         // Whoever administers by a group of our own is in it until a role is given otherwise.
         let order = try Self.read(

@@ -113,9 +113,12 @@ final class ReportsFixture {
         return lines
     }
 
-    func text(_ question: Question, page: Int = 2000) throws -> String {
+    func text(
+        _ question: Question, page: Int = 2000, accounts: (@Sendable (UserIdentity, UInt32?) -> AccountFacts)? = nil
+    ) throws -> String {
         var answer = Answer(question, reader: try StoreReader(path: path, keys: keys))
         answer.page = page
+        if let accounts { answer.accounts = accounts }
         var bytes: [UInt8] = []
         try answer.write { bytes += $0 }
         return String(decoding: bytes, as: UTF8.self)

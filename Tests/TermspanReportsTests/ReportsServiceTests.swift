@@ -176,8 +176,21 @@ import Testing
         #expect(users.map { $0["user"] as? String } == ["anna", "ben"] && users.map { $0["open"] as? Bool } == [false, true])
         #expect(try stage.read(try stage.ask("Users", ["user": "ben"]).get()).map { $0["user"] as? String } == ["ben"])
         #expect(try stage.read(try stage.ask("Users", ["uid": .uint32(1001)]).get()).map { $0["user"] as? String } == ["anna"])
+        for (filter, found) in [
+            (["search": "AN"], ["anna"]), (["has-data": true], ["anna"]), (["has-data": false], ["ben"]),
+            (["status": "untracked"], ["anna", "ben"]), (["status": "tracked"], []), (["seen-since": .uint64(.max >> 1)], ["ben"]),
+            (["domain": "nowhere"], []), (["group": "root"], []),
+        ] as [([String: BusValue], [String])] {
+            let rows = try stage.read(try stage.ask("Users", filter.merging(["all": true]) { $1 }).get())
+            #expect(rows.map { $0["user"] as? String } == found, "\(filter)")
+        }
+        let missing = try stage.read(try stage.ask("Users", ["all": true, "group": "own:none"]).get())
+        #expect(missing.map { $0["not_found"] as? Bool } == [true])
         #expect(stage.asked.isEmpty)
-        for filter in [["since": .uint64(1)], ["session": .uint32(1)], ["open": true], ["by": "user"]] as [[String: BusValue]] {
+        for filter in [
+            ["since": .uint64(1)], ["session": .uint32(1)], ["open": true], ["by": "user"], ["status": "other"], ["has-data": "yes"],
+            ["search": ""], ["group": .string(String(repeating: "x", count: 257))], ["domain": .uint32(1)], ["seen-since": "today"],
+        ] as [[String: BusValue]] {
             #expect(Self.error(try stage.ask("Users", filter))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
         }
     }

@@ -74,7 +74,7 @@ class PromisesTests(ProductTestCase):
 
     users = 4
     tracked = ["user1", "user2"]
-    settings = {"responsible": "Anna of the lab", "pause-per-day": "1h", "keep-activity": "90d"}
+    settings = {"responsible": "Anna of the lab", "reason": "a pilot", "pause-per-day": "1h", "keep-activity": "90d"}
 
     @classmethod
     def setUpClass(cls):

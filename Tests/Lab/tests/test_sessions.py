@@ -185,6 +185,17 @@ class LifeOfASessionTests(ProductTestCase):
         self.lab.key("user1", "Return")
         wait_until("it to be closed", lambda: NOTICE not in self.lab.run("user1", names, wait=True).stdout, 10)
 
+    def test_05c_a_desktop_on_wayland_shows_it_and_one_on_x_not_again(self):
+        self.lab.enter(["sh", "-c", "mkdir -p /tmp/shown && printf '#!/bin/sh\\necho \"$@\"\\n' >/tmp/shown/zenity && chmod +x /tmp/shown/zenity"])
+        self.addCleanup(self.lab.enter, ["rm", "-r", "/tmp/shown"])
+
+        def shown(user, kind):
+            return self.lab.enter(["sh", "-c", f"unset WAYLAND_DISPLAY; PATH=/tmp/shown:$PATH XDG_SESSION_TYPE={kind} /usr/libexec/termspan/termspan-notice-wayland"],
+                                  user=user).stdout
+        self.assertIn("--filename=/run/termspan/notice/2001/text", shown("user1", "wayland"))
+        self.assertEqual((shown("user1", "x11"), shown("user2", "wayland")), ("", ""))
+        self.assertTrue((self.lab.root / "etc/fish/conf.d/termspan-notice.fish").exists())
+
     def test_05b_a_notice_that_is_switched_off_is_told(self):
         name = "etc/profile.d/termspan-notice.sh"
         def told():
@@ -639,8 +650,9 @@ class RightsTests(ProductTestCase):
             rows := {row["user"]: row for row in self.product.listing("users") if row["sessions"]}).keys() >= set(self.user_names) and rows, 20)
         for uid, user in ((2001, "user1"), (2002, "user2")):
             row = rows[user]
-            self.assertEqual([row[key] for key in ("uid", "logins", "domain", "tracked", "decided_by", "open", "last_seen")],
-                             [uid, [user], None, True, "decision", True, None])
+            self.assertEqual([row[key] for key in ("uid", "logins", "tracked", "decided_by", "open", "last_seen", "seat")],
+                             [uid, [user], True, "decision", True, None, True])
+            self.assertEqual(len(row["domains"]), 1)
             self.assertLess(moment(row["first_seen"]), time.time())
             self.assertEqual([row["user"] for row in self.product.listing("users", user=user)], [user])
             done = self.product.command("users", "--all", user=user, check=False)

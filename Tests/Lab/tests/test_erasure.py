@@ -238,21 +238,22 @@ class ErasureTests(ProductTestCase):
     def test_8_reports_that_do_not_end_are_told_of(self):
         self.product.spans("user2", open=True)
         pid = self.product.main_pid("termspan-reportd.service")
-        # A stopped process would go on: systemd sends SIGCONT with SIGTERM.
-        group = self.lab.enter(["systemctl", "show", "--property=ControlGroup", "--value", "termspan-reportd.service"]).stdout.strip()
-        freezer = self.lab.container.cgroup / group.lstrip("/") / "cgroup.freeze"
+        # A stopped or frozen process would go on: systemd wakes what it ends.
+        change = self.lab.root / "run/systemd/system/termspan-reportd.service.d/50-lab-slow.conf"
+        change.parent.mkdir(parents=True, exist_ok=True)
 
-        def freeze(frozen):
-            if freezer.exists():
-                freezer.write_text("1" if frozen else "0")
-        self.addCleanup(freeze, False)
-        freeze(True)
+        def undo():
+            change.unlink(missing_ok=True)
+            self.lab.enter(["systemctl", "daemon-reload"])
+        self.addCleanup(undo)
+        change.write_text("[Service]\nExecStop=+/bin/sleep 6\n")
+        self.lab.enter(["systemctl", "daemon-reload"])
         done = self.product.command("erase", "user2", "--reason", "again", "--yes", "--format", "json", check=False)
         row, = json.loads(done.stdout)
         self.assertEqual((done.returncode, row["reports_ended"], row["sid_known"]), (1, False, None), done)
         self.assertTrue(row["receipt"])
         self.assertIn("the report service did not end in time and may have in memory what it read before", done.stderr)
-        freeze(False)
+        undo()
         wait_until("the service to end", lambda: self.product.main_pid("termspan-reportd.service") != pid, 30)
         row, = self.product.listing("erase", "user2", "--reason", "again", "--yes")
         self.assertTrue(row["reports_ended"])

@@ -28,6 +28,8 @@ package struct Question: Sendable {
         case storeCheck
         /// One line a month and group: averages, rounded, of nobody alone.
         case aggregates
+        /// Every span that has ended, as rows of a file.
+        case export
 
         /// What it takes to see that of others by name.
         fileprivate var right: Right {
@@ -35,7 +37,7 @@ package struct Question: Sendable {
             case .audit, .auditCheck: .viewAudit
             case .users: .viewPolicy
             case .aggregates: .viewAggregates
-            case .spans, .sessions, .userTimes, .history, .events, .records, .storeCheck: .viewOthers
+            case .spans, .sessions, .userTimes, .history, .events, .records, .storeCheck, .export: .viewOthers
             }
         }
 
@@ -50,6 +52,7 @@ package struct Question: Sendable {
             case .audit: .audit
             case .aggregates: .aggregates
             case .storeCheck: .check
+            case .export: .export
             case .auditCheck: nil
             }
         }
@@ -74,6 +77,10 @@ package struct Question: Sendable {
     package var present: [UserIdentity] = []
     /// Which SIDs they have, as far as the collector knows.
     package var sids: [UserIdentity: Set<SecurityID>] = [:]
+    /// Which activities, of those of the sessions.
+    package var choice = ActivityChoice()
+    /// What an export is; nil for other questions.
+    package var export: ExportRequest?
     /// What a question about aggregates is asked of; nil for others.
     package var aggregation: Aggregation?
     /// By which days begin, and since when all that is recorded is still kept, for a check of the store; nil: for ever.

@@ -301,6 +301,20 @@ import Testing
         for user in ["anna", "ben"] { #expect(both.contains("\"aw-watcher-window_\(name)-\(user)\"")) }
     }
 
+    /// What `Tests/activitywatch` has ActivityWatch's own code read: written where it says.
+    @Test(.enabled(if: ProcessInfo.processInfo.environment["TERMSPAN_ACTIVITYWATCH_DOCUMENT"] != nil))
+    func aDocumentForActivityWatch() throws {
+        let path = try #require(ProcessInfo.processInfo.environment["TERMSPAN_ACTIVITYWATCH_DOCUMENT"])
+        var random = SeededRandom(seed: 5)
+        let fixture = try F()
+        for number in UInt64(1)...3 {
+            let session = F.session(number, number == 2 ? "ben" : "anna", number == 2 ? 1002 : 1001)
+            try fixture.writer.write(F.random(session, until: 50_000, durable: 50_000, &random).batch)
+        }
+        let lines = try fixture.text(Self.question(.activitywatch)).split(separator: "\n").filter { !$0.hasPrefix("{\"cursor\":") }
+        try lines.joined(separator: "\n").write(toFile: path, atomically: false, encoding: .utf8)
+    }
+
     @Test func namedZonesAreKnown() {
         #expect(LocalCalendar(zone: "No/Where") == nil && LocalCalendar(zone: "../etc/passwd") == nil)
         let vienna = LocalCalendar(zone: "Europe/Vienna")

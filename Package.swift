@@ -126,6 +126,10 @@ let package = Package(
             name: "ring-benchmark",
             dependencies: ["CBenchmark", "TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "SeededRandom"],
             path: "Tests/Benchmarks/ring-benchmark", swiftSettings: strict),
+        .executableTarget(
+            name: "export-benchmark",
+            dependencies: ["TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanCore", "TermspanEvents"],
+            path: "Tests/Benchmarks/export-benchmark", swiftSettings: strict),
         .testTarget(name: "TermspanEventsTests", dependencies: ["TermspanEvents"], swiftSettings: strict),
         .testTarget(
             name: "TermspanCollectorTests",
@@ -177,6 +181,7 @@ let package = Package(
             name: "TermspanCommandsTests",
             dependencies: [
                 "TermspanCommands", "TermspanBus", "TermspanCore", "TermspanJournal", "BusTesting", "fake-collector", "termspan",
+                "termspan-reportd",
             ],
             swiftSettings: strict),
         .testTarget(

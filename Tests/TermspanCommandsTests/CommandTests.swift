@@ -34,7 +34,10 @@ import Testing
         for end in [output[0], errors[0]] { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         let child = try Child(
             [PrivateBus.productsFolder + "/termspan"] + arguments, output: output[1], errors: errors[1],
-            environment: ["DBUS_SYSTEM_BUS_ADDRESS=" + address, "TZ=Europe/Vienna"])
+            environment: [
+                "DBUS_SYSTEM_BUS_ADDRESS=" + address, "TZ=Europe/Vienna",
+                "TERMSPAN_REPORTD=" + PrivateBus.productsFolder + "/termspan-reportd",
+            ])
         close(output[1])
         close(errors[1])
         func all(_ descriptor: Int32) -> String {
@@ -134,7 +137,7 @@ import Testing
         #expect(rows.errors == "termspan: 2 rows. For what comes later: --after 1.cursor\n")
         let folder = "/tmp/termspan-export-\(getpid())"
         mkdir(folder, 0o700)
-        defer { for name in ["rows", "link", "cursor", "target"] { unlink(folder + "/" + name) }; rmdir(folder) }
+        defer { for name in ["rows", "link", "cursor", "target", "database"] { unlink(folder + "/" + name) }; rmdir(folder) }
         #expect(try server.run("export", "csv", folder + "/rows", "--cursor-file", folder + "/cursor").code == 0)
         var status = stat()
         #expect(lstat(folder + "/rows", &status) == 0 && status.st_mode & 0o7777 == 0o600)
@@ -156,6 +159,14 @@ import Testing
         #expect(lstat(folder + "/target", &status) != 0)
         #expect(try server.run("export", "jsonl", "--user", "cut").errors.contains("before the export was complete"))
         #expect(try server.run("export", "sqlite", folder + "/rows").code == 1)
+        // A program of its own makes the database, which goes to the file as a whole or not at all.
+        let database = try server.run("export", "sqlite", folder + "/database", "--zone", "Europe/Vienna", "--idle-threshold", "2m")
+        #expect(database.code == 0 && database.errors == "termspan: 2 rows.\n", "\(database)")
+        #expect(try Data(contentsOf: URL(filePath: folder + "/database")).starts(with: Data("SQLite format 3".utf8)))
+        #expect(lstat(folder + "/database", &status) == 0 && status.st_mode & 0o7777 == 0o600)
+        let half = try server.run("export", "sqlite", folder + "/target", "--user", "cut")
+        #expect(half.code == 1 && half.errors.contains("ended before it was complete") && lstat(folder + "/target", &status) != 0)
+        #expect(try server.run("export", "sqlite", "x", "--idle-threshold", "unlimited").code == 2)
         #expect(try server.run("export", "sqlite", "--pseudonyms", "2026-10", "x").code == 2)
     }
 

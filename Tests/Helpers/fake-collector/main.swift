@@ -217,6 +217,10 @@ let reports = BusInterface(
             let filter = try call.message.readProperties()
             if filter["after"]?.string == "1.cursor" { return answer(call, [#"{"cursor":"1.cursor","rows":0,"complete":true}"#]) }
             if filter["after"] != nil { throw .invalidArguments("The cursor is damaged.") }
+            if filter["format"]?.string == "tables" {
+                let tables = [#"{"table":"computers","id":1,"name":"host","uuid":null}"#, #"{"table":"users","id":1,"name":"user1"}"#]
+                return answer(call, filter["user"]?.string == "cut" ? tables : tables + [#"{"complete":true,"rows":2}"#])
+            }
             let rows = [#"{"user":"user1"}"#, #"{"cursor":"1.half","rows":1}"#, #"{"user":"user2"}"#]
             if filter["user"]?.string == "cut" { return answer(call, rows) }
             if filter["user"]?.string == "broken" { return answer(call, rows + [#"{"error":"the store is gone"}"#]) }

@@ -165,7 +165,8 @@ let package = Package(
         .testTarget(
             name: "TermspanReportsTests",
             dependencies: [
-                "TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanBus", "TermspanCore", "TermspanEvents", "SeededRandom",
+                "TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanBus", "TermspanCore", "TermspanEvents", "TermspanSystem",
+                "SeededRandom",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),

@@ -537,7 +537,7 @@ struct Request {
                 }
                 after = cursor
             case "zone" where kind == .export:
-                guard let name = value.string, let zone = LocalCalendar(zone: name) else {
+                guard let name = value.string, let zone = LocalCalendar.zone(named: name) else {
                     throw .invalidArguments("There is no time zone '\(value.string ?? "")'; one is named as Europe/Vienna.")
                 }
                 self.zone = zone

@@ -5,6 +5,7 @@ import TermspanAccounting
 import TermspanCore
 import TermspanEvents
 import TermspanStore
+import TermspanSystem
 import Testing
 
 @testable import TermspanReports
@@ -316,8 +317,8 @@ import Testing
     }
 
     @Test func namedZonesAreKnown() {
-        #expect(LocalCalendar(zone: "No/Where") == nil && LocalCalendar(zone: "../etc/passwd") == nil)
-        let vienna = LocalCalendar(zone: "Europe/Vienna")
+        #expect(LocalCalendar.zone(named: "No/Where") == nil && LocalCalendar.zone(named: "../etc/passwd") == nil)
+        let vienna = LocalCalendar.zone(named: "Europe/Vienna")
         let day = CalendarDay("2026-03-29")
         // The day on which the clock is set forward has 23 hours.
         let length = day.flatMap { day in vienna.map { $0.moment(day, 0).duration(to: $0.moment(day.advanced(by: 1), 0)) } }

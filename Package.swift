@@ -127,6 +127,10 @@ let package = Package(
             name: "ring-benchmark",
             dependencies: ["CBenchmark", "TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "SeededRandom"],
             path: "Tests/Benchmarks/ring-benchmark", swiftSettings: strict),
+        .executableTarget(
+            name: "export-benchmark",
+            dependencies: ["TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanCore", "TermspanEvents"],
+            path: "Tests/Benchmarks/export-benchmark", swiftSettings: strict),
         .testTarget(name: "TermspanEventsTests", dependencies: ["TermspanEvents"], swiftSettings: strict),
         .testTarget(
             name: "TermspanCollectorTests",
@@ -162,7 +166,8 @@ let package = Package(
         .testTarget(
             name: "TermspanReportsTests",
             dependencies: [
-                "TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanBus", "TermspanCore", "TermspanEvents", "SeededRandom",
+                "TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanBus", "TermspanCore", "TermspanEvents", "TermspanSystem",
+                "SeededRandom",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),
@@ -178,6 +183,7 @@ let package = Package(
             name: "TermspanCommandsTests",
             dependencies: [
                 "TermspanCommands", "TermspanBus", "TermspanCore", "TermspanJournal", "BusTesting", "fake-collector", "termspan",
+                "termspan-reportd",
             ],
             swiftSettings: strict),
         .testTarget(

@@ -4,12 +4,16 @@ package import TermspanStore
 
 /// Works a question out, line by line, in pages: what it holds in memory does not grow with the answer.
 package struct Answer {
-    private(set) var question: Question
+    var question: Question
     /// Nil where there is no store yet.
     let reader: StoreReader?
     private let live: [UUIDv7: LiveSession]
     /// By which users and sessions are named; nil: by their names.
     private let pseudonyms: Pseudonyms?
+    let chooser: ActivityChooser
+    let computer: Computer
+    /// The transactions that wrote the focus intervals that are told; nil: all, and what is not durable.
+    var revisions: ClosedRange<Int64>?
     /// How many focus intervals are worked on at once.
     var page = 2000
     /// How many intervals of one user are held at once where all are needed together.
@@ -22,11 +26,26 @@ package struct Answer {
         self.reader = reader
         live = LiveSession.sessions(question.live ?? [])
         pseudonyms = question.pseudonyms.flatMap { reader?.pseudonyms(of: $0) }
+        chooser = ActivityChooser(question.choice, reader: reader)
+        computer = .present(reader)
+    }
+
+    /// Whether users and sessions are told by their names.
+    var isByName: Bool { pseudonyms == nil }
+
+    func named(_ session: ReportedSession) -> RowNames {
+        let record = session.record
+        guard let pseudonyms else {
+            return RowNames(
+                user: record.user.login, uid: record.user.uid, session: record.id.rawValue, sessionUUID: record.uuid.description)
+        }
+        return RowNames(user: pseudonyms.name(of: record.user), sessionUUID: pseudonyms.name(of: record.uuid))
     }
 
     /// Gives `line` one complete line after the other; what it throws ends the answer.
     package func write(_ line: ([UInt8]) throws -> Void) throws {
         if question.pseudonyms != nil, pseudonyms == nil { return }
+        try chooser.check()
         switch question.kind {
         case .spans:
             try forEachSession { try spans(of: $0, line) }
@@ -70,19 +89,24 @@ package struct Answer {
             try aggregates(line)
         case .facts:
             try facts(line)
+        case .export:
+            try export(line)
         }
     }
 
     // MARK: Sessions
 
-    func forEachSession(_ each: (ReportedSession) throws -> Void) throws {
+    /// - Parameter first: those whose rows come later in the store.
+    func forEachSession(after first: Int64 = 0, _ each: (ReportedSession) throws -> Void) throws {
+        guard chooser.includesComputer(computer) else { return }
         let isRestricted = question.filter.since != nil || question.filter.until != nil
         // What the store's wall times let through need not lie in the range, where the clock was stepped.
         func body(_ session: ReportedSession) throws {
+            guard chooser.includes(session.record.user) else { return }
             if !isRestricted || range(of: session).length > 0 { try each(session) }
         }
         var seen: Set<UUIDv7> = []
-        var row: Int64 = 0
+        var row = first
         while let reader {
             let sessions = try reader.sessions(question.filter, after: row, limit: 200)
             for session in sessions {
@@ -117,7 +141,7 @@ package struct Answer {
         return true
     }
 
-    private func range(of session: ReportedSession) -> TimeSpan {
+    func range(of session: ReportedSession) -> TimeSpan {
         session.range(since: question.filter.since, until: question.filter.until)
     }
 
@@ -152,7 +176,7 @@ package struct Answer {
         while !isLast {
             var rows = carried
             if let reader, let stored = session.stored {
-                let read = try reader.focus(of: stored, in: range, after: after, limit: page)
+                let read = try reader.focus(of: stored, in: range, after: after, revisions: revisions, limit: page)
                 rows += read
                 isLast = read.count < page
                 after = read.last?.span.start ?? after
@@ -166,7 +190,7 @@ package struct Answer {
                 end = min(max(start, last.span.start), range.end)
             }
             var focus = rows.map { (record: $0, isOpen: false) }
-            if isLast {
+            if isLast, revisions == nil {
                 // What the store has is where the collector's begins.
                 let known = rows.last?.span.start
                 focus += session.live?.focus.filter { live in known.map { live.record.span.start > $0 } ?? true } ?? []
@@ -197,7 +221,7 @@ package struct Answer {
         return events
     }
 
-    private func bursts(of session: ReportedSession, in span: TimeSpan) throws -> [TimeSpan] {
+    func bursts(of session: ReportedSession, in span: TimeSpan) throws -> [TimeSpan] {
         try stream(session, session.live?.bursts ?? [], \.start, until: span.end) { reader, stored, after in
             try reader.bursts(of: stored, in: span, after: after, limit: 2000).map { TimeSpan(start: $0.start, end: $0.end) }
         }
@@ -240,11 +264,13 @@ package struct Answer {
                 // One that is cut by the end of the range has an end.
                 let isOpen = isOpen && session.isOpen && span.end == session.end
                 let times = chunk.evaluation.focus[index]
+                guard chooser.includes(record.application), chooser.includes(times) else { continue }
                 var json = JSONLine()
                 frame(&json, session)
                 json.add("start", session.anchors.wall(at: span.start))
                 json.add("end", isOpen ? nil : session.anchors.wall(at: span.end))
                 json.add("duration", nanoseconds: span.length)
+                if question.choice.languages != nil { json.add("description", chooser.description(of: record.application)) }
                 json.add("executable", executable(record.application))
                 json.add("class", record.application?.windowClass)
                 json.add("active", nanoseconds: times[.active])
@@ -395,7 +421,7 @@ package struct Answer {
     }
 
     /// A program by pseudonym has no folder, which can be somebody's own.
-    private func executable(_ application: Application?) -> String? {
+    func executable(_ application: Application?) -> String? {
         guard pseudonyms != nil else { return application?.executable }
         return application?.executable.map { String($0.split(separator: "/").last ?? "") }
     }
@@ -542,7 +568,7 @@ package struct Answer {
     }
 
     private func userTimes(_ line: ([UInt8]) throws -> Void) throws {
-        try forEachUser { user, sessions, totals in
+        try forEachUser { user, sessions, evaluation in
             var json = JSONLine()
             add(user, to: &json)
             json.add("sessions", sessions.count)
@@ -551,13 +577,18 @@ package struct Answer {
             json.add("start", first.flatMap { $0.anchors.wall(at: range(of: $0).start) })
             json.add("end", last.flatMap { $0.anchors.wall(at: range(of: $0).end) })
             json.add("open", sessions.contains { $0.isOpen && range(of: $0).end == $0.end })
-            Self.add(totals, to: &json)
+            Self.add(evaluation.totals, to: &json)
             try line(json.finished())
         }
     }
 
     /// Each user's own time over concurrent sessions, once for each boot. What is held at once is one user's.
-    private func forEachUser(_ body: (UserIdentity, [ReportedSession], CategoryTimes) throws -> Void) throws {
+    ///
+    /// - Parameter chunk: is given what the user's sessions are made of, each session's by itself.
+    func forEachUser(
+        chunk visit: (UserIdentity, Chunk) throws -> Void = { _, _ in },
+        _ body: (UserIdentity, [ReportedSession], UserTimeline.Evaluation) throws -> Void
+    ) throws {
         var groups: [UserBoot: [ReportedSession]] = [:]
         var order: [UserBoot] = []
         // Sessions that are not durable yet are of the boot that the collector runs in.
@@ -576,6 +607,7 @@ package struct Answer {
                 let range = range(of: session)
                 var whole = SessionTimeline(span: range)
                 try forEachChunk(of: session, in: range) { chunk in
+                    try visit(key.user, chunk)
                     // A chunk repeats the burst and unknown interval that reach into it.
                     whole.focus += chunk.timeline.focus
                     whole.bursts += chunk.timeline.bursts.filter { burst in whole.bursts.last.map { burst.start > $0.start } ?? true }
@@ -586,7 +618,7 @@ package struct Answer {
                 }
                 timelines.append(whole)
             }
-            try body(key.user, sessions, UserTimeline(sessions: timelines).evaluate(question.thresholds).totals)
+            try body(key.user, sessions, UserTimeline(sessions: timelines).evaluate(question.thresholds))
         }
     }
 
@@ -604,8 +636,8 @@ package struct Answer {
                 var day = self
                 day.question.filter.since = aggregation.calendar.moment(CalendarDay(number: number), 0)
                 day.question.filter.until = aggregation.calendar.moment(CalendarDay(number: number + 1), 0)
-                try day.forEachUser { user, _, totals in
-                    times[user, default: CategoryTimes()] += totals
+                try day.forEachUser { user, _, evaluation in
+                    times[user, default: CategoryTimes()] += evaluation.totals
                     if isStopping() { throw ReportError(reason: "the service is stopping") }
                 }
             }

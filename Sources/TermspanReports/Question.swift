@@ -30,6 +30,8 @@ package struct Question: Sendable {
         case aggregates
         /// One line a fact of the computer's, of users' and of sessions'.
         case facts
+        /// Every span that has ended, as rows of a file.
+        case export
 
         /// What it takes to see that of others by name.
         fileprivate var right: Right {
@@ -37,7 +39,7 @@ package struct Question: Sendable {
             case .audit, .auditCheck: .viewAudit
             case .users: .viewPolicy
             case .aggregates: .viewAggregates
-            case .spans, .sessions, .userTimes, .history, .events, .records, .storeCheck, .facts: .viewOthers
+            case .spans, .sessions, .userTimes, .history, .events, .records, .storeCheck, .facts, .export: .viewOthers
             }
         }
 
@@ -53,6 +55,7 @@ package struct Question: Sendable {
             case .aggregates: .aggregates
             case .storeCheck: .check
             case .facts: .facts
+            case .export: .export
             case .auditCheck: nil
             }
         }
@@ -79,6 +82,10 @@ package struct Question: Sendable {
     package var present: [UserIdentity] = []
     /// Which SIDs they have, as far as the collector knows.
     package var sids: [UserIdentity: Set<SecurityID>] = [:]
+    /// Which activities, of those of the sessions.
+    package var choice = ActivityChoice()
+    /// What an export is; nil for other questions.
+    package var export: ExportRequest?
     /// What a question about aggregates is asked of; nil for others.
     package var aggregation: Aggregation?
     /// A digest that is looked for in the audit record.

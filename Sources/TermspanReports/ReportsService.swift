@@ -78,6 +78,9 @@ package final class ReportsService {
                 BusMethod("Spans", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .spans)
                 },
+                BusMethod("Export", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, .export)
+                },
                 BusMethod("Summary", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .sessions)
                 },
@@ -199,6 +202,8 @@ package final class ReportsService {
             question.known = request.known
             if !request.history { question.moment = request.moment ?? .now() }
             question.users = request.users
+            question.choice = request.choice
+            question.export = request.export(calendar: options.calendar)
             question.calendar = options.calendar
             question.keptSince = options.kept.map { WallInstant.now().advanced(by: .zero - $0) }
             if let month = request.pseudonyms {
@@ -484,6 +489,12 @@ struct Request {
     var month: CalendarMonth?
     /// Which of the users that are asked for are told of.
     var users = UserFilter()
+    var choice = ActivityChoice()
+    private var format = ExportRequest.Format.jsonl
+    private var after: ExportCursor?
+    private var zone: LocalCalendar?
+    /// What was asked for, but for times and forms.
+    private var selection: [String] = []
 
     /// Throws `InvalidArgs` for a key that is not known, so that a misspelt one does not widen the answer.
     init(_ values: [String: BusValue], _ kind: Question.Kind) throws(BusError) {
@@ -501,7 +512,14 @@ struct Request {
                 case .auditCheck: ["known"]
                 case .facts: ["user", "uid", "all", "at", "history"]
                 case .aggregates: ["period"]
-                default: isByPseudonym ? ["pseudonyms", "open", "by", "events", "idle-threshold", "passive-limit"] : nil
+                // Applications and categories of time tell no more of whose they are than the rows do.
+                default:
+                    isByPseudonym
+                        ? [
+                            "pseudonyms", "open", "by", "events", "idle-threshold", "passive-limit", "executable", "description",
+                            "category",
+                            "languages", "format",
+                        ] : nil
                 }
             if let allowed, !allowed.contains(key) { throw .invalidArguments("There is no filter '\(key)'.") }
             func invalid() -> BusError { .invalidArguments("'\(key)' has a value of the wrong type or size.") }
@@ -514,8 +532,11 @@ struct Request {
                 guard let microseconds = value.unsigned else { throw invalid() }
                 return microseconds == .max ? nil : .microseconds(Int64(clamping: min(microseconds, 1 << 50)))
             }
+            let choosesActivities = kind == .spans || kind == .export
             func text() throws(BusError) -> String {
-                guard let text = value.string, !text.isEmpty, text.utf8.count <= UserFilter.longest else { throw invalid() }
+                guard let text = value.string, !text.isEmpty, text.utf8.count <= (choosesActivities ? 1024 : UserFilter.longest) else {
+                    throw invalid()
+                }
                 return text
             }
             switch key {
@@ -532,6 +553,33 @@ struct Request {
                 case "untracked": users.isTracked = false
                 default: throw invalid()
                 }
+            case "group" where choosesActivities: choice.group = try text()
+            case "computer" where choosesActivities: choice.computer = try text()
+            case "executable" where choosesActivities: choice.executable = try text()
+            case "description" where choosesActivities: choice.description = try text()
+            case "category" where choosesActivities:
+                guard let name = value.string, let category = Category.allCases.first(where: { $0.name == name }),
+                    [.active, .passive, .inactive].contains(category)
+                else { throw .invalidArguments("A category of activities is active, passive or inactive.") }
+                choice.category = category
+            case "languages" where choosesActivities:
+                guard let names = value.strings, names.count <= 8, names.allSatisfy({ $0.utf8.count <= 64 }) else { throw invalid() }
+                choice.languages = names
+            case "format" where kind == .export:
+                guard let format = value.string.flatMap({ ExportRequest.Format(rawValue: $0) }) else {
+                    throw .invalidArguments("A format of exports is jsonl, csv, tables or activitywatch.")
+                }
+                self.format = format
+            case "after" where kind == .export:
+                guard let cursor = value.string.flatMap({ ExportCursor($0) }) else {
+                    throw .invalidArguments("The cursor is damaged: give it as an export printed it, or begin anew without one.")
+                }
+                after = cursor
+            case "zone" where kind == .export:
+                guard let name = value.string, let zone = LocalCalendar.zone(named: name) else {
+                    throw .invalidArguments("There is no time zone '\(value.string ?? "")'; one is named as Europe/Vienna.")
+                }
+                self.zone = zone
             case "user":
                 guard let name = value.string, !name.isEmpty else { throw invalid() }
                 login = name
@@ -585,5 +633,25 @@ struct Request {
                 throw .invalidArguments("There is no filter '\(key)'.")
             }
         }
+        if kind == .export {
+            if choice.languages == nil { choice.languages = [] }
+            if isByPseudonym, format == .tables || format == .activitywatch {
+                throw .invalidArguments("By pseudonyms rows alone are exported: as jsonl or csv.")
+            }
+            if after != nil, format == .tables || format == .activitywatch {
+                throw .invalidArguments("A cursor is for rows: jsonl or csv.")
+            }
+            let chosen = ["user", "uid", "all", "session", "session-uuid", "group", "computer", "executable", "description", "category"]
+            selection = chosen.compactMap { key in values[key].map { "\(key)=\($0)" } }
+        }
+    }
+
+    /// What is exported; nil for other questions.
+    ///
+    /// - Parameter calendar: by which days begin where no zone is named.
+    func export(calendar: LocalCalendar) -> ExportRequest? {
+        guard kind == .export else { return nil }
+        return ExportRequest(
+            format: format, after: after, selection: ExportCursor.digest(selection.joined(separator: "\n")), calendar: zone ?? calendar)
     }
 }

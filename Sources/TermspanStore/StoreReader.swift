@@ -318,16 +318,25 @@ package final class StoreReader: Sendable {
 
     /// A session's focus intervals that lie in `range` or reach into it, in order.
     ///
-    /// - Parameter after: only those that start later: the start of the last one of the page before.
+    /// - Parameters:
+    ///   - after: only those that start later: the start of the last one of the page before.
+    ///   - revisions: only those that these transactions wrote; nil: all.
     package func focus(
-        of session: StoredSession, in range: TimeSpan, after: BootInstant? = nil, limit: Int = 2000
+        of session: StoredSession, in range: TimeSpan, after: BootInstant? = nil, revisions: ClosedRange<Int64>? = nil, limit: Int = 2000
     ) throws(StoreError) -> [FocusRecord] {
-        try stream(
+        // Most intervals are of the same few applications.
+        var applications: [Int64: Application] = [:]
+        return try stream(
             "focus_interval", "length, a.id, executable, class, switches", "LEFT JOIN application a ON a.id = application", session, range,
-            after, limit
+            after, limit, revisions
         ) { row, start in
             // An application of which neither is known is still one.
-            let application = (row[2] as Int64?).map { _ in Application(executable: row[3], windowClass: row[4]) }
+            let application = (row[2] as Int64?).map { id in
+                if let known = applications[id] { return known }
+                let application = Application(executable: row[3], windowClass: row[4])
+                applications[id] = application
+                return application
+            }
             return FocusRecord(
                 session: session.record.uuid, span: span(start, row[1]), application: application,
                 switches: UInt32(clamping: row[5] as Int64))
@@ -382,7 +391,7 @@ package final class StoreReader: Sendable {
 
     private func stream<T>(
         _ table: String, _ columns: String, _ join: String, _ session: StoredSession, _ range: TimeSpan, _ after: BootInstant?,
-        _ limit: Int, _ make: (Row, Int64) throws -> T
+        _ limit: Int, _ revisions: ClosedRange<Int64>? = nil, _ make: (Row, Int64) throws -> T
     ) throws(StoreError) -> [T] {
         try read("read \(table)") { db in
             // Rows of a session don't overlap: what reaches into the range is the last that starts before it.
@@ -395,12 +404,17 @@ package final class StoreReader: Sendable {
                         db.cachedStatement(sql: "SELECT max(start) FROM \(table) WHERE session = ? AND start <= ?"),
                         arguments: [session.row, range.start.stored]) ?? range.start.stored
             }
-            return try Row.fetchAll(
+            let written = revisions == nil ? "" : "AND \(table).revision BETWEEN ? AND ?"
+            var arguments: StatementArguments = [session.row, first, range.end.stored]
+            if let revisions { arguments += [revisions.lowerBound, revisions.upperBound] }
+            let rows = try Row.fetchCursor(
                 db.cachedStatement(
                     sql:
-                        "SELECT start, \(columns) FROM \(table) \(join) WHERE session = ? AND start >= ? AND start < ? ORDER BY start LIMIT ?"
-                ), arguments: [session.row, first, range.end.stored, limit]
-            ).map { try make($0, $0[0]) }
+                        "SELECT start, \(columns) FROM \(table) \(join) WHERE session = ? AND start >= ? AND start < ? \(written) ORDER BY start LIMIT ?"
+                ), arguments: arguments + [limit])
+            var result: [T] = []
+            while let row = try rows.next() { result.append(try make(row, row[0])) }
+            return result
         }
     }
 

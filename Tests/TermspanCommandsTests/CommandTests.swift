@@ -1,4 +1,5 @@
 import BusTesting
+import Foundation
 import Glibc
 import Testing
 
@@ -33,7 +34,10 @@ import Testing
         for end in [output[0], errors[0]] { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         let child = try Child(
             [PrivateBus.productsFolder + "/termspan"] + arguments, output: output[1], errors: errors[1],
-            environment: ["DBUS_SYSTEM_BUS_ADDRESS=" + address, "TZ=Europe/Vienna"])
+            environment: [
+                "DBUS_SYSTEM_BUS_ADDRESS=" + address, "TZ=Europe/Vienna",
+                "TERMSPAN_REPORTD=" + PrivateBus.productsFolder + "/termspan-reportd",
+            ])
         close(output[1])
         close(errors[1])
         func all(_ descriptor: Int32) -> String {
@@ -109,19 +113,61 @@ import Testing
         let lines = try server.run("activity", "--open").output.split(separator: "\n")
         #expect(lines.count == 3)
         #expect(lines[0].hasPrefix("USER           ID  START                          DURATION    ACTIVE   PASSIVE  DESCRIPTION"))
-        // What it is called depends on what is installed here.
-        #expect(lines[1].hasPrefix("user1           1  2026-05-14T10:24:00.000+02:00   0:10:01   0:08:20   0:01:40  "), "\(lines[1])")
+        #expect(lines[1].hasPrefix("user1           1  2026-05-14T10:24:00.000+02:00   0:10:01   0:08:20   0:01:40  XTerm"), "\(lines[1])")
         #expect(lines[1].hasSuffix("  /usr/bin/xterm"))
         #expect(try server.run("activity", "--short").output.split(separator: "\n").count == 4)
-        #expect(
-            try server.run("activity", "--executable", "xt*", "--category", "passive", "--format", "csv").output.split(separator: "\r\n")
-                .count == 2)
-        #expect(try server.run("activity", "--description", "no such", "--format", "json").output == "[]\n")
+        // The report service is asked for what is wanted.
+        let asked = try server.run(
+            "activity", "--executable", "xt*", "--category", "passive", "--group", "staff", "--computer", "host", "--description",
+            "no such",
+            "--format", "json")
+        #expect(asked.output == "[]\n")
         let json = try server.run("activity", "--format", "json").output
-        #expect(json.contains(#","duration":600.5,"description":""#) && json.contains(#"","executable":"/usr/bin/xterm","class":"XTerm","#))
+        #expect(json.contains(#","duration":600.5,"description":"XTerm","executable":"/usr/bin/xterm","class":"XTerm","#))
         #expect(json.contains(#""description":null,"executable":null"#))
         #expect(try server.run("activity", "--all").code == 4)
         #expect(try server.run("activity", "--category", "unknown").code == 2)
+    }
+
+    @Test func exportsGoToNewFilesAndTellACursor() throws {
+        let server = try Server()
+        defer { server.stop() }
+        let rows = try server.run("export", "jsonl")
+        #expect(rows.code == 0 && rows.output == "{\"user\":\"user1\"}\n{\"user\":\"user2\"}\n")
+        #expect(rows.errors == "termspan: 2 rows. For what comes later: --after 1.cursor\n")
+        let folder = "/tmp/termspan-export-\(getpid())"
+        mkdir(folder, 0o700)
+        defer { for name in ["rows", "link", "cursor", "target", "database"] { unlink(folder + "/" + name) }; rmdir(folder) }
+        #expect(try server.run("export", "csv", folder + "/rows", "--cursor-file", folder + "/cursor").code == 0)
+        var status = stat()
+        #expect(lstat(folder + "/rows", &status) == 0 && status.st_mode & 0o7777 == 0o600)
+        #expect(try String(contentsOfFile: folder + "/cursor", encoding: .utf8) == "1.cursor\n")
+        // Neither a file nor what a link points to is written over.
+        #expect(try server.run("export", "csv", folder + "/rows").code == 1)
+        symlink(folder + "/target", folder + "/link")
+        #expect(try server.run("export", "csv", folder + "/link").code == 1)
+        #expect(lstat(folder + "/target", &status) != 0)
+        // The cursor that was kept goes to the service, and one that it refuses is told as it is.
+        let again = try server.run("export", "csv", "--cursor-file", folder + "/cursor")
+        #expect(again.code == 0 && again.output.isEmpty && again.errors == "termspan: 0 rows.\n")
+        #expect(try server.run("export", "csv", "--after", "x").errors.contains("The cursor is damaged"))
+        #expect(try server.run("export", "csv", "--after", "x", "--cursor-file", "y").code == 2)
+        // One that breaks off leaves no file, and says how to go on.
+        let broken = try server.run("export", "jsonl", "--user", "broken")
+        #expect(broken.code == 1 && broken.errors.contains("--after 1.half") && broken.errors.contains("the store is gone"))
+        #expect(try server.run("export", "jsonl", folder + "/target", "--user", "broken").code == 1)
+        #expect(lstat(folder + "/target", &status) != 0)
+        #expect(try server.run("export", "jsonl", "--user", "cut").errors.contains("before the export was complete"))
+        #expect(try server.run("export", "sqlite", folder + "/rows").code == 1)
+        // A program of its own makes the database, which goes to the file as a whole or not at all.
+        let database = try server.run("export", "sqlite", folder + "/database", "--zone", "Europe/Vienna", "--idle-threshold", "2m")
+        #expect(database.code == 0 && database.errors == "termspan: 2 rows.\n", "\(database)")
+        #expect(try Data(contentsOf: URL(filePath: folder + "/database")).starts(with: Data("SQLite format 3".utf8)))
+        #expect(lstat(folder + "/database", &status) == 0 && status.st_mode & 0o7777 == 0o600)
+        let half = try server.run("export", "sqlite", folder + "/target", "--user", "cut")
+        #expect(half.code == 1 && half.errors.contains("ended before it was complete") && lstat(folder + "/target", &status) != 0)
+        #expect(try server.run("export", "sqlite", "x", "--idle-threshold", "unlimited").code == 2)
+        #expect(try server.run("export", "sqlite", "--pseudonyms", "2026-10", "x").code == 2)
     }
 
     @Test func historyAndItsEvents() throws {

@@ -156,6 +156,35 @@ import Testing
         #expect((users.first?["total"] as? NSNumber)?.doubleValue == 1990)
     }
 
+    /// An export is a read like any other: recorded, and with filters that are known.
+    @Test func exportsAreAnsweredAndRecorded() throws {
+        var random = SeededRandom(seed: 3)
+        let half = F.random(F.session(1), until: 2000, durable: 2000, &random)
+        let stage = try Stage(collector: half.rows)
+        defer { stage.stop() }
+        try stage.fixture.writer.write(half.batch)
+        let rows = try stage.read(try stage.ask("Export", ["user": "anna"]).get())
+        #expect(stage.reads.map { $0["kind"] } == ["export"])
+        let cursor = try #require(rows.last?["cursor"] as? String)
+        #expect(rows.count > 5 && rows.last?["complete"] as? Bool == true)
+        let later = try stage.read(try stage.ask("Export", ["user": "anna", "after": .string(cursor)]).get())
+        #expect(later.count == 1 && later[0]["rows"] as? Int == 0)
+        let others = try stage.read(try stage.ask("Export", ["user": "ben", "after": .string(cursor)]).get())
+        #expect((others.first?["error"] as? String)?.contains("something else") == true)
+        #expect(try stage.read(try stage.ask("Spans", ["computer": "elsewhere"]).get()).isEmpty)
+        #expect(try stage.read(try stage.ask("Spans", ["languages": .strings([])]).get()).first?["description"] != nil)
+        for wrong: [String: BusValue] in [
+            ["after": "x"], ["format": "xml"], ["zone": "No/Where"], ["category": "locked"], ["group": ""],
+            ["format": "tables", "after": .string(cursor)], ["format": "tables", "pseudonyms": "2026-01"],
+            ["pseudonyms": "2026-01", "group": "staff"], ["pseudonyms": "2026-01", "after": .string(cursor)],
+        ] {
+            #expect(Self.error(try stage.ask("Export", wrong))?.name == "org.freedesktop.DBus.Error.InvalidArgs", "\(wrong)")
+        }
+        for wrong: [String: BusValue] in [["format": "csv"], ["after": .string(cursor)], ["zone": "UTC"]] {
+            #expect(Self.error(try stage.ask("Spans", wrong))?.name == "org.freedesktop.DBus.Error.InvalidArgs", "\(wrong)")
+        }
+    }
+
     /// Those of the store, and those who are logged on, recorded or not.
     @Test func usersAreListed() throws {
         func row(_ user: String, _ uid: UInt32, _ state: String, _ stack: String = "xrdp") -> [String: BusValue] {

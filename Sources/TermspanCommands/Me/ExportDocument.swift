@@ -134,8 +134,10 @@ final class ExportFile {
                 ? "Nothing is overwritten: name a file that is not there." : "Without a name the document goes to standard output.")
     }
 
-    func write(_ text: String) {
-        buffer += text.utf8
+    func write(_ text: String) { write(text.utf8) }
+
+    func write(_ bytes: some Sequence<UInt8>) {
+        buffer += bytes
         if buffer.count >= 1 << 16 { flush() }
     }
 

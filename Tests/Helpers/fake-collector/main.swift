@@ -193,18 +193,39 @@ let reports = BusInterface(
             if filter["user"]?.string == "denied" { throw .accessDenied("The right org.termspan1.view-others is missing.") }
             if filter["user"]?.string == "broken" { return answer(call, [#"{"error":"the store is gone"}"#]) }
             if filter["user"]?.string == "nothing" { return answer(call, []) }
+            let keys = ["group", "computer", "executable", "description", "category"]
+            if keys.allSatisfy({ filter[$0]?.string?.isEmpty == false }) { return answer(call, []) }
+            /// Where the caller asks for descriptions.
+            func described(_ name: String) -> String { filter["languages"] == nil ? "" : "\"description\":\(name)," }
             if amiss == "broken" { return answer(call, ["{\(frame),\"active\":1}", #"{"error":"the store is gone"}"#]) }
             if filter["all"]?.bool == true { throw .accessDenied("The right org.termspan1.view-others is missing.") }
             answer(
                 call,
                 [
                     "{\(frame)"
-                        + #","start":"2026-05-14T08:24:00.000000Z","end":"2026-05-14T08:34:00.500000Z","duration":600.5,"executable":"/usr/bin/xterm","class":"XTerm","active":500.25,"passive":100.25,"inactive":0,"open":false}"#,
+                        + #","start":"2026-05-14T08:24:00.000000Z","end":"2026-05-14T08:34:00.500000Z","duration":600.5,"#
+                        + described("\"XTerm\"")
+                        + #""executable":"/usr/bin/xterm","class":"XTerm","active":500.25,"passive":100.25,"inactive":0,"open":false}"#,
                     "{\(frame)"
-                        + #","start":"2026-05-14T08:34:00.499000Z","end":"2026-05-14T08:34:00.500000Z","duration":0.001,"executable":null,"class":null,"active":0.001,"passive":0,"inactive":0,"open":false}"#,
+                        + #","start":"2026-05-14T08:34:00.499000Z","end":"2026-05-14T08:34:00.500000Z","duration":0.001,"#
+                        + described("null") + #""executable":null,"class":null,"active":0.001,"passive":0,"inactive":0,"open":false}"#,
                     "{\(frame)"
-                        + #","start":"2026-05-14T08:34:00.500000Z","end":null,"duration":1,"executable":null,"class":"=HYPERLINK(\u001b]0;x\u0007)","active":1,"passive":0,"inactive":0,"open":true}"#,
+                        + #","start":"2026-05-14T08:34:00.500000Z","end":null,"duration":1,"# + described("null")
+                        + #""executable":null,"class":"=HYPERLINK(\u001b]0;x\u0007)","active":1,"passive":0,"inactive":0,"open":true}"#,
                 ])
+        },
+        BusMethod("Export", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call throws(BusError) in
+            let filter = try call.message.readProperties()
+            if filter["after"]?.string == "1.cursor" { return answer(call, [#"{"cursor":"1.cursor","rows":0,"complete":true}"#]) }
+            if filter["after"] != nil { throw .invalidArguments("The cursor is damaged.") }
+            if filter["format"]?.string == "tables" {
+                let tables = [#"{"table":"computers","id":1,"name":"host","uuid":null}"#, #"{"table":"users","id":1,"name":"user1"}"#]
+                return answer(call, filter["user"]?.string == "cut" ? tables : tables + [#"{"complete":true,"rows":2}"#])
+            }
+            let rows = [#"{"user":"user1"}"#, #"{"cursor":"1.half","rows":1}"#, #"{"user":"user2"}"#]
+            if filter["user"]?.string == "cut" { return answer(call, rows) }
+            if filter["user"]?.string == "broken" { return answer(call, rows + [#"{"error":"the store is gone"}"#]) }
+            answer(call, rows + [#"{"cursor":"1.cursor","rows":2,"complete":true}"#])
         },
         BusMethod("Summary", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call in
             answer(

@@ -1,4 +1,5 @@
 import Glibc
+import TermspanSystem
 
 /// What people call a program: the name in the .desktop entry that belongs to its executable or its window's class, else its file's name.
 package struct Descriptions: Sendable {
@@ -18,7 +19,7 @@ package struct Descriptions: Sendable {
                 if path.hasPrefix("/") {
                     byPath[path, default: []].append(row)
                 } else {
-                    byFile[SpanTable.file(path), default: []].append(row)
+                    byFile[Self.file(path), default: []].append(row)
                 }
             }
             if let name = entry.windowClass { byClass[name.lowercased(), default: []].append(row) }
@@ -35,13 +36,13 @@ package struct Descriptions: Sendable {
             if let row = row(executable: executable, windowClass: windowClass) ?? windowClass.flatMap(row(windowClass:)) {
                 return entries[row].name
             }
-            return SpanTable.file(executable)
+            return Self.file(executable)
         }
         return windowClass.map { name in row(windowClass: name).map { entries[$0].name } ?? name }
     }
 
     private func row(executable: String, windowClass: String?) -> Int? {
-        let file = SpanTable.file(executable)
+        let file = Self.file(executable)
         var rows = byPath[executable] ?? []
         // A name in an entry is looked for in PATH, where users' own files are not; what has no folder is an application's ID or name.
         let isSystems = ["/usr/", "/bin/", "/opt/", "/snap/"].contains { executable.hasPrefix($0) }
@@ -70,33 +71,38 @@ extension Descriptions {
     private static let limit = 4096
 
     /// Reads the system's entries.
-    package static func installed(in folders: [String] = folders, languages: [String] = languages()) -> Descriptions {
+    package static func installed(in folders: [String] = folders, languages: [String]) -> Descriptions {
         Descriptions(folders.flatMap { entries(in: $0, prefix: "", languages: languages, depth: 3) })
     }
 
     private static func entries(in folder: String, prefix: String, languages: [String], depth: Int) -> [DesktopEntry] {
         guard depth > 0 else { return [] }
-        let names = Files.names(in: folder, ending: ".desktop", limit: limit).sorted()
+        let found = listing(of: folder)
+        let names = found.filter { !$0.isFolder && $0.name.hasSuffix(".desktop") }.map(\.name).sorted().prefix(limit)
         let own = names.compactMap { name in
-            Files.text(folder + "/" + name, limit: DesktopEntry.limit).flatMap {
-                DesktopEntry($0, id: prefix + name.dropLast(".desktop".count), languages: languages)
+            (try? readFile(folder + "/" + name, limit: DesktopEntry.limit, options: [.followLinks, .truncate])).flatMap {
+                DesktopEntry(String(decoding: $0, as: UTF8.self), id: prefix + name.dropLast(".desktop".count), languages: languages)
             }
         }
         return own
-            + Files.folders(in: folder).sorted().flatMap {
+            + found.filter(\.isFolder).map(\.name).sorted().flatMap {
                 entries(in: folder + "/" + $0, prefix: prefix + $0 + "-", languages: languages, depth: depth - 1)
             }
     }
 
-    /// The names of the language of messages in keys, the best first: `de_AT@euro`, `de_AT`, `de@euro`, `de`.
-    package static func languages(_ variable: (String) -> String? = { name in getenv(name).map { String(cString: $0) } }) -> [String] {
-        let value = ["LC_ALL", "LC_MESSAGES", "LANG"].lazy.compactMap(variable).first { !$0.isEmpty } ?? ""
-        let parts = value.split(separator: "@", maxSplits: 1)
-        guard let name = parts.first?.split(separator: ".").first, name != "C", name != "POSIX", value.utf8.count <= 64 else { return [] }
-        let language = name.split(separator: "_").first.map(String.init) ?? String(name)
-        let modifier = parts.count > 1 ? "@" + parts[1] : ""
-        var names: [String] = []
-        for each in [name + modifier, String(name), language + modifier, language] where !names.contains(each) { names.append(each) }
-        return names
+    private static func listing(of path: String) -> [(name: String, isFolder: Bool)] {
+        guard let folder = opendir(path) else { return [] }
+        defer { closedir(folder) }
+        var entries: [(name: String, isFolder: Bool)] = []
+        while entries.count < 4 * limit, let entry = readdir(folder) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            if name != ".", name != ".." { entries.append((name, entry.pointee.d_type == UInt8(DT_DIR))) }
+        }
+        return entries
     }
+}
+
+extension Descriptions {
+    /// The name of a path's file.
+    static func file(_ path: String) -> String { String(path.split(separator: "/").last ?? Substring(path)) }
 }

@@ -11,6 +11,8 @@ struct AccountFacts: Equatable, Sendable {
     var name: String?
     /// Those that a directory tells, in lower case; the computer's name for an account that is none's. Of one that is gone none.
     var domains: [String] = []
+    /// Whether there may be others, since a directory is silent.
+    var mayHaveOthers = false
     var isInGroup = false
 
     /// All domains of a user: the directory's, and those that the logins name; the computer's where there is none of these.
@@ -29,7 +31,6 @@ struct AccountFacts: Equatable, Sendable {
         guard let account = Account(named: user.login), account.uid == user.uid else { return AccountFacts() }
         var facts = AccountFacts(name: account.name.isEmpty ? nil : account.name)
         facts.isInGroup = group.map { account.groups?.contains($0) ?? false } ?? false
-        var isCertain = true
         // 253 is the longest that a name in DNS may have.
         var text = [CChar](repeating: 0, count: 256)
         for ask in [
@@ -40,11 +41,11 @@ struct AccountFacts: Equatable, Sendable {
             case termspan_sid_known:
                 facts.domains.append(String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self).lowercased())
             case termspan_sid_none: continue
-            default: isCertain = false
+            default: facts.mayHaveOthers = true
             }
         }
         // A directory that is silent may have the user.
-        if facts.domains.isEmpty, isCertain { facts.domains = [computer] }
+        if facts.domains.isEmpty, !facts.mayHaveOthers { facts.domains = [computer] }
         return facts
     }
 
@@ -71,6 +72,7 @@ struct AccountLookup: ~Copyable {
     private var isSilent = false
 
     static let patience: Duration = .seconds(3)
+    static let silence = ReportError(reason: "the user database does not answer in time: who is meant is not known")
     /// How many threads ask, or wait for an answer in vain.
     private static let most = 8
     private static let threads = Atomic<Int>(0)
@@ -97,9 +99,8 @@ struct AccountLookup: ~Copyable {
         of users: [UserIdentity], mustKnow: Bool, pulse: () throws -> Void
     ) throws -> [UserIdentity: AccountFacts] {
         guard !users.isEmpty else { return [:] }
-        let silence = ReportError(reason: "the user database does not answer in time: who is meant is not known")
         guard !isSilent, Self.threads.load(ordering: .relaxed) < Self.most, let page = try? Page() else {
-            if mustKnow { throw silence }
+            if mustKnow { throw Self.silence }
             return [:]
         }
         let (ask, group) = (ask, group)
@@ -116,7 +117,7 @@ struct AccountLookup: ~Copyable {
         }
         guard thread != nil else {
             Self.threads.subtract(1, ordering: .relaxed)
-            if mustKnow { throw silence }
+            if mustKnow { throw Self.silence }
             return [:]
         }
         var isDone = false
@@ -132,7 +133,7 @@ struct AccountLookup: ~Copyable {
             return (told.facts, told.isGroupMissing)
         }
         if isGroupMissing, let group { throw ReportError(reason: "There is no group \(group).", isNotFound: true) }
-        if isSilent, mustKnow { throw silence }
+        if isSilent, mustKnow { throw Self.silence }
         return facts
     }
 }

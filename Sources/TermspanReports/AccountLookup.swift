@@ -11,6 +11,8 @@ struct AccountFacts: Equatable, Sendable {
     var name: String?
     /// Those that a directory tells, in lower case; the computer's name for an account that is none's. Of one that is gone none.
     var domains: [String] = []
+    /// Whether there may be others, since a directory is silent.
+    var mayHaveOthers = false
     var isInGroup = false
 
     /// All domains of a user: the directory's, and those that the logins name; the computer's where there is none of these.
@@ -31,6 +33,7 @@ struct AccountFacts: Equatable, Sendable {
         facts.isInGroup = group.map { account.groups?.contains($0) ?? false } ?? false
         let told = DirectoryDomains(ofUser: account.uid)
         facts.domains = told.names.map { $0.lowercased() }
+        facts.mayHaveOthers = !told.isCertain
         // A directory that is silent may have the user.
         if facts.domains.isEmpty, told.isCertain { facts.domains = [computer] }
         return facts
@@ -56,6 +59,7 @@ struct AccountLookup: ~Copyable {
     private var isSilent = false
 
     static let patience: Duration = .seconds(3)
+    static let silence = ReportError(reason: "the user database does not answer in time: who is meant is not known")
     /// How many threads ask, or wait for an answer in vain.
     private static let most = 8
     private static let threads = Atomic<Int>(0)
@@ -82,9 +86,8 @@ struct AccountLookup: ~Copyable {
         of users: [UserIdentity], mustKnow: Bool, pulse: () throws -> Void
     ) throws -> [UserIdentity: AccountFacts] {
         guard !users.isEmpty else { return [:] }
-        let silence = ReportError(reason: "the user database does not answer in time: who is meant is not known")
         guard !isSilent, Self.threads.load(ordering: .relaxed) < Self.most, let page = try? Page() else {
-            if mustKnow { throw silence }
+            if mustKnow { throw Self.silence }
             return [:]
         }
         let (ask, group) = (ask, group)
@@ -101,7 +104,7 @@ struct AccountLookup: ~Copyable {
         }
         guard thread != nil else {
             Self.threads.subtract(1, ordering: .relaxed)
-            if mustKnow { throw silence }
+            if mustKnow { throw Self.silence }
             return [:]
         }
         var isDone = false
@@ -117,7 +120,7 @@ struct AccountLookup: ~Copyable {
             return (told.facts, told.isGroupMissing)
         }
         if isGroupMissing, let group { throw ReportError(reason: "There is no group \(group).", isNotFound: true) }
-        if isSilent, mustKnow { throw silence }
+        if isSilent, mustKnow { throw Self.silence }
         return facts
     }
 }

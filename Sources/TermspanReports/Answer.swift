@@ -521,6 +521,10 @@ package struct Answer {
                     domains: facts.domains(of: row.identity.login, logins: row.stored?.logins ?? []), isTracked: standing?.isTracked,
                     isLoggedOn: row.isPresent || row.stored?.isOpen == true, lastSeen: row.stored?.lastSeen,
                     sessions: row.stored?.sessions ?? 0, isInGroup: isInGroup)
+                // Nobody is passed over of whom it is not known.
+                if let domain = question.users.domain, facts.mayHaveOthers, !user.domains.contains(domain.lowercased()) {
+                    throw AccountLookup.silence
+                }
                 if question.users.selects(user) { try line(self.line(row, user, decidedBy: standing?.basis)) }
             }
         }

@@ -293,7 +293,7 @@ package final class ReportsService {
             guard let self else { return }
             var question = question
             if case .failure = result {
-                question.filter.identities = Set(Self.login(of: uid).map { [UserIdentity(login: $0, uid: uid)] } ?? [])
+                question.filter.identities = Set(Account(uid: uid).map { [UserIdentity(login: $0.login, uid: uid)] } ?? [])
             }
             askCollector(call, uid, question)
         }

@@ -243,6 +243,11 @@ import Testing
         #expect(names == (0..<120).map { $0 < 60 } && ContinuousClock.now - begin < .seconds(5))
         question.users.domain = "example"
         #expect(throws: ReportError.self) { try fixture.text(question, accounts: accounts) }
+        // One of several directories is silent: whoever it may have is not passed over.
+        let unsure: @Sendable (UserIdentity, UInt32?) -> AccountFacts = { user, _ in
+            AccountFacts(domains: user.uid == 2100 ? [] : ["example"], mayHaveOthers: user.uid >= 2100)
+        }
+        #expect(throws: ReportError.self) { try fixture.text(question, accounts: unsure) }
         // Of Termspan's own all is known, and of a group that is none it is said.
         question.users = UserFilter(group: "own:nobody")
         #expect(throws: ReportError.self) { try fixture.text(question) }

@@ -12,6 +12,8 @@ package struct Question: Sendable {
         case sessions
         /// One line a user and boot: the user's own time over concurrent sessions.
         case userTimes
+        /// One line a user, group, application and period, as the question has it: how time went there.
+        case report
         /// One line a session: its whole life in figures.
         case history
         /// One line an event of a session's life.
@@ -35,7 +37,7 @@ package struct Question: Sendable {
             case .audit, .auditCheck: .viewAudit
             case .users: .viewPolicy
             case .aggregates: .viewAggregates
-            case .spans, .sessions, .userTimes, .history, .events, .records, .storeCheck: .viewOthers
+            case .spans, .sessions, .userTimes, .report, .history, .events, .records, .storeCheck: .viewOthers
             }
         }
 
@@ -44,6 +46,7 @@ package struct Question: Sendable {
             switch self {
             case .spans: .spans
             case .sessions, .userTimes: .summary
+            case .report: .report
             case .history, .events: .history
             case .records: .records
             case .users: .users
@@ -76,6 +79,8 @@ package struct Question: Sendable {
     package var sids: [UserIdentity: Set<SecurityID>] = [:]
     /// What a question about aggregates is asked of; nil for others.
     package var aggregation: Aggregation?
+    /// What a question for a report has its rows by.
+    package var report = ReportShape()
     /// By which days begin, and since when all that is recorded is still kept, for a check of the store; nil: for ever.
     package var calendar = LocalCalendar.system
     package var keptSince: WallInstant?

@@ -81,6 +81,9 @@ package final class ReportsService {
                 BusMethod("Summary", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .sessions)
                 },
+                BusMethod("Report", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, .report)
+                },
                 BusMethod("Records", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .records)
                 },
@@ -190,10 +193,15 @@ package final class ReportsService {
                 own != nil && !isOfNobody && !request.everybody && (request.login == nil || request.login == own?.login)
                 && (request.uid == nil || request.uid == uid)
             var question = Question(kind: request.kind, filter: request.filter, thresholds: request.thresholds ?? options.thresholds)
+            if request.model == .activitywatch {
+                question.thresholds = Thresholds(idle: Thresholds.activityWatchIdle)
+                question.thresholds.model = .activitywatch
+            }
             if let idle = request.idle { question.thresholds.idle = idle }
             if let passiveLimit = request.passiveLimit { question.thresholds.passiveLimit = passiveLimit }
             question.includeOpen = request.includeOpen
-            question.calendar = options.calendar
+            question.calendar = request.zone ?? options.calendar
+            question.report = request.report
             question.keptSince = options.kept.map { WallInstant.now().advanced(by: .zero - $0) }
             if let month = request.pseudonyms {
                 guard options.calendar.moment(month.first, 0) <= .now() else { throw .invalidArguments("\(month) has not begun.") }
@@ -459,6 +467,10 @@ struct Request {
     var idle: Duration?
     var passiveLimit: Duration??
     var thresholds: Thresholds?
+    var model = Thresholds.Model.termspan
+    /// Whose days a report is by; nil: the machine's.
+    var zone: LocalCalendar?
+    var report = ReportShape()
     /// The month of which everybody's is asked for by pseudonyms.
     var pseudonyms: CalendarMonth?
     /// Of which aggregates are asked for; nil: all that are told.
@@ -477,7 +489,7 @@ struct Request {
                 case .audit: ["user", "uid", "all", "since", "until"]
                 case .auditCheck: []
                 case .aggregates: ["period"]
-                default: isByPseudonym ? ["pseudonyms", "open", "by", "events", "idle-threshold", "passive-limit"] : nil
+                default: isByPseudonym ? ["pseudonyms", "open", "by", "events", "idle-threshold", "passive-limit", "idle-model"] : nil
                 }
             if let allowed, !allowed.contains(key) { throw .invalidArguments("There is no filter '\(key)'.") }
             func invalid() -> BusError { .invalidArguments("'\(key)' has a value of the wrong type or size.") }
@@ -524,6 +536,28 @@ struct Request {
                 everybody = flag
             case "idle-threshold": idle = try duration()
             case "passive-limit": passiveLimit = .some(try duration())
+            case "idle-model" where kind != .records:
+                guard let model = value.string.flatMap({ Thresholds.Model(rawValue: $0) }) else { throw invalid() }
+                self.model = model
+            case "by" where kind == .report:
+                guard let shape = value.string.flatMap({ ReportShape.By($0) }) else { throw invalid() }
+                guard !isByPseudonym || !shape.isByGroup else { throw .invalidArguments("By pseudonyms there are no groups.") }
+                report.by = shape
+            case "zone" where kind == .report:
+                guard let name = value.string else { throw invalid() }
+                guard let zone = LocalCalendar.zone(named: name) else {
+                    throw .invalidArguments("There is no time zone '\(name.prefix(40))'.")
+                }
+                self.zone = zone
+            case "executable" where kind == .report:
+                guard let pattern = value.string, !pattern.isEmpty, pattern.utf8.count <= 4096 else { throw invalid() }
+                report.executable = pattern
+            case "groups" where kind == .report:
+                guard let groups = value.strings, (1...50).contains(groups.count) else { throw invalid() }
+                report.groups = groups
+            case "own-time" where kind == .report:
+                guard let flag = value.bool else { throw invalid() }
+                report.isOwnTime = flag
             case "by" where kind == .sessions:
                 switch value.string {
                 case "session": self.kind = .sessions

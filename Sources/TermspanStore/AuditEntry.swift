@@ -33,7 +33,7 @@ package struct AuditEntry: Equatable, Sendable {
 
 /// What is asked for of others' data, as the audit record names it.
 package enum AuditedRead: String, Sendable {
-    case spans, summary, history, records, users, audit
+    case spans, summary, report, history, records, users, audit
     /// Averages of groups, as who sees nothing of anybody is told them.
     case aggregates
     /// What users did, by pseudonyms.

@@ -34,6 +34,9 @@ enum Schema {
         migrator.registerMigration("7") { db in
             try db.execute(sql: version7)
         }
+        migrator.registerMigration("9") { db in
+            try db.execute(sql: version9)
+        }
         return migrator
     }
 
@@ -75,6 +78,9 @@ enum Schema {
         // What was there as text is still in the file's bytes.
         if !users.isEmpty { try db.execute(sql: "PRAGMA user_version = \(StoreWriter.holdsErased)") }
     }
+
+    /// Reports are worked out from the intervals: Docs/adr/0024-reports.md.
+    private static let version9 = "DROP TABLE rollup;"
 
     private static let version7 = """
         -- Who answers for what has more collected than before.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import TermspanBus
+import TermspanCore
 
 /// `termspan activity`
 struct Activity: MainCommand {
@@ -54,39 +55,11 @@ struct ActivityChoice: ParsableArguments {
 
     func includes(_ row: JSONValue) -> Bool {
         if let executable {
-            guard let path = row["executable"]?.string,
-                Pattern.matches(executable, path) || Pattern.matches(executable, SpanTable.file(path))
-            else { return false }
+            guard let path = row["executable"]?.string, Pattern.names(executable, path) else { return false }
         }
         if let description, row["description"]?.string?.lowercased().contains(description.lowercased()) != true { return false }
         if let category, (row[category.rawValue]?.double ?? 0) <= 0 { return false }
         return true
-    }
-}
-
-/// A pattern in which `*` stands for anything.
-enum Pattern {
-    /// In time that the product of both lengths bounds.
-    static func matches(_ pattern: String, _ text: String) -> Bool {
-        let (pattern, text) = (Array(pattern.utf8), Array(text.utf8))
-        var (at, position) = (0, 0)
-        var star: (after: Int, position: Int)?
-        while position < text.count {
-            if at < pattern.count, pattern[at] == UInt8(ascii: "*") {
-                at += 1
-                star = (at, position)
-            } else if at < pattern.count, pattern[at] == text[position] {
-                at += 1
-                position += 1
-            } else if let last = star {
-                at = last.after
-                position = last.position + 1
-                star = (at, position)
-            } else {
-                return false
-            }
-        }
-        return pattern[at...].allSatisfy { $0 == UInt8(ascii: "*") }
     }
 }
 

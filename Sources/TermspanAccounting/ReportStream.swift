@@ -219,7 +219,8 @@ package struct ReportStream: Sendable {
     private mutating func endBreak(_ active: (end: BootInstant, row: Row, isInterrupted: Bool), at start: BootInstant) {
         guard !isByApplication, !active.isInterrupted, start > active.end else { return }
         let length = start.nanoseconds - active.end.nanoseconds
-        guard length > Self.breakMinimum, let before = day(BootInstant(nanoseconds: active.end.nanoseconds - 1)), before == day(start) else {
+        guard length > Self.breakMinimum, let before = day(BootInstant(nanoseconds: active.end.nanoseconds - 1)), before == day(start)
+        else {
             return
         }
         rows[active.row, default: ReportFigures()].breaks += 1

@@ -41,7 +41,9 @@ extension Answer {
                     rows[key, default: ReportFigures()] += figures
                 }
             }
-            if rows.count > limit { throw ReportError(reason: "too many rows for one answer; ask about a shorter time, or by fewer things") }
+            if rows.count > limit {
+                throw ReportError(reason: "too many rows for one answer; ask about a shorter time, or by fewer things")
+            }
             // So that it ends where nobody reads any more.
             try line([])
         }

@@ -438,7 +438,9 @@ package final class StoreReader: Sendable {
                 switch sqlite3_step(handle) {
                 case SQLITE_ROW: result.append(try make(db, IntervalRow(statement: handle)))
                 case SQLITE_DONE: return result
-                case let code: throw DatabaseError(resultCode: ResultCode(rawValue: code), message: String(cString: sqlite3_errmsg(db.sqliteConnection)))
+                case let code:
+                    throw DatabaseError(
+                        resultCode: ResultCode(rawValue: code), message: String(cString: sqlite3_errmsg(db.sqliteConnection)))
                 }
             }
         }

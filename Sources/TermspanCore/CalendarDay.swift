@@ -125,7 +125,8 @@ package struct LocalCalendar: Sendable {
         func padded(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
         let day = day(moment)
         let minutes = (second + offset - day.number * 86_400) / 60
-        return "\(day)T\(padded(minutes / 60)):\(padded(minutes % 60))\(offset < 0 ? "-" : "+")\(padded(abs(offset) / 3600)):\(padded(abs(offset) / 60 % 60))"
+        return
+            "\(day)T\(padded(minutes / 60)):\(padded(minutes % 60))\(offset < 0 ? "-" : "+")\(padded(abs(offset) / 3600)):\(padded(abs(offset) / 60 % 60))"
     }
 
     private static func second(_ moment: WallInstant) -> Int {

@@ -20,7 +20,9 @@ package struct ZoneRules: Sendable {
         }
         /// The counts of a header: of indicators, leap seconds, changes, types and characters.
         func header(_ at: Int) -> [Int]? {
-            guard bytes.count >= at + 44, Array(bytes[at..<at + 4]) == Array("TZif".utf8), bytes[at + 4] >= UInt8(ascii: "2") else { return nil }
+            guard bytes.count >= at + 44, Array(bytes[at..<at + 4]) == Array("TZif".utf8), bytes[at + 4] >= UInt8(ascii: "2") else {
+                return nil
+            }
             let counts = (0..<6).map { number(at + 20 + 4 * $0, 4) }
             return counts.allSatisfy { (0..<100_000).contains($0) } ? counts : nil
         }

@@ -79,7 +79,7 @@ final class ActivityChooser {
         var isWanted = true
         if let executable = choice.executable {
             let path = application?.executable
-            isWanted = path.map { Pattern.matches(executable, $0) || Pattern.matches(executable, Descriptions.file($0)) } ?? false
+            isWanted = path.map { Pattern.names(executable, $0) } ?? false
         }
         if let description = choice.description, name?.lowercased().contains(description.lowercased()) != true { isWanted = false }
         if applications.count >= Self.limit { applications.removeAll() }
@@ -138,31 +138,5 @@ struct Computer: Equatable {
             gethostname(&buffer, buffer.count - 1) == 0
             ? String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self) : ""
         return Computer(name: name.isEmpty ? "localhost" : name, uuid: (try? reader?.machine())?.description)
-    }
-}
-
-/// A pattern in which `*` stands for anything.
-package enum Pattern {
-    /// In time that the product of both lengths bounds.
-    package static func matches(_ pattern: String, _ text: String) -> Bool {
-        let (pattern, text) = (Array(pattern.utf8), Array(text.utf8))
-        var (at, position) = (0, 0)
-        var star: (after: Int, position: Int)?
-        while position < text.count {
-            if at < pattern.count, pattern[at] == UInt8(ascii: "*") {
-                at += 1
-                star = (at, position)
-            } else if at < pattern.count, pattern[at] == text[position] {
-                at += 1
-                position += 1
-            } else if let last = star {
-                at = last.after
-                position = last.position + 1
-                star = (at, position)
-            } else {
-                return false
-            }
-        }
-        return pattern[at...].allSatisfy { $0 == UInt8(ascii: "*") }
     }
 }

@@ -238,28 +238,32 @@ extension Answer {
         part.question.filter.until = min(calendar.moment(day.advanced(by: 1), 0), question.filter.until ?? WallInstant(nanoseconds: .max))
         var totals: [Int: DayTotals] = [:]
         var applications: [NamedApplication: (times: CategoryTimes, duration: UInt64, events: Int)] = [:]
-        // Of one user's boots at a time.
-        try part.forEachUser(chunk: { user, chunk in
-            guard let id = users[user] else { return }
-            for (index, (record, _)) in chunk.focus.enumerated() {
-                let (times, length) = (chunk.evaluation.focus[index], record.span.clipped(to: chunk.timeline.span).length)
-                guard length > 0, record.application != nil, chooser.includes(record.application), chooser.includes(times) else { continue }
-                let key = NamedApplication(
-                    user: id, executable: record.application?.executable, description: chooser.description(of: record.application))
-                var sum = applications[key] ?? (CategoryTimes(), 0, 0)
-                sum.times += times
-                sum.duration += length
-                sum.events += 1
-                applications[key] = sum
-            }
-        }) { user, sessions, evaluation in
-            guard let id = users[user], let anchors = sessions.first?.anchors else { return }
+        for (user, sessions) in try part.usersSessions() {
+            guard let id = users[user], let anchors = sessions.first?.anchors else { continue }
             var sum = totals[id] ?? DayTotals()
-            sum.times += evaluation.totals
+            var active: TimeSpan?
+            try part.forEachOwnPart(
+                of: sessions,
+                chunk: { chunk in
+                    for (index, (record, _)) in chunk.focus.enumerated() {
+                        let (times, length) = (chunk.evaluation.focus[index], record.span.clipped(to: chunk.timeline.span).length)
+                        guard length > 0, record.application != nil, chooser.includes(record.application), chooser.includes(times) else { continue }
+                        let key = NamedApplication(
+                            user: id, executable: record.application?.executable, description: chooser.description(of: record.application))
+                        var sum = applications[key] ?? (CategoryTimes(), 0, 0)
+                        sum.times += times
+                        sum.duration += length
+                        sum.events += 1
+                        applications[key] = sum
+                    }
+                }
+            ) { own, _ in
+                sum.times.add(own.span.length, to: own.category)
+                if own.category == .active { active = TimeSpan(start: active?.start ?? own.span.start, end: own.span.end) }
+            }
             sum.sessions.formUnion(sessions.map(\.record.uuid))
-            let active = evaluation.parts.filter { $0.category == .active }
-            if let first = active.first.flatMap({ anchors.wall(at: $0.span.start) }) { sum.first = min(sum.first ?? first, first) }
-            if let last = active.last.flatMap({ anchors.wall(at: $0.span.end) }) { sum.last = max(sum.last ?? last, last) }
+            if let first = active.flatMap({ anchors.wall(at: $0.start) }) { sum.first = min(sum.first ?? first, first) }
+            if let last = active.flatMap({ anchors.wall(at: $0.end) }) { sum.last = max(sum.last ?? last, last) }
             totals[id] = sum
         }
         for (id, sum) in totals.sorted(by: { $0.key < $1.key }) {

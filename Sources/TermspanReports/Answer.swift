@@ -58,6 +58,8 @@ package struct Answer {
             }
         case .userTimes:
             try userTimes(line)
+        case .report:
+            try report(line)
         case .history:
             try forEachSession { session in
                 // Whole, but by pseudonyms: what is of two months would tell that two names are one user's.
@@ -197,11 +199,19 @@ package struct Answer {
             }
             let span = TimeSpan(start: start, end: end)
             let timeline = SessionTimeline(
-                span: span, focus: focus.map(\.record.span), bursts: try bursts(of: session, in: span),
-                unknown: try unknowns(of: session, in: span), changes: changes)
+                span: span, focus: focus.map(\.record.span), bursts: try bursts(of: session, in: seen(span, of: session)),
+                unknown: try unknowns(of: session, in: span), changes: changes, inputKnown: session.end)
             try body(Chunk(focus: focus, timeline: timeline, evaluation: timeline.evaluate(question.thresholds)))
             start = end
         }
+    }
+
+    /// The time of which the input is to be known for a span's categories.
+    private func seen(_ span: TimeSpan, of session: ReportedSession) -> TimeSpan {
+        let lookahead = question.thresholds.lookahead
+        guard lookahead > .zero else { return span }
+        let end = min(session.end, span.end.advanced(by: lookahead)).advanced(by: .nanoseconds(1))
+        return TimeSpan(start: span.start, end: max(span.end, end))
     }
 
     func changes(of session: ReportedSession) throws -> [StateChange] { try events(of: session).map(\.change) }
@@ -476,7 +486,7 @@ package struct Answer {
         return json.finished()
     }
 
-    private static func add(_ totals: CategoryTimes, to json: inout JSONLine) {
+    static func add(_ totals: CategoryTimes, to json: inout JSONLine) {
         json.add("total", nanoseconds: totals.total)
         json.add("suspended", nanoseconds: totals[.suspended])
         json.add("paused", nanoseconds: totals[.paused])
@@ -572,7 +582,7 @@ package struct Answer {
     }
 
     private func userTimes(_ line: ([UInt8]) throws -> Void) throws {
-        try forEachUser { user, sessions, evaluation in
+        try forEachUser { user, sessions, totals in
             var json = JSONLine()
             add(user, to: &json)
             json.add("sessions", sessions.count)
@@ -581,18 +591,22 @@ package struct Answer {
             json.add("start", first.flatMap { $0.anchors.wall(at: range(of: $0).start) })
             json.add("end", last.flatMap { $0.anchors.wall(at: range(of: $0).end) })
             json.add("open", sessions.contains { $0.isOpen && range(of: $0).end == $0.end })
-            Self.add(evaluation.totals, to: &json)
+            Self.add(totals, to: &json)
             try line(json.finished())
         }
     }
 
-    /// Each user's own time over concurrent sessions, once for each boot. What is held at once is one user's.
-    ///
-    /// - Parameter chunk: is given what the user's sessions are made of, each session's by itself.
-    func forEachUser(
-        chunk visit: (UserIdentity, Chunk) throws -> Void = { _, _ in },
-        _ body: (UserIdentity, [ReportedSession], UserTimeline.Evaluation) throws -> Void
-    ) throws {
+    /// Each user's own time over concurrent sessions, once for each boot.
+    private func forEachUser(_ body: (UserIdentity, [ReportedSession], CategoryTimes) throws -> Void) throws {
+        for (user, sessions) in try usersSessions() {
+            var totals = CategoryTimes()
+            try forEachOwnPart(of: sessions) { part, _ in totals.add(part.span.length, to: part.category) }
+            try body(user, sessions, totals)
+        }
+    }
+
+    /// The sessions of each user and boot by their UUIDs, in the order in which the first of them became known.
+    func usersSessions() throws -> [(user: UserIdentity, sessions: [ReportedSession])] {
         var groups: [UserBoot: [ReportedSession]] = [:]
         var order: [UserBoot] = []
         // Sessions that are not durable yet are of the boot that the collector runs in.
@@ -603,27 +617,65 @@ package struct Answer {
             if groups[key] == nil { order.append(key) }
             groups[key, default: []].append(session)
         }
-        for key in order {
-            let sessions = (groups[key] ?? []).sorted { $0.record.uuid < $1.record.uuid }
+        return order.map { key in (key.user, (groups[key] ?? []).sorted { $0.record.uuid < $1.record.uuid }) }
+    }
+
+    /// The user's own time in the order of time, part by part, each with what had the focus. Only of sessions that exist at one time is all held at once.
+    ///
+    /// - Parameters:
+    ///   - sessions: of one user and boot.
+    ///   - chunk: is given what they are made of, each session's by itself.
+    func forEachOwnPart(
+        of sessions: [ReportedSession], chunk visit: (Chunk) throws -> Void = { _ in }, _ body: (UserTimeline.Part, FocusRecord?) throws -> Void
+    ) throws {
+        for group in concurrent(sessions) {
+            if group.count == 1 {
+                try forEachChunk(of: group[0], in: range(of: group[0])) { chunk in
+                    try visit(chunk)
+                    for part in chunk.evaluation.parts {
+                        let own = UserTimeline.Part(span: part.span, category: part.category, session: 0, focus: part.focus)
+                        try body(own, part.focus.map { chunk.focus[$0].record })
+                    }
+                }
+                continue
+            }
             var timelines: [SessionTimeline] = []
+            var records: [[FocusRecord]] = []
             var count = 0
-            for session in sessions {
+            for session in group {
                 let range = range(of: session)
-                var whole = SessionTimeline(span: range)
+                var whole = SessionTimeline(span: range, inputKnown: session.end)
+                var focus: [FocusRecord] = []
                 try forEachChunk(of: session, in: range) { chunk in
-                    try visit(key.user, chunk)
+                    try visit(chunk)
                     // A chunk repeats the burst and unknown interval that reach into it.
                     whole.focus += chunk.timeline.focus
                     whole.bursts += chunk.timeline.bursts.filter { burst in whole.bursts.last.map { burst.start > $0.start } ?? true }
                     whole.unknown += chunk.timeline.unknown
                     whole.changes = chunk.timeline.changes
+                    focus += chunk.focus.map(\.record)
                     count += chunk.timeline.focus.count + chunk.timeline.bursts.count
                     if count > limit { throw ReportError(reason: "too many intervals for one answer; ask about a shorter time") }
                 }
                 timelines.append(whole)
+                records.append(focus)
             }
-            try body(key.user, sessions, UserTimeline(sessions: timelines).evaluate(question.thresholds))
+            for part in UserTimeline(sessions: timelines).evaluate(question.thresholds).parts {
+                try body(part, part.focus.map { records[part.session][$0] })
+            }
         }
+    }
+
+    /// Those together of which one exists while another does, in the order of time, each by their UUIDs.
+    private func concurrent(_ sessions: [ReportedSession]) -> [[ReportedSession]] {
+        var groups: [[ReportedSession]] = []
+        var end = BootInstant.zero
+        let spans = sessions.map { ($0, range(of: $0)) }.filter { $0.1.length > 0 }
+        for (session, range) in spans.sorted(by: { $0.1.start < $1.1.start }) {
+            if range.start < end, !groups.isEmpty { groups[groups.count - 1].append(session) } else { groups.append([session]) }
+            end = max(end, range.end)
+        }
+        return groups.map { $0.sorted { $0.record.uuid < $1.record.uuid } }
     }
 
     // MARK: Aggregates
@@ -640,8 +692,8 @@ package struct Answer {
                 var day = self
                 day.question.filter.since = aggregation.calendar.moment(CalendarDay(number: number), 0)
                 day.question.filter.until = aggregation.calendar.moment(CalendarDay(number: number + 1), 0)
-                try day.forEachUser { user, _, evaluation in
-                    times[user, default: CategoryTimes()] += evaluation.totals
+                try day.forEachUser { user, _, totals in
+                    times[user, default: CategoryTimes()] += totals
                     if isStopping() { throw ReportError(reason: "the service is stopping") }
                 }
             }

@@ -12,6 +12,8 @@ package struct Question: Sendable {
         case sessions
         /// One line a user and boot: the user's own time over concurrent sessions.
         case userTimes
+        /// One line a user, group, application and period, as the question has it: how time went there.
+        case report
         /// One line a session: its whole life in figures.
         case history
         /// One line an event of a session's life.
@@ -39,7 +41,7 @@ package struct Question: Sendable {
             case .audit, .auditCheck: .viewAudit
             case .users: .viewPolicy
             case .aggregates: .viewAggregates
-            case .spans, .sessions, .userTimes, .history, .events, .records, .storeCheck, .facts, .export: .viewOthers
+            case .spans, .sessions, .userTimes, .report, .history, .events, .records, .storeCheck, .facts, .export: .viewOthers
             }
         }
 
@@ -48,6 +50,7 @@ package struct Question: Sendable {
             switch self {
             case .spans: .spans
             case .sessions, .userTimes: .summary
+            case .report: .report
             case .history, .events: .history
             case .records: .records
             case .users: .users
@@ -92,6 +95,8 @@ package struct Question: Sendable {
     package var known: String?
     /// When the facts held that are told; nil: at any time.
     package var moment: WallInstant?
+    /// What a question for a report has its rows by.
+    package var report = ReportShape()
     /// By which days begin, and since when all that is recorded is still kept, for a check of the store; nil: for ever.
     package var calendar = LocalCalendar.system
     package var keptSince: WallInstant?

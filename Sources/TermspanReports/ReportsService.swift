@@ -84,6 +84,9 @@ package final class ReportsService {
                 BusMethod("Summary", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .sessions)
                 },
+                BusMethod("Report", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, .report)
+                },
                 BusMethod("Records", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .records)
                 },
@@ -196,6 +199,10 @@ package final class ReportsService {
                 own != nil && !isOfNobody && !request.everybody && (request.login == nil || request.login == own?.login)
                 && (request.uid == nil || request.uid == uid)
             var question = Question(kind: request.kind, filter: request.filter, thresholds: request.thresholds ?? options.thresholds)
+            if request.model == .activitywatch {
+                question.thresholds = Thresholds(idle: Thresholds.activityWatchIdle)
+                question.thresholds.model = .activitywatch
+            }
             if let idle = request.idle { question.thresholds.idle = idle }
             if let passiveLimit = request.passiveLimit { question.thresholds.passiveLimit = passiveLimit }
             question.includeOpen = request.includeOpen
@@ -204,7 +211,8 @@ package final class ReportsService {
             question.users = request.users
             question.choice = request.choice
             question.export = request.export(calendar: options.calendar)
-            question.calendar = options.calendar
+            question.calendar = request.zone ?? options.calendar
+            question.report = request.report
             question.keptSince = options.kept.map { WallInstant.now().advanced(by: .zero - $0) }
             if let month = request.pseudonyms {
                 guard options.calendar.moment(month.first, 0) <= .now() else { throw .invalidArguments("\(month) has not begun.") }
@@ -481,6 +489,10 @@ struct Request {
     var moment: WallInstant?
     /// Whether facts of all times are.
     var history = false
+    var model = Thresholds.Model.termspan
+    /// Whose days a report or an export is by; nil: the machine's.
+    var zone: LocalCalendar?
+    var report = ReportShape()
     /// The month of which everybody's is asked for by pseudonyms.
     var pseudonyms: CalendarMonth?
     /// A digest that is looked for in the audit record.
@@ -492,7 +504,6 @@ struct Request {
     var choice = ActivityChoice()
     private var format = ExportRequest.Format.jsonl
     private var after: ExportCursor?
-    private var zone: LocalCalendar?
     /// What was asked for, but for times and forms.
     private var selection: [String] = []
 
@@ -518,7 +529,7 @@ struct Request {
                         ? [
                             "pseudonyms", "open", "by", "events", "idle-threshold", "passive-limit", "executable", "description",
                             "category",
-                            "languages", "format",
+                            "languages", "format", "idle-model",
                         ] : nil
                 }
             if let allowed, !allowed.contains(key) { throw .invalidArguments("There is no filter '\(key)'.") }
@@ -562,7 +573,7 @@ struct Request {
                     [.active, .passive, .inactive].contains(category)
                 else { throw .invalidArguments("A category of activities is active, passive or inactive.") }
                 choice.category = category
-            case "languages" where choosesActivities:
+            case "languages" where choosesActivities || kind == .report:
                 guard let names = value.strings, names.count <= 8, names.allSatisfy({ $0.utf8.count <= 64 }) else { throw invalid() }
                 choice.languages = names
             case "format" where kind == .export:
@@ -575,7 +586,7 @@ struct Request {
                     throw .invalidArguments("The cursor is damaged: give it as an export printed it, or begin anew without one.")
                 }
                 after = cursor
-            case "zone" where kind == .export:
+            case "zone" where kind == .export || kind == .report:
                 guard let name = value.string, let zone = LocalCalendar.zone(named: name) else {
                     throw .invalidArguments("There is no time zone '\(value.string ?? "")'; one is named as Europe/Vienna.")
                 }
@@ -620,6 +631,22 @@ struct Request {
                 everybody = flag
             case "idle-threshold": idle = try duration()
             case "passive-limit": passiveLimit = .some(try duration())
+            case "idle-model" where kind != .records:
+                guard let model = value.string.flatMap({ Thresholds.Model(rawValue: $0) }) else { throw invalid() }
+                self.model = model
+            case "by" where kind == .report:
+                guard let shape = value.string.flatMap({ ReportShape.By($0) }) else { throw invalid() }
+                guard !isByPseudonym || !shape.isByGroup else { throw .invalidArguments("By pseudonyms there are no groups.") }
+                report.by = shape
+            case "executable" where kind == .report:
+                guard let pattern = value.string, !pattern.isEmpty, pattern.utf8.count <= 4096 else { throw invalid() }
+                report.executable = pattern
+            case "groups" where kind == .report:
+                guard let groups = value.strings, (1...50).contains(groups.count) else { throw invalid() }
+                report.groups = groups
+            case "own-time" where kind == .report:
+                guard let flag = value.bool else { throw invalid() }
+                report.isOwnTime = flag
             case "by" where kind == .sessions:
                 switch value.string {
                 case "session": self.kind = .sessions

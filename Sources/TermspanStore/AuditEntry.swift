@@ -36,7 +36,7 @@ package struct AuditEntry: Equatable, Sendable {
 
 /// What is asked for of others' data, as the audit record names it.
 package enum AuditedRead: String, Sendable {
-    case spans, summary, history, records, users, audit, facts
+    case spans, summary, report, history, records, users, audit, facts
     /// What was done, as a file.
     case export
     /// Averages of groups, as who sees nothing of anybody is told them.

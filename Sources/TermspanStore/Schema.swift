@@ -40,6 +40,9 @@ enum Schema {
         migrator.registerMigration("9") { db in
             try db.execute(sql: version9)
         }
+        migrator.registerMigration("10") { db in
+            try db.execute(sql: version10)
+        }
         return migrator
     }
 
@@ -81,6 +84,9 @@ enum Schema {
         // What was there as text is still in the file's bytes.
         if !users.isEmpty { try db.execute(sql: "PRAGMA user_version = \(StoreWriter.holdsErased)") }
     }
+
+    /// Reports are worked out from the intervals: Docs/adr/0024-reports.md.
+    private static let version10 = "DROP TABLE rollup;"
 
     private static let version9 = """
         -- What was known of the machine and of users, and from when to when it held. Of one kind and subject one holds at a time. Without a row it is not known.

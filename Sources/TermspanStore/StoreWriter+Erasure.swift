@@ -159,7 +159,7 @@ extension StoreWriter {
         if alsoUser, let session = goingOn.first {
             throw StoreError(.busy, "erase \(user.identity.login)", "session \(session.uuid) is still measured")
         }
-        for table in ["focus_interval", "input_burst", "unknown_interval", "session_event", "lane_checkpoint", "rollup"] {
+        for table in ["focus_interval", "input_burst", "unknown_interval", "session_event", "lane_checkpoint"] {
             try db.execute(sql: "DELETE FROM \(table) WHERE \(Self.ofUser)", arguments: [user.row])
         }
         let kept = Self.json(goingOn.map(\.row))

@@ -96,7 +96,7 @@ extension StoreWriter {
             let ofThese = "session IN (SELECT value FROM json_each(?))"
             if let moment = sessionsBefore {
                 let rows = try old("", moment)
-                for table in streams + ["session_event", "lane_checkpoint", "rollup"] { try remove(table, ofThese, [Self.json(rows)]) }
+                for table in streams + ["session_event", "lane_checkpoint"] { try remove(table, ofThese, [Self.json(rows)]) }
                 try remove("session", "id IN (SELECT value FROM json_each(?))", [Self.json(rows)])
                 hadFacts = try self.removeOldFacts(before: moment, db)
             }

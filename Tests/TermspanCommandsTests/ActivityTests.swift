@@ -1,3 +1,4 @@
+import TermspanCore
 import Testing
 
 @testable import TermspanCommands

@@ -154,6 +154,14 @@ import Testing
         #expect(Self.error(try stage.ask("Spans", ["events": true]))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
         let users = try stage.read(try stage.ask("Summary", ["by": "user"]).get())
         #expect((users.first?["total"] as? NSNumber)?.doubleValue == 1990)
+        let report = try stage.read(
+            try stage.ask("Report", ["by": "user,day", "zone": "Asia/Kathmandu", "idle-model": "activitywatch"]).get())
+        #expect(report.reduce(0) { $0 + (($1["total"] as? NSNumber)?.doubleValue ?? 0) } == 1990)
+        for filter in [["by": "month"], ["zone": "Europe/Nowhere"], ["idle-model": "other"], ["groups": .strings([])]]
+            as [[String: BusValue]]
+        {
+            #expect(Self.error(try stage.ask("Report", filter))?.name == "org.freedesktop.DBus.Error.InvalidArgs", "\(filter)")
+        }
     }
 
     /// An export is a read like any other: recorded, and with filters that are known.
@@ -234,6 +242,7 @@ import Testing
         let questions: [(String, [String: BusValue], String, [String: BusValue])] = [
             ("Spans", [:], "spans", [:]), ("Summary", ["user": "anna", "since": .uint64(5)], "summary", ["user": "anna"]),
             ("Summary", ["by": "user", "uid": .uint32(1001)], "summary", ["uid": .uint32(1001)]),
+            ("Report", ["by": "user,day", "zone": "UTC", "own-time": true], "report", [:]),
             ("History", ["session": .uint32(3), "events": true], "history", ["session": .uint32(3)]),
             (
                 "Spans", ["session": .uint32(3), "since": .uint64(5)], "spans",

@@ -1,5 +1,6 @@
 import ArgumentParser
 import TermspanBus
+import TermspanCore
 
 /// `termspan activity`
 struct Activity: MainCommand {

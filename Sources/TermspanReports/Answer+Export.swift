@@ -247,7 +247,9 @@ extension Answer {
                 chunk: { chunk in
                     for (index, (record, _)) in chunk.focus.enumerated() {
                         let (times, length) = (chunk.evaluation.focus[index], record.span.clipped(to: chunk.timeline.span).length)
-                        guard length > 0, record.application != nil, chooser.includes(record.application), chooser.includes(times) else { continue }
+                        guard length > 0, record.application != nil, chooser.includes(record.application), chooser.includes(times) else {
+                            continue
+                        }
                         let key = NamedApplication(
                             user: id, executable: record.application?.executable, description: chooser.description(of: record.application))
                         var sum = applications[key] ?? (CategoryTimes(), 0, 0)

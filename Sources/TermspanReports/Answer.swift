@@ -626,7 +626,8 @@ package struct Answer {
     ///   - sessions: of one user and boot.
     ///   - chunk: is given what they are made of, each session's by itself.
     func forEachOwnPart(
-        of sessions: [ReportedSession], chunk visit: (Chunk) throws -> Void = { _ in }, _ body: (UserTimeline.Part, FocusRecord?) throws -> Void
+        of sessions: [ReportedSession], chunk visit: (Chunk) throws -> Void = { _ in },
+        _ body: (UserTimeline.Part, FocusRecord?) throws -> Void
     ) throws {
         for group in concurrent(sessions) {
             if group.count == 1 {

@@ -430,7 +430,9 @@ package final class StoreReader: Sendable {
             }
             let written = revisions == nil ? "" : "AND revision BETWEEN ? AND ?"
             let statement = try db.cachedStatement(
-                sql: "SELECT start, \(columns) FROM \(table) WHERE session = ? AND start >= ? AND start < ? \(written) ORDER BY start LIMIT ?")
+                sql:
+                    "SELECT start, \(columns) FROM \(table) WHERE session = ? AND start >= ? AND start < ? \(written) ORDER BY start LIMIT ?"
+            )
             var arguments: StatementArguments = [session.row, first, range.end.stored]
             if let revisions { arguments += [revisions.lowerBound, revisions.upperBound] }
             try statement.setArguments(arguments + [limit])

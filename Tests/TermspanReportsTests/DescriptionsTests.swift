@@ -1,4 +1,5 @@
 import Foundation
+import TermspanCore
 import Testing
 
 @testable import TermspanReports

@@ -142,7 +142,7 @@ class AggregateTests(ProductTestCase):
     def test_5_a_statistician_sees_nothing_else(self):
         for arguments in (
                 ("spans", "--all"), ("spans", "--user", "user1"), ("summary", "--all"), ("session", "history", "--all"), ("users", "--all"),
-                ("users", "--status", "untracked", "--all"), ("audit", "--all"), ("audit", "--user", "user1"), ("verify",), ("policy", "export"),
+                ("users", "--status", "untracked", "--all"), ("audit", "--all"), ("audit", "--user", "user1"), ("policy", "export"),
                 ("group", "list"), ("track", "user1", "--reason", "x", "--responsible", "the tests"), ("untrack", "user1"), ("donottrack", "add", "user1"),
                 ("erase", "user1", "--dry-run"), ("erase", "user1", "--yes", "--reason", "x"), ("role", "grant", "administrator", "lab-board"),
                 ("group", "add", "x", "user9"), ("policy", "set", "new-users", "tracked", "--reason=a test", "--responsible=the tests"), ("policy", "set", "aggregate-groups", "lab-few"),

@@ -90,11 +90,14 @@ class AuditTests(ProductTestCase):
         wait_until("root's look to be recorded", lambda: ("root", "read-sessions", None) in self.looks("user1"), 10, progress=self.product.report)
 
     def test_2_others_see_nothing_of_it(self):
-        for arguments in (["audit", "--all"], ["audit", "--user", "user1"], ["verify"]):
+        for arguments in (["audit", "--all"], ["audit", "--user", "user1"]):
             for user in ("user2", "user3"):
                 done = self.product.command(*arguments, user=user, check=False)
                 self.assertEqual((done.returncode, done.stdout), (NOT_PERMITTED, ""), arguments)
                 self.assertIn("org.termspan1.view-audit", done.stderr)
+        # That it is whole everybody may check, without its entries.
+        verdict = json.loads(self.product.command("verify", "--audit", "--format", "json", user="user2").stdout)["audit"]
+        self.assertEqual((verdict["problem"], verdict["entries"]), (None, None), verdict)
         # Nobody but the report service says who reads.
         for user in ("user3", None):
             done = self.lab.enter(["busctl", "call", "org.termspan1", "/org/termspan1", "org.termspan1.Manager", "RecordRead", "a{sv}", "2",

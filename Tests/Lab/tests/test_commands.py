@@ -391,7 +391,8 @@ class SessionCommandTests(ProductTestCase):
 
         document = json.loads(self.product.command("me", "export", user="user1").stdout)
         held = {"sessions": self.product.listing("session", "history", user="user1"), "spans": self.product.listing("spans", "--open", user="user1"),
-                "events": self.product.listing("session", "history", "--events", user="user1"), "audit": self.product.listing("audit", user="user1")}
+                "events": self.product.listing("session", "history", "--events", user="user1"), "audit": self.product.listing("audit", user="user1"),
+                "facts": self.product.listing("facts", "--history", user="user1")}
         self.assertGreater(len(held["spans"]), 0)
         for part, rows in held.items():
             self.assertEqual(document[part], rows)

@@ -429,7 +429,9 @@ class JournalAndConfigurationTests(FaultTestCase):
         self.addCleanup(fragment.unlink, missing_ok=True)
         fragment.write_text("unencrypted-disk: warn\n")
         self.lab.enter(["systemctl", "reload", SERVICE])
-        self.assertRegex(self.product.command("doctor", check=False).stdout, "(?m)^warn  Disk: the disk of /var/lib/termspan is not (known to be )?encrypted")
+        # A reload is a signal, which is followed when its turn comes.
+        warning = re.compile("(?m)^warn  Disk: the disk of /var/lib/termspan is not (known to be )?encrypted")
+        wait_until("doctor to warn", lambda: warning.search(self.product.command("doctor", check=False).stdout), 20, progress=self.product.report)
         fragment.write_text("unencrypted-disk: refuse\n")
         # One that runs goes on.
         self.lab.enter(["systemctl", "reload", SERVICE])

@@ -217,7 +217,7 @@ class RoleTests(ProductTestCase):
 
     def test_2_every_method_of_the_reports_for_every_role(self):
         seers = users("administrator", "power-user")
-        for method in ("Spans", "Summary", "Report", "History", "Records", "VerifyStore", "Facts"):
+        for method in ("Spans", "Summary", "Report", "Export", "History", "Records", "VerifyStore", "Facts"):
             with self.subTest(method):
                 self.assert_let(method, ALL, "a{sv}", "0", target=REPORTS)
                 self.assert_let(method, seers | users("viewer"), "a{sv}", "1", "user", "s", "user1", target=REPORTS)
@@ -243,11 +243,11 @@ class RoleTests(ProductTestCase):
         with self.subTest("Aggregates"):
             self.assert_let("Aggregates", users("administrator", "power-user", "statistician", "analyst"), "a{sv}", "0", target=REPORTS)
         month = time.strftime("%Y-%m")
-        for method in ("Spans", "Summary", "Report", "History"):
+        for method in ("Spans", "Summary", "Report", "Export", "History"):
             with self.subTest(f"{method} by pseudonyms"):
                 allowed = users("administrator", "power-user", "analyst")
                 self.assert_let(method, allowed, "a{sv}", "1", "pseudonyms", "s", month, target=REPORTS)
-        self.assertEqual(self.methods(REPORTS), {"Spans", "Summary", "Report", "History", "Records", "Users", "Audit", "VerifyAudit", "VerifyStore", "Aggregates", "Facts"})
+        self.assertEqual(self.methods(REPORTS), {"Spans", "Summary", "Report", "Export", "History", "Records", "Users", "Audit", "VerifyAudit", "VerifyStore", "Aggregates", "Facts"})
 
     def test_3_a_viewer_sees_the_members_and_nobody_else(self):
         for arguments in (("spans", "--all", "--open"), ("summary", "--all"), ("session", "history", "--all"), ("users", "--all")):
@@ -421,7 +421,7 @@ class RoleTests(ProductTestCase):
         apply(json.dumps(policy), "apply", "--yes")
         listed = [row["group"] for row in self.product.listing("role", "list") if row["role"] == "auditor"]
         self.assertEqual(listed, ["lab-sales"])
-        self.assertIsNotNone(self.call("user9", REPORTS, "VerifyAudit", "a{sv}", "0"))
+        self.assertIsNotNone(self.call("user9", REPORTS, "Audit", "a{sv}", "1", "all", "b", "true"))
         # It lasts.
         self.lab.enter(["systemctl", "restart", "termspand.service"])
         self.product.wait_ready()

@@ -672,6 +672,9 @@ autologin-user-timeout=6
         self.assertNotEqual(row["uuid"], screen["uuid"])
         self.product.wait_measured("user1")
         self.record = next(record for record in self.lab.logins("user1") if record.get("service", "").startswith("lightdm"))
+        # What a program maps while a window manager starts may never be managed.
+        managed = ["xprop", "-root", "_NET_SUPPORTING_WM_CHECK"]
+        wait_until("the window manager", lambda: "window id" in self.lab.run("user1", managed, record=self.record, wait=True).stdout, 60)
         self.work(lambda *arguments: self.lab.run("user1", arguments, record=self.record))
         self.assert_that_a_lock_shows()
         self.product.command("session", "logoff", str(row["id"]))

@@ -10,10 +10,14 @@ package struct Answer {
     private let live: [UUIDv7: LiveSession]
     /// By which users and sessions are named; nil: by their names.
     private let pseudonyms: Pseudonyms?
+    /// Where the rules are that come with the package.
+    var shippedRules = Answer.shippedRules
     /// How many focus intervals are worked on at once.
     var page = 2000
     /// How many intervals of one user are held at once where all are needed together.
     var limit = 500_000
+
+    static let shippedRules = "/usr/share/termspan/classification.rules"
 
     package init(_ question: Question, reader: StoreReader?) {
         self.question = question
@@ -27,7 +31,11 @@ package struct Answer {
         if question.pseudonyms != nil, pseudonyms == nil { return }
         switch question.kind {
         case .spans:
-            try forEachSession { try spans(of: $0, line) }
+            let classes = try ActivityClasses(question, reader: reader, shipped: shippedRules)
+            try forEachSession { try spans(of: $0, classes, line) }
+        case .timeline:
+            let classes = try ActivityClasses(question, reader: reader, shipped: shippedRules)
+            try forEachSession { try timeline(of: $0, classes, line) }
         case .sessions:
             try forEachSession { session in
                 let range = range(of: session)
@@ -227,7 +235,7 @@ package struct Answer {
 
     // MARK: Lines
 
-    private func spans(of session: ReportedSession, _ line: ([UInt8]) throws -> Void) throws {
+    private func spans(of session: ReportedSession, _ classes: ActivityClasses, _ line: ([UInt8]) throws -> Void) throws {
         let range = range(of: session)
         try forEachChunk(of: session, in: range) { chunk in
             for (index, (record, isOpen)) in chunk.focus.enumerated() where !isOpen || question.includeOpen {
@@ -236,18 +244,43 @@ package struct Answer {
                 // One that is cut by the end of the range has an end.
                 let isOpen = isOpen && session.isOpen && span.end == session.end
                 let times = chunk.evaluation.focus[index]
+                guard let shown = classes.shown(record.application, of: session.record.user) else { continue }
                 var json = JSONLine()
                 frame(&json, session)
                 json.add("start", session.anchors.wall(at: span.start))
                 json.add("end", isOpen ? nil : session.anchors.wall(at: span.end))
                 json.add("duration", nanoseconds: span.length)
-                json.add("executable", executable(record.application))
-                json.add("class", record.application?.windowClass)
+                add(shown, to: &json)
                 json.add("active", nanoseconds: times[.active])
                 json.add("passive", nanoseconds: times[.passive])
                 json.add("inactive", nanoseconds: times[.inactive])
                 json.add("open", isOpen)
                 if record.switches > 0 { json.add("switches", record.switches) }
+                try line(json.finished())
+            }
+        }
+    }
+
+    private func add(_ shown: ActivityClasses.Shown, to json: inout JSONLine) {
+        json.add("executable", executable(shown.application))
+        json.add("class", shown.application?.windowClass)
+        json.add("category", shown.classification?.category)
+        json.add("productivity", shown.isWithheld ? nil : shown.classification?.productivity.rawValue)
+        json.add("business", shown.classification?.isBusiness)
+    }
+
+    /// Every moment of a session in the range once. What is ignored is there without its application, so that no time is missing.
+    private func timeline(of session: ReportedSession, _ classes: ActivityClasses, _ line: ([UInt8]) throws -> Void) throws {
+        try forEachChunk(of: session, in: range(of: session)) { chunk in
+            for part in chunk.evaluation.parts {
+                let application = part.focus.flatMap { chunk.focus[$0].record.application }
+                var json = JSONLine()
+                frame(&json, session)
+                json.add("stack", session.record.stack)
+                json.add("start", session.anchors.wall(at: part.span.start))
+                json.add("end", session.anchors.wall(at: part.span.end))
+                json.add("state", part.category.name)
+                add(classes.shown(application, of: session.record.user) ?? ActivityClasses.Shown(), to: &json)
                 try line(json.finished())
             }
         }

@@ -108,7 +108,7 @@ import Testing
         defer { server.stop() }
         let lines = try server.run("activity", "--open").output.split(separator: "\n")
         #expect(lines.count == 3)
-        #expect(lines[0].hasPrefix("USER           ID  START                          DURATION    ACTIVE   PASSIVE  DESCRIPTION"))
+        #expect(lines[0].hasPrefix("USER           ID  START                          DURATION    ACTIVE   PASSIVE  CATEGORY           DESCRIPTION"))
         // What it is called depends on what is installed here.
         #expect(lines[1].hasPrefix("user1           1  2026-05-14T10:24:00.000+02:00   0:10:01   0:08:20   0:01:40  "), "\(lines[1])")
         #expect(lines[1].hasSuffix("  /usr/bin/xterm"))

@@ -100,9 +100,12 @@ final class ReportsFixture {
     }
 
     /// Everything that an answer says, line by line.
-    func lines(_ question: Question, page: Int = 2000) throws -> [[String: Any]] {
+    ///
+    /// - Parameter shippedRules: in place of those that the machine may have.
+    func lines(_ question: Question, page: Int = 2000, shippedRules: String = "/nonexistent") throws -> [[String: Any]] {
         var answer = Answer(question, reader: try StoreReader(path: path, keys: keys))
         answer.page = page
+        answer.shippedRules = shippedRules
         var lines: [[String: Any]] = []
         try answer.write { line in
             // Nothing is said, but that it goes on.
@@ -116,6 +119,7 @@ final class ReportsFixture {
     func text(_ question: Question, page: Int = 2000) throws -> String {
         var answer = Answer(question, reader: try StoreReader(path: path, keys: keys))
         answer.page = page
+        answer.shippedRules = "/nonexistent"
         var bytes: [UInt8] = []
         try answer.write { bytes += $0 }
         return String(decoding: bytes, as: UTF8.self)

@@ -45,6 +45,9 @@ struct ActivityOptions: ParsableArguments {
 
     private var isByName: Bool { geteuid() == 0 || all || (user != nil && user != Me.login) }
 
+    /// Whether any of the options is there.
+    var isRestricted: Bool { all || user != nil || session != nil || pseudonyms != nil || since != nil || until != nil }
+
     func filter() -> [String: BusValue] {
         if let pseudonyms { return ["pseudonyms": .string(pseudonyms)] }
         var filter = Self.whose(all: all, user: user)

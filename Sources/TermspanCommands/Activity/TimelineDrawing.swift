@@ -1,4 +1,4 @@
-package import TermspanCore
+import TermspanCore
 
 /// How a day is drawn in a terminal: per session a bar of states and one of applications.
 package struct TimelineDrawing {
@@ -26,7 +26,8 @@ package struct TimelineDrawing {
         let rows = Dictionary(uniqueKeysWithValues: applications.enumerated().map { ($1.name, $0) })
         var lines = [title, ""]
         for session in day.sessions {
-            let span = "\(TimeText.hourAndMinute(session.parts[0].start))-\(TimeText.hourAndMinute(session.parts[session.parts.count - 1].end, isEnd: true))"
+            let span =
+                "\(TimeText.hourAndMinute(session.parts[0].start))-\(TimeText.hourAndMinute(session.parts[session.parts.count - 1].end, isEnd: true))"
             lines += [Printable.text("\(session.name), \(span)"), Self.indent + axis(day, room)]
             lines.append(
                 Self.indent + bar(day.cells(session, room, by: DayTimeline.state)) { (Self.states[$0].0, Self.states[$0].1) })

@@ -1,4 +1,4 @@
-package import TermspanCore
+import TermspanCore
 
 /// A day as a picture: SVG 1.1 that is legible on light and on dark, each stretch with a title for who points at it or listens.
 package enum TimelineSVG {
@@ -20,7 +20,9 @@ package enum TimelineSVG {
         let rows = Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1.name, $0) })
         let (band, legendTop) = (112, 44 + max(1, day.sessions.count) * 112)
         let legends = [
-            day.states.map { (name: $0.name.capitalized, time: $0.time, colour: states[SummaryTable.categories.firstIndex(of: $0.name) ?? 0]) },
+            day.states.map {
+                (name: $0.name.capitalized, time: $0.time, colour: states[SummaryTable.categories.firstIndex(of: $0.name) ?? 0])
+            },
             names.enumerated().map { (name: label($1.name), time: $1.time, colour: applications[$0]) },
         ]
         let legendRows = legends.map { ($0.count + 3) / 4 }

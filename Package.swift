@@ -61,6 +61,7 @@ let package = Package(
                 "CXCB", "CTermspanProbe", "TermspanCore", "TermspanEvents", "TermspanSystem", "TermspanRing", "TermspanControl",
             ],
             swiftSettings: strict),
+        .target(name: "TermspanDirectory", dependencies: ["CTermspanDirectory", "TermspanCore"], swiftSettings: strict),
         .target(name: "TermspanBus", dependencies: ["CSystemd", "TermspanCore", "TermspanSystem"], swiftSettings: strict),
         .target(name: "TermspanJournal", dependencies: ["CSystemd", "TermspanCore", "TermspanSystem"], swiftSettings: strict),
         .target(
@@ -82,21 +83,21 @@ let package = Package(
         .target(
             name: "TermspanCollector",
             dependencies: [
-                "CSystemd", "CTermspanDirectory", "TermspanCore", "TermspanEvents", "TermspanAccounting", "TermspanSystem", "TermspanRing",
-                "TermspanControl",
-                "TermspanSessions", "TermspanStore", "TermspanBus", "TermspanJournal", "TermspanConfiguration",
+                "CSystemd", "TermspanCore", "TermspanEvents", "TermspanAccounting", "TermspanSystem", "TermspanRing", "TermspanControl",
+                "TermspanDirectory", "TermspanSessions", "TermspanStore", "TermspanBus", "TermspanJournal", "TermspanConfiguration",
             ],
             swiftSettings: strict),
         .target(
             name: "TermspanReports",
             dependencies: [
-                "TermspanCore", "TermspanAccounting", "TermspanSystem", "TermspanStore", "TermspanBus", "TermspanConfiguration",
+                "TermspanCore", "TermspanAccounting", "TermspanDirectory", "TermspanSystem", "TermspanStore", "TermspanBus",
+                "TermspanConfiguration",
             ],
             swiftSettings: strict),
         .target(
             name: "TermspanCommands",
             dependencies: [
-                "TermspanCore", "TermspanSystem", "TermspanBus", "TermspanJournal",
+                "TermspanCore", "TermspanDirectory", "TermspanSystem", "TermspanBus", "TermspanJournal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -126,6 +127,10 @@ let package = Package(
             name: "ring-benchmark",
             dependencies: ["CBenchmark", "TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "SeededRandom"],
             path: "Tests/Benchmarks/ring-benchmark", swiftSettings: strict),
+        .executableTarget(
+            name: "export-benchmark",
+            dependencies: ["TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanCore", "TermspanEvents"],
+            path: "Tests/Benchmarks/export-benchmark", swiftSettings: strict),
         .testTarget(name: "TermspanEventsTests", dependencies: ["TermspanEvents"], swiftSettings: strict),
         .testTarget(
             name: "TermspanCollectorTests",
@@ -161,7 +166,8 @@ let package = Package(
         .testTarget(
             name: "TermspanReportsTests",
             dependencies: [
-                "TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanBus", "TermspanCore", "TermspanEvents", "SeededRandom",
+                "TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanBus", "TermspanCore", "TermspanEvents", "TermspanSystem",
+                "SeededRandom",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),
@@ -177,13 +183,15 @@ let package = Package(
             name: "TermspanCommandsTests",
             dependencies: [
                 "TermspanCommands", "TermspanBus", "TermspanCore", "TermspanJournal", "BusTesting", "fake-collector", "termspan",
+                "termspan-reportd",
             ],
             swiftSettings: strict),
         .testTarget(
             name: "TermspanBusTests", dependencies: ["CSystemd", "TermspanBus", "TermspanCore", "BusTesting"], swiftSettings: strict),
         .target(name: "BusTesting", dependencies: ["TermspanBus"], path: "Tests/Helpers/BusTesting", swiftSettings: strict),
         .executableTarget(
-            name: "fake-collector", dependencies: ["TermspanBus"], path: "Tests/Helpers/fake-collector", swiftSettings: strict),
+            name: "fake-collector", dependencies: ["TermspanBus", "TermspanCore"], path: "Tests/Helpers/fake-collector",
+            swiftSettings: strict),
         .executableTarget(name: "fake-logind", dependencies: ["TermspanBus"], path: "Tests/Helpers/fake-logind", swiftSettings: strict),
     ]
 )

@@ -101,3 +101,54 @@ enum termspan_sid_answer termspan_sid_by_winbind(uint32_t uid, char *sid, size_t
     int length = print(&binary, text, sizeof text);
     return length > 0 && (size_t)length < sizeof text ? copy(text, sid, size) : termspan_sid_unknown;
 }
+
+enum termspan_sid_answer termspan_domain_by_sssd(uint32_t uid, unsigned int milliseconds, char *domain, size_t size) {
+    char sid[200];
+    enum termspan_sid_answer answer = termspan_sid_by_sssd(uid, milliseconds, sid, sizeof sid);
+    if (answer != termspan_sid_known) return answer;
+    void *sssd = library("libsss_nss_idmap.so.0");
+    typedef int lookup(const char *sid, unsigned int timeout, char **name, int *type);
+    lookup *get = sssd ? (lookup *)dlsym(sssd, "sss_nss_getnamebysid_timeout") : NULL;
+    if (!get) return termspan_sid_unknown;
+    char *name = NULL;
+    int type = 0;
+    answer = termspan_sid_unknown;
+    if (get(sid, milliseconds, &name, &type) == 0 && name) {
+        // Qualified, however logins are: name@domain.
+        const char *at = strrchr(name, '@');
+        if (at && at[1]) answer = copy(at + 1, domain, size);
+    }
+    free(name);
+    return answer;
+}
+
+enum termspan_sid_answer termspan_domain_by_winbind(uint32_t uid, char *domain, size_t size) {
+    if (!may_answer("/run/samba/winbindd")) return termspan_sid_none;
+    void *winbind = library("libwbclient.so.0");
+    if (!winbind) return termspan_sid_unknown;
+    void *(*create)(void) = (void *(*)(void))dlsym(winbind, "wbcCtxCreate");
+    void (*destroy)(void *) = (void (*)(void *))dlsym(winbind, "wbcCtxFree");
+    int (*get)(void *, uid_t, struct binary_sid *) = (int (*)(void *, uid_t, struct binary_sid *))dlsym(winbind, "wbcCtxUidToSid");
+    int (*look_up)(void *, const struct binary_sid *, char **, char **, int *) =
+        (int (*)(void *, const struct binary_sid *, char **, char **, int *))dlsym(winbind, "wbcCtxLookupSid");
+    void (*release)(void *) = (void (*)(void *))dlsym(winbind, "wbcFreeMemory");
+    if (!create || !destroy || !get || !look_up || !release) return termspan_sid_unknown;
+    void *context = create();
+    if (!context) return termspan_sid_unknown;
+    enum { success = 0, not_found = 7 };
+    struct binary_sid binary;
+    memset(&binary, 0, sizeof binary);
+    int error = get(context, uid, &binary);
+    // S-1-5-21-...: what else there is, as S-1-22-1-UID, is no domain's.
+    int is_of_domain = error == success && binary.authority[5] == 5 && binary.count > 1 && binary.subauthorities[0] == 21;
+    char *short_name = NULL, *name = NULL;
+    int type = 0;
+    if (is_of_domain) error = look_up(context, &binary, &short_name, &name, &type);
+    destroy(context);
+    enum termspan_sid_answer answer = termspan_sid_unknown;
+    if (error == not_found || (error == success && !is_of_domain)) answer = termspan_sid_none;
+    if (error == success && is_of_domain && short_name) answer = copy(short_name, domain, size);
+    if (short_name) release(short_name);
+    if (name) release(name);
+    return answer;
+}

@@ -1,6 +1,6 @@
 /// What a moment of a session counts as: the first in this order that holds.
 ///
-/// The values are stored in rollups: they are never given another meaning.
+/// The values are the order of precedence.
 package enum Category: UInt8, CaseIterable, Comparable, Sendable {
     /// The machine slept.
     case suspended = 0
@@ -56,13 +56,28 @@ package struct CategoryTimes: Equatable, Sendable {
 
 /// How input turns into activity. Applied when asked, so to the past too.
 package struct Thresholds: Equatable, Sendable {
+    /// What becomes of the time after the last input.
+    package enum Model: String, CaseIterable, Sendable {
+        /// Active until it is the idle threshold ago, then Passive up to the limit.
+        case termspan
+        /// As ActivityWatch dates it back: Active up to the next input if that comes within the idle threshold; else Inactive from the last input on.
+        case activitywatch
+    }
+
+    package var model = Model.termspan
     /// After this long without input a session is no longer Active.
     package var idle: Duration
-    /// For this long it is then Passive; nil for ever.
+    /// For this long it is then Passive; nil for ever. In ActivityWatch's model nothing is.
     package var passiveLimit: Duration?
 
     package init(idle: Duration = .seconds(120), passiveLimit: Duration? = .seconds(300)) {
         self.idle = idle
         self.passiveLimit = passiveLimit
     }
+
+    /// Of ActivityWatch's aw-watcher-afk, as it is delivered.
+    package static let activityWatchIdle: Duration = .seconds(180)
+
+    /// For how long a moment's category may depend on input that comes later.
+    package var lookahead: Duration { model == .activitywatch ? max(.zero, idle) : .zero }
 }

@@ -35,4 +35,13 @@ package struct ClockAnchors: Sendable, Equatable {
         }
         return nil
     }
+
+    /// The latest wall time that the clock had shown by a moment: where it was set back, what it shows then is earlier. By it a moment lies in a day.
+    package func latestWall(upTo moment: BootInstant) -> WallInstant? {
+        guard var latest = wall(at: moment) else { return nil }
+        for (anchor, next) in zip(anchors, anchors.dropFirst()) where next.boot <= moment && next.boot > .zero {
+            latest = max(latest, anchor.wall(at: BootInstant(nanoseconds: next.boot.nanoseconds - 1)))
+        }
+        return latest
+    }
 }

@@ -61,15 +61,19 @@ package struct SessionTimeline: Sendable {
     package var unknown: [TimeSpan]
     /// Of the whole session, those before `span` included. Before the first ones a session is connected, unlocked and measured.
     package var changes: [StateChange]
+    /// Up to when input would be among the bursts; nil: up to the span's end.
+    package var inputKnown: BootInstant?
 
     package init(
-        span: TimeSpan, focus: [TimeSpan] = [], bursts: [TimeSpan] = [], unknown: [TimeSpan] = [], changes: [StateChange] = []
+        span: TimeSpan, focus: [TimeSpan] = [], bursts: [TimeSpan] = [], unknown: [TimeSpan] = [], changes: [StateChange] = [],
+        inputKnown: BootInstant? = nil
     ) {
         self.span = span
         self.focus = focus
         self.bursts = bursts
         self.unknown = unknown
         self.changes = changes
+        self.inputKnown = inputKnown
     }
 
     /// A stretch of one category.
@@ -93,39 +97,23 @@ package struct SessionTimeline: Sendable {
         var result = Evaluation(focus: Array(repeating: CategoryTimes(), count: focus.count))
         guard span.length > 0 else { return result }
 
-        // Edges: at a moment a condition begins (+1) or ends (-1) to hold. Sorted, one sweep gives the parts.
-        var edges: [Edge] = []
-        edges.reserveCapacity(2 * (focus.count + 2 * bursts.count + unknown.count) + changes.count)
-        func add(_ part: TimeSpan, _ condition: Condition, _ index: Int = 0) {
-            let part = part.clipped(to: span)
-            guard part.length > 0 else { return }
-            edges.append(Edge(at: part.start, condition: condition, delta: 1, index: index))
-            edges.append(Edge(at: part.end, condition: condition, delta: -1, index: index))
-        }
-        for part in unknown { add(part, .unknown) }
-        for part in Self.active(bursts, thresholds.idle) { add(part, .active) }
-        for part in Self.active(bursts, thresholds.passiveLimit.map { max(.zero, thresholds.idle) + max(.zero, $0) }) {
-            add(part, .passive)
-        }
-        for (index, part) in disjointFocus() { add(part, .focus, index) }
-        addChanges(add)
-        edges.sort { $0.at < $1.at }
-
-        var counts = InlineArray<8, Int32>(repeating: 0)
-        var current: Int?
+        // Where each condition holds, and where each focus interval does; one sweep over all of them gives the parts.
+        var courses = held(thresholds).map { Course($0, in: span) }
+        let focused = disjointFocus().filter { $0.1.clipped(to: span).length > 0 }
+        courses.append(Course(disjoint: focused.map { $0.1.clipped(to: span) }))
+        let last = courses.count - 1
+        result.parts.reserveCapacity(focus.count + 2 * bursts.count)
         var position = span.start
-        var next = 0
         while position < span.end {
-            while next < edges.count, edges[next].at <= position {
-                let edge = edges[next]
-                counts[Int(edge.condition.rawValue)] += edge.delta
-                if edge.condition == .focus {
-                    if edge.delta > 0 { current = edge.index } else if current == edge.index { current = nil }
-                }
-                next += 1
+            var end = span.end
+            var conditions: UInt8 = 0
+            for index in courses.indices {
+                if courses[index].next <= position { courses[index].advance(to: position) }
+                if courses[index].holds { conditions |= 1 << UInt8(index) }
+                end = min(end, courses[index].next)
             }
-            let end = next < edges.count ? edges[next].at : span.end
-            let category = Self.category(counts, focused: current != nil)
+            let current = courses[last].holds ? focused[courses[last].position].0 : nil
+            let category = Self.category(conditions, focused: current != nil)
             let length = end.nanoseconds - position.nanoseconds
             result.totals.add(length, to: category)
             if let current { result.focus[current].add(length, to: category) }
@@ -139,19 +127,75 @@ package struct SessionTimeline: Sendable {
         return result
     }
 
-    private enum Condition: UInt8 {
-        case suspended, paused, unknown, disconnected, locked, active, passive, focus
+    private enum Condition: UInt8, CaseIterable {
+        case suspended, paused, unknown, disconnected, locked, active, passive
     }
 
-    private struct Edge {
-        var at: BootInstant
-        var condition: Condition
-        var delta: Int32
-        var index: Int
+    /// The stretches in which a condition holds, in order and apart, and where in them a sweep is.
+    private struct Course {
+        private let spans: [TimeSpan]
+        private(set) var position = 0
+        private(set) var holds = false
+        /// When it may become otherwise.
+        private(set) var next = BootInstant.zero
+
+        init(disjoint spans: [TimeSpan]) { self.spans = spans }
+
+        /// - Parameter spans: in any order; they may overlap.
+        init(_ spans: [TimeSpan], in range: TimeSpan) {
+            var clipped = spans.map { $0.clipped(to: range) }.filter { $0.length > 0 }
+            if zip(clipped, clipped.dropFirst()).contains(where: { $0.start > $1.start }) { clipped.sort { $0.start < $1.start } }
+            var apart: [TimeSpan] = []
+            apart.reserveCapacity(clipped.count)
+            for span in clipped {
+                if let last = apart.last, span.start <= last.end {
+                    apart[apart.count - 1].end = max(last.end, span.end)
+                } else {
+                    apart.append(span)
+                }
+            }
+            self.init(disjoint: apart)
+        }
+
+        mutating func advance(to moment: BootInstant) {
+            while position < spans.count, spans[position].end <= moment { position += 1 }
+            guard position < spans.count else {
+                holds = false
+                next = BootInstant(nanoseconds: .max)
+                return
+            }
+            holds = spans[position].start <= moment
+            next = holds ? spans[position].end : spans[position].start
+        }
     }
 
-    private static func category(_ counts: InlineArray<8, Int32>, focused: Bool) -> Category {
-        func holds(_ condition: Condition) -> Bool { counts[Int(condition.rawValue)] > 0 }
+    /// By condition, in the order of these.
+    private func held(_ thresholds: Thresholds) -> [[TimeSpan]] {
+        let (active, passive): ([TimeSpan], [TimeSpan]) =
+            switch thresholds.model {
+            case .termspan:
+                (
+                    Self.active(bursts, thresholds.idle),
+                    Self.active(bursts, thresholds.passiveLimit.map { max(.zero, thresholds.idle) + max(.zero, $0) })
+                )
+            case .activitywatch: (activeUpToNextInput(thresholds.idle), [])
+            }
+        let ordered = changes.indices.sorted { (changes[$0].at, $0) < (changes[$1].at, $1) }.map { changes[$0] }
+        return Condition.allCases.map { condition in
+            switch condition {
+            case .suspended: Self.held(ordered, .suspended, .woke)
+            case .paused: Self.held(ordered, .paused, .resumed)
+            case .unknown: unknown
+            case .disconnected: Self.held(ordered, .disconnected, .connected)
+            case .locked: Self.held(ordered, .locked, .unlocked)
+            case .active: active
+            case .passive: passive
+            }
+        }
+    }
+
+    private static func category(_ conditions: UInt8, focused: Bool) -> Category {
+        func holds(_ condition: Condition) -> Bool { conditions & (1 << condition.rawValue) != 0 }
         if holds(.suspended) { return .suspended }
         if holds(.paused) { return .paused }
         // A moment of which nothing is stored is not known either.
@@ -164,11 +208,30 @@ package struct SessionTimeline: Sendable {
 
     /// Where the last input is less than `limit` ago, or a burst holds; nil for ever after the first input.
     private static func active(_ bursts: [TimeSpan], _ limit: Duration?) -> [TimeSpan] {
-        bursts.compactMap { burst in
+        let limit = limit.map { UInt64(max(0, $0.wholeNanoseconds)) } ?? .max
+        return bursts.compactMap { burst in
             guard burst.end >= burst.start else { return nil }
-            let end = limit.map { burst.end.advanced(by: max(.zero, $0)) }
-            return TimeSpan(start: burst.start, end: end ?? BootInstant(nanoseconds: .max))
+            let (end, isEndless) = burst.end.nanoseconds.addingReportingOverflow(limit)
+            return TimeSpan(start: burst.start, end: BootInstant(nanoseconds: isEndless ? .max : end))
         }
+    }
+
+    /// Bursts, with the time up to the next input where that comes within `limit`. After the last one that is not known before the limit is over.
+    private func activeUpToNextInput(_ limit: Duration) -> [TimeSpan] {
+        let limit = UInt64(max(0, limit.wholeNanoseconds))
+        var stretches: [TimeSpan] = []
+        for burst in bursts.filter({ $0.end >= $0.start }).sorted(by: { $0.start < $1.start }) {
+            if let last = stretches.last, burst.start <= last.end || burst.start.nanoseconds - last.end.nanoseconds <= limit {
+                stretches[stretches.count - 1].end = max(last.end, burst.end)
+            } else {
+                stretches.append(burst)
+            }
+        }
+        let known = inputKnown ?? span.end
+        if let last = stretches.last, last.end < known, known.nanoseconds - last.end.nanoseconds < limit {
+            stretches[stretches.count - 1].end = known
+        }
+        return stretches
     }
 
     private func disjointFocus() -> [(Int, TimeSpan)] {
@@ -180,25 +243,21 @@ package struct SessionTimeline: Sendable {
         }
     }
 
-    private func addChanges(_ add: (TimeSpan, Condition, Int) -> Void) {
-        // In the order of time; of those at one moment the last given counts.
-        let order = changes.indices.sorted { (changes[$0].at, $0) < (changes[$1].at, $1) }
-        func hold(_ on: StateChange.Kind, _ off: StateChange.Kind, _ condition: Condition) {
-            var since: BootInstant?
-            for index in order {
-                let change = changes[index]
-                if change.kind == on {
-                    since = since ?? change.at
-                } else if change.kind == off, let start = since {
-                    add(TimeSpan(start: start, end: change.at), condition, 0)
-                    since = nil
-                }
+    /// From the change that switches a condition on to the next that switches it off.
+    ///
+    /// - Parameter changes: in the order of time; of those at one moment the last given counts.
+    private static func held(_ changes: [StateChange], _ on: StateChange.Kind, _ off: StateChange.Kind) -> [TimeSpan] {
+        var stretches: [TimeSpan] = []
+        var since: BootInstant?
+        for change in changes {
+            if change.kind == on {
+                since = since ?? change.at
+            } else if change.kind == off, let start = since {
+                stretches.append(TimeSpan(start: start, end: change.at))
+                since = nil
             }
-            if let since { add(TimeSpan(start: since, end: BootInstant(nanoseconds: .max)), condition, 0) }
         }
-        hold(.suspended, .woke, .suspended)
-        hold(.paused, .resumed, .paused)
-        hold(.disconnected, .connected, .disconnected)
-        hold(.locked, .unlocked, .locked)
+        if let since { stretches.append(TimeSpan(start: since, end: BootInstant(nanoseconds: .max))) }
+        return stretches
     }
 }

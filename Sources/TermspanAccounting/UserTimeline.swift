@@ -15,6 +15,15 @@ package struct UserTimeline: Sendable {
         package var category: Category
         /// The index of the session.
         package var session: Int
+        /// The index of the session's focus interval that it lies in, if it lies in one.
+        package var focus: Int?
+
+        package init(span: TimeSpan, category: Category, session: Int, focus: Int? = nil) {
+            self.span = span
+            self.category = category
+            self.session = session
+            self.focus = focus
+        }
     }
 
     package struct Evaluation: Sendable {
@@ -51,13 +60,13 @@ package struct UserTimeline: Sendable {
                 if best.map({ $0.rank < rank }) ?? true { best = (rank, index) }
             }
             guard let owner = best?.session, parts[owner].indices.contains(cursors[owner].part) else { continue }
-            let category = parts[owner][cursors[owner].part].category
+            let (category, focus) = (parts[owner][cursors[owner].part].category, parts[owner][cursors[owner].part].focus)
             let span = TimeSpan(start: start, end: end)
             result.totals.add(span.length, to: category)
-            if let last = result.parts.last, last.session == owner, last.category == category, last.span.end == start {
+            if let last = result.parts.last, last.session == owner, last.category == category, last.focus == focus, last.span.end == start {
                 result.parts[result.parts.count - 1].span.end = end
             } else {
-                result.parts.append(Part(span: span, category: category, session: owner))
+                result.parts.append(Part(span: span, category: category, session: owner, focus: focus))
             }
         }
         return result

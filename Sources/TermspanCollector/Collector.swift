@@ -76,6 +76,7 @@ package final class Collector {
     private var pauseTimer: EventSource?
     let hours: HoursWatch
     let sids: SIDWatch
+    private let facts: FactsWatch
     /// Who is not to be tracked by decisions that are not in the policy yet, with the number of such decisions.
     private var withdrawn: [DoNotTrackList.Subject: Int] = [:]
     /// Likewise, where the decision could not be stored.
@@ -163,6 +164,7 @@ package final class Collector {
         self.store = store
         hours = try HoursWatch(loop: loop, inbox: inbox, hours: configuration.hours, own: policy.ownGroups, saved: state.hours)
         sids = try SIDWatch(loop: loop, inbox: inbox, saved: state.sids)
+        facts = try FactsWatch(loop: loop, connection: connection, inbox: inbox, configuration: configuration)
         notices.handler = { [unowned self] in take($0) }
         threads = [
             try ThreadHandle(name: "aggregator") { aggregator.run() }, try ThreadHandle(name: "store") { store.run() },
@@ -187,6 +189,9 @@ package final class Collector {
         hours.onRetry = { [unowned self] in wantGroups() }
         sids.onChange = { [unowned self] in sidsKnown(of: $0) }
         sids.onRetry = { [unowned self] in wantSIDs() }
+        facts.onFacts = { [unowned self] records in
+            if self.lockedStore == nil { self.store.append { $0.facts += records } }
+        }
         let asleep = timeAsleep()
         // Of what was slept before the store knew of this boot no session's time is made.
         if writer.asleep == nil { store.append { $0.asleep = asleep } }
@@ -219,13 +224,17 @@ package final class Collector {
         keepNotices()
         retention = try Retention(
             loop: loop, store: store, inbox: inbox, configuration: configuration, due: state.retentionDue
-        ) { [unowned self] in readSeats() }
+        ) { [unowned self] hasRemoved in
+            readSeats()
+            if hasRemoved { ReportsEnd.wait(connection, loop) { _ in } }
+        }
         manager = try ManagerObject(collector: self)
         manager?.gate.onLimit = { [unowned self] uid, count in reached(.busCalls, uid: uid, times: count) }
         recordConfiguration()
         warnOfDisk()
         warnOfNotices()
         warnOfGroups()
+        facts.start()
     }
 
     /// Ends in order: what is folded becomes durable, probes go on and wait in the descriptor store.
@@ -259,6 +268,7 @@ package final class Collector {
         hours.reload(configuration.hours, users: Set(table.sessions.filter { isTracked($0) }.map(\.user)))
         sids.reload()
         wantSIDs()
+        facts.reload(configuration)
         seatMayBeFree()
         keepNotices()
     }
@@ -276,9 +286,17 @@ package final class Collector {
         guard
             text != recordedConfiguration?.text ?? stored || responsible != recordedConfiguration?.responsible ?? setting?.responsible ?? ""
         else { return }
+        let before = recordedConfiguration?.text ?? stored
+        let widenings =
+            Configuration(policyText: before).map { configuration.widenings(after: $0, today: Self.today) } ?? Widening.allCases
         recordedConfiguration = (text, responsible)
         let reason = configuration.reason.isEmpty ? "termspan.yaml" : configuration.reason
         store.submit { [inbox] writer in
+            // Before the whole, which says that it is done.
+            for widening in widenings {
+                _ = try? writer.set(
+                    widening.rawValue, to: widening.text, anew: true, by: "root", reason: reason, responsible: responsible, at: .now())
+            }
             // Whoever writes the files is root.
             let changed = try? writer.set(
                 Self.configurationKey, to: text, by: "root", reason: reason, responsible: responsible, at: .now())
@@ -295,6 +313,20 @@ package final class Collector {
             }
         }
     }
+
+    /// Throws where another configuration has more recorded than the one in force, or kept for longer, on no grounds.
+    package func checkGrounds(of other: Configuration) throws(ConfigurationError) {
+        guard lockedStore == nil else { return }
+        try other.checkGrounds(after: configuration, today: Self.today)
+    }
+
+    /// Likewise at a start, after the one that was in force last by the policy that the store has.
+    package static func checkGrounds(of configuration: Configuration, _ policy: Policy) throws(ConfigurationError) {
+        let recorded = policy.settings.first { $0.key == configurationKey }
+        try configuration.checkGrounds(after: recorded.map { Configuration(policyText: $0.value) } ?? Configuration(), today: today)
+    }
+
+    private static var today: CalendarDay { LocalCalendar.system.day(.now()) }
 
     private nonisolated static let configurationKey = "configuration"
     /// What was handed to the store last.
@@ -372,6 +404,7 @@ package final class Collector {
         tell(.logon, session)
         if policy.newUsersAreTracked, policy.doNotTrack.names(session.user, sids: sids(of: session.user)) { keepNotices() }
         sids.loggedOn(session.user)
+        facts.loggedOn(session.user)
         if isTracked(session) { hours.loggedOn(session.user) } else { hours.forget(session.user) }
         follow(session, at: now)
         if session.desktop.isClientPresent { tell(.connect, session) }
@@ -395,7 +428,10 @@ package final class Collector {
             store.append { $0.ended.append(SessionEnd(session: session.uuid, at: now, reason: reason)) }
         }
         // What is known of a user is for as long as that is logged on.
-        if !table.sessions.contains(where: { $0.user == session.user }) { sids.forget(session.user) }
+        if !table.sessions.contains(where: { $0.user == session.user }) {
+            sids.forget(session.user)
+            facts.forget(session.user)
+        }
         tell(.logoff, session)
         manager?.sessionClosed(session)
         // Its user may have room for another display now.
@@ -578,6 +614,7 @@ package final class Collector {
             aggregator.update(session.subject)
         }
         supervisor?.update(session, isTracked: isMeasured)
+        if isMeasured { facts.want(session.user) }
         if isMeasured || !isWanted(session) {
             seatless.remove(session.uuid)
         } else if seatless.insert(session.uuid).inserted {
@@ -899,6 +936,7 @@ package final class Collector {
             aggregator.restart(session.uuid, since: start, burstGap: configuration.burstGap, reason: .storeDamaged)
         }
         store.resume()
+        facts.tellAnew()
     }
 
     /// Reads the policy from the store, applies it and goes on.
@@ -1160,6 +1198,7 @@ package final class Collector {
         for user in users {
             hours.forget(user)
             sids.forget(user)
+            facts.forget(user)
         }
         save()
     }

@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import TermspanBus
 import TermspanStore
 import TermspanSystem
 
@@ -20,29 +21,46 @@ extension CollectorProgram {
         var shown: UInt64 = 0
         func show(_ text: String) { put("\r\u{1B}[K" + text, to: STDERR_FILENO) }
         defer { if shown > 0 { show("") } }
+        var isRecorded = false
         do {
             let backup = try StoreBackup.make(
-                of: paths.database, to: target, replaces: options.contains("--force"), apart: [paths.database, paths.keys]
-            ) { done, all in
-                // SQLite asks many times a second.
-                if showsProgress, monotonicNanoseconds() > shown + 200_000_000 {
-                    shown = monotonicNanoseconds()
-                    show("Copying: \(done / 1_000_000) of \(all / 1_000_000) MB")
-                }
-                return !wasInterrupted.load(ordering: .relaxed)
-            }
+                of: paths.database, to: target, replaces: options.contains("--force"), apart: [paths.database, paths.keys],
+                progress: { done, all in
+                    // SQLite asks many times a second.
+                    if showsProgress, monotonicNanoseconds() > shown + 200_000_000 {
+                        shown = monotonicNanoseconds()
+                        show("Copying: \(done / 1_000_000) of \(all / 1_000_000) MB")
+                    }
+                    return !wasInterrupted.load(ordering: .relaxed)
+                }, recording: { isRecorded = record($0) })
             if shown > 0 { show("") }
-            put(options.contains("--json") ? backup.json(target) : backup.text(target), to: STDOUT_FILENO)
+            put(options.contains("--json") ? backup.json(target, isRecorded: isRecorded) : backup.text(target), to: STDOUT_FILENO)
             return 0
         } catch {
             if shown > 0 { show("") }
             shown = 0
             complain("termspan: No backup was made: \(error).")
             if case .exists? = error as? StoreBackup.Refusal { complain("termspan: Give --force to replace it, or another name.") }
-            if case .insecure? = error as? StoreBackup.Refusal {
-                complain("termspan: Take a folder that root alone may write to, as /var/backups.")
+            switch error as? StoreBackup.Refusal {
+            case .insecure?, .link?: complain("termspan: Take a folder that root alone may write to, as /var/backups.")
+            default: break
             }
             return 1
+        }
+    }
+
+    /// Has the collector record where a copy of everybody's data goes; whether it is in the audit record. A backup is needed most where something is
+    /// broken, so it is made all the same (ADR 13).
+    private static func record(_ file: String) -> Bool {
+        do throws(BusError) {
+            _ = try BusConnection.system().callAndWait(
+                ManagerObject.name, path: ManagerObject.path, interface: "org.termspan1.Manager", member: "RecordBackup",
+                timeout: .seconds(15), autoStart: false
+            ) { writer in writer.append(file) }
+            return true
+        } catch {
+            complain("termspan: That this backup is made is not in the audit record: \(error).")
+            return false
         }
     }
 }
@@ -60,7 +78,7 @@ extension StoreBackup {
         """
     }
 
-    fileprivate func json(_ target: String) -> String {
+    fileprivate func json(_ target: String, isRecorded: Bool) -> String {
         let escaped = target.unicodeScalars.map { scalar in
             switch scalar {
             case "\"", "\\": "\\\(scalar)"
@@ -69,6 +87,6 @@ extension StoreBackup {
             default: String(scalar)
             }
         }.joined()
-        return "{\"file\":\"\(escaped)\",\"bytes\":\(bytes),\"sha256\":\"\(digest)\"}\n"
+        return "{\"file\":\"\(escaped)\",\"bytes\":\(bytes),\"sha256\":\"\(digest)\",\"recorded\":\(isRecorded)}\n"
     }
 }

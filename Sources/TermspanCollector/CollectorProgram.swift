@@ -118,7 +118,9 @@ package enum CollectorProgram {
         let reload = try loop.signals([SIGHUP]) { _ in
             ServiceManager.reloading()
             do throws(ConfigurationError) {
-                configuration = try Configuration.load()
+                let other = try Configuration.load()
+                try collector?.checkGrounds(of: other)
+                configuration = other
                 collector?.reload(configuration)
                 Log.notice("The configuration was read again")
             } catch {
@@ -140,6 +142,13 @@ package enum CollectorProgram {
         let opener = try StoreOpener(loop: loop, place: place) { report in
             switch report {
             case .opened(let opening):
+                do throws(ConfigurationError) {
+                    // What was in force is not known without the store's keys, and nothing is recorded then.
+                    if opening.locked == nil { try Collector.checkGrounds(of: configuration, opening.policy) }
+                } catch {
+                    Journal.configurationError(error.description, isRefused: false)
+                    return loop.exit(configurationStatus)
+                }
                 do {
                     collector = try Collector(
                         loop: loop, connection: connection, configuration: configuration, paths: paths, store: opening, disk: disk)

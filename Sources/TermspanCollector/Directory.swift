@@ -1,7 +1,7 @@
-import CTermspanDirectory
 import Glibc
 import Synchronization
 import TermspanCore
+import TermspanDirectory
 import TermspanStore
 import TermspanSystem
 
@@ -28,7 +28,7 @@ final class Directory: Sendable {
     private let lookUp: @Sendable (UserIdentity) -> Set<SecurityID>?
 
     /// - Parameter lookUp: asks about one user; nil: nobody could say. It may take its time.
-    init(lookUp: @escaping @Sendable (UserIdentity) -> Set<SecurityID>? = Directory.sids) {
+    init(lookUp: @escaping @Sendable (UserIdentity) -> Set<SecurityID>? = { directorySIDs(ofUser: $0.uid) }) {
         self.lookUp = lookUp
     }
 
@@ -77,31 +77,6 @@ final class Directory: Sendable {
             question.told(user, sids)
         }
         return answer
-    }
-
-    /// How long SSSD has, in milliseconds.
-    private static let patience: UInt32 = 2000
-
-    /// What SSSD and winbind say: each may know the user by another.
-    @Sendable
-    static func sids(of user: UserIdentity) -> Set<SecurityID>? {
-        var found: Set<SecurityID> = []
-        // A SID of 15 subauthorities has 184 bytes.
-        var text = [CChar](repeating: 0, count: 200)
-        for daemon in [
-            { termspan_sid_by_sssd(user.uid, patience, &text, text.count) }, { termspan_sid_by_winbind(user.uid, &text, text.count) },
-        ] {
-            switch daemon() {
-            case termspan_sid_known:
-                guard let sid = SecurityID(String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)) else {
-                    return nil
-                }
-                found.insert(sid)
-            case termspan_sid_none: continue
-            default: return nil
-            }
-        }
-        return found
     }
 
     /// Lets a thread wait for an answer, for a time.

@@ -114,8 +114,15 @@ enum Journal {
 
     static func historyExpired(_ expired: Expired) {
         var record = JournalRecord(
-            .historyExpired, "What is older than is kept was removed: \(expired.sessions) sessions, \(expired.intervals) intervals.")
+            .historyExpired, "What is older than is kept was removed: \(expired.counts.sessions) sessions, \(expired.intervals) intervals.")
         record.add(.count, String(expired.intervals))
+        record.send()
+    }
+
+    /// That of a day is in the audit record.
+    static func historyExpired(_ receipt: ErasureReceipt) {
+        var record = JournalRecord(.historyExpired, "What was removed by its age in a day is in the audit record, with a receipt.")
+        record.add(.receipt, "\(receipt.text) sha256=\(receipt.digest)")
         record.send()
     }
 

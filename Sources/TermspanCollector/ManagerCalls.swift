@@ -92,6 +92,18 @@ struct DoNotTrackCall {
     }
 }
 
+extension BusError {
+    /// What is wrong with grounds on which more is to be recorded; nil: nothing.
+    ///
+    /// - Parameter what: why it takes any, where that is not plain.
+    static func missingGrounds(_ reason: String, _ responsible: String, for what: String = "") -> BusError? {
+        if reason.allSatisfy(\.isWhitespace) { return .invalidArguments("\(what)To have more recorded takes a reason.") }
+        guard responsible.allSatisfy(\.isWhitespace) else { return nil }
+        return .invalidArguments(
+            "\(what)Somebody has to answer for it: name them with --responsible, or for all by 'responsible' in termspan.yaml.")
+    }
+}
+
 extension BusMessage {
     @MainActor
     fileprivate func readReason() throws(BusError) -> String {
@@ -107,19 +119,21 @@ extension BusMessage {
     /// - Parameter usual: who answers for it where nobody is named.
     @MainActor
     fileprivate func readGrounds(raise: Bool, _ usual: String) throws(BusError) -> (reason: String, responsible: String) {
+        let (reason, responsible) = try readOptionalGrounds(usual)
+        guard raise else { return (reason, "") }
+        if let problem = BusError.missingGrounds(reason, responsible) { throw problem }
+        return (reason, responsible)
+    }
+
+    /// Likewise, where it is seen later whether it takes both.
+    @MainActor
+    fileprivate func readOptionalGrounds(_ usual: String) throws(BusError) -> (reason: String, responsible: String) {
         let reason = try readReason()
         let named = try read(String.self)
         guard named.count <= 200, named.utf8.count <= 1_000,
             !named.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
         else { throw .invalidArguments("Who answers for it has at most 200 characters, none of them a control character.") }
-        guard raise else { return (reason, "") }
-        let responsible = named.allSatisfy(\.isWhitespace) ? usual : named
-        guard !reason.allSatisfy(\.isWhitespace) else { throw .invalidArguments("To have more recorded takes a reason.") }
-        guard !responsible.allSatisfy(\.isWhitespace) else {
-            throw .invalidArguments(
-                "Somebody has to answer for it: name them with --responsible, or for all by 'responsible' in termspan.yaml.")
-        }
-        return (reason, responsible)
+        return (reason, named.allSatisfy(\.isWhitespace) ? usual : named)
     }
 }
 
@@ -182,15 +196,18 @@ struct GroupCall {
     var names: [String]
     var isMember: Bool
     var reason: String
+    /// Who answers for it where it has more recorded of somebody.
+    var responsible: String
 
-    init(_ message: BusMessage) throws(BusError) {
+    /// - Parameter usual: who answers for it where nobody is named.
+    init(_ message: BusMessage, responsible usual: String) throws(BusError) {
         guard let group = OwnGroup(name: try message.read(String.self)) else {
             throw .invalidArguments("A group's name has between 1 and 64 bytes and neither colons, commas nor control characters.")
         }
         self.group = group
         names = try TrackingCall.readNames(message)
         isMember = try message.read(Bool.self)
-        reason = try message.readReason()
+        (reason, responsible) = try message.readOptionalGrounds(usual)
     }
 }
 
@@ -301,6 +318,23 @@ struct ReadCall: Hashable, Sendable {
             }
         }
         guard (filter.login?.utf8.count ?? 0) <= 256 else { throw .invalidArguments("A login has at most 256 bytes.") }
+    }
+}
+
+/// RecordBackup.
+@MainActor
+struct BackupCall {
+    /// Fit for an entry, which is one line.
+    var file: String
+
+    private static let most = 1000
+
+    init(_ message: BusMessage) throws(BusError) {
+        let path = try message.read(String.self)
+        guard path.utf8.first == UInt8(ascii: "/") else { throw .invalidArguments("Say where the copy goes, from the root on.") }
+        let unfit: Set<Unicode.GeneralCategory> = [.control, .format, .lineSeparator, .paragraphSeparator]
+        let fit = path.unicodeScalars.prefix(Self.most).map { unfit.contains($0.properties.generalCategory) ? "?" : $0 }
+        file = String(String.UnicodeScalarView(fit))
     }
 }
 

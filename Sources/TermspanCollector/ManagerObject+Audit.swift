@@ -67,6 +67,18 @@ extension ManagerObject {
         }
     }
 
+    /// Has the audit record say, durably before this is answered, that root is about to copy the store into a file.
+    func recordBackup(_ invocation: BusInvocation) throws(BusError) {
+        guard try invocation.credentials().isRoot else { throw .accessDenied("Only root copies the store; see termspan backup.") }
+        let file = try BackupCall(invocation.message).file
+        if let locked { throw locked }
+        record(invocation) { writer, moment throws(StoreError) in
+            try writer.recordBackup(to: file, by: Self.actor(0), at: moment)
+        } then: { invocation, _ in
+            invocation.reply()
+        }
+    }
+
     /// Of a reader who sees certain users alone there is an entry for each.
     private func recordLooks(_ read: ReadCall, at users: Set<UserIdentity>, _ invocation: BusInvocation) {
         func look(_ user: UserIdentity) -> Look { Look(reader: read.reader, kind: read.kind, user: user) }

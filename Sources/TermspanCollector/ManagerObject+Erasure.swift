@@ -73,51 +73,12 @@ extension ManagerObject {
                         guard let receipt = row.receipt else { continue }
                         Journal.historyErased(row.user.identity, receipt, alsoUser: call.alsoUsers, by: actor, reason: call.reason)
                     }
-                    ReportsEnd.wait(collector.connection, collector.loop) { [unowned self] in
-                        unpark(parked)?.reply { erasure.write(to: &$0) }
+                    ReportsEnd.wait(collector.connection, collector.loop) { [unowned self] haveEnded in
+                        unpark(parked)?.reply { erasure.write(to: &$0, reportsHaveEnded: haveEnded) }
                     }
                 }
             }
         }
-    }
-}
-
-/// Ends the report service, in whose memory there may still be what was erased; the next call to it starts it again.
-@MainActor
-private final class ReportsEnd {
-    private var slot: BusSlot?
-    private var timer: EventSource?
-    private var completion: (@MainActor () -> Void)?
-
-    private static let unit = "termspan-reportd.service"
-    private static let name = "org.termspan1.Reports"
-    private static let patience: Duration = .seconds(3)
-
-    /// Goes on once it takes no more calls, which then start the next one; or after some seconds.
-    static func wait(_ connection: BusConnection, _ loop: EventLoop, completion: @escaping @MainActor () -> Void) {
-        let end = ReportsEnd()
-        end.completion = completion
-        let units = UnitManager(connection: connection)
-        do {
-            // Both hold on to it until it is over.
-            end.timer = try loop.after(patience) {
-                Log.warning("The report service did not end after an erasure; what it read may still be in its memory")
-                end.isOver(loop)
-            }
-            end.slot = try connection.watchName(name) { owner in
-                if owner == nil { end.isOver(loop) } else { units.stop(unit) }
-            }
-        } catch {
-            end.isOver(loop)
-        }
-    }
-
-    private func isOver(_ loop: EventLoop) {
-        guard let completion else { return }
-        self.completion = nil
-        // Not from within what they call.
-        loop.deferred { [self] in (slot, timer) = (nil, nil) }
-        completion()
     }
 }
 
@@ -130,6 +91,8 @@ private struct Erasure: Sendable {
         var goingOn: Int
         /// Nil at a rehearsal.
         var receipt: ErasureReceipt?
+        /// Whether it is known which SID is to be on the Do Not Track list, or that none is; nil where none was asked for.
+        var isSIDKnown: Bool?
 
         var fields: [String: BusValue] {
             var fields: [String: BusValue] = [
@@ -140,6 +103,7 @@ private struct Erasure: Sendable {
                 fields["receipt"] = .string(receipt.text)
                 fields["sha256"] = .string(receipt.digest)
             }
+            if let isSIDKnown { fields["sid-known"] = .bool(isSIDKnown) }
             return fields
         }
     }
@@ -203,14 +167,19 @@ private struct Erasure: Sendable {
         store.forget(before: now.boot, of: Set(goingOn))
         writer.scrub(isPatient: true)
         isLeft = writer.holdsRemoved
-        rows = erased.map { Row(user: $0.user, counts: $0.counts, goingOn: $0.goingOn.count, receipt: $0.receipt) }
+        rows = erased.map { one in
+            let isSIDKnown = current.contains(one.user.identity) ? sids[one.user.identity] != nil : nil
+            return Row(user: one.user, counts: one.counts, goingOn: one.goingOn.count, receipt: one.receipt, isSIDKnown: isSIDKnown)
+        }
         gone = erased.flatMap(\.gone)
         if call.alsoUsers { policy = try? writer.policy() }
     }
 
+    /// - Parameter reportsHaveEnded: nil at a rehearsal, after which they go on.
     @MainActor
-    func write(to writer: inout BusMessageWriter) {
-        writer.rows(rows.map(\.fields))
+    func write(to writer: inout BusMessageWriter, reportsHaveEnded: Bool? = nil) {
+        let ended = reportsHaveEnded.map { ["reports-ended": BusValue.bool($0)] } ?? [:]
+        writer.rows(rows.map { $0.fields.merging(ended) { field, _ in field } })
         writer.append(unknown)
         writer.append(setAside)
         writer.append(isLeft)

@@ -236,7 +236,8 @@ final class ManagerObject {
                     "SetRoles", in: ["roles": "a(sss)", "granted": "b", "reason": "s"], out: ["changed": "ab"]
                 ) { [unowned self] invocation throws(BusError) in try setRoles(invocation) },
                 BusMethod(
-                    "SetGroup", in: ["group": "s", "users": "as", "member": "b", "reason": "s"], out: ["results": "aa{sv}"]
+                    "SetGroup", in: ["group": "s", "users": "as", "member": "b", "reason": "s", "responsible": "s"],
+                    out: ["results": "aa{sv}"]
                 ) { [unowned self] invocation throws(BusError) in try setGroup(invocation) },
                 BusMethod("GetSight", in: ["reader": "u", "right": "s", "whose": "a{sv}"], out: ["sight": "a{sv}"]) {
                     [unowned self] invocation throws(BusError) in
@@ -265,6 +266,7 @@ final class ManagerObject {
                     try fixAggregates(invocation)
                 },
                 BusMethod("RecordRead", in: ["read": "a{sv}"]) { [unowned self] invocation throws(BusError) in try recordRead(invocation) },
+                BusMethod("RecordBackup", in: ["file": "s"]) { [unowned self] invocation throws(BusError) in try recordBackup(invocation) },
             ],
             properties: [
                 BusProperty("Version", "s", emits: .constant) { _, writer in writer.append(Version.text) }
@@ -449,6 +451,9 @@ final class ManagerObject {
                 ownValues["seat"] = .bool(collector.hasSeat(own.row.user))
             }
             if isTracked(own.row.user), collector.mayBeListed(own.row.user) { ownValues["sid-unknown"] = .bool(true) }
+            let raises = policy.raises(of: own.row.user, sids: collector.sids(of: own.row.user))
+            ownValues["raises"] = .array(
+                of: "a{sv}", raises.map { Self.raise($0.key, $0.value, $0.at, $0.by, $0.reason, $0.responsible) })
             let ownProperties = BusValue.properties(ownValues)
             invocation.reply { writer in
                 writer.properties { writer in
@@ -460,6 +465,12 @@ final class ManagerObject {
                         writer.property("new-users-reason", decision.reason)
                         writer.property("new-users-responsible", decision.responsible)
                     }
+                    // Likewise: what has more recorded of whomever it is, or kept for longer.
+                    let raises = policy.settings.filter { Widening(rawValue: $0.key) != nil }
+                    writer.property(
+                        "raises",
+                        .array(
+                            of: "a{sv}", raises.map { Self.raise($0.key, $0.value, $0.since, $0.by, $0.reason, $0.responsible) }))
                     writer.property("complete", isPrivileged)
                     let configuration = self.collector.configuration
                     writer.property("responsible", configuration.responsible)
@@ -492,16 +503,29 @@ final class ManagerObject {
                     writer.property("aggregate-groups", policy.aggregateGroups)
                     writer.property("aggregate-minimum", policy.aggregateMinimum)
                     guard isPrivileged else { return }
+                    let answering = policy.responsibleForMembers
                     let members = policy.ownGroups.members.map { member in
-                        BusValue.properties([
+                        // Of an earlier time in the group it is about that.
+                        let answers = answering[member.group]?[member.user].flatMap { $0.since == member.since ? $0.name : nil }
+                        return BusValue.properties([
                             "group": .string(member.group.name), "user": .string(member.user.login), "uid": .uint32(member.user.uid),
                             "since": .uint64(member.since.microseconds), "by": .string(member.by), "reason": .string(member.reason),
+                            "responsible": .string(answers ?? ""),
                         ])
                     }
                     writer.property("group-members", .array(of: "a{sv}", members))
                 }
             }
         }
+    }
+
+    private static func raise(
+        _ key: String, _ value: String, _ since: WallInstant, _ by: String, _ reason: String, _ responsible: String
+    ) -> BusValue {
+        .properties([
+            "key": .string(key), "value": .string(value), "since": .uint64(since.microseconds), "by": .string(by),
+            "reason": .string(reason), "responsible": .string(responsible),
+        ])
     }
 
     /// In microseconds; what is kept without end is not there.
@@ -776,13 +800,15 @@ final class ManagerObject {
         }
     }
 
-    /// A group that has a role gives it to whoever joins: it takes the right to give roles.
+    /// A group that has a role gives it to whoever joins: it takes the right to give roles. And where tracking hours or times to keep hang on it, more
+    /// may be recorded of somebody by that, which takes grounds.
     private func setGroup(_ invocation: BusInvocation) throws(BusError) {
-        let call = try GroupCall(invocation.message)
+        let configuration = collector.configuration
+        let call = try GroupCall(invocation.message, responsible: configuration.responsible)
         invocation.charge(objects: call.names.count)
         authorized(invocation, for: .manageRoles) { [unowned self] actor in
             let members = collector.policy.ownGroups.members.filter { $0.group == call.group }
-            change(invocation) { writer throws(StoreError) in
+            change(invocation) { writer throws(StoreError) -> Result<[Outcome], BusError> in
                 // Here, since a directory service may take its time; whose account is gone can still be taken out.
                 var outcomes = call.names.map { name in
                     let former = call.isMember ? nil : members.first { $0.user.login == name }?.user
@@ -790,17 +816,31 @@ final class ManagerObject {
                     return user.map { Outcome(name: $0.login, uid: $0.uid) } ?? Outcome(name: name, error: "no such user")
                 }
                 let known = outcomes.indices.filter { outcomes[$0].error.isEmpty }
-                let changed = try writer.set(
-                    known.map { UserIdentity(login: outcomes[$0].name, uid: outcomes[$0].uid) }, in: call.group, member: call.isMember,
-                    by: actor, reason: call.reason, at: .now())
-                for (index, changed) in zip(known, changed) { outcomes[index].changed = changed }
-                return outcomes
-            } then: { invocation, outcomes in
-                for outcome in outcomes where outcome.changed {
-                    let what = "\(outcome.name) is \(call.isMember ? "" : "no longer ")in the group \(call.group)"
-                    Journal.policyChanged(what, user: outcome.name, by: actor, reason: call.reason)
+                let users = known.map { outcomes[$0].user }
+                let widened = GroupChange(group: call.group, joins: call.isMember).widenings(
+                    of: users, configuration, own: try writer.policy().ownGroups)
+                if let widening = users.compactMap({ widened[$0] }).first,
+                    let error = BusError.missingGrounds(
+                        call.reason, call.responsible,
+                        for: "On \(call.group) hang \(widening.map(\.text).joined(separator: "; ")). ")
+                {
+                    return .failure(error)
                 }
-                invocation?.reply { $0.rows(outcomes.map(\.fields)) }
+                let changed = try writer.set(
+                    users, in: call.group, member: call.isMember, by: actor, reason: call.reason,
+                    responsible: widened.mapValues { _ in call.responsible }, at: .now())
+                for (index, changed) in zip(known, changed) { outcomes[index].changed = changed }
+                return .success(outcomes)
+            } then: { invocation, result in
+                switch result {
+                case .failure(let error): invocation?.fail(error)
+                case .success(let outcomes):
+                    for outcome in outcomes where outcome.changed {
+                        let what = "\(outcome.name) is \(call.isMember ? "" : "no longer ")in the group \(call.group)"
+                        Journal.policyChanged(what, user: outcome.name, by: actor, reason: call.reason)
+                    }
+                    invocation?.reply { $0.rows(outcomes.map(\.fields)) }
+                }
             }
         }
     }

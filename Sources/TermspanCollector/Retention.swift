@@ -12,7 +12,7 @@ final class Retention {
     private let store: StoreThread
     private let inbox: MainInbox
     private var configuration: Configuration
-    private let onEnd: @MainActor () -> Void
+    private let onEnd: @MainActor (_ hasRemoved: Bool) -> Void
     private var timer: EventSource?
     /// When it begins next.
     private(set) var due: BootInstant
@@ -45,10 +45,10 @@ final class Retention {
 
     /// - Parameters:
     ///   - due: when it was to begin next in an earlier life: one that is started often removes all the same.
-    ///   - onEnd: called when an hour's work is over, whatever came of it.
+    ///   - onEnd: called when an hour's work is over, with whether anything was removed.
     init(
         loop: EventLoop, store: StoreThread, inbox: MainInbox, configuration: Configuration, due: BootInstant?,
-        onEnd: @escaping @MainActor () -> Void
+        onEnd: @escaping @MainActor (_ hasRemoved: Bool) -> Void
     ) throws {
         self.onEnd = onEnd
         let latest = loop.now.advanced(by: Self.first)
@@ -131,8 +131,12 @@ final class Retention {
         guard part < plan.parts.count else { return take(.removed(Expired())) }
         let (plan, part) = (plan, part)
         store.submitOnceDurable { [inbox] writer, problem in
+            let receipt = problem == nil && part == 0 ? try? writer.recordExpired(at: .now()) : nil
             let outcome = problem == nil ? Self.expire(plan.parts[part], keeping: plan.times, writer) : .failed
-            inbox.post { [weak self] in self?.take(outcome) }
+            inbox.post { [weak self] in
+                if let receipt { Journal.historyExpired(receipt) }
+                self?.take(outcome)
+            }
         }
     }
 
@@ -143,7 +147,7 @@ final class Retention {
             guard try writer.trustsClock(now, keeping: times) else { return .held }
             return .removed(
                 try writer.expire(
-                    activityBefore: moment(part.kept.activity), sessionsBefore: moment(part.kept.sessions), of: part.users))
+                    activityBefore: moment(part.kept.activity), sessionsBefore: moment(part.kept.sessions), of: part.users, at: now.wall))
         } catch {
             // That the store can't be written is told by whoever writes to it all the time.
             return .failed
@@ -156,8 +160,7 @@ final class Retention {
         switch outcome {
         case .removed(let expired):
             isHeld = false
-            sum.sessions += expired.sessions
-            sum.intervals += expired.intervals
+            sum.counts += expired.counts
             if expired.isComplete { part += 1 }
             guard isStale || part >= plan.parts.count else {
                 removed = sum
@@ -169,10 +172,10 @@ final class Retention {
         case .failed: break
         }
         if !sum.isEmpty {
-            store.submit { writer in try? writer.removeUnusedNames() }
+            store.submit { writer in writer.expiryIsOver() }
             Journal.historyExpired(sum)
         }
-        onEnd()
+        onEnd(!sum.isEmpty)
         guard isStale else { return }
         isStale = false
         begin()

@@ -81,6 +81,8 @@ package final class StoreThread: Sendable {
     private static let longestDelay: Duration = .seconds(10)
     /// Between two tries to remove the bytes of what was removed.
     private static let longestPatience: Duration = .seconds(600)
+    /// Between two parts of the file's pages whose gaps are overwritten.
+    private static let scrubPause: Duration = .milliseconds(200)
     /// Between two commits that are urgent: a lane that fills faster than in this time is a hostile one's, and loses.
     private static let urgentInterval: Duration = .milliseconds(50)
     /// A disk that takes longer to answer is a problem to tell of.
@@ -213,9 +215,11 @@ package final class StoreThread: Sendable {
                 (scrubbing, patience) = (nil, .seconds(1))
             } else if let moment = scrubbing, moment <= .now() {
                 onDisk { writer.scrub(isPatient: false) }
-                (scrubbing, patience) = (nil, min(patience + patience, Self.longestPatience))
+                (scrubbing, patience) = (nil, writer.isScrubbing ? .seconds(1) : min(patience + patience, Self.longestPatience))
             }
-            if writer.holdsRemoved { scrubbing = scrubbing ?? BootInstant.now().advanced(by: patience) }
+            if writer.holdsRemoved {
+                scrubbing = scrubbing ?? BootInstant.now().advanced(by: writer.isScrubbing ? Self.scrubPause : patience)
+            }
             guard let moment = due, moment <= .now() else { continue }
             due = nil
             latest = moment
@@ -386,5 +390,6 @@ extension StoreBatch {
         checkpoints += other.checkpoints
         ended += other.ended
         untracked += other.untracked
+        facts += other.facts
     }
 }

@@ -1,37 +1,12 @@
-import Glibc
 import TermspanCore
 import TermspanStore
+import TermspanSystem
 
-/// The users and groups that the machine knows: getpwnam_r(3), with whatever sources nsswitch.conf names. It may take a directory's time.
+/// The users and groups that the machine knows: Account. It may take a directory's time.
 enum UserDatabase {
-    static func user(named name: String) -> UserIdentity? {
-        var buffer = [CChar](repeating: 0, count: 16 << 10)
-        var entry = passwd()
-        var found: UnsafeMutablePointer<passwd>?
-        guard getpwnam_r(name, &entry, &buffer, buffer.count, &found) == 0, let found, let login = found.pointee.pw_name else { return nil }
-        return UserIdentity(login: String(cString: login), uid: found.pointee.pw_uid)
-    }
+    static func user(named name: String) -> UserIdentity? { Account(named: name).map { UserIdentity(login: $0.login, uid: $0.uid) } }
 
-    static func user(of uid: UInt32) -> UserIdentity? {
-        var buffer = [CChar](repeating: 0, count: 16 << 10)
-        var entry = passwd()
-        var found: UnsafeMutablePointer<passwd>?
-        guard getpwuid_r(uid, &entry, &buffer, buffer.count, &found) == 0, let found, let login = found.pointee.pw_name else { return nil }
-        return UserIdentity(login: String(cString: login), uid: uid)
-    }
-
-    /// The gid of a group; nil where it is not known, or nobody could say.
-    static func group(named name: String) -> UInt32? {
-        var buffer = [CChar](repeating: 0, count: 16 << 10)
-        while true {
-            var entry = Glibc.group()
-            var found: UnsafeMutablePointer<Glibc.group>?
-            let code = getgrnam_r(name, &entry, &buffer, buffer.count, &found)
-            // The members of a large group take room, which nobody knows beforehand.
-            guard code == ERANGE, buffer.count < 16 << 20 else { return code == 0 ? found?.pointee.gr_gid : nil }
-            buffer = [CChar](repeating: 0, count: 4 * buffer.count)
-        }
-    }
+    static func user(of uid: UInt32) -> UserIdentity? { Account(uid: uid).map { UserIdentity(login: $0.login, uid: uid) } }
 
     /// What is known of whether users are in groups, Termspan's own among them.
     ///
@@ -47,7 +22,11 @@ enum UserDatabase {
         func ids() -> [String: UInt64?] {
             Dictionary(
                 groups.map { name in
-                    (name, name.hasPrefix(OwnGroup.prefix) ? OwnGroup(name).flatMap { numbers[$0] } : group(named: name).map(UInt64.init))
+                    (
+                        name,
+                        name.hasPrefix(OwnGroup.prefix)
+                            ? OwnGroup(name).flatMap { numbers[$0] } : Account.group(named: name).map(UInt64.init)
+                    )
                 }
             ) { first, _ in first }
         }
@@ -59,23 +38,9 @@ enum UserDatabase {
         return Memberships.Answer(groups: ids().merging(before) { $0 == $1 ? $0 : nil }, users: Dictionary(members) { first, _ in first })
     }
 
-    /// The gids of a user's groups, the primary one among them; nil for an account that is gone, or another's by now. A source of
-    /// nsswitch.conf that is silent adds none, and nothing tells that (getgrouplist(3)).
+    /// The gids of a user's groups; nil for an account that is gone, or another's by now.
     static func groups(of user: UserIdentity) -> Set<UInt32>? {
-        var buffer = [CChar](repeating: 0, count: 16 << 10)
-        var entry = passwd()
-        var found: UnsafeMutablePointer<passwd>?
-        guard getpwnam_r(user.login, &entry, &buffer, buffer.count, &found) == 0, let found, found.pointee.pw_uid == user.uid else {
-            return nil
-        }
-        var groups = [gid_t](repeating: 0, count: 64)
-        var count = Int32(groups.count)
-        while getgrouplist(user.login, found.pointee.pw_gid, &groups, &count) < 0 {
-            // NGROUPS_MAX; and `count` is what it takes.
-            guard groups.count < 1 << 16 else { return nil }
-            groups = [gid_t](repeating: 0, count: max(Int(count), 2 * groups.count))
-            count = Int32(groups.count)
-        }
-        return Set(groups.prefix(Int(count)))
+        guard let account = Account(named: user.login), account.uid == user.uid else { return nil }
+        return account.groups
     }
 }

@@ -82,6 +82,51 @@ extension Configuration {
     }
 }
 
+extension Configuration {
+    /// Reads what `policyText` writes; nil for anything else.
+    package init?(policyText: String) {
+        self.init()
+        var parts: [String] = []
+        for part in policyText.components(separatedBy: "; ") {
+            let isNew = Self.policyKeys.contains { part.hasPrefix($0 + " ") }
+            // A group may be called like that.
+            if isNew || parts.isEmpty { parts.append(part) } else { parts[parts.count - 1] += "; " + part }
+        }
+        for part in parts {
+            guard let space = part.firstIndex(of: " ") else { return nil }
+            let (key, value) = (String(part[..<space]), String(part[part.index(after: space)...]))
+            switch key {
+            case "keep-by-group":
+                guard let sessions = value.range(of: ", sessions ", options: .backwards),
+                    let activity = value.range(of: ": activity ", options: .backwards), activity.upperBound <= sessions.lowerBound,
+                    let keptActivity = Duration.kept(String(value[activity.upperBound..<sessions.lowerBound])),
+                    let keptSessions = Duration.kept(String(value[sessions.upperBound...]))
+                else { return nil }
+                keptByGroup.append(
+                    KeptByGroup(
+                        group: String(value[..<activity.lowerBound]), activity: .some(keptActivity), sessions: .some(keptSessions)))
+            case "tracking-hours":
+                let words = value.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false).map(String.init)
+                guard words.count >= 2, let days = TrackingHours.Window.days(words[0]), let hours = TrackingHours.Window.hours(words[1]),
+                    words.count == 2 || words[2].hasPrefix("of ")
+                else { return nil }
+                let group = words.count == 3 ? String(words[2].dropFirst(3)) : nil
+                trackingHours.append(TrackingHours.Window(group: group, days: days, start: hours.start, end: hours.end))
+            case "holidays":
+                let days = value.split(separator: " ").map { CalendarDay(String($0)) }
+                guard !days.contains(nil) else { return nil }
+                holidays = Set(days.compactMap(\.self))
+            default:
+                guard Self.policyKeys.contains(key), let setting = Setting.all[key], setting.apply(value, &self) else { return nil }
+            }
+        }
+    }
+
+    private static let policyKeys = [
+        "keep-activity", "keep-sessions", "pause-per-day", "unencrypted-disk", "seats", "keep-by-group", "tracking-hours", "holidays",
+    ]
+}
+
 /// A key whose value is a list: what each of its elements must be, and where it goes.
 private struct ListSetting: Sendable {
     var form: String
@@ -199,6 +244,12 @@ private struct Setting: Sendable {
         "unencrypted-disk": Setting(form: "accept, warn or refuse") { text, configuration in
             guard let value = UnencryptedDisk(rawValue: text) else { return false }
             configuration.unencryptedDisk = value
+            return true
+        },
+        "public-address": Setting(form: "an address of IPv4 or IPv6, or nothing") { text, configuration in
+            var address = in6_addr()
+            guard text.isEmpty || inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1 else { return false }
+            configuration.publicAddress = text
             return true
         },
         "responsible": Setting(form: "at most 200 printable characters") { text, configuration in

@@ -28,6 +28,8 @@ package struct Configuration: Equatable, Sendable {
     package var holidays: Set<CalendarDay> = []
     /// What users can take of the collector.
     package var limits = Limits()
+    /// By which the world reaches the machine, where its own addresses don't tell; "" where they do, or nobody knows.
+    package var publicAddress = ""
     /// What is to be where the disk that the store is on is not known to be encrypted.
     package var unencryptedDisk = UnencryptedDisk.accept
     /// Who answers for what is collected here; shown to those who are tracked.
@@ -43,7 +45,7 @@ package struct Configuration: Equatable, Sendable {
         func isLonger(_ kept: Duration?, _ usual: Duration?) -> Bool { usual.map { usual in kept.map { $0 > usual } ?? true } ?? false }
         let times = [KeptTimes(activity: keepActivity, sessions: keepSessions)] + keptByGroup.map { self.kept(by: $0) }
         guard times.contains(where: { isLonger($0.activity, usual.keepActivity) || isLonger($0.sessions, usual.keepSessions) }),
-            responsible.allSatisfy(\.isWhitespace) || reason.allSatisfy(\.isWhitespace)
+            !hasGrounds
         else { return nil }
         return """
             keeps longer than is usual (activity 180d, sessions 400d), which takes 'reason' and 'responsible': they are shown to whom it is about

@@ -4,7 +4,8 @@
 package enum WhatIsRecorded {
     package static let recorded =
         "which application has the focus, or which script it runs, and from when to when, when there is input from keyboard or mouse and when there is none, and "
-        + "when you log on, lock, connect, disconnect and log off, with the address and name of the computer that you connect from"
+        + "when you log on, lock, connect, disconnect and log off, with the address and name of the computer that you connect from, and "
+        + "what you are called, in which domain, and where this computer is by name, time zone and network"
     package static let never = "what you type, window titles, web addresses, contents of the screen"
 }
 

@@ -110,6 +110,13 @@ extension Answer {
                 }
             }
         }
+        try readable {
+            for fact in try reader.factConflicts() {
+                let text =
+                    "fact \(fact.row), a \(fact.kind) since \(fact.since.iso8601): it ends before it begins, or another holds then, too"
+                try tell(CheckFinding(.facts, text))
+            }
+        }
         try readable { for boot in try reader.boots() { for finding in boot.findings { try tell(finding) } } }
         try readable {
             var row: Int64 = 0

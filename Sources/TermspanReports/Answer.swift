@@ -4,38 +4,56 @@ package import TermspanStore
 
 /// Works a question out, line by line, in pages: what it holds in memory does not grow with the answer.
 package struct Answer {
-    private(set) var question: Question
+    var question: Question
     /// Nil where there is no store yet.
     let reader: StoreReader?
     private let live: [UUIDv7: LiveSession]
     /// By which users and sessions are named; nil: by their names.
     private let pseudonyms: Pseudonyms?
-    /// Where the rules are that come with the package.
-    var shippedRules = Answer.shippedRules
+    let chooser: ActivityChooser
+    /// As what activities count, and what of them is shown.
+    let classes: ActivityClasses
+    let computer: Computer
+    /// The transactions that wrote the focus intervals that are told; nil: all, and what is not durable.
+    var revisions: ClosedRange<Int64>?
     /// How many focus intervals are worked on at once.
     var page = 2000
     /// How many intervals of one user are held at once where all are needed together.
     var limit = 500_000
-
-    static let shippedRules = "/usr/share/termspan/classification.rules"
+    /// What is asked about users.
+    var accounts: @Sendable (UserIdentity, _ group: UInt32?) -> AccountFacts = AccountFacts.asked
 
     package init(_ question: Question, reader: StoreReader?) {
         self.question = question
         self.reader = reader
         live = LiveSession.sessions(question.live ?? [])
         pseudonyms = question.pseudonyms.flatMap { reader?.pseudonyms(of: $0) }
+        chooser = ActivityChooser(question.choice, reader: reader)
+        computer = .present(reader)
+        classes = ActivityClasses(question, reader: reader)
+    }
+
+    /// Whether users and sessions are told by their names.
+    var isByName: Bool { pseudonyms == nil }
+
+    func named(_ session: ReportedSession) -> RowNames {
+        let record = session.record
+        guard let pseudonyms else {
+            return RowNames(
+                user: record.user.login, uid: record.user.uid, session: record.id.rawValue, sessionUUID: record.uuid.description)
+        }
+        return RowNames(user: pseudonyms.name(of: record.user), sessionUUID: pseudonyms.name(of: record.uuid))
     }
 
     /// Gives `line` one complete line after the other; what it throws ends the answer.
     package func write(_ line: ([UInt8]) throws -> Void) throws {
         if question.pseudonyms != nil, pseudonyms == nil { return }
+        try chooser.check()
         switch question.kind {
         case .spans:
-            let classes = try ActivityClasses(question, reader: reader, shipped: shippedRules)
-            try forEachSession { try spans(of: $0, classes, line) }
+            try forEachSession { try spans(of: $0, line) }
         case .timeline:
-            let classes = try ActivityClasses(question, reader: reader, shipped: shippedRules)
-            try forEachSession { try timeline(of: $0, classes, line) }
+            try forEachSession { try timeline(of: $0, line) }
         case .sessions:
             try forEachSession { session in
                 let range = range(of: session)
@@ -45,6 +63,8 @@ package struct Answer {
             }
         case .userTimes:
             try userTimes(line)
+        case .report:
+            try report(line)
         case .history:
             try forEachSession { session in
                 // Whole, but by pseudonyms: what is of two months would tell that two names are one user's.
@@ -74,19 +94,26 @@ package struct Answer {
             try checkStore(line)
         case .aggregates:
             try aggregates(line)
+        case .facts:
+            try facts(line)
+        case .export:
+            try export(line)
         }
     }
 
     // MARK: Sessions
 
-    func forEachSession(_ each: (ReportedSession) throws -> Void) throws {
+    /// - Parameter first: those whose rows come later in the store.
+    func forEachSession(after first: Int64 = 0, _ each: (ReportedSession) throws -> Void) throws {
+        guard chooser.includesComputer(computer) else { return }
         let isRestricted = question.filter.since != nil || question.filter.until != nil
         // What the store's wall times let through need not lie in the range, where the clock was stepped.
         func body(_ session: ReportedSession) throws {
+            guard chooser.includes(session.record.user) else { return }
             if !isRestricted || range(of: session).length > 0 { try each(session) }
         }
         var seen: Set<UUIDv7> = []
-        var row: Int64 = 0
+        var row = first
         while let reader {
             let sessions = try reader.sessions(question.filter, after: row, limit: 200)
             for session in sessions {
@@ -121,7 +148,7 @@ package struct Answer {
         return true
     }
 
-    private func range(of session: ReportedSession) -> TimeSpan {
+    func range(of session: ReportedSession) -> TimeSpan {
         session.range(since: question.filter.since, until: question.filter.until)
     }
 
@@ -133,7 +160,10 @@ package struct Answer {
     // MARK: Streams
 
     struct Chunk {
+        /// Each with the application that is shown.
         var focus: [(record: FocusRecord, isOpen: Bool)]
+        /// Of each in turn how it counts; nil where it is ignored. Of questions about applications alone.
+        var shown: [ActivityClasses.Shown?]
         var timeline: SessionTimeline
         var evaluation: SessionTimeline.Evaluation
     }
@@ -156,7 +186,7 @@ package struct Answer {
         while !isLast {
             var rows = carried
             if let reader, let stored = session.stored {
-                let read = try reader.focus(of: stored, in: range, after: after, limit: page)
+                let read = try reader.focus(of: stored, in: range, after: after, revisions: revisions, limit: page)
                 rows += read
                 isLast = read.count < page
                 after = read.last?.span.start ?? after
@@ -170,18 +200,32 @@ package struct Answer {
                 end = min(max(start, last.span.start), range.end)
             }
             var focus = rows.map { (record: $0, isOpen: false) }
-            if isLast {
+            if isLast, revisions == nil {
                 // What the store has is where the collector's begins.
                 let known = rows.last?.span.start
                 focus += session.live?.focus.filter { live in known.map { live.record.span.start > $0 } ?? true } ?? []
             }
+            var shown: [ActivityClasses.Shown?] = []
+            if question.isOfApplications {
+                // Here, before anything chooses by it or adds it up: what is withheld can't be found out by a filter.
+                shown = try focus.map { try classes.shown($0.record.application, of: session.record.user) }
+                for index in focus.indices { focus[index].record.application = shown[index]?.application }
+            }
             let span = TimeSpan(start: start, end: end)
             let timeline = SessionTimeline(
-                span: span, focus: focus.map(\.record.span), bursts: try bursts(of: session, in: span),
-                unknown: try unknowns(of: session, in: span), changes: changes)
-            try body(Chunk(focus: focus, timeline: timeline, evaluation: timeline.evaluate(question.thresholds)))
+                span: span, focus: focus.map(\.record.span), bursts: try bursts(of: session, in: seen(span, of: session)),
+                unknown: try unknowns(of: session, in: span), changes: changes, inputKnown: session.end)
+            try body(Chunk(focus: focus, shown: shown, timeline: timeline, evaluation: timeline.evaluate(question.thresholds)))
             start = end
         }
+    }
+
+    /// The time of which the input is to be known for a span's categories.
+    private func seen(_ span: TimeSpan, of session: ReportedSession) -> TimeSpan {
+        let lookahead = question.thresholds.lookahead
+        guard lookahead > .zero else { return span }
+        let end = min(session.end, span.end.advanced(by: lookahead)).advanced(by: .nanoseconds(1))
+        return TimeSpan(start: span.start, end: max(span.end, end))
     }
 
     func changes(of session: ReportedSession) throws -> [StateChange] { try events(of: session).map(\.change) }
@@ -201,7 +245,7 @@ package struct Answer {
         return events
     }
 
-    private func bursts(of session: ReportedSession, in span: TimeSpan) throws -> [TimeSpan] {
+    func bursts(of session: ReportedSession, in span: TimeSpan) throws -> [TimeSpan] {
         try stream(session, session.live?.bursts ?? [], \.start, until: span.end) { reader, stored, after in
             try reader.bursts(of: stored, in: span, after: after, limit: 2000).map { TimeSpan(start: $0.start, end: $0.end) }
         }
@@ -235,7 +279,7 @@ package struct Answer {
 
     // MARK: Lines
 
-    private func spans(of session: ReportedSession, _ classes: ActivityClasses, _ line: ([UInt8]) throws -> Void) throws {
+    private func spans(of session: ReportedSession, _ line: ([UInt8]) throws -> Void) throws {
         let range = range(of: session)
         try forEachChunk(of: session, in: range) { chunk in
             for (index, (record, isOpen)) in chunk.focus.enumerated() where !isOpen || question.includeOpen {
@@ -244,12 +288,13 @@ package struct Answer {
                 // One that is cut by the end of the range has an end.
                 let isOpen = isOpen && session.isOpen && span.end == session.end
                 let times = chunk.evaluation.focus[index]
-                guard let shown = classes.shown(record.application, of: session.record.user) else { continue }
+                guard chooser.includes(record.application), chooser.includes(times), let shown = chunk.shown[index] else { continue }
                 var json = JSONLine()
                 frame(&json, session)
                 json.add("start", session.anchors.wall(at: span.start))
                 json.add("end", isOpen ? nil : session.anchors.wall(at: span.end))
                 json.add("duration", nanoseconds: span.length)
+                if question.choice.languages != nil { json.add("description", chooser.description(of: record.application)) }
                 add(shown, to: &json)
                 json.add("active", nanoseconds: times[.active])
                 json.add("passive", nanoseconds: times[.passive])
@@ -270,17 +315,17 @@ package struct Answer {
     }
 
     /// Every moment of a session in the range once. What is ignored is there without its application, so that no time is missing.
-    private func timeline(of session: ReportedSession, _ classes: ActivityClasses, _ line: ([UInt8]) throws -> Void) throws {
+    private func timeline(of session: ReportedSession, _ line: ([UInt8]) throws -> Void) throws {
         try forEachChunk(of: session, in: range(of: session)) { chunk in
             for part in chunk.evaluation.parts {
-                let application = part.focus.flatMap { chunk.focus[$0].record.application }
+                let shown = part.focus.flatMap { chunk.shown[$0] } ?? ActivityClasses.Shown()
                 var json = JSONLine()
                 frame(&json, session)
                 json.add("stack", session.record.stack)
                 json.add("start", session.anchors.wall(at: part.span.start))
                 json.add("end", session.anchors.wall(at: part.span.end))
                 json.add("state", part.category.name)
-                add(classes.shown(application, of: session.record.user) ?? ActivityClasses.Shown(), to: &json)
+                add(shown, to: &json)
                 try line(json.finished())
             }
         }
@@ -379,10 +424,20 @@ package struct Answer {
 
     private func checkAudit(_ line: ([UInt8]) throws -> Void) throws {
         guard let reader else { return }
+        // Who sees a part of the record is told whether all of it is right, and the digest of the last entry of that part: by numbers, and by
+        // digests of entries about others, everybody would see how much is decided about these.
+        let isWhole = question.filter.identities == nil
+        var last: Int64?
+        if !isWhole { try forEachAuditEntry(question.filter) { last = $0.entry.id } }
+        var digest: String?
+        var isKnown = false
         var check = AuditCheck(store: try reader.auditStore())
         try forEachAuditEntry(SessionFilter()) { stored in
             check.add(stored.entry, digest: stored.digest)
             guard check.problem == nil else { return }
+            if stored.entry.id == last { digest = stored.digest }
+            if stored.digest == question.known { isKnown = true }
+            guard isWhole else { return }
             var json = JSONLine()
             json.add("id", stored.entry.id)
             json.add("sha256", stored.digest)
@@ -390,8 +445,14 @@ package struct Answer {
         }
         var json = JSONLine()
         json.add("store", check.head.store.description)
-        json.add("entries", check.head.id)
-        json.add("problem", check.problem)
+        if isWhole {
+            json.add("entries", check.head.id)
+            json.add("problem", check.problem)
+        } else {
+            json.add("last", digest)
+            json.add("problem", check.problem.map { _ in "an entry is missing, or not as it was recorded" })
+        }
+        if question.known != nil { json.add("known", isKnown) }
         try line(json.finished())
     }
 
@@ -408,7 +469,7 @@ package struct Answer {
     }
 
     /// A program by pseudonym has no folder, which can be somebody's own.
-    private func executable(_ application: Application?) -> String? {
+    func executable(_ application: Application?) -> String? {
         guard pseudonyms != nil else { return application?.executable }
         return application?.executable.map { String($0.split(separator: "/").last ?? "") }
     }
@@ -463,7 +524,7 @@ package struct Answer {
         return json.finished()
     }
 
-    private static func add(_ totals: CategoryTimes, to json: inout JSONLine) {
+    static func add(_ totals: CategoryTimes, to json: inout JSONLine) {
         json.add("total", nanoseconds: totals.total)
         json.add("suspended", nanoseconds: totals[.suspended])
         json.add("paused", nanoseconds: totals[.paused])
@@ -482,45 +543,79 @@ package struct Answer {
         var boot: ID128?
     }
 
+    /// What a page's users are looked up by; of the store, and logged on or not.
+    private struct UserRow {
+        var identity: UserIdentity
+        var stored: StoredUser?
+        var isPresent: Bool
+    }
+
     private func users(_ line: ([UInt8]) throws -> Void) throws {
         let policy = try reader?.policy() ?? Policy()
+        let own = question.users.group.flatMap { OwnGroup($0) }
+        if let own, !policy.ownGroups.has(own) { throw ReportError(reason: "There is no group \(own).", isNotFound: true) }
+        var accounts = AccountLookup(accounts, group: own == nil ? question.users.group : nil)
+        func tell(_ rows: [UserRow]) throws {
+            let told = try accounts.facts(of: rows.map(\.identity), mustKnow: question.users.asksDatabase) { try line([]) }
+            for row in rows {
+                let facts = told[row.identity] ?? AccountFacts()
+                let isInGroup = own.map { policy.ownGroups.groups(of: row.identity).contains($0) } ?? facts.isInGroup
+                // Nothing holds for one whose login or uid is another's by now.
+                let standing =
+                    row.stored?.isCurrent == false
+                    ? nil : policy.standing(of: row.identity, sids: question.sids[row.identity] ?? [], decision: row.stored?.decision)
+                let user = ListedUser(
+                    logins: row.stored?.logins ?? [row.identity.login], name: facts.name,
+                    domains: facts.domains(of: row.identity.login, logins: row.stored?.logins ?? []), isTracked: standing?.isTracked,
+                    isLoggedOn: row.isPresent || row.stored?.isOpen == true, lastSeen: row.stored?.lastSeen,
+                    sessions: row.stored?.sessions ?? 0, isInGroup: isInGroup)
+                // Nobody is passed over of whom it is not known.
+                if let domain = question.users.domain, facts.mayHaveOthers, !user.domains.contains(domain.lowercased()) {
+                    throw AccountLookup.silence
+                }
+                if question.users.selects(user) { try line(self.line(row, user, decidedBy: standing?.basis)) }
+            }
+        }
         var present = Set(question.present.filter(question.filter.names))
         var row: Int64 = 0
         while let reader {
-            let users = try reader.users(question.filter, after: row, limit: 50)
-            for user in users {
-                row = user.row
-                let isPresent = user.isCurrent && present.remove(user.identity) != nil
-                try line(self.line(user.identity, user, isPresent: isPresent, policy))
-            }
-            if users.count < 50 { break }
+            let users = try reader.users(question.filter, after: row, limit: Self.usersAtOnce)
+            row = users.last?.row ?? row
+            try tell(
+                users.map { user in
+                    let isPresent = user.isCurrent && present.remove(user.identity) != nil
+                    return UserRow(identity: user.identity, stored: user, isPresent: isPresent)
+                })
+            if users.count < Self.usersAtOnce { break }
         }
         // Of whom nothing is recorded.
-        for user in present.sorted(by: { ($0.uid, $0.login) < ($1.uid, $1.login) }) {
-            try line(self.line(user, nil, isPresent: true, policy))
+        let rest = present.sorted { ($0.uid, $0.login) < ($1.uid, $1.login) }
+        for start in stride(from: 0, to: rest.count, by: Self.usersAtOnce) {
+            try tell(
+                rest[start..<min(start + Self.usersAtOnce, rest.count)].map { UserRow(identity: $0, stored: nil, isPresent: true) })
         }
     }
 
-    private func line(_ user: UserIdentity, _ stored: StoredUser?, isPresent: Bool, _ policy: Policy) -> [UInt8] {
-        let name = LoginName(login: user.login)
-        let decision = stored?.decision
-        // Nothing holds for one whose login or uid is another's by now.
-        let standing = stored?.isCurrent == false ? nil : policy.standing(of: user, sids: question.sids[user] ?? [], decision: decision)
-        let isOpen = isPresent || stored?.isOpen == true
+    private static let usersAtOnce = 50
+
+    private func line(_ row: UserRow, _ user: ListedUser, decidedBy basis: Policy.Basis?) -> [UInt8] {
+        let decision = row.stored?.decision
         var json = JSONLine()
-        json.add("user", user.login)
-        json.add("uid", user.uid)
-        json.add("logins", stored?.logins ?? [user.login])
-        json.add("domain", name.domain == LoginName.anyDomain ? nil : name.domain)
-        json.add("tracked", standing?.isTracked)
-        json.add("decided_by", standing?.basis.rawValue)
+        json.add("user", row.identity.login)
+        json.add("name", user.name)
+        json.add("uid", row.identity.uid)
+        json.add("logins", user.logins)
+        json.add("domains", user.domains)
+        json.add("tracked", user.isTracked)
+        json.add("decided_by", basis?.rawValue)
         json.add("decision", decision.map { $0.tracked ? "tracked" : "untracked" })
         json.add("level", decision?.level.name)
         json.add("since", decision?.since)
-        json.add("first_seen", stored?.firstSeen)
-        json.add("last_seen", isOpen ? nil : stored?.lastSeen)
-        json.add("open", isOpen)
-        json.add("sessions", stored?.sessions ?? 0)
+        json.add("first_seen", row.stored?.firstSeen)
+        json.add("last_seen", user.isLoggedOn ? nil : user.lastSeen)
+        json.add("open", user.isLoggedOn)
+        json.add("sessions", user.sessions)
+        json.add("seat", user.hasSeat)
         return json.finished()
     }
 
@@ -539,8 +634,17 @@ package struct Answer {
         }
     }
 
-    /// Each user's own time over concurrent sessions, once for each boot. What is held at once is one user's.
+    /// Each user's own time over concurrent sessions, once for each boot.
     private func forEachUser(_ body: (UserIdentity, [ReportedSession], CategoryTimes) throws -> Void) throws {
+        for (user, sessions) in try usersSessions() {
+            var totals = CategoryTimes()
+            try forEachOwnPart(of: sessions) { part, _ in totals.add(part.span.length, to: part.category) }
+            try body(user, sessions, totals)
+        }
+    }
+
+    /// The sessions of each user and boot by their UUIDs, in the order in which the first of them became known.
+    func usersSessions() throws -> [(user: UserIdentity, sessions: [ReportedSession])] {
         var groups: [UserBoot: [ReportedSession]] = [:]
         var order: [UserBoot] = []
         // Sessions that are not durable yet are of the boot that the collector runs in.
@@ -551,26 +655,66 @@ package struct Answer {
             if groups[key] == nil { order.append(key) }
             groups[key, default: []].append(session)
         }
-        for key in order {
-            let sessions = (groups[key] ?? []).sorted { $0.record.uuid < $1.record.uuid }
+        return order.map { key in (key.user, (groups[key] ?? []).sorted { $0.record.uuid < $1.record.uuid }) }
+    }
+
+    /// The user's own time in the order of time, part by part, each with what had the focus. Only of sessions that exist at one time is all held at once.
+    ///
+    /// - Parameters:
+    ///   - sessions: of one user and boot.
+    ///   - chunk: is given what they are made of, each session's by itself.
+    func forEachOwnPart(
+        of sessions: [ReportedSession], chunk visit: (Chunk) throws -> Void = { _ in },
+        _ body: (UserTimeline.Part, FocusRecord?) throws -> Void
+    ) throws {
+        for group in concurrent(sessions) {
+            if group.count == 1 {
+                try forEachChunk(of: group[0], in: range(of: group[0])) { chunk in
+                    try visit(chunk)
+                    for part in chunk.evaluation.parts {
+                        let own = UserTimeline.Part(span: part.span, category: part.category, session: 0, focus: part.focus)
+                        try body(own, part.focus.map { chunk.focus[$0].record })
+                    }
+                }
+                continue
+            }
             var timelines: [SessionTimeline] = []
+            var records: [[FocusRecord]] = []
             var count = 0
-            for session in sessions {
+            for session in group {
                 let range = range(of: session)
-                var whole = SessionTimeline(span: range)
+                var whole = SessionTimeline(span: range, inputKnown: session.end)
+                var focus: [FocusRecord] = []
                 try forEachChunk(of: session, in: range) { chunk in
+                    try visit(chunk)
                     // A chunk repeats the burst and unknown interval that reach into it.
                     whole.focus += chunk.timeline.focus
                     whole.bursts += chunk.timeline.bursts.filter { burst in whole.bursts.last.map { burst.start > $0.start } ?? true }
                     whole.unknown += chunk.timeline.unknown
                     whole.changes = chunk.timeline.changes
+                    focus += chunk.focus.map(\.record)
                     count += chunk.timeline.focus.count + chunk.timeline.bursts.count
                     if count > limit { throw ReportError(reason: "too many intervals for one answer; ask about a shorter time") }
                 }
                 timelines.append(whole)
+                records.append(focus)
             }
-            try body(key.user, sessions, UserTimeline(sessions: timelines).evaluate(question.thresholds).totals)
+            for part in UserTimeline(sessions: timelines).evaluate(question.thresholds).parts {
+                try body(part, part.focus.map { records[part.session][$0] })
+            }
         }
+    }
+
+    /// Those together of which one exists while another does, in the order of time, each by their UUIDs.
+    private func concurrent(_ sessions: [ReportedSession]) -> [[ReportedSession]] {
+        var groups: [[ReportedSession]] = []
+        var end = BootInstant.zero
+        let spans = sessions.map { ($0, range(of: $0)) }.filter { $0.1.length > 0 }
+        for (session, range) in spans.sorted(by: { $0.1.start < $1.1.start }) {
+            if range.start < end, !groups.isEmpty { groups[groups.count - 1].append(session) } else { groups.append([session]) }
+            end = max(end, range.end)
+        }
+        return groups.map { $0.sorted { $0.record.uuid < $1.record.uuid } }
     }
 
     // MARK: Aggregates
@@ -632,6 +776,8 @@ package struct Answer {
 /// Why an answer ends early, as its last line says it.
 package struct ReportError: Error, CustomStringConvertible {
     package var reason: String
+    /// What is asked for does not exist.
+    package var isNotFound = false
 
     package var description: String { reason }
 
@@ -639,6 +785,7 @@ package struct ReportError: Error, CustomStringConvertible {
     package var line: [UInt8] {
         var json = JSONLine()
         json.add("error", reason)
+        if isNotFound { json.add("not_found", true) }
         return json.finished()
     }
 }

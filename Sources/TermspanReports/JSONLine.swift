@@ -72,16 +72,31 @@ struct JSONLine {
     /// Nanoseconds as seconds, exactly: 1.5, never 1.5000001.
     mutating func add(_ name: StaticString, nanoseconds: UInt64) {
         key(name)
-        bytes += String(nanoseconds / 1_000_000_000).utf8
-        var rest = nanoseconds % 1_000_000_000
-        if rest == 0 { return }
-        bytes.append(UInt8(ascii: "."))
-        var scale: UInt64 = 100_000_000
-        while rest > 0 {
-            bytes.append(UInt8(ascii: "0") + UInt8(rest / scale))
-            rest %= scale
-            scale /= 10
-        }
+        TermspanReports.append(seconds: nanoseconds, to: &bytes)
+    }
+
+    mutating func add(key name: String, nanoseconds: UInt64) {
+        key(name)
+        TermspanReports.append(seconds: nanoseconds, to: &bytes)
+    }
+
+    /// An object in it.
+    mutating func add(_ name: StaticString, _ object: JSONLine) {
+        key(name)
+        bytes += object.bytes
+        bytes.append(UInt8(ascii: "}"))
+    }
+
+    mutating func add(key name: String, _ object: JSONLine) {
+        key(name)
+        bytes += object.bytes
+        bytes.append(UInt8(ascii: "}"))
+    }
+
+    private mutating func key(_ name: String) {
+        if bytes.count > 1 { bytes.append(UInt8(ascii: ",")) }
+        append(name)
+        bytes.append(UInt8(ascii: ":"))
     }
 
     /// The whole line, its end included.
@@ -93,16 +108,54 @@ struct JSONLine {
     private static let digits = Array("0123456789abcdef".utf8)
 }
 
+/// Appends nanoseconds as seconds, exactly: 1.5, never 1.5000001.
+func append(seconds nanoseconds: UInt64, to bytes: inout [UInt8]) {
+    append(decimal: nanoseconds / 1_000_000_000, to: &bytes)
+    var rest = nanoseconds % 1_000_000_000
+    if rest == 0 { return }
+    bytes.append(UInt8(ascii: "."))
+    var scale: UInt64 = 100_000_000
+    while rest > 0 {
+        bytes.append(UInt8(ascii: "0") + UInt8(rest / scale))
+        rest %= scale
+        scale /= 10
+    }
+}
+
+func append(decimal value: UInt64, to bytes: inout [UInt8]) {
+    if value < 10 { return bytes.append(UInt8(ascii: "0") + UInt8(value)) }
+    let start = bytes.count
+    var rest = value
+    while rest > 0 {
+        bytes.append(UInt8(ascii: "0") + UInt8(rest % 10))
+        rest /= 10
+    }
+    bytes[start...].reverse()
+}
+
 extension WallInstant {
     /// `2026-01-02T03:04:05.000006Z`: the proleptic Gregorian calendar, microseconds rounded down.
     package var iso8601: String {
+        var bytes: [UInt8] = []
+        append(to: &bytes)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Appends `iso8601`.
+    func append(to bytes: inout [UInt8]) {
         func floor(_ value: Int64, _ divisor: Int64) -> (Int64, Int64) {
             let (quotient, rest) = value.quotientAndRemainder(dividingBy: divisor)
             return rest < 0 ? (quotient - 1, rest + divisor) : (quotient, rest)
         }
-        func padded(_ value: Int64, _ count: Int) -> String {
-            let text = String(value)
-            return String(repeating: "0", count: max(0, count - text.utf8.count)) + text
+        /// Years are 1677 to 2262.
+        func digits(_ value: Int64, _ count: Int, _ end: Unicode.Scalar) {
+            var scale: Int64 = 1
+            for _ in 1..<count { scale *= 10 }
+            while scale > 0 {
+                bytes.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value / scale % 10))
+                scale /= 10
+            }
+            bytes.append(UInt8(ascii: end))
         }
         let (microseconds, _) = floor(nanoseconds, 1000)
         let (seconds, fraction) = floor(microseconds, 1_000_000)
@@ -113,8 +166,12 @@ extension WallInstant {
         let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
         let march = (5 * dayOfYear + 2) / 153
         let month = march < 10 ? march + 3 : march - 9
-        let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-        let date = "\(padded(year, 4))-\(padded(month, 2))-\(padded(dayOfYear - (153 * march + 2) / 5 + 1, 2))"
-        return "\(date)T\(padded(second / 3600, 2)):\(padded(second / 60 % 60, 2)):\(padded(second % 60, 2)).\(padded(fraction, 6))Z"
+        digits(yearOfEra + era * 400 + (month <= 2 ? 1 : 0), 4, "-")
+        digits(month, 2, "-")
+        digits(dayOfYear - (153 * march + 2) / 5 + 1, 2, "T")
+        digits(second / 3600, 2, ":")
+        digits(second / 60 % 60, 2, ":")
+        digits(second % 60, 2, ".")
+        digits(fraction, 6, "Z")
     }
 }

@@ -14,6 +14,8 @@ package struct Question: Sendable {
         case sessions
         /// One line a user and boot: the user's own time over concurrent sessions.
         case userTimes
+        /// One line a user, group, application and period, as the question has it: how time went there.
+        case report
         /// One line a session: its whole life in figures.
         case history
         /// One line an event of a session's life.
@@ -30,6 +32,10 @@ package struct Question: Sendable {
         case storeCheck
         /// One line a month and group: averages, rounded, of nobody alone.
         case aggregates
+        /// One line a fact of the computer's, of users' and of sessions'.
+        case facts
+        /// Every span that has ended, as rows of a file.
+        case export
 
         /// What it takes to see that of others by name.
         fileprivate var right: Right {
@@ -37,7 +43,7 @@ package struct Question: Sendable {
             case .audit, .auditCheck: .viewAudit
             case .users: .viewPolicy
             case .aggregates: .viewAggregates
-            case .spans, .timeline, .sessions, .userTimes, .history, .events, .records, .storeCheck: .viewOthers
+            case .spans, .timeline, .sessions, .userTimes, .report, .history, .events, .records, .storeCheck, .facts, .export: .viewOthers
             }
         }
 
@@ -46,19 +52,23 @@ package struct Question: Sendable {
             switch self {
             case .spans, .timeline: .spans
             case .sessions, .userTimes: .summary
+            case .report: .report
             case .history, .events: .history
             case .records: .records
             case .users: .users
             case .audit: .audit
             case .aggregates: .aggregates
             case .storeCheck: .check
+            case .facts: .facts
+            case .export: .export
             case .auditCheck: nil
             }
         }
     }
 
     /// Whether it tells which applications were used.
-    var isOfApplications: Bool { kind == .spans || kind == .timeline }
+    var isOfApplications: Bool { Self.areOfApplications.contains(kind) }
+    static let areOfApplications: [Kind] = [.spans, .timeline, .export, .report]
 
     /// What it takes to see that of others.
     package var right: Right { details ? .viewDetails : pseudonyms == nil ? kind.right : .viewPseudonyms }
@@ -81,12 +91,24 @@ package struct Question: Sendable {
     package var includeOpen = true
     /// What the collector had that may not be durable; asked before the store is read. Nil when it could not be asked.
     package var live: [ActivityRow]?
+    /// Which of them a question about users is about.
+    package var users = UserFilter()
     /// Who was logged on, for a question about users; recorded or not.
     package var present: [UserIdentity] = []
     /// Which SIDs they have, as far as the collector knows.
     package var sids: [UserIdentity: Set<SecurityID>] = [:]
+    /// Which activities, of those of the sessions.
+    package var choice = ActivityChoice()
+    /// What an export is; nil for other questions.
+    package var export: ExportRequest?
     /// What a question about aggregates is asked of; nil for others.
     package var aggregation: Aggregation?
+    /// A digest that is looked for in the audit record.
+    package var known: String?
+    /// When the facts held that are told; nil: at any time.
+    package var moment: WallInstant?
+    /// What a question for a report has its rows by.
+    package var report = ReportShape()
     /// By which days begin, and since when all that is recorded is still kept, for a check of the store; nil: for ever.
     package var calendar = LocalCalendar.system
     package var keptSince: WallInstant?

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import TermspanAccounting
 import TermspanBus
@@ -9,9 +10,11 @@ import TermspanStore
 package enum ReportsProgram {
     private static let usage = """
         Usage: termspan-reportd [--database FILE] [--keys FILE] [--idle SECONDS]
+               termspan-reportd --make-database FILE
 
         Answers questions about recorded activity on the system bus (org.termspan1.Reports).
         The bus starts it when it is asked; it ends by itself. See termspan-reportd(8).
+        --make-database is for termspan export sqlite: it makes a database of the tables that it reads.
 
         """
 
@@ -32,6 +35,9 @@ package enum ReportsProgram {
             case "--idle":
                 guard let seconds = rest.popFirst().flatMap({ UInt32($0) }) else { return complain(usage, 2) }
                 options.idle = .seconds(seconds)
+            case "--make-database":
+                guard let path = rest.popFirst(), rest.isEmpty else { return complain(usage, 2) }
+                return makeDatabase(path)
             case "--help", "-h":
                 print(usage, terminator: "")
                 return 0
@@ -63,6 +69,34 @@ package enum ReportsProgram {
             }
         } catch {
             return complain("termspan-reportd: \(error)\n", 1)
+        }
+    }
+
+    /// Makes a database of the lines of an export on standard input, as whoever runs it, and prints how many rows it has.
+    private static func makeDatabase(_ path: String) -> Int32 {
+        do {
+            let database = try ExportDatabase(path: path)
+            var buffer = Data()
+            var part = [UInt8](repeating: 0, count: 1 << 16)
+            while true {
+                let count = read(STDIN_FILENO, &part, part.count)
+                if count < 0, errno == EINTR { continue }
+                if count < 0 { return complain("termspan-reportd: reading: \(String(cString: strerror(errno)))\n", 1) }
+                if count == 0 { break }
+                buffer.append(contentsOf: part[..<count])
+                var start = buffer.startIndex
+                while let end = buffer[start...].firstIndex(of: UInt8(ascii: "\n")) {
+                    try database.add(buffer[start..<end])
+                    start = end + 1
+                }
+                buffer = Data(buffer[start...])
+                if buffer.count > 1 << 20 { return complain("termspan-reportd: a line is too long\n", 1) }
+            }
+            print(try database.finish())
+            return 0
+        } catch {
+            unlink(path)
+            return complain("termspan: \(error)\n", 1)
         }
     }
 

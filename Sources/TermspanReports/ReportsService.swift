@@ -81,8 +81,14 @@ package final class ReportsService {
                 BusMethod("Timeline", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .timeline)
                 },
+                BusMethod("Export", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, .export)
+                },
                 BusMethod("Summary", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .sessions)
+                },
+                BusMethod("Report", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, .report)
                 },
                 BusMethod("Records", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .records)
@@ -101,6 +107,9 @@ package final class ReportsService {
                 },
                 BusMethod("VerifyStore", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .storeCheck)
+                },
+                BusMethod("Facts", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, .facts)
                 },
                 BusMethod("Aggregates", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .aggregates)
@@ -186,19 +195,29 @@ package final class ReportsService {
         try claim(uid)
         do throws(BusError) {
             // One's own: the user that has both this uid and its login, so that nobody inherits what a freed uid did.
-            let own = Self.login(of: uid).map { UserIdentity(login: $0, uid: uid) }
+            let own = Account(uid: uid).map { UserIdentity(login: $0.login, uid: uid) }
             // What is of nobody is not of oneself either.
             let isOfNobody = request.kind == .auditCheck || request.kind == .aggregates || request.pseudonyms != nil
             let isOwn =
                 own != nil && !isOfNobody && !request.everybody && (request.login == nil || request.login == own?.login)
                 && (request.uid == nil || request.uid == uid)
             var question = Question(kind: request.kind, filter: request.filter, thresholds: request.thresholds ?? options.thresholds)
+            if request.model == .activitywatch {
+                question.thresholds = Thresholds(idle: Thresholds.activityWatchIdle)
+                question.thresholds.model = .activitywatch
+            }
             if let idle = request.idle { question.thresholds.idle = idle }
             if let passiveLimit = request.passiveLimit { question.thresholds.passiveLimit = passiveLimit }
             question.includeOpen = request.includeOpen
             question.details = request.details
             question.own = own
-            question.calendar = options.calendar
+            question.known = request.known
+            if !request.history { question.moment = request.moment ?? .now() }
+            question.users = request.users
+            question.choice = request.choice
+            question.export = request.export(calendar: options.calendar)
+            question.calendar = request.zone ?? options.calendar
+            question.report = request.report
             question.keptSince = options.kept.map { WallInstant.now().advanced(by: .zero - $0) }
             if let month = request.pseudonyms {
                 guard options.calendar.moment(month.first, 0) <= .now() else { throw .invalidArguments("\(month) has not begun.") }
@@ -260,10 +279,13 @@ package final class ReportsService {
                 case .failure: break
                 }
                 if sight["all"]?.bool == true { return record(call, uid, question) }
+                if question.kind == .auditCheck { return checkAudit(call, uid, question) }
                 let users = sight["users"]?.strings.map { Set($0.compactMap { UserIdentity($0) }) }
                 var limited = question
                 limited.filter.identities = users?.filter { question.filter.names($0) }
-                let isAnswered = limited.filter.identities?.isEmpty == false
+                // Who is in Termspan's own groups is told to who sees the policy.
+                let asksOwnGroup = question.users.group.flatMap { OwnGroup($0) } != nil
+                let isAnswered = limited.filter.identities?.isEmpty == false && !asksOwnGroup
                 // Where a part can be told, nobody needs a password to see that.
                 Polkit.check(question.right.action, call, on: bus, mayAsk: !isAnswered) { [weak self] result in
                     guard let self else { return }
@@ -276,6 +298,18 @@ package final class ReportsService {
                     }
                 }
             })
+    }
+
+    /// That nobody has changed the record everybody may check; what is told of it beside that is what somebody sees of it.
+    private func checkAudit(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
+        Polkit.check(question.right.action, call, on: bus, mayAsk: false) { [weak self] result in
+            guard let self else { return }
+            var question = question
+            if case .failure = result {
+                question.filter.identities = Set(Account(uid: uid).map { [UserIdentity(login: $0.login, uid: uid)] } ?? [])
+            }
+            askCollector(call, uid, question)
+        }
     }
 
     /// Goes on once the collector has recorded, durably, who is about to see whose data.
@@ -461,14 +495,6 @@ package final class ReportsService {
         }
     }
 
-    nonisolated private static func login(of uid: UInt32) -> String? {
-        var entry = passwd()
-        var result: UnsafeMutablePointer<passwd>?
-        var buffer = [CChar](repeating: 0, count: 1 << 14)
-        guard getpwuid_r(uid, &entry, &buffer, buffer.count, &result) == 0, result != nil, let name = entry.pw_name else { return nil }
-        return String(cString: name)
-    }
-
     nonisolated static func log(_ text: String) {
         let line = Array((text + "\n").utf8)
         _ = write(STDERR_FILENO, line, line.count)
@@ -500,25 +526,52 @@ struct Request {
     var idle: Duration?
     var passiveLimit: Duration??
     var thresholds: Thresholds?
+    /// Of which moment facts are asked for; nil: now.
+    var moment: WallInstant?
+    /// Whether facts of all times are.
+    var history = false
+    var model = Thresholds.Model.termspan
+    /// Whose days a report or an export is by; nil: the machine's.
+    var zone: LocalCalendar?
+    var report = ReportShape()
     /// The month of which everybody's is asked for by pseudonyms.
     var pseudonyms: CalendarMonth?
+    /// A digest that is looked for in the audit record.
+    var known: String?
     /// Of which aggregates are asked for; nil: all that are told.
     var month: CalendarMonth?
+    /// Which of the users that are asked for are told of.
+    var users = UserFilter()
+    var choice = ActivityChoice()
+    private var format = ExportRequest.Format.jsonl
+    private var after: ExportCursor?
+    /// What was asked for, but for times and forms.
+    private var selection: [String] = []
 
     /// Throws `InvalidArgs` for a key that is not known, so that a misspelt one does not widen the answer.
     init(_ values: [String: BusValue], _ kind: Question.Kind) throws(BusError) {
         self.kind = kind
+        if values["at"] != nil, values["history"] != nil { throw .invalidArguments("'at' and 'history' exclude each other.") }
         // Who may choose users, sessions or times could find out whose a pseudonym is.
         let isByPseudonym = values["pseudonyms"] != nil
         for (key, value) in values {
             // All others choose among sessions.
             let allowed: [String]? =
                 switch kind {
-                case .users, .storeCheck: ["user", "uid", "all"]
+                case .users: ["user", "uid", "all", "search", "status", "group", "domain", "seen-since", "has-data"]
+                case .storeCheck: ["user", "uid", "all"]
                 case .audit: ["user", "uid", "all", "since", "until"]
-                case .auditCheck: []
+                case .auditCheck: ["known"]
+                case .facts: ["user", "uid", "all", "at", "history"]
                 case .aggregates: ["period"]
-                default: isByPseudonym ? ["pseudonyms", "open", "by", "events", "idle-threshold", "passive-limit"] : nil
+                // Applications and categories of time tell no more of whose they are than the rows do.
+                default:
+                    isByPseudonym
+                        ? [
+                            "pseudonyms", "open", "by", "events", "idle-threshold", "passive-limit", "executable", "description",
+                            "category",
+                            "languages", "format", "idle-model",
+                        ] : nil
                 }
             if let allowed, !allowed.contains(key) { throw .invalidArguments("There is no filter '\(key)'.") }
             func invalid() -> BusError { .invalidArguments("'\(key)' has a value of the wrong type or size.") }
@@ -531,7 +584,54 @@ struct Request {
                 guard let microseconds = value.unsigned else { throw invalid() }
                 return microseconds == .max ? nil : .microseconds(Int64(clamping: min(microseconds, 1 << 50)))
             }
+            let choosesActivities = kind == .spans || kind == .export
+            func text() throws(BusError) -> String {
+                guard let text = value.string, !text.isEmpty, text.utf8.count <= (choosesActivities ? 1024 : UserFilter.longest) else {
+                    throw invalid()
+                }
+                return text
+            }
             switch key {
+            case "search" where kind == .users: users.search = try text()
+            case "group" where kind == .users: users.group = try text()
+            case "domain" where kind == .users: users.domain = try text()
+            case "seen-since" where kind == .users: users.seenSince = try wall()
+            case "has-data" where kind == .users:
+                guard let flag = value.bool else { throw invalid() }
+                users.hasData = flag
+            case "status" where kind == .users:
+                switch value.string {
+                case "tracked": users.isTracked = true
+                case "untracked": users.isTracked = false
+                default: throw invalid()
+                }
+            case "group" where choosesActivities: choice.group = try text()
+            case "computer" where choosesActivities: choice.computer = try text()
+            case "executable" where choosesActivities: choice.executable = try text()
+            case "description" where choosesActivities: choice.description = try text()
+            case "category" where choosesActivities:
+                guard let name = value.string, let category = Category.allCases.first(where: { $0.name == name }),
+                    [.active, .passive, .inactive].contains(category)
+                else { throw .invalidArguments("A category of activities is active, passive or inactive.") }
+                choice.category = category
+            case "languages" where choosesActivities || kind == .report:
+                guard let names = value.strings, names.count <= 8, names.allSatisfy({ $0.utf8.count <= 64 }) else { throw invalid() }
+                choice.languages = names
+            case "format" where kind == .export:
+                guard let format = value.string.flatMap({ ExportRequest.Format(rawValue: $0) }) else {
+                    throw .invalidArguments("A format of exports is jsonl, csv, tables or activitywatch.")
+                }
+                self.format = format
+            case "after" where kind == .export:
+                guard let cursor = value.string.flatMap({ ExportCursor($0) }) else {
+                    throw .invalidArguments("The cursor is damaged: give it as an export printed it, or begin anew without one.")
+                }
+                after = cursor
+            case "zone" where kind == .export || kind == .report:
+                guard let name = value.string, let zone = LocalCalendar.zone(named: name) else {
+                    throw .invalidArguments("There is no time zone '\(value.string ?? "")'; one is named as Europe/Vienna.")
+                }
+                self.zone = zone
             case "user":
                 guard let name = value.string, !name.isEmpty else { throw invalid() }
                 login = name
@@ -555,12 +655,19 @@ struct Request {
                     throw .invalidArguments("Pseudonyms are of a calendar month, as 2026-10.")
                 }
                 pseudonyms = month
+            case "known" where kind == .auditCheck:
+                guard let digest = value.string, digest.utf8.count == 64 else { throw invalid() }
+                known = digest
+            case "at" where kind == .facts: moment = try wall()
+            case "history" where kind == .facts:
+                guard let flag = value.bool else { throw invalid() }
+                history = flag
             case "since": filter.since = try wall()
             case "until": filter.until = try wall()
             case "open":
                 guard let flag = value.bool else { throw invalid() }
                 includeOpen = flag
-            case "details" where kind == .spans || kind == .timeline:
+            case "details" where Question.areOfApplications.contains(kind):
                 guard let flag = value.bool else { throw invalid() }
                 details = flag
             case "all":
@@ -568,6 +675,22 @@ struct Request {
                 everybody = flag
             case "idle-threshold": idle = try duration()
             case "passive-limit": passiveLimit = .some(try duration())
+            case "idle-model" where kind != .records:
+                guard let model = value.string.flatMap({ Thresholds.Model(rawValue: $0) }) else { throw invalid() }
+                self.model = model
+            case "by" where kind == .report:
+                guard let shape = value.string.flatMap({ ReportShape.By($0) }) else { throw invalid() }
+                guard !isByPseudonym || !shape.isByGroup else { throw .invalidArguments("By pseudonyms there are no groups.") }
+                report.by = shape
+            case "executable" where kind == .report:
+                guard let pattern = value.string, !pattern.isEmpty, pattern.utf8.count <= 4096 else { throw invalid() }
+                report.executable = pattern
+            case "groups" where kind == .report:
+                guard let groups = value.strings, (1...50).contains(groups.count) else { throw invalid() }
+                report.groups = groups
+            case "own-time" where kind == .report:
+                guard let flag = value.bool else { throw invalid() }
+                report.isOwnTime = flag
             case "by" where kind == .sessions:
                 switch value.string {
                 case "session": self.kind = .sessions
@@ -581,5 +704,25 @@ struct Request {
                 throw .invalidArguments("There is no filter '\(key)'.")
             }
         }
+        if kind == .export {
+            if choice.languages == nil { choice.languages = [] }
+            if isByPseudonym, format == .tables || format == .activitywatch {
+                throw .invalidArguments("By pseudonyms rows alone are exported: as jsonl or csv.")
+            }
+            if after != nil, format == .tables || format == .activitywatch {
+                throw .invalidArguments("A cursor is for rows: jsonl or csv.")
+            }
+            let chosen = ["user", "uid", "all", "session", "session-uuid", "group", "computer", "executable", "description", "category"]
+            selection = chosen.compactMap { key in values[key].map { "\(key)=\($0)" } }
+        }
+    }
+
+    /// What is exported; nil for other questions.
+    ///
+    /// - Parameter calendar: by which days begin where no zone is named.
+    func export(calendar: LocalCalendar) -> ExportRequest? {
+        guard kind == .export else { return nil }
+        return ExportRequest(
+            format: format, after: after, selection: ExportCursor.digest(selection.joined(separator: "\n")), calendar: zone ?? calendar)
     }
 }

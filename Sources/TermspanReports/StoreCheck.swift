@@ -25,6 +25,8 @@ enum CheckRule: String, CaseIterable {
     case partition
     /// The days of a session are not its time.
     case days
+    /// Two facts of one kind hold at the same time, or one ends before it begins.
+    case facts
 }
 
 /// One thing that is wrong, and when.

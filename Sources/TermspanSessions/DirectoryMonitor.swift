@@ -12,15 +12,21 @@ package final class DirectoryMonitor {
     private let levels: [String]
     /// Whether the directory itself is a user's.
     private let isUsers: Bool
+    private let seesWrites: Bool
     /// What is watched: the directory, or while there is none, the nearest above it that exists.
     private var watched: Int32?
     private var source: EventSource?
 
     /// Starts watching; `onChange` is called once for any number of changes that are there together.
     ///
-    /// - Parameter isUsers: that the directory itself, not those above it, is a user's, who may mount anything over it.
-    package init(loop: EventLoop, path: String, isUsers: Bool = false, onChange: @escaping @MainActor () -> Void) throws {
+    /// - Parameters:
+    ///   - isUsers: that the directory itself, not those above it, is a user's, who may mount anything over it.
+    ///   - seesWrites: whether files in it that are written count, too.
+    package init(
+        loop: EventLoop, path: String, isUsers: Bool = false, seesWrites: Bool = false, onChange: @escaping @MainActor () -> Void
+    ) throws {
         self.onChange = onChange
+        self.seesWrites = seesWrites
         self.isUsers = isUsers
         let raw = inotify_init1(Int32(IN_CLOEXEC) | Int32(IN_NONBLOCK))
         guard raw >= 0 else { throw SystemError(code: errno, operation: "inotify_init1") }
@@ -47,7 +53,7 @@ package final class DirectoryMonitor {
         let gone = UInt32(IN_DELETE) | UInt32(IN_MOVED_FROM)
         let own = UInt32(IN_DELETE_SELF) | UInt32(IN_MOVE_SELF) | UInt32(IN_ONLYDIR) | UInt32(IN_DONT_FOLLOW)
         let isWhole = level == levels.count - 1
-        let mask = names | own | (isWhole ? gone : 0)
+        let mask = names | own | (isWhole ? gone | (seesWrites ? UInt32(IN_CLOSE_WRITE) : 0) : 0)
         let added = isWhole && isUsers ? watchUsers(mask) : inotify_add_watch(descriptor.raw, levels[level], mask)
         guard added >= 0 else { return false }
         if let watched, watched != added { inotify_rm_watch(descriptor.raw, watched) }

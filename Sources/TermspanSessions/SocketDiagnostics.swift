@@ -87,7 +87,8 @@ package enum SocketDiagnostics {
         link.hasPrefix("socket:[") ? UInt32(link.dropFirst(8).dropLast()) : nil
     }
 
-    /// NETLINK_SOCK_DIAG (linux/netlink.h).
+    /// NETLINK_ROUTE and NETLINK_SOCK_DIAG (linux/netlink.h).
+    static let route: Int32 = 0
     static let sockDiag: Int32 = 4
     private static let established = 1
     private static let listening = 10
@@ -98,30 +99,33 @@ package enum SocketDiagnostics {
     private static let unixAttributeName: UInt16 = 0
     private static let unixAttributePeer: UInt16 = 2
     private static let unixAttributeUser: UInt16 = 7
-    private static let byFamily: UInt16 = 20
+    static let byFamily: UInt16 = 20
     private static let requestAndDump: UInt16 = 0x301
     private static let error: UInt16 = 2
     private static let done: UInt16 = 3
     /// More answers than any server has connections; the kernel is trusted, a loop without an end is not.
     private static let maximumReads = 4096
 
-    private static func dump(_ body: [UInt8], each: (UnsafeRawBufferPointer) -> Void) throws(SystemError) {
-        let raw = socket(AF_NETLINK, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), sockDiag)
-        guard raw >= 0 else { throw SystemError(code: errno, operation: "socket", subject: "the kernel's socket list") }
+    /// Asks one of the kernel's netlink families for all that it has of a type.
+    static func dump(
+        _ body: [UInt8], type: UInt16 = byFamily, of family: Int32 = sockDiag, each: (UnsafeRawBufferPointer) -> Void
+    ) throws(SystemError) {
+        let raw = socket(AF_NETLINK, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), family)
+        guard raw >= 0 else { throw SystemError(code: errno, operation: "socket", subject: "netlink") }
         let descriptor = OwnedDescriptor(raw)
         var request = [UInt8](repeating: 0, count: 16)
         store(UInt32(16 + body.count), in: &request, at: 0)
-        store(byFamily, in: &request, at: 4)
+        store(type, in: &request, at: 4)
         store(requestAndDump, in: &request, at: 6)
         request += body
         guard Glibc.send(descriptor.raw, request, request.count, 0) == request.count else {
-            throw SystemError(code: errno, operation: "send", subject: "the kernel's socket list")
+            throw SystemError(code: errno, operation: "send", subject: "netlink")
         }
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         for _ in 0..<maximumReads {
             let count = recv(descriptor.raw, &buffer, buffer.count, 0)
             if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { throw SystemError(code: errno, operation: "recv", subject: "the kernel's socket list") }
+            guard count > 0 else { throw SystemError(code: errno, operation: "recv", subject: "netlink") }
             if buffer.withUnsafeBytes({ forEachMessage(in: UnsafeRawBufferPointer(rebasing: $0[..<count]), each) }) { return }
         }
     }
@@ -143,7 +147,7 @@ package enum SocketDiagnostics {
         return false
     }
 
-    private static func attributes(_ bytes: UnsafeRawBufferPointer, each: (UInt16, UnsafeRawBufferPointer) -> Void) {
+    static func attributes(_ bytes: UnsafeRawBufferPointer, each: (UInt16, UnsafeRawBufferPointer) -> Void) {
         var rest = bytes
         while rest.count >= 4 {
             let length = Int(load(rest, at: 0) as UInt16)
@@ -153,7 +157,7 @@ package enum SocketDiagnostics {
         }
     }
 
-    private static func address(_ bytes: UnsafeRawBufferPointer, family: UInt8) -> String? {
+    static func address(_ bytes: UnsafeRawBufferPointer, family: UInt8) -> String? {
         // An IPv4 client of a socket that listens on IPv6.
         let mapped = family == UInt8(AF_INET6) && bytes.prefix(10).allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
         let isIPv4 = family == UInt8(AF_INET) || mapped
@@ -165,7 +169,7 @@ package enum SocketDiagnostics {
         return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    private static func load<T: FixedWidthInteger & BitwiseCopyable>(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> T {
+    static func load<T: FixedWidthInteger & BitwiseCopyable>(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> T {
         bytes.loadUnaligned(fromByteOffset: offset, as: T.self)
     }
 

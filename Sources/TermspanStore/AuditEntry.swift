@@ -22,6 +22,9 @@ package struct AuditEntry: Equatable, Sendable {
     /// The value of a read that is about somebody whom the store does not know, and not about everybody.
     package static let notStored = "not-stored"
 
+    /// That root is about to copy everybody's data: the value is where to.
+    package static let backup = readPrefix + "backup"
+
     /// All of it in one line.
     package var text: String {
         "termspan-audit id=\(id) at=\(at.nanoseconds) by=\(by) action=\(action) user=\(user?.description ?? "-") value=\(value)"
@@ -33,7 +36,9 @@ package struct AuditEntry: Equatable, Sendable {
 
 /// What is asked for of others' data, as the audit record names it.
 package enum AuditedRead: String, Sendable {
-    case spans, summary, history, records, users, audit
+    case spans, summary, report, history, records, users, audit, facts
+    /// What was done, as a file.
+    case export
     /// Averages of groups, as who sees nothing of anybody is told them.
     case aggregates
     /// What users did, by pseudonyms.

@@ -55,6 +55,30 @@ package struct HeldCounts: Equatable, Sendable {
 
     package init() {}
 
+    /// By the tables that they are counted in.
+    var byTable: [(table: String, count: Int)] {
+        [
+            ("session", sessions), ("focus_interval", focusIntervals), ("input_burst", inputBursts), ("unknown_interval", unknownIntervals),
+            ("session_event", stateChanges),
+        ]
+    }
+
+    /// Counts rows of a table; those of others are not.
+    mutating func add(_ count: Int, from table: String) {
+        switch table {
+        case "session": sessions += count
+        case "focus_interval": focusIntervals += count
+        case "input_burst": inputBursts += count
+        case "unknown_interval": unknownIntervals += count
+        case "session_event": stateChanges += count
+        default: break
+        }
+    }
+
+    package static func += (sum: inout HeldCounts, other: HeldCounts) {
+        for (table, count) in other.byTable { sum.add(count, from: table) }
+    }
+
     /// By the names that receipts and answers have.
     package var named: [(name: String, count: Int)] {
         [
@@ -64,7 +88,7 @@ package struct HeldCounts: Equatable, Sendable {
     }
 }
 
-/// What says that something was erased. It holds no name: who it was about is a number that nothing belongs to any more.
+/// What says that something was erased, or removed because it was old. It holds no name: who it was about is a number that nothing belongs to any more.
 package struct ErasureReceipt: Equatable, Sendable {
     /// All of it, in one line.
     package let text: String
@@ -75,12 +99,25 @@ package struct ErasureReceipt: Equatable, Sendable {
         _ uuid: UUIDv7, of user: UUIDv7, _ counts: HeldCounts, goingOn: Int, keys: Int, alsoUser: Bool, by actor: String,
         at moment: WallInstant
     ) {
-        let numbers = counts.named.map { "\($0.name)=\($0.count)" }.joined(separator: " ")
-        text =
-            "termspan-erasure receipt=\(uuid) at=\(moment.nanoseconds / 1_000_000_000) user=\(user) \(numbers) "
-            + "sessions-going-on=\(goingOn) keys-destroyed=\(keys) user-erased=\(alsoUser ? "yes" : "no") by=\(actor.split(separator: " ").joined(separator: "-"))"
+        self.init(
+            "termspan-erasure receipt=\(uuid) at=\(moment.nanoseconds / 1_000_000_000) user=\(user) \(Self.text(counts)) "
+                + "sessions-going-on=\(goingOn) keys-destroyed=\(keys) user-erased=\(alsoUser ? "yes" : "no") "
+                + "by=\(actor.split(separator: " ").joined(separator: "-"))")
+    }
+
+    /// Of what was removed by its age, of everybody.
+    init(_ uuid: UUIDv7, expired counts: HeldCounts, since: WallInstant, at moment: WallInstant) {
+        self.init(
+            "termspan-expiry receipt=\(uuid) at=\(moment.nanoseconds / 1_000_000_000) since=\(since.nanoseconds / 1_000_000_000) "
+                + Self.text(counts))
+    }
+
+    private init(_ text: String) {
+        self.text = text
         digest = SHA256.hexadecimalDigest(Array(text.utf8))
     }
+
+    private static func text(_ counts: HeldCounts) -> String { counts.named.map { "\($0.name)=\($0.count)" }.joined(separator: " ") }
 }
 
 /// What was erased of one user.

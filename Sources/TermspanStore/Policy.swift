@@ -52,8 +52,31 @@ package struct Policy: Equatable, Sendable {
     package var roles: [RoleRow] = []
     package var doNotTrack = DoNotTrackList()
     package var ownGroups = OwnGroups()
+    /// The latest decisions by which more is recorded of users, or kept for longer, than was before, beside `rows`: to take an entry off the Do Not Track
+    /// list, and to change who is in groups. Of each user one for each kind of entry and each group.
+    package var raises: [PolicyChange] = []
 
     package init() {}
+
+    /// Who answers for it that users were made members of groups, where more is recorded by that: by group and user.
+    package var responsibleForMembers: [OwnGroup: [UserIdentity: (since: WallInstant, name: String)]] {
+        var found: [OwnGroup: [UserIdentity: (since: WallInstant, name: String)]] = [:]
+        for change in raises where change.key == "group-joined" {
+            guard let group = OwnGroup(change.value), let user = change.user else { continue }
+            found[group, default: [:]][user] = (change.at, change.responsible)
+        }
+        return found
+    }
+
+    /// Those that are about a user.
+    ///
+    /// - Parameter sids: what is known of the user's.
+    package func raises(of user: UserIdentity, sids: Set<SecurityID>) -> [PolicyChange] {
+        raises.filter { change in
+            if let about = change.user { return about == user }
+            return DoNotTrackSubject(change.value)?.names(user, sids: sids) ?? false
+        }
+    }
 
     /// Users nobody has decided about are tracked only where that was decided.
     package var newUsersAreTracked: Bool { newUsers?.value == "tracked" }

@@ -204,12 +204,14 @@ package struct StoreBatch: Sendable {
     package var ended: [SessionEnd] = []
     /// Users whose untracking could not be stored when it was decided.
     package var untracked: [Untracking] = []
+    /// In the order in which they were found.
+    package var facts: [FactRecord] = []
 
     package init() {}
 
     package var isEmpty: Bool {
         seen == nil && asleep == nil && anchors.isEmpty && sessions.isEmpty && events.isEmpty && focus.isEmpty && bursts.isEmpty
-            && unknowns.isEmpty && checkpoints.isEmpty && ended.isEmpty && untracked.isEmpty
+            && unknowns.isEmpty && checkpoints.isEmpty && ended.isEmpty && untracked.isEmpty && facts.isEmpty
     }
 
     /// Adds a fold's output; `executable` is asked for what is behind a focus interval.

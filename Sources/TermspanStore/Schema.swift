@@ -34,6 +34,15 @@ enum Schema {
         migrator.registerMigration("7") { db in
             try db.execute(sql: version7)
         }
+        migrator.registerMigration("8") { db in
+            try db.execute(sql: version8)
+        }
+        migrator.registerMigration("9") { db in
+            try db.execute(sql: version9)
+        }
+        migrator.registerMigration("10") { db in
+            try db.execute(sql: version10)
+        }
         return migrator
     }
 
@@ -75,6 +84,41 @@ enum Schema {
         // What was there as text is still in the file's bytes.
         if !users.isEmpty { try db.execute(sql: "PRAGMA user_version = \(StoreWriter.holdsErased)") }
     }
+
+    /// Reports are worked out from the intervals: Docs/adr/0024-reports.md.
+    private static let version10 = "DROP TABLE rollup;"
+
+    private static let version9 = """
+        -- What was known of the machine and of users, and from when to when it held. Of one kind and subject one holds at a time. Without a row it is not known.
+        CREATE TABLE fact (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            machine INTEGER NOT NULL REFERENCES machine,
+            -- Null: the machine's own.
+            user INTEGER REFERENCES user,
+            kind TEXT NOT NULL,
+            -- A user's is sealed under the user's key: see SealedValues.
+            value ANY NOT NULL CHECK (typeof(value) = iif(user IS NULL, 'text', 'blob')),
+            since INTEGER NOT NULL,
+            -- Null: it holds.
+            until INTEGER CHECK (until > since),
+            revision INTEGER NOT NULL
+        ) STRICT;
+        CREATE UNIQUE INDEX fact_current ON fact (machine, coalesce(user, 0), kind) WHERE until IS NULL;
+        CREATE INDEX fact_user ON fact (user);
+        CREATE TRIGGER fact_closed BEFORE UPDATE ON fact WHEN OLD.until IS NOT NULL BEGIN SELECT RAISE(ABORT, 'closed'); END;
+        """
+
+    private static let version8 = """
+        -- What was removed by its age since the last receipt, by the tables that it was in: one row, or none where nothing was.
+        CREATE TABLE expired (
+            since INTEGER NOT NULL,
+            session INTEGER NOT NULL DEFAULT 0,
+            focus_interval INTEGER NOT NULL DEFAULT 0,
+            input_burst INTEGER NOT NULL DEFAULT 0,
+            unknown_interval INTEGER NOT NULL DEFAULT 0,
+            session_event INTEGER NOT NULL DEFAULT 0
+        ) STRICT;
+        """
 
     private static let version7 = """
         -- Who answers for what has more collected than before.

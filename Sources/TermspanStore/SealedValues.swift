@@ -26,6 +26,10 @@ struct SealedValues: Sendable {
         case login, uid
         case clientAddress = "client_address"
         case clientName = "client_name"
+        // As the facts are called.
+        case loginName = "login-name"
+        case friendlyName = "friendly-name"
+        case logonDomain = "logon-domain"
     }
 
     let keys: KeyFile

@@ -1,6 +1,7 @@
 import GRDB
 import GRDBSQLite
 import Glibc
+import TermspanSystem
 
 /// A copy of the store in one file, made while others read and write it.
 ///
@@ -17,6 +18,8 @@ package struct StoreBackup: Equatable, Sendable {
         case exists(String)
         /// Somebody else than root could put another file in its place.
         case insecure(String)
+        /// Somebody else than root could have the way there lead elsewhere.
+        case link(String)
         /// The store or its keys are there.
         case own(String)
         /// What is kept there others can read, as on a file system without owners.
@@ -27,6 +30,7 @@ package struct StoreBackup: Equatable, Sendable {
             switch self {
             case .exists(let path): "\(path) exists"
             case .insecure(let folder): "others than root may write to \(folder)"
+            case .link(let folder): "on the way to \(folder) there is a link of another user's"
             case .own(let folder): "\(folder) is where the store or its keys are"
             case .readable(let folder): "files in \(folder) can be read by others, whatever their mode is to be"
             case .cancelled: "it was interrupted"
@@ -42,16 +46,16 @@ package struct StoreBackup: Equatable, Sendable {
     ///   - replaces: whether a file that is there is replaced.
     ///   - apart: files beside which there is to be no copy.
     ///   - progress: is told how many bytes of about how many are written, and says whether to go on. It is called often.
+    ///   - recording: is told the file's whole path before anything is copied, once nothing speaks against it any more.
     package static func make(
         of path: String, to target: String, replaces: Bool = false, apart: [String] = [],
-        progress: @escaping (_ done: UInt64, _ all: UInt64) -> Bool = { _, _ in true }
+        progress: @escaping (_ done: UInt64, _ all: UInt64) -> Bool = { _, _ in true },
+        recording: (_ file: String) -> Void = { _ in }
     ) throws -> StoreBackup {
         let slash = target.lastIndex(of: "/")
         let folder = slash.map { $0 == target.startIndex ? "/" : String(target[..<$0]) } ?? "."
         let name = slash.map { String(target[target.index(after: $0)...]) } ?? target
-        guard let real = realpath(folder, nil) else { throw failed("open \(folder)") }
-        defer { free(real) }
-        let place = String(cString: real)
+        let place = try real(folder)
         if let open = insecure(place) { throw Refusal.insecure(open) }
         for kept in apart where isSame(place, kept) { throw Refusal.own(place) }
         let final = "\(place)/\(name)"
@@ -69,6 +73,7 @@ package struct StoreBackup: Equatable, Sendable {
         }
         var isDone = false
         defer { if !isDone { for suffix in ["", "-journal"] { unlink(partial + suffix) } } }
+        recording(final)
         try copy(path, to: partial, descriptor, progress)
         try check(partial)
         guard fsync(descriptor) == 0 else { throw failed("write \(partial)") }
@@ -85,6 +90,17 @@ package struct StoreBackup: Equatable, Sendable {
         defer { if directory >= 0 { close(directory) } }
         guard directory >= 0, fsync(directory) == 0 else { throw failed("write \(place)") }
         return backup
+    }
+
+    /// Where a folder is, without links.
+    private static func real(_ folder: String) throws -> String {
+        do throws(SystemError) {
+            let opened = try openFolderByOwnLinks(folder)
+            return String(decoding: try readLink("/proc/self/fd/\(opened.raw)"), as: UTF8.self)
+        } catch {
+            if error.code == ELOOP { throw Refusal.link(folder) }
+            throw StoreError(.storage, "open \(folder)", error.text)
+        }
     }
 
     private static func copy(_ path: String, to partial: String, _ descriptor: Int32, _ progress: @escaping (UInt64, UInt64) -> Bool) throws

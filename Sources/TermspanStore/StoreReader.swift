@@ -1,5 +1,7 @@
 import Foundation
 import GRDB
+import GRDBSQLite
+import Synchronization
 package import TermspanAccounting
 package import TermspanCore
 import TermspanEvents
@@ -118,6 +120,8 @@ extension SessionFilter {
 package final class StoreReader: Sendable {
     private let queue: DatabaseQueue
     private let keys: KeyFile
+    /// Applications by their rows, which never change and are never another's.
+    private let applications = Mutex<[Int64: Application]>([:])
 
     /// Opens the store.
     ///
@@ -203,14 +207,14 @@ package final class StoreReader: Sendable {
     }
 
     /// Joins what a user is called, or was last, where there is one and it was not erased: `login` from l, `uid` from i.
-    private static func lastIdentity(ofUser column: String) -> String {
+    static func lastIdentity(ofUser column: String) -> String {
         """
         LEFT JOIN identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = \(column) AND kind = 'login')
         LEFT JOIN identifier i ON i.id = (SELECT max(id) FROM user_identifier WHERE user = \(column) AND kind = 'uid')
         """
     }
 
-    private static func identity(_ row: Row) -> UserIdentity? {
+    static func identity(_ row: Row) -> UserIdentity? {
         guard let login = row["login"] as String?, let uid = (row["uid"] as String?).flatMap({ UInt32($0) }) else { return nil }
         return UserIdentity(login: login, uid: uid)
     }
@@ -318,30 +322,43 @@ package final class StoreReader: Sendable {
 
     /// A session's focus intervals that lie in `range` or reach into it, in order.
     ///
-    /// - Parameter after: only those that start later: the start of the last one of the page before.
+    /// - Parameters:
+    ///   - after: only those that start later: the start of the last one of the page before.
+    ///   - revisions: only those that these transactions wrote; nil: all.
     package func focus(
-        of session: StoredSession, in range: TimeSpan, after: BootInstant? = nil, limit: Int = 2000
+        of session: StoredSession, in range: TimeSpan, after: BootInstant? = nil, revisions: ClosedRange<Int64>? = nil, limit: Int = 2000
     ) throws(StoreError) -> [FocusRecord] {
-        try stream(
-            "focus_interval", "length, a.id, executable, class, switches", "LEFT JOIN application a ON a.id = application", session, range,
-            after, limit
-        ) { row, start in
-            // An application of which neither is known is still one.
-            let application = (row[2] as Int64?).map { _ in Application(executable: row[3], windowClass: row[4]) }
+        var known = applications.withLock { $0 }
+        let count = known.count
+        let records = try stream("focus_interval", "length, application, switches", session, range, after, limit, revisions) { db, row in
+            var application: Application?
+            if let id = row.number(2) {
+                application = try known[id] ?? self.application(id, db)
+                known[id] = application
+            }
             return FocusRecord(
-                session: session.record.uuid, span: span(start, row[1]), application: application,
-                switches: UInt32(clamping: row[5] as Int64))
+                session: session.record.uuid, span: row.span, application: application, switches: UInt32(clamping: row.number(3) ?? 0))
         }
+        // Beyond this many it starts anew; hostile classes can't grow it.
+        if known.count != count { applications.withLock { $0 = known.count > 4096 ? [:] : known } }
+        return records
+    }
+
+    /// nil for one that there is not.
+    private func application(_ id: Int64, _ db: Database) throws -> Application? {
+        let row = try Row.fetchOne(db.cachedStatement(sql: "SELECT executable, class FROM application WHERE id = ?"), arguments: [id])
+        // One of which neither is known is still one.
+        return row.map { Application(executable: $0[0], windowClass: $0[1]) }
     }
 
     /// A session's bursts that lie in `range` or reach into it, and the last one before it, in order.
     package func bursts(
         of session: StoredSession, in range: TimeSpan, after: BootInstant? = nil, limit: Int = 2000
     ) throws(StoreError) -> [InputBurst] {
-        try stream("input_burst", "length, origin", "", session, range, after, limit) { row, start in
-            let span = span(start, row[1])
+        try stream("input_burst", "length, origin", session, range, after, limit) { _, row in
+            let span = row.span
             return InputBurst(
-                start: span.start, end: span.end, origin: InputOrigin(rawValue: UInt8(clamping: row[2] as Int64)) ?? .unknown)
+                start: span.start, end: span.end, origin: InputOrigin(rawValue: UInt8(clamping: row.number(2) ?? 0)) ?? .unknown)
         }
     }
 
@@ -349,11 +366,11 @@ package final class StoreReader: Sendable {
     package func unknowns(
         of session: StoredSession, in range: TimeSpan, after: BootInstant? = nil, limit: Int = 2000
     ) throws(StoreError) -> [UnknownInterval] {
-        try stream("unknown_interval", "length, reason, lost", "", session, range, after, limit) { row, start in
-            let span = span(start, row[1])
+        try stream("unknown_interval", "length, reason, lost", session, range, after, limit) { _, row in
+            let span = row.span
             return UnknownInterval(
-                start: span.start, end: span.end, reason: UnknownReason(rawValue: UInt8(clamping: row[2] as Int64)) ?? .noData,
-                lost: UInt64(clamping: row[3] as Int64))
+                start: span.start, end: span.end, reason: UnknownReason(rawValue: UInt8(clamping: row.number(2) ?? 0)) ?? .noData,
+                lost: UInt64(clamping: row.number(3) ?? 0))
         }
     }
 
@@ -380,9 +397,25 @@ package final class StoreReader: Sendable {
         }
     }
 
+    /// The row that a statement is at, whose first columns are a start and a length.
+    private struct IntervalRow {
+        let statement: OpaquePointer
+
+        /// nil: NULL.
+        func number(_ column: CInt) -> Int64? {
+            sqlite3_column_type(statement, column) == SQLITE_NULL ? nil : sqlite3_column_int64(statement, column)
+        }
+
+        var span: TimeSpan {
+            let start = BootInstant(stored: sqlite3_column_int64(statement, 0))
+            let (end, isBeyond) = start.nanoseconds.addingReportingOverflow(UInt64(max(0, sqlite3_column_int64(statement, 1))))
+            return TimeSpan(start: start, end: BootInstant(nanoseconds: isBeyond ? .max : end))
+        }
+    }
+
     private func stream<T>(
-        _ table: String, _ columns: String, _ join: String, _ session: StoredSession, _ range: TimeSpan, _ after: BootInstant?,
-        _ limit: Int, _ make: (Row, Int64) throws -> T
+        _ table: String, _ columns: String, _ session: StoredSession, _ range: TimeSpan, _ after: BootInstant?, _ limit: Int,
+        _ revisions: ClosedRange<Int64>? = nil, _ make: (Database, IntervalRow) throws -> T
     ) throws(StoreError) -> [T] {
         try read("read \(table)") { db in
             // Rows of a session don't overlap: what reaches into the range is the last that starts before it.
@@ -395,18 +428,29 @@ package final class StoreReader: Sendable {
                         db.cachedStatement(sql: "SELECT max(start) FROM \(table) WHERE session = ? AND start <= ?"),
                         arguments: [session.row, range.start.stored]) ?? range.start.stored
             }
-            return try Row.fetchAll(
-                db.cachedStatement(
-                    sql:
-                        "SELECT start, \(columns) FROM \(table) \(join) WHERE session = ? AND start >= ? AND start < ? ORDER BY start LIMIT ?"
-                ), arguments: [session.row, first, range.end.stored, limit]
-            ).map { try make($0, $0[0]) }
+            let written = revisions == nil ? "" : "AND revision BETWEEN ? AND ?"
+            let statement = try db.cachedStatement(
+                sql:
+                    "SELECT start, \(columns) FROM \(table) WHERE session = ? AND start >= ? AND start < ? \(written) ORDER BY start LIMIT ?"
+            )
+            var arguments: StatementArguments = [session.row, first, range.end.stored]
+            if let revisions { arguments += [revisions.lowerBound, revisions.upperBound] }
+            try statement.setArguments(arguments + [limit])
+            // Rows of GRDB's take several times as long, and this is where reports of a year spend theirs.
+            let handle = statement.sqliteStatement
+            sqlite3_reset(handle)
+            defer { sqlite3_reset(handle) }
+            var result: [T] = []
+            while true {
+                switch sqlite3_step(handle) {
+                case SQLITE_ROW: result.append(try make(db, IntervalRow(statement: handle)))
+                case SQLITE_DONE: return result
+                case let code:
+                    throw DatabaseError(
+                        resultCode: ResultCode(rawValue: code), message: String(cString: sqlite3_errmsg(db.sqliteConnection)))
+                }
+            }
         }
-    }
-
-    private func span(_ start: Int64, _ length: Int64) -> TimeSpan {
-        let start = BootInstant(stored: start)
-        return TimeSpan(start: start, end: start.advanced(by: .nanoseconds(max(0, length))))
     }
 }
 

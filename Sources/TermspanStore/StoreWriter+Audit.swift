@@ -54,6 +54,11 @@ extension StoreWriter {
         }
     }
 
+    /// Records that somebody is about to copy the store into a file.
+    package func recordBackup(to file: String, by actor: String, at moment: WallInstant) throws(StoreError) {
+        try transaction("record a backup") { db in try self.audit(AuditEntry.backup, of: nil, file, by: actor, at: moment, db) }
+    }
+
     private func audit(_ kind: AuditedRead, of user: UUIDv7?, by actor: String, at moment: WallInstant, _ db: Database) throws {
         try audit(AuditEntry.readPrefix + kind.rawValue, of: user, "", by: actor, at: moment, db)
     }

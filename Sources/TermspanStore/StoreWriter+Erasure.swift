@@ -159,7 +159,7 @@ extension StoreWriter {
         if alsoUser, let session = goingOn.first {
             throw StoreError(.busy, "erase \(user.identity.login)", "session \(session.uuid) is still measured")
         }
-        for table in ["focus_interval", "input_burst", "unknown_interval", "session_event", "lane_checkpoint", "rollup"] {
+        for table in ["focus_interval", "input_burst", "unknown_interval", "session_event", "lane_checkpoint"] {
             try db.execute(sql: "DELETE FROM \(table) WHERE \(Self.ofUser)", arguments: [user.row])
         }
         let kept = Self.json(goingOn.map(\.row))
@@ -169,7 +169,9 @@ extension StoreWriter {
             sql: "DELETE FROM session WHERE user = ? AND id NOT IN (SELECT value FROM json_each(?))", arguments: [user.row, kept])
         for session in goingOn { try begin(session, anew: moment.boot, burstGap, db) }
         let keyCount = try buryKeys(of: user, &keys, at: moment.wall, db)
-        if !alsoUser { try sealAnew(user, &keys, db) }
+        // Of who has a session what holds now is known from now on.
+        if goingOn.isEmpty { try removeFacts(ofUser: user.row, db) }
+        if !alsoUser { try sealAnew(user, &keys, at: moment.wall, db) }
         let receipt = ErasureReceipt(
             UUIDv7(at: moment.wall), of: user.uuid, counts, goingOn: goingOn.count, keys: keyCount, alsoUser: alsoUser, by: actor,
             at: moment.wall)
@@ -248,7 +250,7 @@ extension StoreWriter {
     }
 
     /// Puts the names of a user who stays under a new key.
-    private func sealAnew(_ user: HeldUser, _ keys: inout ErasedKeys, _ db: Database) throws {
+    private func sealAnew(_ user: HeldUser, _ keys: inout ErasedKeys, at moment: WallInstant, _ db: Database) throws {
         let key = try keys.made[user.identity] ?? values.keys.makeKey(of: user.identity)
         keys.made[user.identity] = key
         for row in try Row.fetchAll(db, sql: "SELECT id, kind, value FROM identifier WHERE user = ?", arguments: [user.row]) {
@@ -257,6 +259,7 @@ extension StoreWriter {
                 sql: "UPDATE user_identifier SET value = ? WHERE id = ?",
                 arguments: [try values.seal(row["value"], as: kind, under: key), row["id"] as Int64])
         }
+        try renewFacts(ofUser: user.row, under: key, at: moment, db)
     }
 
     /// Takes a user's names away; what is recorded about the policy speaks of a number from now on.
@@ -271,6 +274,7 @@ extension StoreWriter {
             }
         }
         for table in ["tracking", "own_group"] { try db.execute(sql: "DELETE FROM \(table) WHERE user = ?", arguments: [user.row]) }
+        try removeFacts(ofUser: user.row, db)
         try db.execute(sql: "DELETE FROM user_identifier WHERE user = ?", arguments: [user.row])
         try bury("user", user.uuid, at: moment, db)
     }

@@ -1,22 +1,21 @@
 import GRDB
 import TermspanAccounting
 package import TermspanCore
+import TermspanSystem
 
 /// What was removed because it was older than is kept.
 package struct Expired: Equatable, Sendable {
-    /// Sessions that are gone.
-    package var sessions = 0
-    /// Focus intervals, bursts and unknown intervals, those of the sessions included.
-    package var intervals = 0
+    /// The sessions that are gone, and what is of these and of others.
+    package var counts = HeldCounts()
     /// Whether nothing is left that is as old.
     package var isComplete = true
 
-    package init(sessions: Int = 0, intervals: Int = 0) {
-        self.sessions = sessions
-        self.intervals = intervals
-    }
+    package init() {}
 
-    package var isEmpty: Bool { sessions == 0 && intervals == 0 }
+    /// Focus intervals, bursts and unknown intervals.
+    package var intervals: Int { counts.focusIntervals + counts.inputBursts + counts.unknownIntervals }
+
+    package var isEmpty: Bool { counts == HeldCounts() }
 }
 
 // Removing what is older than is kept, a part at a time.
@@ -59,7 +58,7 @@ extension StoreWriter {
         }
     }
 
-    /// Removes sessions that ended before one moment, and of the others what ended before another. `removeUnusedNames` must follow.
+    /// Removes sessions that ended before one moment, and of the others what ended before another. `expiryIsOver` must follow.
     ///
     /// A session that was there at that moment keeps what was in front then, with the input that it had.
     ///
@@ -68,16 +67,19 @@ extension StoreWriter {
     ///   - sessionsBefore: nil keeps sessions.
     ///   - users: whose; nil is everybody's.
     ///   - limit: sessions that are removed, or robbed of all activity, at once.
+    ///   - now: when the receipt says that this began.
     package func expire(
-        activityBefore: WallInstant?, sessionsBefore: WallInstant?, of users: [HeldUser]? = nil, limit: Int = 100
+        activityBefore: WallInstant?, sessionsBefore: WallInstant?, of users: [HeldUser]? = nil, limit: Int = 100,
+        at now: WallInstant = .now()
     ) throws(StoreError) -> Expired {
         let isTheirs = users.map { "user IN (SELECT value FROM json_each('\(Self.json($0.map(\.row)))'))" } ?? "TRUE"
         let streams = ["focus_interval", "input_burst", "unknown_interval"]
+        var hadFacts = false
         let expired = try transaction("expire") { db in
             var expired = Expired()
             func remove(_ table: String, _ condition: String, _ arguments: StatementArguments) throws {
                 try db.execute(sql: "DELETE FROM \(table) WHERE \(condition)", arguments: arguments)
-                if streams.contains(table) { expired.intervals += db.changesCount }
+                expired.counts.add(db.changesCount, from: table)
             }
             /// Sessions that ended before; where the clock was set ahead later in their boot, by that clock, too.
             func old(_ condition: String, _ moment: WallInstant) throws -> [Int64] {
@@ -94,9 +96,9 @@ extension StoreWriter {
             let ofThese = "session IN (SELECT value FROM json_each(?))"
             if let moment = sessionsBefore {
                 let rows = try old("", moment)
-                for table in streams + ["session_event", "lane_checkpoint", "rollup"] { try remove(table, ofThese, [Self.json(rows)]) }
+                for table in streams + ["session_event", "lane_checkpoint"] { try remove(table, ofThese, [Self.json(rows)]) }
                 try remove("session", "id IN (SELECT value FROM json_each(?))", [Self.json(rows)])
-                expired.sessions = rows.count
+                hadFacts = try self.removeOldFacts(before: moment, db)
             }
             if let moment = activityBefore {
                 let isThere = streams.map { "EXISTS (SELECT 1 FROM \($0) AS stream WHERE stream.session = old.id)" }
@@ -119,19 +121,51 @@ extension StoreWriter {
                     try remove("unknown_interval", "session = ? AND start < ? AND start + length <= ?", [id, cut, cut])
                 }
             }
+            if !expired.isEmpty { try self.note(expired, at: now, db) }
             return expired
         }
-        if !expired.isEmpty { removed(scrubsFile: false) }
+        if !expired.isEmpty || hadFacts { removed(scrubsFile: false) }
         return expired
     }
 
-    /// Removes the names of applications that no interval refers to any more, in one pass over these, and cuts the log off.
-    package func removeUnusedNames() throws(StoreError) {
+    /// Has the removal told by the next receipt, and what it leaves in the file seen to also by another process.
+    private func note(_ expired: Expired, at moment: WallInstant, _ db: Database) throws {
+        try db.execute(
+            sql: "INSERT INTO expired (since) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM expired)", arguments: [moment.nanoseconds])
+        for (table, count) in expired.counts.byTable {
+            try db.execute(sql: "UPDATE expired SET \(table) = \(table) + ?", arguments: [count])
+        }
+        if try Int.fetchOne(db, sql: "PRAGMA user_version") != Self.holdsErased {
+            try db.execute(sql: "PRAGMA user_version = \(Self.holdsExpired)")
+        }
+    }
+
+    /// Over how long what was removed is told of in one receipt: one an hour would tell for ever in which hours of the past there was somebody.
+    private static let receiptInterval: Duration = .seconds(86_400)
+
+    /// Has the record of policy changes tell what was removed because it was old, a day after that began.
+    ///
+    /// - Returns: nil where nothing was, or not a day ago.
+    package func recordExpired(at moment: WallInstant) throws(StoreError) -> ErasureReceipt? {
+        try transaction("record what was removed") { db in
+            guard let row = try Row.fetchOne(db, sql: "SELECT * FROM expired") else { return nil }
+            let since = WallInstant(nanoseconds: row["since"])
+            guard since.duration(to: moment) >= Self.receiptInterval else { return nil }
+            var counts = HeldCounts()
+            for (table, _) in counts.byTable { counts.add(row[table], from: table) }
+            let receipt = ErasureReceipt(UUIDv7(at: moment), expired: counts, since: since, at: moment)
+            try self.record(db, moment, "root", nil, "history-expired", "\(receipt.text) sha256=\(receipt.digest)", "")
+            try db.execute(sql: "DELETE FROM expired")
+            return receipt
+        }
+    }
+
+    /// Removes the names of applications that no interval refers to any more, in one pass over these.
+    func removeUnusedNames() throws(StoreError) {
         try transaction("remove unused names") { db in
             try db.execute(
                 sql: "DELETE FROM application WHERE id NOT IN (SELECT application FROM focus_interval WHERE application IS NOT NULL)")
         }
-        removed(scrubsFile: false)
-        scrub(isPatient: false)
+        forgetRows()
     }
 }

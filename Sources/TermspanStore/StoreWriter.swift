@@ -14,7 +14,7 @@ package final class StoreWriter {
     package let place: StorePlace
     /// The row of the boot that this process runs in.
     let boot: Int64
-    private let machine: Int64
+    let machine: Int64
     package private(set) var anchors: ClockAnchors
     /// Set once the file has contradicted itself: it is to be replaced.
     package private(set) var damage: StoreError?
@@ -36,13 +36,19 @@ package final class StoreWriter {
     private var transactionRevision: Int64?
     private var logHoldsRemoved = false
     private var fileHoldsRemoved = false
+    /// The next page whose gap is to be overwritten; 0: the names of applications are to be looked through before; nil: no gap has anything.
+    private var nextGap: UInt32?
     private var keysAreLeft = false
     /// Whether the audit record may have an entry that nobody was told of.
     var hasNewAudit = true
     /// What the file's user_version is from an erasure on until the file is written anew, so that a kill in between forgets nothing.
     static let holdsErased = 1
+    /// Likewise from a removal of what is old on, until all gaps in the file's pages are overwritten.
+    static let holdsExpired = 2
     /// Whether bytes are left of what was removed; then `scrub` is to be tried again.
-    package var holdsRemoved: Bool { logHoldsRemoved || fileHoldsRemoved || keysAreLeft }
+    package var holdsRemoved: Bool { logHoldsRemoved || fileHoldsRemoved || keysAreLeft || nextGap != nil }
+    /// Whether the next `scrub` goes on where one has come to, and is not to wait.
+    package var isScrubbing: Bool { !logHoldsRemoved && (nextGap ?? 0) > 1 }
     /// Beyond this many names the cache starts anew; hostile classes can't grow it.
     private static let cached = 4096
 
@@ -85,9 +91,12 @@ package final class StoreWriter {
             try Schema.migrator(values).migrate(queue)
             let writer = try StoreWriter(queue: queue, values: values, place: place, anchor: anchor)
             // One that was killed while it erased may not have come to this.
-            writer.fileHoldsRemoved = try queue.read { try Int.fetchOne($0, sql: "PRAGMA user_version") } == Self.holdsErased
+            let left = try queue.read { try Int.fetchOne($0, sql: "PRAGMA user_version") }
+            writer.fileHoldsRemoved = left == Self.holdsErased
             writer.keysAreLeft = true
             writer.scrub(isPatient: false)
+            // Which can be seen to while sessions are measured.
+            if left == Self.holdsExpired { writer.nextGap = 0 }
             return writer
         } catch {
             throw StoreError(error, "open \(path)")
@@ -229,10 +238,17 @@ package final class StoreWriter {
         forgetRows()
     }
 
+    /// What is old was removed: names that nothing refers to any more are left, and bytes in the log and in gaps of the file.
+    package func expiryIsOver() {
+        nextGap = 0
+        removed(scrubsFile: false)
+    }
+
     /// Removes the bytes of what was removed: destroys the keys whose tombstones are in the store, which a file of keys that was restored has again;
     /// writes the file anew where that is asked for, since rows that SQLite moves between pages leave
     /// copies in the gaps that secure_delete does not reach; and folds the log back into the file and cuts it off. What can't be done now,
-    /// for lack of room or because somebody reads, is to be tried again.
+    /// for lack of room or because somebody reads, is to be tried again. After a removal of what is old the gaps are overwritten in place, some
+    /// pages at each call.
     ///
     /// - Parameter isPatient: waits a little for readers.
     package func scrub(isPatient: Bool) {
@@ -240,8 +256,9 @@ package final class StoreWriter {
             let doomed = try? queue.read { try DatabaseBytes.fetchAll($0, sql: "SELECT key FROM tombstone WHERE kind = 'key'") }
             if let doomed, (try? values.keys.destroy(doomed.compactMap { KeyID(prefix: $0) })) != nil { keysAreLeft = false }
         }
+        if nextGap == 0, (try? removeUnusedNames()) != nil { nextGap = 1 }
         if fileHoldsRemoved, (try? queue.writeWithoutTransaction { try $0.execute(sql: "VACUUM; PRAGMA user_version = 0") }) != nil {
-            fileHoldsRemoved = false
+            (fileHoldsRemoved, nextGap) = (false, nil)
         }
         let isBusy = try? queue.writeWithoutTransaction { db in
             if !isPatient { try db.execute(sql: "PRAGMA busy_timeout = 0") }
@@ -249,6 +266,14 @@ package final class StoreWriter {
             return try Int.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)") != 0
         }
         logHoldsRemoved = isBusy ?? true
+        guard !logHoldsRemoved, let first = nextGap, first > 0 else { return }
+        do {
+            nextGap = try queue.writeWithoutTransaction { try PageGaps.overwrite(from: first, $0) }
+            // That this is done is in the log at last.
+            logHoldsRemoved = nextGap == nil
+        } catch {
+            // Tried again.
+        }
     }
 
     // MARK: Activity
@@ -367,6 +392,9 @@ package final class StoreWriter {
                     _ = try self.decide(decision, after: latest, keepsLevel: true, db)
                     _ = try self.list(decision, sids: untracking.sids, DoNotTrackList(db), db)
                 }
+                for fact in batch.facts {
+                    if let isNew = try self.note(fact, db) { count(isNew) } else { result.rejected += 1 }
+                }
                 for end in batch.ended {
                     try withSession(end.session) { row in
                         count(try self.end(row, at: end.at, reason: end.reason, anchors: self.anchors, db))
@@ -482,6 +510,14 @@ package final class StoreWriter {
         }
         userKeys[row] = key
         return row
+    }
+
+    /// The row of a user of whom something is held.
+    func knownRow(of user: UserIdentity, _ db: Database) throws -> Int64? {
+        let known = try owners ?? readOwners(db)
+        owners = known
+        let rows = Identifier.all(of: user).map { known[$0] }
+        return rows[0] == rows[1] ? rows[0] : nil
     }
 
     /// They can't be looked for in the file, which has them sealed.
@@ -751,14 +787,15 @@ package final class StoreWriter {
 
     /// Changes a setting and records who did and why. Which keys and values there are is the caller's to check.
     ///
+    /// - Parameter anew: also where it was so already: it is another decision.
     /// - Returns: whether anything changed.
     package func set(
-        _ key: String, to value: String, by: String, reason: String, responsible: String = "", at moment: WallInstant
+        _ key: String, to value: String, anew: Bool = false, by: String, reason: String, responsible: String = "", at moment: WallInstant
     ) throws(StoreError) -> Bool {
         lastPolicy = nil
         return try transaction("set \(key)") { db in
             let old = try Row.fetchOne(db, sql: "SELECT value, responsible FROM setting WHERE key = ?", arguments: [key])
-            if let old, old[0] == value, old[1] == responsible { return false }
+            if !anew, let old, old[0] == value, old[1] == responsible { return false }
             let setting = Policy.Setting(key: key, value: value, since: moment, by: by, reason: reason, responsible: responsible)
             try self.set(setting, db)
             return true
@@ -797,14 +834,19 @@ package final class StoreWriter {
 
     /// Makes users members of an own group, or not any more, all or none, and records that.
     ///
+    /// - Parameter responsible: who answers for it, of whom more is recorded by that.
     /// - Returns: of each in turn whether it was otherwise before.
     package func set(
-        _ users: [UserIdentity], in group: OwnGroup, member: Bool, by: String, reason: String, at moment: WallInstant
+        _ users: [UserIdentity], in group: OwnGroup, member: Bool, by: String, reason: String, responsible: [UserIdentity: String] = [:],
+        at moment: WallInstant
     ) throws(StoreError) -> [Bool] {
         lastPolicy = nil
         return try transaction("set a group") { db in
             try users.map { user in
-                if member { return try self.add(OwnGroups.Member(group, user, since: moment, by: by, reason: reason), db) }
+                let answers = responsible[user] ?? ""
+                if member {
+                    return try self.add(OwnGroups.Member(group, user, since: moment, by: by, reason: reason), responsible: answers, db)
+                }
                 // Whoever is not known is in none, and does not become known by that.
                 var one = SessionFilter()
                 one.identities = [user]
@@ -813,19 +855,20 @@ package final class StoreWriter {
                 guard let row = rows.first else { return false }
                 try db.execute(sql: "DELETE FROM own_group WHERE name = ? AND user = ?", arguments: [group.name, row])
                 guard db.changesCount > 0 else { return false }
-                try self.record(db, moment, by, row, "group-left", group.description, reason)
+                try self.record(db, moment, by, row, "group-left", group.description, reason, responsible: answers)
                 return true
             }
         }
     }
 
-    private func add(_ member: OwnGroups.Member, _ db: Database) throws -> Bool {
+    private func add(_ member: OwnGroups.Member, responsible: String = "", _ db: Database) throws -> Bool {
         let row = try self.row(of: member.user, at: member.since, db)
         try db.execute(
             sql: "INSERT OR IGNORE INTO own_group (name, user, since, by, reason, revision) VALUES (?, ?, ?, ?, ?, ?)",
             arguments: [member.group.name, row, member.since.nanoseconds, member.by, member.reason, try revision(db)])
         guard db.changesCount > 0 else { return false }
-        try record(db, member.since, member.by, row, "group-joined", member.group.description, member.reason)
+        try record(
+            db, member.since, member.by, row, "group-joined", member.group.description, member.reason, responsible: responsible)
         return true
     }
 
@@ -914,6 +957,34 @@ extension Policy {
             guard let role = Role(rawValue: row[0]), let grant = RoleGrant(role, group: row[1], views: row[2]) else { return nil }
             return RoleRow(grant: grant, since: WallInstant(nanoseconds: row[3]), by: row[4], reason: row[5])
         }.sorted { $0.grant < $1.grant }
+        raises = try Self.raises(db)
+    }
+
+    /// What was decided on grounds beside who is tracked.
+    private static func raises(_ db: Database) throws -> [PolicyChange] {
+        // Not in a store from before it was asked for.
+        guard try db.columns(in: "policy_change").contains(where: { $0.name == "responsible" }) else { return [] }
+        return try GRDB.Row.fetchAll(
+            db,
+            sql: """
+                SELECT c.at, c.by, c.key, c.value, c.reason, c.responsible, c.user, l.value AS login, i.value AS uid FROM policy_change c
+                LEFT JOIN identifier l ON l.user = c.user AND l.kind = 'login' AND l.until IS NULL
+                LEFT JOIN identifier i ON i.user = c.user AND i.kind = 'uid' AND i.until IS NULL
+                WHERE c.id IN (
+                    SELECT max(id) FROM policy_change
+                    WHERE responsible <> '' AND key IN ('do-not-track-removed', 'group-joined', 'group-left') GROUP BY user, key, value)
+                ORDER BY c.id
+                """
+        ).compactMap { row in
+            let user = (row["uid"] as String?).flatMap { UInt32($0) }.flatMap { uid in
+                (row["login"] as String?).map { UserIdentity(login: $0, uid: uid) }
+            }
+            // Of one whose login or UID is another's by now.
+            if (row["user"] as Int64?) != nil, user == nil { return nil }
+            return PolicyChange(
+                at: WallInstant(nanoseconds: row["at"]), by: row["by"], user: user, key: row["key"], value: row["value"],
+                reason: row["reason"], responsible: row["responsible"])
+        }
     }
 
     /// The decisions about users.

@@ -43,6 +43,19 @@ extension LocalCalendar {
         tzset()
         return unsafe localtime_r(&seconds, &fields) == nil ? 0 : fields.tm_gmtoff
     }
+
+    /// The time zone of this name, as `Europe/Berlin`; nil where the machine knows none that is called so.
+    package static func zone(named name: String) -> LocalCalendar? {
+        let isName = name.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+            default: "/_+-".utf8.contains(byte)
+            }
+        }
+        guard isName, !name.isEmpty, !name.hasPrefix("/"), name.utf8.count <= 100 else { return nil }
+        let bytes = try? readFile("/usr/share/zoneinfo/" + name, limit: 1 << 16, options: .followLinks)
+        return bytes.flatMap { ZoneRules($0) }.map { rules in LocalCalendar { rules.offset($0) } }
+    }
 }
 
 /// How far CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC: all that the machine slept in this boot.

@@ -82,6 +82,38 @@ package func openOwnFolder(_ name: String, in parent: String) throws(SystemError
     unsafe OwnedDescriptor(try check(termspan_open_own_folder(parent, name), "open", "\(parent)/\(name)"))
 }
 
+/// Opens the folder at a path as a name for what is there (O_PATH), through no link but of root or of who runs this: whoever may write to a folder
+/// on the way could else lead us where they may not write themselves.
+///
+/// - Throws: ELOOP: there is such a link on the way; ENOTDIR: it is no folder.
+package func openFolderByOwnLinks(_ path: String) throws(SystemError) -> OwnedDescriptor {
+    func named(_ name: String, in folder: Int32) throws(SystemError) -> OwnedDescriptor {
+        unsafe OwnedDescriptor(try check(termspan_open_path(folder, name), "open", name))
+    }
+    func start(of path: String) throws(SystemError) -> OwnedDescriptor {
+        try named(path.utf8.first == UInt8(ascii: "/") ? "/" : ".", in: AT_FDCWD)
+    }
+    func steps(of path: String) -> [String] { path.split(separator: "/").reversed().map { String($0) } }
+    var folder = try start(of: path)
+    var rest = steps(of: path)
+    var linksLeft = 40
+    while let name = rest.popLast() {
+        let next = try named(name, in: folder.raw)
+        let status = try next.status()
+        guard status.isSymbolicLink else {
+            folder = next
+            continue
+        }
+        linksLeft -= 1
+        guard linksLeft >= 0, [0, geteuid()].contains(status.uid) else { throw SystemError(code: ELOOP, operation: "open", subject: path) }
+        let target = String(decoding: try readLink("", in: next.raw), as: UTF8.self)
+        if target.utf8.first == UInt8(ascii: "/") { folder = try start(of: target) }
+        rest += steps(of: target)
+    }
+    guard try folder.status().isFolder else { throw SystemError(code: ENOTDIR, operation: "open", subject: path) }
+    return folder
+}
+
 /// Who owns a socket file, no link followed; nil if it is none. Never waits for a file system that does not answer.
 package func ownerOfSocket(_ path: String) -> UInt32? {
     var uid: UInt32 = 0

@@ -71,7 +71,8 @@ import Testing
             return result
         }
 
-        func category(_ tick: Int, idle: Int, passive: Int?) -> TermspanAccounting.Category {
+        /// - Parameter backdated: ActivityWatch's model, with input known up to this tick.
+        func category(_ tick: Int, idle: Int, passive: Int?, backdated: Int? = nil) -> TermspanAccounting.Category {
             if state(.suspended, .woke, tick) { return .suspended }
             if state(.paused, .resumed, tick) { return .paused }
             if covers(unknown, tick) || focusIndex(tick) == nil { return .unknown }
@@ -79,6 +80,10 @@ import Testing
             if state(.locked, .unlocked, tick) { return .locked }
             if covers(bursts, tick) { return .active }
             guard let last = bursts.filter({ $0.1 <= tick }).map(\.1).max() else { return .inactive }
+            if let backdated {
+                if let next = bursts.map(\.0).filter({ $0 > tick }).min() { return next - last <= idle ? .active : .inactive }
+                return backdated - last < idle ? .active : .inactive
+            }
             if tick - last < idle { return .active }
             guard let passive else { return .passive }
             return tick - last < idle + passive ? .passive : .inactive
@@ -105,6 +110,25 @@ import Testing
             #expect(result.totals == totals, "block \(block) round \(round)")
             #expect(result.focus == focus, "block \(block) round \(round)")
             #expect(result.totals.total == UInt64(stream.span.1 - stream.span.0))
+        }
+    }
+
+    @Test(arguments: 0..<4) func activityWatchsTimeIsThatOfEveryTick(block: Int) {
+        var random = SeededRandom(seed: 500 + UInt64(block))
+        for round in 0..<250 {
+            let stream = Stream.random(100, &random)
+            let idle = [0, 1, 5, 12].randomElement(using: &random) ?? 0
+            let known = stream.span.1 + Int.random(in: 0...20, using: &random)
+            var thresholds = Thresholds(idle: .nanoseconds(idle))
+            thresholds.model = .activitywatch
+            var timeline = stream.timeline
+            timeline.inputKnown = Self.at(known)
+            let result = timeline.evaluate(thresholds)
+            for tick in stream.span.0..<stream.span.1 {
+                let part = result.parts.first { $0.span.start <= Self.at(tick) && Self.at(tick) < $0.span.end }
+                let category = stream.category(tick, idle: idle, passive: nil, backdated: known)
+                #expect(part?.category == category, "block \(block) round \(round) tick \(tick)")
+            }
         }
     }
 

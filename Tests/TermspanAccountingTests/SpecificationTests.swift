@@ -47,6 +47,11 @@ import Testing
 
     static func thresholds(_ vector: [String: Any]) throws -> Thresholds {
         var result = Thresholds()
+        if let model = vector["model"] {
+            guard let model = (model as? String).flatMap({ Thresholds.Model(rawValue: $0) }) else { throw Failure(reason: "\(model)") }
+            result.model = model
+            result.idle = Thresholds.activityWatchIdle
+        }
         if let idle = vector["idle"] { result.idle = .nanoseconds(Int64(try nanoseconds(idle))) }
         if let passive = vector["passive"] {
             result.passiveLimit = passive is NSNull ? nil : .nanoseconds(Int64(try nanoseconds(passive)))
@@ -63,7 +68,7 @@ import Testing
         }
         return SessionTimeline(
             span: try span(vector["span"]), focus: try spans(vector["focus"]), bursts: try spans(vector["bursts"]),
-            unknown: try spans(vector["unknown"]), changes: changes)
+            unknown: try spans(vector["unknown"]), changes: changes, inputKnown: try vector["known"].map { try moment($0) })
     }
 
     static func origin(_ name: Any?) -> InputOrigin {
@@ -159,7 +164,9 @@ import Testing
                     span: TimeSpan(start: try Self.moment(row[0]), end: try Self.moment(row[1])), category: category,
                     session: (row[2] as? NSNumber)?.intValue ?? -1)
             }
-            #expect(result.parts == expected, "\(vector["name"] ?? "")")
+            // What had the focus is this implementation's own.
+            let parts = result.parts.map { UserTimeline.Part(span: $0.span, category: $0.category, session: $0.session) }
+            #expect(parts == expected, "\(vector["name"] ?? "")")
         }
     }
 }

@@ -113,7 +113,8 @@ private final class Writing {
         defer { withExtendedLifetime(source) {} }
         var ends = 0
         func life(due: BootInstant?) throws -> Retention {
-            try Retention(loop: loop, store: writing.store, inbox: inbox, configuration: Configuration(), due: due) {
+            try Retention(loop: loop, store: writing.store, inbox: inbox, configuration: Configuration(), due: due) { hasRemoved in
+                #expect(!hasRemoved)
                 ends += 1
                 loop.exit()
             }

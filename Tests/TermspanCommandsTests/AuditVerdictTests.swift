@@ -20,7 +20,8 @@ import Testing
         let verdict = try Self.verdict([Self.head(1, "d1"), Self.head(3, "d3")], Self.three)
         #expect(verdict.problem == nil)
         #expect(verdict.lines == ["The audit record is as it was written: 3 entries, of which the journal was told 2 times."])
-        #expect(verdict.json.text == #"{"store":"s","entries":3,"problem":null,"journal_records":2,"other_stores":0}"#)
+        #expect(
+            verdict.json.text == #"{"store":"s","entries":3,"problem":null,"journal_records":2,"other_stores":0,"last":null,"known":null}"#)
     }
 
     @Test func whatWasWrittenAnewOrCutOffShows() throws {
@@ -50,5 +51,39 @@ import Testing
         #expect(verdict.json["journal_records"] == .null)
         #expect(try Self.verdict([], []).problem == nil)
         #expect(try Self.verdict([], []).lines == ["There is no audit record yet."])
+    }
+
+    /// Who sees a part of the record is told whether all of it follows from each other, and a digest to keep.
+    @Test(arguments: [nil, true, false] as [Bool?]) func aPartIsCheckedByADigestThatWasKept(isKnown: Bool?) throws {
+        let (last, kept) = (String(repeating: "a", count: 64), String(repeating: "b", count: 64))
+        var verdict = AuditVerdict(heads: [Self.head(7, "x")], known: isKnown.map { _ in kept })
+        let known = isKnown.map { ",\"known\":\($0)" } ?? ""
+        verdict.add(try #require(JSONValue(#"{"store":"s","last":"\#(last)","problem":null\#(known)}"#.utf8)))
+        #expect(verdict.problem == (isKnown == false ? "no entry has the digest \(kept)" : nil))
+        guard isKnown != false else { return }
+        #expect(verdict.lines.first == "The audit record's entries follow from each other.")
+        #expect(verdict.lines.last == "  termspan verify --audit --known \(last)")
+        #expect(verdict.lines.contains { $0.contains("it is as it was") } == (isKnown == true))
+        #expect(verdict.json["entries"] == .null && verdict.json["journal_records"] == .null)
+    }
+}
+
+@Suite struct ReceiptTests {
+    @Test func aReceiptIsReadFromTheRecord() throws {
+        let text = "termspan-erasure receipt=r-1 at=5 user=u sessions=2 focus-intervals=4 keys-destroyed=1 user-erased=no by=root"
+        func row(_ action: String) -> JSONValue {
+            .object([
+                .init("time", .string("2026-05-28T20:26:40.000000Z")), .init("by", .string("root")), .init("action", .string(action)),
+                .init("value", .string(text + " sha256=abc")),
+            ])
+        }
+        let receipt = try #require(Receipt(row("history-erased")))
+        #expect(receipt.text == text && receipt.digest == "abc" && receipt.id == "r-1")
+        #expect(receipt.json["sessions"] == .unsigned(2) && receipt.json["keys_destroyed"] == .unsigned(1))
+        #expect(receipt.json["state_changes"] == .null && receipt.json["text"] == .string(text))
+        guard case .object(let members) = receipt.json else { return }
+        #expect(members.map(\.key) == ReceiptTable().keys)
+        #expect(ReceiptTable().cells(receipt.json).dropFirst() == ["history-erased", "2", "4", "1", "r-1", "abc"])
+        #expect(Receipt(row("tracked")) == nil && Receipt(.object([.init("action", .string("history-erased"))])) == nil)
     }
 }

@@ -12,7 +12,7 @@ import Testing
             #"{"executable":"/usr/bin/b","category":null,"business":null,"duration":4,"active":0.5}"#,
             #"{"executable":"/usr/bin/a","category":null,"business":null,"duration":3,"active":1}"#,
             #"{"executable":"/usr/bin/c","category":"Office","business":null,"duration":9,"active":9}"#,
-            #"{"executable":null,"class":null,"category":"other","business":false,"duration":9,"active":9}"#,
+            #"{"executable":null,"class":"other","category":"other","business":false,"duration":9,"active":9}"#,
             #"{"executable":null,"class":"\u001bX","category":null,"business":null,"duration":0.5,"active":0}"#,
             #"{"executable":null,"class":null,"category":null,"business":null,"duration":90,"active":0}"#,
         ] { pending.add(try Self.row(row)) }
@@ -21,11 +21,6 @@ import Testing
         #expect(rows[0].text == #"{"executable":"/usr/bin/a","duration":4.5,"active":2}"#)
         let table = PendingApplications.table(rows)
         #expect(table.count == 4 && table[1].hasSuffix("0:00:02  /usr/bin/a") && !table[3].contains("\u{1B}"))
-    }
-
-    @Test func whatIsNotBusinessIsOtherInTables() throws {
-        let span = try Self.row(#"{"executable":null,"class":null,"category":"other","business":false,"duration":0.05,"open":false}"#)
-        #expect(SpanTable.application(span) == "other" && !SpanTable.isBetweenWindows(span))
     }
 
     @Test func changesOfRulesAreShownRuleByRule() {

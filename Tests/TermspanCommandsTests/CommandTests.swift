@@ -1,4 +1,5 @@
 import BusTesting
+import Foundation
 import Glibc
 import Testing
 
@@ -33,7 +34,10 @@ import Testing
         for end in [output[0], errors[0]] { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         let child = try Child(
             [PrivateBus.productsFolder + "/termspan"] + arguments, output: output[1], errors: errors[1],
-            environment: ["DBUS_SYSTEM_BUS_ADDRESS=" + address, "TZ=Europe/Vienna"])
+            environment: [
+                "DBUS_SYSTEM_BUS_ADDRESS=" + address, "TZ=Europe/Vienna",
+                "TERMSPAN_REPORTD=" + PrivateBus.productsFolder + "/termspan-reportd",
+            ])
         close(output[1])
         close(errors[1])
         func all(_ descriptor: Int32) -> String {
@@ -127,19 +131,63 @@ import Testing
         #expect(
             lines[0].hasPrefix(
                 "USER           ID  START                          DURATION    ACTIVE   PASSIVE  CATEGORY           DESCRIPTION"))
-        // What it is called depends on what is installed here.
-        #expect(lines[1].hasPrefix("user1           1  2026-05-14T10:24:00.000+02:00   0:10:01   0:08:20   0:01:40  "), "\(lines[1])")
+        #expect(
+            lines[1].hasPrefix("user1           1  2026-05-14T10:24:00.000+02:00   0:10:01   0:08:20   0:01:40                     XTerm"),
+            "\(lines[1])")
         #expect(lines[1].hasSuffix("  /usr/bin/xterm"))
         #expect(try server.run("activity", "--short").output.split(separator: "\n").count == 4)
-        #expect(
-            try server.run("activity", "--executable", "xt*", "--category", "passive", "--format", "csv").output.split(separator: "\r\n")
-                .count == 2)
-        #expect(try server.run("activity", "--description", "no such", "--format", "json").output == "[]\n")
+        // The report service is asked for what is wanted.
+        let asked = try server.run(
+            "activity", "--executable", "xt*", "--category", "passive", "--group", "staff", "--computer", "host", "--description",
+            "no such",
+            "--format", "json")
+        #expect(asked.output == "[]\n")
         let json = try server.run("activity", "--format", "json").output
-        #expect(json.contains(#","duration":600.5,"description":""#) && json.contains(#"","executable":"/usr/bin/xterm","class":"XTerm","#))
+        #expect(json.contains(#","duration":600.5,"description":"XTerm","executable":"/usr/bin/xterm","class":"XTerm","#))
         #expect(json.contains(#""description":null,"executable":null"#))
         #expect(try server.run("activity", "--all").code == 4)
         #expect(try server.run("activity", "--category", "unknown").code == 2)
+    }
+
+    @Test func exportsGoToNewFilesAndTellACursor() throws {
+        let server = try Server()
+        defer { server.stop() }
+        let rows = try server.run("export", "jsonl")
+        #expect(rows.code == 0 && rows.output == "{\"user\":\"user1\"}\n{\"user\":\"user2\"}\n")
+        #expect(rows.errors == "termspan: 2 rows. For what comes later: --after 1.cursor\n")
+        let folder = "/tmp/termspan-export-\(getpid())"
+        mkdir(folder, 0o700)
+        defer { for name in ["rows", "link", "cursor", "target", "database"] { unlink(folder + "/" + name) }; rmdir(folder) }
+        #expect(try server.run("export", "csv", folder + "/rows", "--cursor-file", folder + "/cursor").code == 0)
+        var status = stat()
+        #expect(lstat(folder + "/rows", &status) == 0 && status.st_mode & 0o7777 == 0o600)
+        #expect(try String(contentsOfFile: folder + "/cursor", encoding: .utf8) == "1.cursor\n")
+        // Neither a file nor what a link points to is written over.
+        #expect(try server.run("export", "csv", folder + "/rows").code == 1)
+        symlink(folder + "/target", folder + "/link")
+        #expect(try server.run("export", "csv", folder + "/link").code == 1)
+        #expect(lstat(folder + "/target", &status) != 0)
+        // The cursor that was kept goes to the service, and one that it refuses is told as it is.
+        let again = try server.run("export", "csv", "--cursor-file", folder + "/cursor")
+        #expect(again.code == 0 && again.output.isEmpty && again.errors == "termspan: 0 rows.\n")
+        #expect(try server.run("export", "csv", "--after", "x").errors.contains("The cursor is damaged"))
+        #expect(try server.run("export", "csv", "--after", "x", "--cursor-file", "y").code == 2)
+        // One that breaks off leaves no file, and says how to go on.
+        let broken = try server.run("export", "jsonl", "--user", "broken")
+        #expect(broken.code == 1 && broken.errors.contains("--after 1.half") && broken.errors.contains("the store is gone"))
+        #expect(try server.run("export", "jsonl", folder + "/target", "--user", "broken").code == 1)
+        #expect(lstat(folder + "/target", &status) != 0)
+        #expect(try server.run("export", "jsonl", "--user", "cut").errors.contains("before the export was complete"))
+        #expect(try server.run("export", "sqlite", folder + "/rows").code == 1)
+        // A program of its own makes the database, which goes to the file as a whole or not at all.
+        let database = try server.run("export", "sqlite", folder + "/database", "--zone", "Europe/Vienna", "--idle-threshold", "2m")
+        #expect(database.code == 0 && database.errors == "termspan: 2 rows.\n", "\(database)")
+        #expect(try Data(contentsOf: URL(filePath: folder + "/database")).starts(with: Data("SQLite format 3".utf8)))
+        #expect(lstat(folder + "/database", &status) == 0 && status.st_mode & 0o7777 == 0o600)
+        let half = try server.run("export", "sqlite", folder + "/target", "--user", "cut")
+        #expect(half.code == 1 && half.errors.contains("ended before it was complete") && lstat(folder + "/target", &status) != 0)
+        #expect(try server.run("export", "sqlite", "x", "--idle-threshold", "unlimited").code == 2)
+        #expect(try server.run("export", "sqlite", "--pseudonyms", "2026-10", "x").code == 2)
     }
 
     @Test func historyAndItsEvents() throws {
@@ -232,7 +280,7 @@ import Testing
         #expect(
             try server.run("policy", "show", "--format", "json").output.hasPrefix(
                 "{\"new_users\":\"untracked\",\"new_users_decision\":{\"since\":null,\"by\":null,\"reason\":null,\"responsible\":null},"
-                    + "\"responsible\":null,\"reason\":null,\"users\":[{\"name\":\"user1\""))
+                    + "\"responsible\":null,\"reason\":null,\"raises\":[],\"users\":[{\"name\":\"user1\""))
         #expect(try server.run("policy", "set", "new-users", "tracked", "--reason", "all agreed").code == 0)
         #expect(try server.run("track", "user1", "--reason", "billing").output == "user1 is now tracked.\n")
         #expect(try server.run("untrack", "user1").output == "user1 is now untracked.\n")
@@ -278,7 +326,10 @@ import Testing
         try write(#"{"users":[{"name":"root","tracked":true,"reason":"x"}],"do_not_track":[{"entry":"uid:0"}]}"#)
         let torn = try server.run("policy", "diff", path)
         #expect(
-            torn.code == 1 && torn.errors.contains("'root' is to be tracked, and 'uid:0' of the Do Not Track list names the same user."))
+            torn.code == 1
+                && torn.errors.contains(
+                    "'root', number 1 of 'users', is to be tracked, and 'uid:0', number 1 of 'do_not_track', names the same user.")
+        )
         let missing = try server.run("policy", "diff", "/nonexistent/policy.json")
         #expect(missing.code == 1 && missing.errors == "termspan: /nonexistent/policy.json: No such file or directory\n")
     }
@@ -288,11 +339,11 @@ import Testing
         defer { server.stop() }
         #expect(
             try server.run("users").output == """
-                USER          NAME            UID  DOMAIN    STATUS     FIRST SEEN                 LAST SEEN                  SESSIONS  SEAT
+                USER          NAME            UID  DOMAINS   STATUS     FIRST SEEN                 LAST SEEN                  SESSIONS  SEAT
                 EXAMPLE\\ben\u{FFFD}                 1003  example   untracked                                                               0
                 former                       1009            former     2026-05-14T10:24:00+02:00  2026-05-14T11:24:00+02:00         1  taken
-                root          root              0            untracked                             now                               0
-                user1                        1001            tracked    2026-05-14T10:24:00+02:00  2026-05-14T11:24:00+02:00         3  taken
+                root          root              0  server    untracked                             now                               0
+                user1                        1001  server    tracked    2026-05-14T10:24:00+02:00  2026-05-14T11:24:00+02:00         3  taken
 
                 """)
         #expect(
@@ -307,8 +358,9 @@ import Testing
 
                 """)
         let csv = try server.run("users", "1", "--format", "csv").output
-        let header = "user,name,uid,logins,domain,tracked,decided_by,decision,level,since,first_seen,last_seen,open,sessions,seat"
-        #expect(csv.hasPrefix(header + "\r\nuser1,,1001,user1,,true,decision,tracked,basic,") && csv.split(separator: "\r\n").count == 2)
+        let header = "user,name,uid,logins,domains,tracked,decided_by,decision,level,since,first_seen,last_seen,open,sessions,seat"
+        #expect(
+            csv.hasPrefix(header + "\r\nuser1,,1001,user1,server,true,decision,tracked,basic,") && csv.split(separator: "\r\n").count == 2)
         func logins(_ arguments: String...) throws -> [String] {
             let outcome = try CommandTests.run(["users"] + arguments + ["--format", "csv"], address: server.bus.address)
             #expect(outcome.code == 0 && outcome.errors.isEmpty)
@@ -345,6 +397,8 @@ import Testing
         #expect(try server.run("audit", "--since", "2026-05-28", "--until", "2026-05-27").code == 2)
         let changed = try server.run("verify", "--audit")
         #expect(changed.code == 1 && changed.output.hasPrefix("The audit record was changed: entry 2 is missing.\n"))
+        #expect(try server.run("verify", "--audit", "--known", "aa").code == 2)
+        #expect(try server.run("verify", "--store", "--known", String(repeating: "a", count: 64)).code == 2)
         let both = try server.run("verify", "--format", "json")
         #expect(
             both.code == 1

@@ -95,6 +95,72 @@ import Testing
         #expect(why(try Self.policy(true))[1].hasSuffix("Why: everybody is, unless it is decided otherwise; about you"))
     }
 
+    /// On which grounds more is recorded than was once, as far as it matters.
+    @Test func whatHasMoreRecordedIsToldWithItsGrounds() throws {
+        func raise(_ key: String, _ value: String = "") -> BusValue {
+            .properties([
+                "key": .string(key), "value": .string(value), "since": .uint64(Self.since), "by": "root", "reason": .string("why \(key)"),
+                "responsible": "Ann",
+            ])
+        }
+        func lines(tracked: Bool, seat: Bool? = true, held: Bool = false, listed: Bool = false, groups: [String] = []) throws -> [String] {
+            var own: [String: BusValue] = [
+                "user": .properties(["name": "anna", "uid": .uint32(1001), "tracked": .bool(tracked)]),
+                "do-not-track": .array(of: "a{sv}", listed ? [.properties(["entry": "anna@*"])] : []), "groups": .strings(groups),
+                "raises": .array(
+                    of: "a{sv}",
+                    [
+                        raise("do-not-track-removed", "login"), raise("do-not-track-removed", "uid"), raise("group-joined", "own:day"),
+                        raise("group-left", "own:night"),
+                    ]),
+            ]
+            own["seat"] = seat.map { .bool($0) }
+            let policy = try #require(
+                OwnPolicy([
+                    "own": .properties(own),
+                    "raises": .array(of: "a{sv}", ["wider-hours", "kept-longer", "shorter-pauses", "more-seats"].map { raise($0) }),
+                ]))
+            return policy.raisedLines(isHeld: held).map { "\($0): \($1)" }
+        }
+        let all = try lines(tracked: true, groups: ["day"])
+        #expect(all.first == "Wider hours: decided by root on \(Self.sinceText): why wider-hours; Ann answers for that")
+        #expect(
+            all.map { String($0.prefix { $0 != ":" }) } == [
+                "Wider hours", "Kept longer", "Shorter pauses", "More seats", "Off the list", "Group joined", "Group left",
+            ])
+        #expect(all.last == "Group left: own:night, decided by root on \(Self.sinceText): why group-left; Ann answers for that")
+        // What does not hold any more, and what is about nobody.
+        #expect(
+            try lines(tracked: true, seat: nil, groups: ["night"]).map { String($0.prefix(8)) } == [
+                "Wider ho", "Kept lon", "Shorter ", "Off the ",
+            ])
+        #expect(try lines(tracked: false, held: true, listed: true, groups: ["night"]).map { String($0.prefix(11)) } == ["Kept longer"])
+        #expect(try lines(tracked: false, groups: ["night"]) == [])
+    }
+
+    /// zsh shows the notice where the administrator has it do so; other shells that read nothing of ours don't.
+    @Test func aShellThatShowsNoNoticeIsTold() throws {
+        let none: (String) -> [UInt8]? = { _ in nil }
+        for shell in ["/bin/bash", "/bin/sh", "/usr/bin/fish", "/usr/sbin/nologin", "", "/usr/bin/dash"] {
+            #expect(LogonNotice.reaches(shell: shell, none), "\(shell)")
+        }
+        for shell in ["/usr/bin/zsh", "/bin/zsh", "/bin/tcsh", "/usr/bin/xonsh"] {
+            #expect(!LogonNotice.reaches(shell: shell, none), "\(shell)")
+        }
+        for (text, isShown) in [
+            (LogonNotice.zshLine, true), ("# termspan-notice", false), ("  #termspan-notice\nx", false),
+            ("x\n\t. /etc/profile.d/termspan-notice.sh", true),
+        ] {
+            #expect(LogonNotice.reaches(shell: "/bin/zsh") { $0 == "/etc/zsh/zlogin" ? Array(text.utf8) : nil } == isShown)
+            #expect(!LogonNotice.reaches(shell: "/bin/tcsh") { _ in Array(text.utf8) })
+        }
+        var view = Self.view(try Self.policy(true, by: "root"))
+        #expect(!view.lines(Self.chart).joined().contains("Notice"))
+        view.silentShell = "/bin/zsh"
+        #expect(view.lines(Self.chart).contains { $0.contains("Notice: is NOT shown when you log on at a terminal: /bin/zsh") })
+        #expect(view.json["silent_shell"]?.string == "/bin/zsh")
+    }
+
     /// Who decided, why, and who answers for that, of whoever is recorded by a decision about all.
     @Test func whoAnswersIsWhoeverAnswersForTheDecision() throws {
         func text(_ policy: OwnPolicy) -> String {
@@ -141,7 +207,8 @@ import Testing
         #expect(
             view.json.text
                 == #"{"user":"EXAMPLE\\anna","uid":1001,"policy":null,"paused_until":null,"pause_left":null,"hours":null,"seat":null,"groups":null,"#
-                + #""seen_by":null,"changed_notices":[],"today":null,"week":null,"held":null,"looks":null}"#)
+                + #""raises":null,"seen_by":null,"changed_notices":[],"silent_shell":null,"today":null,"week":null,"held":null,"looks":null}"#
+        )
         view.policy = try Self.policy(false)
         #expect(view.lines(Self.chart)[0] == "Your activity is not recorded.")
     }
@@ -284,10 +351,10 @@ import Testing
         #expect(
             view.json.text
                 == #"{"user":"anna","uid":1001,"policy":{"new_users":"untracked","#
-                + #""new_users_decision":{"since":null,"by":null,"reason":null,"responsible":null},"responsible":null,"reason":null,"users":[{"name":"anna","uid":1001,"#
+                + #""new_users_decision":{"since":null,"by":null,"reason":null,"responsible":null},"responsible":null,"reason":null,"raises":[],"users":[{"name":"anna","uid":1001,"#
                 + #""tracked":true,"level":"basic","since":null,"by":null,"reason":null,"responsible":null}],"do_not_track":[],"roles":[],"group_members":[],"keep_activity":null,"keep_sessions":null,"keep_by_group":[],"tracking_hours":[],"holidays":[],"#
                 + #""seats":null,"seats_taken":null,"aggregate_groups":null,"aggregate_minimum":null},"#
-                + #""paused_until":null,"pause_left":null,"hours":null,"seat":null,"groups":[],"seen_by":[],"changed_notices":[],"#
+                + #""paused_until":null,"pause_left":null,"hours":null,"seat":null,"groups":[],"raises":[],"seen_by":[],"changed_notices":[],"silent_shell":null,"#
                 + #""today":{"since":"1970-01-02T00:00:00.000000Z","active":1.5,\#(rest),"applications":[{"application":"xterm","active":1.5}]},"#
                 + #""week":{"since":"1970-01-01T00:00:00.000000Z","active":0,\#(rest)},"#
                 + #""held":{"sessions":1,"open":1,"first":"2026-01-02T03:04:05.000006Z","last":"2026-01-02T03:04:05.000006Z"},"#
@@ -310,7 +377,7 @@ import Testing
         #expect(document["policy"]?["do_not_track"]?.array?.first?["entry"]?.string == "anna@*")
         #expect(document["pause_left"] == .null && document["groups"]?.array == [])
         #expect(document["sessions"]?.array == [] && document["spans"]?.array == [row, row])
-        #expect(text.hasSuffix("\n,\n\"rows\":{\"sessions\":0,\"events\":1,\"spans\":2,\"records\":3,\"audit\":4}}\n"))
+        #expect(text.hasSuffix("\n,\n\"rows\":{\"sessions\":0,\"events\":1,\"spans\":2,\"records\":3,\"audit\":4,\"facts\":5}}\n"))
     }
 
     @Test func whoLookedIsSummedUp() throws {
@@ -349,6 +416,20 @@ import Testing
         #expect(try server.run("me", "--format", "csv").code == 2)
     }
 
+    @Test func factsAreShownWithSinceWhen() throws {
+        let server = try CommandTests.Server()
+        defer { server.stop() }
+        let shown = try server.run("facts")
+        #expect(shown.code == 0 && shown.errors.isEmpty)
+        #expect(
+            shown.output.split(separator: "\n").last?.split(separator: " ").map(String.init)
+                == ["(computer)", "computer-name", "host", "2026-05-14T10:24:00+02:00"])
+        #expect(try server.run("facts", "--format", "csv").output.hasPrefix("of,user,uid,session,session_uuid,fact,value,since,until"))
+        for arguments in [["--at", "today", "--history"], ["--user", "anna", "--all"]] {
+            #expect(try CommandTests.run(["facts"] + arguments, address: "").code == 2)
+        }
+    }
+
     @Test func aPauseIsBegunAndEnded() throws {
         let server = try CommandTests.Server()
         defer { server.stop() }
@@ -381,7 +462,7 @@ import Testing
         let printed = try server.run("me", "export")
         #expect(printed.code == 0 && printed.errors.isEmpty)
         let document = try Self.row(printed.output)
-        #expect(document["rows"]?.text == #"{"sessions":1,"events":2,"spans":3,"records":1,"audit":4}"#)
+        #expect(document["rows"]?.text == #"{"sessions":1,"events":2,"spans":3,"records":1,"audit":4,"facts":1}"#)
         #expect(document["spans"]?.array?.count == 3 && document["sessions"]?.array?.first?["connects"]?.unsigned == 2)
 
         var folder = Array("/tmp/termspan-export-XXXXXX".utf8CString)

@@ -41,6 +41,16 @@ import Testing
 
     private static func read(_ text: String) throws -> PolicyFile { try PolicyFile(text.utf8, name: "p.json") }
 
+    /// Of whom more is recorded by it, is told who answers for that.
+    @Test func whoAnswersForAMembershipIsSaid() throws {
+        let text = #"{"group_members":[{"group":"night","user":"anna","reason":"shifts","responsible":"Ann"}]}"#
+        let file = try Self.read(text)
+        let night = try #require(OwnGroup(name: "night"))
+        let grounds = Grounds(reason: "shifts", responsible: "Ann")
+        #expect(PolicyFile.calls(for: [.join(try #require(file.members).first!)]) == [.setGroup(night, ["anna"], true, grounds)])
+        #expect(try Self.read(file.text) == file)
+    }
+
     @Test func whatIsExportedHolds() throws {
         let policy = Self.policy(
             ["anna": true, "bert": false], entries: ["bert@*", "uid:7"], newUsers: "tracked",
@@ -136,8 +146,8 @@ import Testing
         let (night, day) = (try #require(OwnGroup(name: "night")), try #require(OwnGroup(name: "day")))
         #expect(
             PolicyFile.calls(for: changes) == [
-                .setGroup(day, ["carl", "dora"], true, reason: "shifts"), .setGroup(night, ["bert"], false, reason: ""),
-                .setGroup(day, ["anna"], false, reason: ""),
+                .setGroup(day, ["carl", "dora"], true, Grounds(reason: "shifts")), .setGroup(night, ["bert"], false, Grounds()),
+                .setGroup(day, ["anna"], false, Grounds()),
             ])
         // Whoever administers by a group of our own is in it until a role is given otherwise.
         let order = try Self.read(
@@ -184,8 +194,40 @@ import Testing
     func nobodyIsTrackedAndListed(entry: String) throws {
         let file = try Self.read(
             #"{"users":[{"name":"anna","tracked":true,"reason":"r"}],"do_not_track":[{"entry":"bert"},{"entry":"\#(entry)"}]}"#)
-        #expect(file.conflict { $0 == "anna" ? 1001 : nil }?.user == "anna")
-        #expect(try Self.read(#"{"users":[{"name":"anna","tracked":false}],"do_not_track":[{"entry":"anna"}]}"#).conflict { _ in 1 } == nil)
+        let conflict = try #require(file.conflict(uid: { $0 == "anna" ? 1001 : nil }, sids: Self.noDirectory))
+        #expect((conflict.user, conflict.number, conflict.place) == ("anna", 1, 2))
+        let left = try Self.read(#"{"users":[{"name":"anna","tracked":false}],"do_not_track":[{"entry":"anna"}]}"#)
+        #expect(left.conflict(uid: { _ in 1 }, sids: Self.noDirectory) == nil)
+    }
+
+    private static func noDirectory(_ uid: UInt32) -> Set<SecurityID>? {
+        Issue.record("no entry is by a SID")
+        return nil
+    }
+
+    @Test func nobodyIsTrackedAndListedByTheSID() throws {
+        let file = try Self.read(
+            #"{"users":[{"name":"eve","tracked":true,"reason":"r"},{"name":"bert","tracked":false},{"name":"gone","tracked":true,"reason":"r"},"#
+                + #"{"name":"anna","tracked":true,"reason":"r"}],"do_not_track":[{"entry":"sid:S-1-5-21-8"},{"entry":"sid:s-1-5-21-7"}]}"#)
+        let users: [String: UInt32] = ["anna": 1001, "bert": 1002, "eve": 1003]
+        var asked: [UInt32] = []
+        func conflict(_ sids: [UInt32: Set<String>]) -> PolicyFile.Conflict? {
+            asked = []
+            return file.conflict(uid: { users[$0] }) { uid in
+                asked.append(uid)
+                return sids[uid].map { Set($0.compactMap { SecurityID($0) }) }
+            }
+        }
+        let found = conflict([1001: ["S-1-5-21-1", "S-1-5-21-7"], 1003: []])
+        #expect(
+            found?.description
+                == "'anna', number 4 of 'users', is to be tracked, and 'sid:S-1-5-21-7', number 2 of 'do_not_track', names the same user")
+        // Who is not to be tracked, or is not there, is asked about by nobody.
+        #expect(asked == [1003, 1001])
+        #expect(conflict([1001: ["S-1-5-21-1"], 1003: ["S-1-5-21-2"]]) == nil)
+        // A directory that can't say is asked once: it may take its time.
+        #expect(conflict([1001: ["S-1-5-21-7"]]) == nil)
+        #expect(asked == [1003])
     }
 
     @Test func otherSpellingsAreTheSame() throws {

@@ -293,50 +293,22 @@ import Testing
     ) -> JSONValue {
         .object([
             .init("user", .string(login)), .init("uid", .unsigned(uid)), .init("logins", .array([.string(login)])),
-            .init("domain", .optional(domain)), .init("tracked", tracked.map { .bool($0) } ?? .null), .init("decided_by", .optional(basis)),
+            .init("domains", .array(domain.map { [.string($0)] } ?? [])), .init("tracked", tracked.map { .bool($0) } ?? .null),
+            .init("decided_by", .optional(basis)),
             .init("decision", .optional(decision)), .init("last_seen", .optional(seen)), .init("open", .bool(open)),
-            .init("sessions", .unsigned(sessions)),
+            .init("sessions", .unsigned(sessions)), .init("seat", .bool(sessions > 0)),
         ])
     }
 
-    @Test func usersAreSelected() throws {
-        let users = [
-            Self.user("anna", 1001, tracked: true, by: "decision", decision: "tracked", seen: "2026-03-04T05:06:07.000000Z", sessions: 2),
-            Self.user(#"EXAMPLE\Hannah"#, 1002, domain: "example", open: true), Self.user("carl", 1003, tracked: nil, by: nil, sessions: 1),
-        ]
-        func selected(_ change: (inout UserFilter) -> Void) -> [String] {
-            var filter = UserFilter()
-            change(&filter)
-            return users.filter { filter.selects($0) }.compactMap { $0["user"]?.string }
-        }
-        let (anna, hannah) = ("anna", #"EXAMPLE\Hannah"#)
-        #expect(selected { _ in } == [anna, hannah, "carl"])
-        #expect(selected { $0.search = "ANNA" } == [anna, hannah] && selected { $0.search = "example" } == [hannah])
-        #expect(selected { $0.status = .tracked } == [anna] && selected { $0.status = .untracked } == [hannah])
-        #expect(selected { $0.domain = "EXAMPLE" } == [hannah] && selected { $0.domain = "*" } == [])
-        #expect(selected { $0.hasData = true } == [anna, "carl"])
-        let seen = try #require(TimeText.parse("2026-03-04T05:06:07Z", now: WallInstant(nanoseconds: 0)))
-        #expect(selected { $0.seenSince = seen } == [anna, hannah])
-        #expect(selected { $0.seenSince = seen.advanced(by: .seconds(1)) } == [hannah])
-        #expect(selected { $0.isMember = { login, userID in login == anna || userID == 1003 } } == [anna, "carl"])
+    /// The service chooses; what the options say goes there.
+    @Test func theSelectionGoesToTheService() {
+        let seen = WallInstant(nanoseconds: 5000)
+        let filter = UserFilter(search: "a", isTracked: false, group: "own:x", domain: "d", seenSince: seen, hasData: true)
         #expect(
-            selected {
-                $0.search = "anna"
-                $0.hasData = true
-            } == [anna])
-        // Whatever a line has or has not.
-        for value in [JSONValue.null, .object([]), .object([.init("logins", .string("anna")), .init("uid", .string("x"))])] {
-            #expect(!UserFilter(search: "a", hasData: true).selects(value))
-        }
-    }
-
-    @Test func membersOfAGroupHaveItAsPrimaryOrOther() throws {
-        let root = try UserGroup(named: "root")
-        #expect(root.contains("root", userID: 0))
-        // Another's login by now, and nobody's.
-        #expect(!root.contains("root", userID: 5) && !root.contains("no-such-user", userID: 0))
-        #expect(try !UserGroup(named: "nogroup").contains("root", userID: 0))
-        #expect(throws: CommandError.self) { try UserGroup(named: "no-such-group") }
+            filter.properties == [
+                "search": "a", "status": "untracked", "group": "own:x", "domain": "d", "seen-since": .uint64(5), "has-data": true,
+            ])
+        #expect(UserFilter().properties.isEmpty && UserFilter(search: "").properties.isEmpty)
     }
 
     /// Who has to confirm: by how many are named (0: selected), --yes, and whether there is a terminal.
@@ -414,8 +386,29 @@ import Testing
         #expect(answer.lines(isRehearsal: true)[0].hasSuffix("0 state changes are held."))
         #expect(answer.warnings.count == 2 && answer.unknownError?.code == .notFound)
         #expect(answer.rows[0].json.text.contains("\"focus_intervals\":120"))
+        #expect(answer.rows[0].json.text.hasSuffix("\"reports_ended\":null,\"sid_known\":null}") && answer.incompleteError == nil)
         let none = ErasureAnswer(rows: [], unknown: [], setAside: [], isLeft: false)
         #expect(none.unknownError == nil && none.lines(isRehearsal: false).isEmpty)
+    }
+
+    @Test func whatIsLeftToBeDoneAfterAnErasureIsSaidAndFails() {
+        func answer(ended: Bool, _ known: Bool?...) -> ErasureAnswer {
+            let rows = known.map { known in
+                let row: [String: BusValue] = ["user": .string("anna"), "receipt": .string("r"), "reports-ended": .bool(ended)]
+                return row.merging(known.map { ["sid-known": .bool($0)] } ?? [:]) { one, _ in one }
+            }
+            return ErasureAnswer(rows: rows, unknown: [], setAside: [], isLeft: false)
+        }
+        #expect(answer(ended: true, nil, true).incompleteError == nil)
+        let silent = answer(ended: true, true, false)
+        #expect(silent.incompleteError?.code == .failure)
+        #expect(
+            silent.incompleteError?.message == "All of it is erased, but no directory said in time which SID anna had, if any.")
+        #expect(silent.lines(isRehearsal: false).last == "  By which SID, if any, no directory said: it is not on the Do Not Track list.")
+        #expect(silent.rows.map(\.json.text).map { $0.hasSuffix("\"reports_ended\":true,\"sid_known\":false}") } == [false, true])
+        let both = answer(ended: false, false).incompleteError
+        #expect(both?.message.hasSuffix("; the report service did not end in time and may have in memory what it read before.") == true)
+        #expect(both?.remedy?.contains("donottrack add") == true && both?.remedy?.contains("systemctl kill") == true)
     }
 
     @Test func theCollectorsHealthIsJudged() {

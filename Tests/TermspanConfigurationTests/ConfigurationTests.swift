@@ -76,6 +76,11 @@ import Testing
                 + "keep-by-group own:x: activity 30d, sessions 90m; tracking-hours mon-fri 07:00-19:00; tracking-hours mon-sun 22:00-06:00 of night; "
                 + "holidays 2026-01-01 2026-12-25")
         #expect(throws: ConfigurationError.self) { try configuration.apply("unencrypted-disk: maybe\n", file: "t.yaml") }
+        for address in ["203.0.113.7", "2001:db8::7"] {
+            try configuration.apply("public-address: \"\(address)\"\n", file: "t.yaml")
+            #expect(configuration.publicAddress == address)
+        }
+        #expect(throws: ConfigurationError.self) { try configuration.apply("public-address: example.com\n", file: "t.yaml") }
     }
 
     @Test func timesByGroupStandInForThoseOfAll() throws {

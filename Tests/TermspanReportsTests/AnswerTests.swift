@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import SeededRandom
 import TermspanAccounting
 import TermspanCore
@@ -45,6 +46,43 @@ import Testing
         #expect(summary.count == 1)
         #expect(Self.number(summary[0]["total"]) == 790 && Self.number(summary[0]["unknown"]) == 99.999999999)
         #expect(summary[0]["end"] is NSNull && summary[0]["open"] as? Bool == true)
+    }
+
+    /// By numbers, or digests of entries about others, everybody would see how much is decided about these.
+    @Test func whoSeesAPartOfTheAuditRecordIsToldThatAllOfItIsRight() throws {
+        let fixture = try ReportsFixture()
+        let (anna, ben) = (UserIdentity(login: "anna", uid: 1001), UserIdentity(login: "ben", uid: 1002))
+        func decide(_ user: UserIdentity, _ isTracked: Bool) throws {
+            _ = try fixture.writer.setTracking([user], tracked: isTracked, by: "root", reason: "x", responsible: "y", at: F.wall(1))
+        }
+        try decide(anna, true)
+        func check(known: String? = nil) throws -> [String: Any] {
+            var question = Question(.auditCheck)
+            question.filter.identities = [anna]
+            question.known = known
+            let lines = try fixture.lines(question)
+            #expect(lines.count == 1)
+            return lines.first ?? [:]
+        }
+        let first = try check()
+        #expect(Set(first.keys) == ["store", "last", "problem"] && first["problem"] is NSNull)
+        let last = try #require(first["last"] as? String)
+        try decide(ben, true)
+        let second = try check(known: last)
+        #expect(second["last"] as? String == last && second["known"] as? Bool == true)
+        try decide(anna, false)
+        let third = try check(known: String(repeating: "0", count: 64))
+        #expect(third["last"] as? String != last && third["known"] as? Bool == false)
+        // Somebody made an entry about another say something else.
+        let queue = try DatabaseQueue(path: fixture.path)
+        try queue.write { db in
+            for trigger in try String.fetchAll(db, sql: "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'audit'") {
+                try db.execute(sql: "DROP TRIGGER \(trigger)")
+            }
+            try db.execute(sql: "UPDATE audit SET value = 'false' WHERE id = 2")
+        }
+        try queue.close()
+        #expect(try check(known: last)["problem"] as? String == "an entry is missing, or not as it was recorded")
     }
 
     /// Wherever the line between durable and live runs, and however large the pages are, the answer is the same, and everything adds up.
@@ -147,25 +185,80 @@ import Testing
         _ = try fixture.writer.setTracking([finn], tracked: false, by: "root", reason: "r", at: F.wall(6))
         var question = Question(.users)
         question.present = [UserIdentity(login: "ben", uid: 1002), carl]
+        // The user database knows ben, and carl by a directory; the others' accounts are gone.
+        let accounts: @Sendable (UserIdentity, UInt32?) -> AccountFacts = { user, _ in
+            switch user.uid {
+            case 1002: AccountFacts(name: "Ben Ray", domains: [AccountFacts.computer])
+            case 1003: AccountFacts(domains: ["example.com"])
+            default: AccountFacts()
+            }
+        }
+        let computer = AccountFacts.computer
         #expect(
-            try fixture.text(question) == #"""
-                {"user":"anna","uid":1001,"logins":["anna"],"domain":null,"tracked":false,"decided_by":"default","decision":null,"level":null,"since":null,\#
-                "first_seen":"2026-01-02T03:04:15.000000Z","last_seen":"2026-01-02T03:05:05.000000Z","open":false,"sessions":1}
-                {"user":"eve","uid":1009,"logins":["eve"],"domain":null,"tracked":null,"decided_by":null,"decision":null,"level":null,"since":null,\#
-                "first_seen":"2026-01-02T03:04:15.000000Z","last_seen":"2026-01-02T03:05:05.000000Z","open":false,"sessions":1}
-                {"user":"EXAMPLE\\carl","uid":1003,"logins":["EXAMPLE\\carl"],"domain":"example","tracked":true,"decided_by":"decision","decision":"tracked",\#
-                "level":"basic","since":"2026-01-02T03:04:10.000000Z","first_seen":null,"last_seen":null,"open":true,"sessions":0}
-                {"user":"finn","uid":1009,"logins":["finn"],"domain":null,"tracked":false,"decided_by":"do-not-track","decision":"untracked",\#
-                "level":"basic","since":"2026-01-02T03:04:11.000000Z","first_seen":null,"last_seen":null,"open":false,"sessions":0}
-                {"user":"ben","uid":1002,"logins":["ben"],"domain":null,"tracked":false,"decided_by":"default","decision":null,"level":null,"since":null,\#
-                "first_seen":null,"last_seen":null,"open":true,"sessions":0}
+            try fixture.text(question, accounts: accounts) == #"""
+                {"user":"anna","name":null,"uid":1001,"logins":["anna"],"domains":[],"tracked":false,"decided_by":"default","decision":null,\#
+                "level":null,"since":null,"first_seen":"2026-01-02T03:04:15.000000Z","last_seen":"2026-01-02T03:05:05.000000Z","open":false,\#
+                "sessions":1,"seat":true}
+                {"user":"eve","name":null,"uid":1009,"logins":["eve"],"domains":[],"tracked":null,"decided_by":null,"decision":null,\#
+                "level":null,"since":null,"first_seen":"2026-01-02T03:04:15.000000Z","last_seen":"2026-01-02T03:05:05.000000Z","open":false,\#
+                "sessions":1,"seat":true}
+                {"user":"EXAMPLE\\carl","name":null,"uid":1003,"logins":["EXAMPLE\\carl"],"domains":["example.com","example"],"tracked":true,\#
+                "decided_by":"decision","decision":"tracked","level":"basic","since":"2026-01-02T03:04:10.000000Z","first_seen":null,\#
+                "last_seen":null,"open":true,"sessions":0,"seat":false}
+                {"user":"finn","name":null,"uid":1009,"logins":["finn"],"domains":[],"tracked":false,"decided_by":"do-not-track",\#
+                "decision":"untracked","level":"basic","since":"2026-01-02T03:04:11.000000Z","first_seen":null,"last_seen":null,"open":false,\#
+                "sessions":0,"seat":false}
+                {"user":"ben","name":"Ben Ray","uid":1002,"logins":["ben"],"domains":["\#(computer)"],"tracked":false,"decided_by":"default",\#
+                "decision":null,"level":null,"since":null,"first_seen":null,"last_seen":null,"open":true,"sessions":0,"seat":false}
 
                 """#)
+        func selected(_ filter: UserFilter) throws -> [String] {
+            question.users = filter
+            defer { question.users = UserFilter() }
+            return try fixture.text(question, accounts: accounts).split(separator: "\n").compactMap { line in
+                line.split(separator: "\"").dropFirst(3).first.map(String.init)
+            }
+        }
+        #expect(try selected(UserFilter(search: "RAY")) == ["ben"] && selected(UserFilter(domain: "Example.com")) == [#"EXAMPLE\\carl"#])
+        #expect(try selected(UserFilter(isTracked: true)) == [#"EXAMPLE\\carl"#] && selected(UserFilter(hasData: true)) == ["anna", "eve"])
+        #expect(try selected(UserFilter(domain: computer)) == ["ben"])
         // Nobody else's: what a user may see as their own.
         question.filter.identities = [UserIdentity(login: "ben", uid: 1002)]
         #expect(try fixture.lines(question).map { $0["user"] as? String } == ["ben"])
         question.filter.identities = [UserIdentity(login: "anna", uid: 1001)]
         #expect(try fixture.lines(question).map { $0["user"] as? String } == ["anna"])
+    }
+
+    /// Of a user database that is silent nothing is told; who is chosen by it is not known then, so that nobody is.
+    @Test func aSilentUserDatabaseIsNotWaitedForForEver() throws {
+        let fixture = try ReportsFixture()
+        let users = (0..<120).map { UserIdentity(login: "user\($0)", uid: UInt32(2000 + $0)) }
+        _ = try fixture.writer.setTracking(users, tracked: true, by: "root", reason: "r", at: F.wall(5))
+        var question = Question(.users)
+        let accounts: @Sendable (UserIdentity, UInt32?) -> AccountFacts = { user, _ in
+            if user.uid == 2060 { sleep(5) }
+            return AccountFacts(name: "known", domains: ["example"])
+        }
+        let begin = ContinuousClock.now
+        let names = try fixture.text(question, accounts: accounts).split(separator: "\n").map { $0.contains(#""name":"known""#) }
+        #expect(names == (0..<120).map { $0 < 60 } && ContinuousClock.now - begin < .seconds(5))
+        question.users.domain = "example"
+        #expect(throws: ReportError.self) { try fixture.text(question, accounts: accounts) }
+        // One of several directories is silent: whoever it may have is not passed over.
+        let unsure: @Sendable (UserIdentity, UInt32?) -> AccountFacts = { user, _ in
+            AccountFacts(domains: user.uid == 2100 ? [] : ["example"], mayHaveOthers: user.uid >= 2100)
+        }
+        #expect(throws: ReportError.self) { try fixture.text(question, accounts: unsure) }
+        // Of Termspan's own all is known, and of a group that is none it is said.
+        question.users = UserFilter(group: "own:nobody")
+        #expect(throws: ReportError.self) { try fixture.text(question) }
+        question.users.group = "no-such-group-here"
+        let error = try #require(throws: ReportError.self) { try fixture.text(question) }
+        #expect(error.isNotFound && error.reason == "There is no group no-such-group-here.")
+        let own = try #require(OwnGroup(name: "night"))
+        _ = try fixture.writer.set([users[3]], in: own, member: true, by: "root", reason: "", at: F.wall(6))
+        question.users.group = own.description
+        #expect(try fixture.lines(question).map { $0["user"] as? String } == ["user3"])
     }
 
     /// Pages of the store don't show.

@@ -3,6 +3,7 @@ import TermspanAccounting
 import TermspanBus
 import TermspanCore
 import TermspanStore
+import TermspanSystem
 import Testing
 
 @testable import TermspanReports
@@ -63,7 +64,7 @@ import Testing
         let lines = try fixture.lines(Self.question())
         // The time shows, and not where.
         let other = try #require(lines.first { $0["category"] as? String == "other" })
-        #expect(other["duration"] as? Int == 10 && other["class"] is NSNull && other["executable"] is NSNull)
+        #expect(other["duration"] as? Int == 10 && other["class"] as? String == "other" && other["executable"] is NSNull)
         #expect(try Self.rows(fixture, Self.question(), of: Self.ben) == Self.withheld)
         #expect(try !fixture.text(Self.question()).contains("game") && !fixture.text(Self.question()).contains("secret"))
     }
@@ -85,6 +86,34 @@ import Testing
         question.details = true
         #expect(question.right == .viewDetails && question.audited == .details)
         #expect(try Self.rows(fixture, question, of: Self.ben) == Self.whole)
+    }
+
+    /// Neither a filter nor any other answer tells what is withheld.
+    @Test func noAnswerTellsWhatIsWithheld() throws {
+        let fixture = try Self.fixture()
+        var question = Self.question()
+        question.choice.executable = "game"
+        #expect(try fixture.lines(question).isEmpty)
+        question.details = true
+        #expect(try fixture.lines(question).count == 2)
+        for kind in [Question.Kind.spans, .timeline, .report, .export] {
+            for format in kind == .export ? ExportRequest.Format.allCases : [.jsonl] {
+                var question = Self.question()
+                question.kind = kind
+                question.export = ExportRequest(format: format, calendar: .system)
+                question.report.by = ReportShape.By(.users, isByApplication: true)
+                let text = try fixture.text(question)
+                #expect(text.contains("xclock") && !text.contains("game") && !text.contains("secret"), "\(kind) \(format)")
+                question.details = true
+                #expect(try fixture.text(question).contains("game"))
+            }
+        }
+        // No time is missing from a day.
+        var day = Self.question()
+        day.kind = .timeline
+        let lines = try fixture.lines(day).filter { $0["user"] as? String == "ben" }
+        #expect(lines.map { $0["class"] as? String } == ["Class", "other", nil, "MyWriter"])
+        #expect(lines.allSatisfy { $0["state"] as? String == "inactive" })
     }
 
     @Test func rulesForGroupsComeFirst() throws {
@@ -120,6 +149,7 @@ import Testing
     @MainActor @Test func aFilterCanAskForDetailsOfSpansAlone() throws {
         #expect(try Request(["details": .bool(true)], .spans).details)
         #expect(throws: BusError.self) { try Request(["details": .bool(true)], .sessions) }
+        #expect(try Request(["details": .bool(true)], .report).details)
         #expect(throws: BusError.self) { try Request(["details": .bool(true), "pseudonyms": .string("2026-10")], .spans) }
     }
 }

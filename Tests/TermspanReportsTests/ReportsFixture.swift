@@ -105,7 +105,7 @@ final class ReportsFixture {
     func lines(_ question: Question, page: Int = 2000, shippedRules: String = "/nonexistent") throws -> [[String: Any]] {
         var answer = Answer(question, reader: try StoreReader(path: path, keys: keys))
         answer.page = page
-        answer.shippedRules = shippedRules
+        answer.classes.shippedRules = shippedRules
         var lines: [[String: Any]] = []
         try answer.write { line in
             // Nothing is said, but that it goes on.
@@ -116,10 +116,13 @@ final class ReportsFixture {
         return lines
     }
 
-    func text(_ question: Question, page: Int = 2000) throws -> String {
+    func text(
+        _ question: Question, page: Int = 2000, accounts: (@Sendable (UserIdentity, UInt32?) -> AccountFacts)? = nil
+    ) throws -> String {
         var answer = Answer(question, reader: try StoreReader(path: path, keys: keys))
         answer.page = page
-        answer.shippedRules = "/nonexistent"
+        answer.classes.shippedRules = "/nonexistent"
+        if let accounts { answer.accounts = accounts }
         var bytes: [UInt8] = []
         try answer.write { bytes += $0 }
         return String(decoding: bytes, as: UTF8.self)

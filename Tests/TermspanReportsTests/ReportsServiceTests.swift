@@ -154,6 +154,43 @@ import Testing
         #expect(Self.error(try stage.ask("Spans", ["events": true]))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
         let users = try stage.read(try stage.ask("Summary", ["by": "user"]).get())
         #expect((users.first?["total"] as? NSNumber)?.doubleValue == 1990)
+        let report = try stage.read(
+            try stage.ask("Report", ["by": "user,day", "zone": "Asia/Kathmandu", "idle-model": "activitywatch"]).get())
+        #expect(report.reduce(0) { $0 + (($1["total"] as? NSNumber)?.doubleValue ?? 0) } == 1990)
+        for filter in [["by": "month"], ["zone": "Europe/Nowhere"], ["idle-model": "other"], ["groups": .strings([])]]
+            as [[String: BusValue]]
+        {
+            #expect(Self.error(try stage.ask("Report", filter))?.name == "org.freedesktop.DBus.Error.InvalidArgs", "\(filter)")
+        }
+    }
+
+    /// An export is a read like any other: recorded, and with filters that are known.
+    @Test func exportsAreAnsweredAndRecorded() throws {
+        var random = SeededRandom(seed: 3)
+        let half = F.random(F.session(1), until: 2000, durable: 2000, &random)
+        let stage = try Stage(collector: half.rows)
+        defer { stage.stop() }
+        try stage.fixture.writer.write(half.batch)
+        let rows = try stage.read(try stage.ask("Export", ["user": "anna"]).get())
+        #expect(stage.reads.map { $0["kind"] } == ["export"])
+        let cursor = try #require(rows.last?["cursor"] as? String)
+        #expect(rows.count > 5 && rows.last?["complete"] as? Bool == true)
+        let later = try stage.read(try stage.ask("Export", ["user": "anna", "after": .string(cursor)]).get())
+        #expect(later.count == 1 && later[0]["rows"] as? Int == 0)
+        let others = try stage.read(try stage.ask("Export", ["user": "ben", "after": .string(cursor)]).get())
+        #expect((others.first?["error"] as? String)?.contains("something else") == true)
+        #expect(try stage.read(try stage.ask("Spans", ["computer": "elsewhere"]).get()).isEmpty)
+        #expect(try stage.read(try stage.ask("Spans", ["languages": .strings([])]).get()).first?["description"] != nil)
+        for wrong: [String: BusValue] in [
+            ["after": "x"], ["format": "xml"], ["zone": "No/Where"], ["category": "locked"], ["group": ""],
+            ["format": "tables", "after": .string(cursor)], ["format": "tables", "pseudonyms": "2026-01"],
+            ["pseudonyms": "2026-01", "group": "staff"], ["pseudonyms": "2026-01", "after": .string(cursor)],
+        ] {
+            #expect(Self.error(try stage.ask("Export", wrong))?.name == "org.freedesktop.DBus.Error.InvalidArgs", "\(wrong)")
+        }
+        for wrong: [String: BusValue] in [["format": "csv"], ["after": .string(cursor)], ["zone": "UTC"]] {
+            #expect(Self.error(try stage.ask("Spans", wrong))?.name == "org.freedesktop.DBus.Error.InvalidArgs", "\(wrong)")
+        }
     }
 
     /// Those of the store, and those who are logged on, recorded or not.
@@ -176,8 +213,21 @@ import Testing
         #expect(users.map { $0["user"] as? String } == ["anna", "ben"] && users.map { $0["open"] as? Bool } == [false, true])
         #expect(try stage.read(try stage.ask("Users", ["user": "ben"]).get()).map { $0["user"] as? String } == ["ben"])
         #expect(try stage.read(try stage.ask("Users", ["uid": .uint32(1001)]).get()).map { $0["user"] as? String } == ["anna"])
+        for (filter, found) in [
+            (["search": "AN"], ["anna"]), (["has-data": true], ["anna"]), (["has-data": false], ["ben"]),
+            (["status": "untracked"], ["anna", "ben"]), (["status": "tracked"], []), (["seen-since": .uint64(.max >> 1)], ["ben"]),
+            (["domain": "nowhere"], []), (["group": "root"], []),
+        ] as [([String: BusValue], [String])] {
+            let rows = try stage.read(try stage.ask("Users", filter.merging(["all": true]) { $1 }).get())
+            #expect(rows.map { $0["user"] as? String } == found, "\(filter)")
+        }
+        let missing = try stage.read(try stage.ask("Users", ["all": true, "group": "own:none"]).get())
+        #expect(missing.map { $0["not_found"] as? Bool } == [true])
         #expect(stage.asked.isEmpty)
-        for filter in [["since": .uint64(1)], ["session": .uint32(1)], ["open": true], ["by": "user"]] as [[String: BusValue]] {
+        for filter in [
+            ["since": .uint64(1)], ["session": .uint32(1)], ["open": true], ["by": "user"], ["status": "other"], ["has-data": "yes"],
+            ["search": ""], ["group": .string(String(repeating: "x", count: 257))], ["domain": .uint32(1)], ["seen-since": "today"],
+        ] as [[String: BusValue]] {
             #expect(Self.error(try stage.ask("Users", filter))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
         }
     }
@@ -192,6 +242,7 @@ import Testing
         let questions: [(String, [String: BusValue], String, [String: BusValue])] = [
             ("Spans", [:], "spans", [:]), ("Summary", ["user": "anna", "since": .uint64(5)], "summary", ["user": "anna"]),
             ("Summary", ["by": "user", "uid": .uint32(1001)], "summary", ["uid": .uint32(1001)]),
+            ("Report", ["by": "user,day", "zone": "UTC", "own-time": true], "report", [:]),
             ("History", ["session": .uint32(3), "events": true], "history", ["session": .uint32(3)]),
             (
                 "Spans", ["session": .uint32(3), "since": .uint64(5)], "spans",
@@ -199,6 +250,7 @@ import Testing
             ),
             ("Records", ["session-uuid": .string(F.uuid(1).description)], "records", ["session-uuid": .string(F.uuid(1).description)]),
             ("Users", ["all": true], "users", [:]), ("Audit", ["user": "anna"], "audit", ["user": "anna"]),
+            ("Facts", ["all": true], "facts", [:]), ("Facts", ["user": "anna", "history": true], "facts", ["user": "anna"]),
             ("VerifyStore", ["all": true], "check", [:]), ("VerifyStore", ["user": "anna"], "check", ["user": "anna"]),
         ]
         for (member, filter, kind, whose) in questions {
@@ -215,6 +267,11 @@ import Testing
         stage.canRecord = false
         #expect(try stage.read(try stage.ask("History").get()).count == 1)
         #expect(Self.error(try stage.ask("VerifyAudit", ["all": true]))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
+        for filter: [String: BusValue] in [
+            ["since": .uint64(1)], ["at": .uint64(1), "history": true], ["at": "now"], ["pseudonyms": "2026-10"],
+        ] {
+            #expect(Self.error(try stage.ask("Facts", filter))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
+        }
         #expect(Self.error(try stage.ask("Audit", ["session": .uint32(1)]))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
     }
 
@@ -246,7 +303,11 @@ import Testing
         let check = try stage.read(try stage.ask("VerifyAudit").get())
         let digests: [String?] = rows.map { $0["sha256"] as? String } + [nil]
         #expect(check.map { $0["sha256"] as? String } == digests)
-        #expect(check.last?["entries"] as? Int == 2 && check.last?["problem"] is NSNull)
+        #expect(check.last?["entries"] as? Int == 2 && check.last?["problem"] is NSNull && check.last?["known"] == nil)
+        for (known, isKnown) in [(try #require(digests[0]), true), (String(repeating: "0", count: 64), false)] {
+            #expect(try stage.read(try stage.ask("VerifyAudit", ["known": .string(known)]).get()).last?["known"] as? Bool == isKnown)
+        }
+        #expect(Self.error(try stage.ask("VerifyAudit", ["known": "x"]))?.name == "org.freedesktop.DBus.Error.InvalidArgs")
     }
 
     @Test func answersWithoutACollectorAndWithoutAStore() throws {
@@ -336,7 +397,7 @@ import Testing
         #expect(try busctl("Spans", "a{sv}", "1", "user", "s", "anna").contains("ccess"))
         #expect(try busctl("Audit", "a{sv}", "1", "user", "s", "anna").contains("ccess"))
         #expect(try busctl("Audit", "a{sv}", "1", "all", "b", "true").contains("ccess"))
-        #expect(try busctl("VerifyAudit", "a{sv}", "0").contains("ccess"))
+        #expect(try busctl("VerifyAudit", "a{sv}", "0").hasPrefix("h "))
         for member in ["Spans", "Summary", "History"] {
             #expect(try busctl(member, "a{sv}", "1", "pseudonyms", "s", "2026-01").contains("ccess"))
         }

@@ -188,6 +188,13 @@ import Testing
         Damage("DELETE FROM clock_anchor", ["boots", "session"], "boot 1: it has no anchor"),
         Damage("INSERT INTO clock_anchor VALUES (1, -5, 1767323040000000000)", ["boots"], "boot 1: an anchor lies before it began"),
         Damage("UPDATE boot SET seen = -1", ["boots"], "boot 1: a moment lies before it began"),
+        // Facts.
+        Damage(
+            "DROP INDEX fact_current; INSERT INTO fact (machine, kind, value, since, revision) VALUES (1, 'time-zone', 'UTC', 1, 1), (1, 'time-zone', 'UTC', 2, 1)",
+            ["facts"], "fact 2, a time-zone since"),
+        Damage(
+            "INSERT INTO fact (machine, user, kind, value, since, until, revision) VALUES (1, 1, 'login-name', x'00', 5, 5, 1)",
+            ["facts"], "fact 1, a login-name since"),
         // The file.
         Damage(
             "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'start_wall', 'number') WHERE name = 'session_start'",

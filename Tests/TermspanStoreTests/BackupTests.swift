@@ -169,6 +169,44 @@ import Testing
         _ = try StoreBackup.make(of: fixture.path, to: open.appending(path: "inner/copy.db").path)
     }
 
+    /// Whoever has a link could have the copy take the place of any file of root's.
+    @Test(.enabled(if: geteuid() == 0, "only root can make links of others"))
+    func nobodyElsesLinkIsFollowed() throws {
+        let (fixture, _) = try Self.filled()
+        let link = fixture.folder.appending(path: "link").path
+        try #require(symlink(fixture.folder.path, link) == 0)
+        var recorded: [String] = []
+        _ = try StoreBackup.make(of: fixture.path, to: link + "/copy.db", recording: { recorded.append($0) })
+        #expect(recorded == [Self.target(fixture)])
+        try #require(lchown(link, 65_534, 65_534) == 0)
+        #expect(throws: StoreBackup.Refusal.link(link)) {
+            try StoreBackup.make(of: fixture.path, to: link + "/other.db", recording: { recorded.append($0) })
+        }
+        #expect(recorded.count == 1)
+        #expect(try Self.names(fixture) == ["copy.db", "link"])
+    }
+
+    /// It is in the copy, too, and before there is anything to be read.
+    @Test func thatItIsMadeIsRecordedBefore() throws {
+        let (fixture, writer) = try Self.filled()
+        let target = Self.target(fixture)
+        _ = try StoreBackup.make(
+            of: fixture.path, to: target,
+            recording: { file in
+                #expect(!FileManager.default.fileExists(atPath: target))
+                #expect((try? FileManager.default.attributesOfItem(atPath: target + ".partial")[.size] as? Int) == 0)
+                #expect(throws: Never.self) { try writer.recordBackup(to: file, by: "root", at: WallInstant(nanoseconds: 5)) }
+            })
+        for path in [fixture.path, target] {
+            let last = try #require(try StoreReader(path: path, keys: F.place(fixture.path).keys).audit().last).entry
+            #expect((last.action, last.by, last.user, last.value) == ("read-backup", "root", nil, target))
+        }
+        // What is refused is none.
+        #expect(throws: StoreBackup.Refusal.self) {
+            try StoreBackup.make(of: fixture.path, to: target, recording: { _ in Issue.record("it was not to be made") })
+        }
+    }
+
     @Test func aFolderThatTakesNoFilesIsSaid() throws {
         let (fixture, _) = try Self.filled()
         #expect(throws: (any Error).self) { try StoreBackup.make(of: fixture.path, to: "/proc/self/copy.db") }

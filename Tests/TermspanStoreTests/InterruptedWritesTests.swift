@@ -187,6 +187,43 @@ import Testing
         #expect(kills.first == false && kills.last == true && kills == kills.sorted { !$0 && $1 })
     }
 
+    @Test func aRemovalByAgeIsAllOrNothingAndItsReceiptTrue() throws {
+        try #require(recording_vfs_install() == 0)
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        for number in 0..<12 as Range<UInt64> {
+            let login = logins[Int(number % 3)]
+            try writer.write(F.batch(F.session(number, login, UInt32(1001 + number % 3), start: 10), ended: number % 3 < 2))
+        }
+        let before = F.anchor.wall(at: F.at(61))
+        var expired = Expired()
+        let (image, changes) = try recorded(fixture.path, writer) {
+            expired = try writer.expire(activityBefore: nil, sessionsBefore: before, at: moment.wall)
+            writer.expiryIsOver()
+            for _ in 0..<10 where writer.holdsRemoved { writer.scrub(isPatient: true) }
+        }
+        #expect(expired.counts.sessions == 8 && !writer.holdsRemoved)
+        writer.close()
+        for file in [RECORDED_LOG, RECORDED_DATABASE] { #expect(changes.count { $0.kind == RECORDED_WRITE && $0.file == file } > 10) }
+        var kills: [Bool] = []
+        try forEachInterruption(of: changes, from: image) { writer, path, losesPower in
+            let held = try writer.usersWithHistory().map(\.identity.login)
+            let isRemoved = held == ["cleo"]
+            #expect(isRemoved || held == logins)
+            if !losesPower { kills.append(isRemoved) }
+            let receipt = try writer.recordExpired(at: moment.wall.advanced(by: .seconds(86_400)))
+            #expect((receipt != nil) == isRemoved)
+            if let receipt { #expect(expired.counts.named.allSatisfy { receipt.text.contains(" \($0.name)=\($0.count)") }) }
+            // The next collector's thread sees to the bytes.
+            for _ in 0..<10 where writer.holdsRemoved { writer.scrub(isPatient: false) }
+            let bytes = try ["", "-wal"].map { try Data(contentsOf: URL(filePath: path + $0)) }
+            func isFound(_ text: String) -> Bool { bytes.contains { $0.range(of: Data(text.utf8)) != nil } }
+            #expect(isFound("own-anna") == !isRemoved && isFound("own-ben") == !isRemoved && isFound("own-cleo") && !writer.holdsRemoved)
+        }
+        // Once it is there it stays.
+        #expect(kills.first == false && kills.last == true && kills == kills.sorted { !$0 && $1 })
+    }
+
     @Test(arguments: [true, false]) func aDecisionAboutManyIsAllOrNothing(isTracked: Bool) throws {
         try #require(recording_vfs_install() == 0)
         let fixture = try StoreFixture()

@@ -29,6 +29,44 @@ import Testing
         #expect(entries.map(\.action) == changes.map(\.key) && entries.map(\.value) == changes.map(\.value))
     }
 
+    /// What has more recorded of users beside who is tracked is told with who answers for it, the latest of each kind.
+    @Test func whatRaisesIsKeptWithItsGrounds() throws {
+        let fixture = try StoreFixture()
+        let store = try fixture.writer()
+        let (anna, ben) = (UserIdentity(login: "anna", uid: 1001), UserIdentity(login: "ben", uid: 1002))
+        let night = try #require(OwnGroup(name: "night"))
+        let moment = F.anchor.wall
+        _ = try store.set([anna, ben], in: night, member: true, by: "root", reason: "less", at: moment)
+        #expect(try store.policy().raises.isEmpty)
+        _ = try store.set([anna, ben], in: night, member: false, by: "root", reason: "more", responsible: [anna: "Ann"], at: moment)
+        let known = DoNotTrackSubject.login(LoginName("anna", domain: "*"))
+        let unknown = DoNotTrackSubject.uid(1003)
+        _ = try store.setDoNotTrack([known, unknown], listed: true, by: "root", reason: "", at: moment)
+        _ = try store.setDoNotTrack([known, unknown], listed: false, by: "root", reason: "agreed", responsible: "Eve", at: moment)
+        let reader = try StoreReader(path: fixture.path)
+        for policy in [try store.policy(), try reader.policy()] {
+            #expect(policy.raises(of: anna, sids: []).map(\.key) == ["group-left", "do-not-track-removed"])
+            #expect(policy.raises(of: anna, sids: []).map(\.responsible) == ["Ann", "Eve"])
+            #expect(policy.raises(of: anna, sids: []).map(\.reason) == ["more", "agreed"])
+            #expect(policy.raises(of: ben, sids: []).isEmpty)
+            // Whom an entry names whom nobody knew.
+            #expect(policy.raises(of: UserIdentity(login: "carl", uid: 1003), sids: []).map(\.value) == ["uid:1003"])
+        }
+        _ = try store.set([ben], in: night, member: true, by: "uid 7", reason: "again", responsible: [ben: "Dan"], at: moment)
+        let policy = try store.policy()
+        #expect(policy.responsibleForMembers[night]?[ben]?.name == "Dan" && policy.responsibleForMembers[night]?[anna] == nil)
+    }
+
+    /// The same setting is set anew where it is another decision.
+    @Test func anotherDecisionAboutTheSameIsRecorded() throws {
+        let store = try StoreFixture().writer()
+        let moment = F.anchor.wall
+        #expect(try store.set("more-seats", to: "more", anew: true, by: "root", reason: "a", responsible: "Ann", at: moment))
+        #expect(try !store.set("more-seats", to: "more", by: "root", reason: "b", responsible: "Ann", at: moment))
+        #expect(try store.set("more-seats", to: "more", anew: true, by: "root", reason: "b", responsible: "Ann", at: moment))
+        #expect(try store.policy().settings.map(\.reason) == ["b"])
+    }
+
     /// A viewer's users are found by what they are called now, and nobody by a part of that.
     @Test func severalUsersAreSelected() throws {
         let fixture = try StoreFixture()

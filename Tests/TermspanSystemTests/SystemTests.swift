@@ -216,6 +216,51 @@ private let isRoot = geteuid() == 0
     }
 }
 
+@Suite struct FolderTests {
+    private static func code(_ body: () throws(SystemError) -> Void) -> Int32? {
+        do throws(SystemError) {
+            try body()
+            return nil
+        } catch {
+            return error.code
+        }
+    }
+
+    /// The folder's path as the kernel has it.
+    private static func place(_ path: String) throws(SystemError) -> String {
+        let folder = try openFolderByOwnLinks(path)
+        return String(decoding: try readLink("/proc/self/fd/\(folder.raw)"), as: UTF8.self)
+    }
+
+    @Test func ownLinksAreFollowed() throws {
+        let folder = TemporaryFolder()
+        #expect(try Self.place(folder.path) == folder.path)
+        #expect(try Self.place(folder.path + "//./../" + folder.path.split(separator: "/")[1] + "/") == folder.path)
+        #expect(try Self.place("/") == "/")
+        symlink(folder.path, folder.file("absolute"))
+        symlink("./absolute/../" + folder.path.split(separator: "/")[1], folder.file("relative"))
+        #expect(try Self.place(folder.file("relative/absolute")) == folder.path)
+        #expect(try Self.place(".") == String(decoding: readLink("/proc/self/cwd"), as: UTF8.self))
+        symlink("loop", folder.file("loop"))
+        #expect(Self.code { () throws(SystemError) in _ = try openFolderByOwnLinks(folder.file("loop")) } == ELOOP)
+        _ = folder.write([1], to: "file")
+        #expect(Self.code { () throws(SystemError) in _ = try openFolderByOwnLinks(folder.file("file")) } == ENOTDIR)
+        #expect(Self.code { () throws(SystemError) in _ = try openFolderByOwnLinks(folder.file("file/more")) } == ENOTDIR)
+        #expect(Self.code { () throws(SystemError) in _ = try openFolderByOwnLinks(folder.file("none")) } == ENOENT)
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "only root can make links of others"))
+    func othersLinksAreNot() throws {
+        let folder = TemporaryFolder()
+        symlink("/", folder.file("theirs"))
+        try #require(lchown(folder.file("theirs"), 65_534, 65_534) == 0)
+        symlink("theirs/usr", folder.file("own"))
+        for path in ["theirs", "theirs/usr", "own", "../" + folder.path.split(separator: "/")[1] + "/theirs/"] {
+            #expect(Self.code { () throws(SystemError) in _ = try openFolderByOwnLinks(folder.file(path)) } == ELOOP)
+        }
+    }
+}
+
 @Suite struct ProcessTests {
     @Test func aChildIsSignalledAndReaped() throws {
         let child = try ProcessHandle.spawn("/bin/sleep", ["100"])

@@ -1,5 +1,6 @@
 import ArgumentParser
 import TermspanBus
+import TermspanCore
 
 /// `termspan activity`
 struct Activity: MainCommand {
@@ -23,15 +24,9 @@ struct Activity: MainCommand {
     @OptionGroup var output: FormatOptions
 
     func execute() throws {
-        let client = try Client.connect()
-        let descriptions = Descriptions.installed()
-        func described(_ row: JSONValue) -> JSONValue? {
-            let row = ActivityTable.described(row, by: descriptions)
-            return wanted.includes(row) ? row : nil
-        }
-        try client.printReport(
-            "Spans", which.filter(activity), output.format, ActivityTable(), orElse: "No activity.", leavesOut: which.isLeftOut,
-            row: described)
+        let filter = which.filter(activity).merging(wanted.filter(described: true)) { $1 }
+        try Client.connect().printReport(
+            "Spans", filter, output.format, ActivityTable(), orElse: "No activity.", leavesOut: which.isLeftOut)
     }
 }
 
@@ -50,43 +45,27 @@ struct ActivityChoice: ParsableArguments {
     @Option(help: "Only with some time of this category.")
     var category: Category?
 
+    @Option(help: "Only of members of this group; own:GROUP is one of Termspan's own.", completion: Completions.groups)
+    var group: String?
+
+    @Option(help: "Only of this computer, by its name or UUID.")
+    var computer: String?
+
     init() {}
 
-    func includes(_ row: JSONValue) -> Bool {
-        if let executable {
-            guard let path = row["executable"]?.string,
-                Pattern.matches(executable, path) || Pattern.matches(executable, SpanTable.file(path))
-            else { return false }
+    /// In a filter of the reports service.
+    ///
+    /// - Parameter described: whether rows are to have descriptions, in the language of messages.
+    func filter(described: Bool) -> [String: BusValue] {
+        var filter: [String: BusValue] = [:]
+        for (key, value) in [
+            ("executable", executable), ("description", description), ("category", category?.rawValue), ("group", group),
+            ("computer", computer),
+        ] {
+            if let value { filter[key] = .string(value) }
         }
-        if let description, row["description"]?.string?.lowercased().contains(description.lowercased()) != true { return false }
-        if let category, (row[category.rawValue]?.double ?? 0) <= 0 { return false }
-        return true
-    }
-}
-
-/// A pattern in which `*` stands for anything.
-enum Pattern {
-    /// In time that the product of both lengths bounds.
-    static func matches(_ pattern: String, _ text: String) -> Bool {
-        let (pattern, text) = (Array(pattern.utf8), Array(text.utf8))
-        var (at, position) = (0, 0)
-        var star: (after: Int, position: Int)?
-        while position < text.count {
-            if at < pattern.count, pattern[at] == UInt8(ascii: "*") {
-                at += 1
-                star = (at, position)
-            } else if at < pattern.count, pattern[at] == text[position] {
-                at += 1
-                position += 1
-            } else if let last = star {
-                at = last.after
-                position = last.position + 1
-                star = (at, position)
-            } else {
-                return false
-            }
-        }
-        return pattern[at...].allSatisfy { $0 == UInt8(ascii: "*") }
+        if described || description != nil { filter["languages"] = .strings(Languages.names()) }
+        return filter
     }
 }
 
@@ -110,14 +89,5 @@ package struct ActivityTable: StreamedTable {
             text(row, "user"), number(row, "session"), moment(row, "start", milliseconds: true), duration(row, "duration"),
             duration(row, "active"), duration(row, "passive"), text(row, "category"), text(row, "description"), text(row, "executable"),
         ]
-    }
-
-    /// A row of spans with the key `description` before `executable`.
-    package static func described(_ span: JSONValue, by descriptions: Descriptions) -> JSONValue {
-        guard case .object(var members) = span else { return span }
-        let name = descriptions.of(executable: span["executable"]?.string, windowClass: span["class"]?.string)
-        members.insert(
-            .init("description", .optional(name)), at: members.firstIndex { $0.key == "executable" } ?? members.endIndex)
-        return .object(members)
     }
 }

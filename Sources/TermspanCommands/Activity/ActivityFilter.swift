@@ -2,7 +2,25 @@ import ArgumentParser
 import Glibc
 import TermspanBus
 
-/// Whose activity, in which session and when: the options of `spans`, `activity` and `summary`.
+/// How long, on the command line; see `TimeText.length`.
+struct Length: ExpressibleByArgument {
+    /// The greatest number is without limit.
+    var microseconds: UInt64
+
+    init?(argument: String) {
+        if argument == "unlimited" {
+            microseconds = .max
+            return
+        }
+        guard !argument.hasPrefix("-"), let seconds = TimeText.length(argument), seconds <= 1 << 40 else { return nil }
+        microseconds = UInt64(seconds) * 1_000_000
+    }
+}
+
+/// What becomes of the time after the last input.
+enum IdleModel: String, CaseIterable, ExpressibleByArgument { case termspan, activitywatch }
+
+/// Whose activity, in which session and when: the options of `spans`, `activity`, `summary` and `report`.
 struct ActivityOptions: ParsableArguments {
     @Option(help: "Only this user; without it your own activity, for root everybody's.", completion: Completions.users)
     var user: String?
@@ -21,6 +39,15 @@ struct ActivityOptions: ParsableArguments {
 
     @Option(help: "Up to this moment.")
     var until: Moment?
+
+    @Option(help: "After how long without input time is no longer active, as 90s or 3m; else as configured.")
+    var idleThreshold: Length?
+
+    @Option(help: "For how long it is then passive: 0s, 5m or unlimited; else as configured.")
+    var passiveLimit: Length?
+
+    @Option(help: "activitywatch dates inactivity back to the last input, once there was none for 3 minutes, as ActivityWatch does.")
+    var idleModel: IdleModel?
 
     func validate() throws {
         if pseudonyms != nil, all || user != nil || session != nil || since != nil || until != nil {
@@ -49,8 +76,12 @@ struct ActivityOptions: ParsableArguments {
     var isRestricted: Bool { all || user != nil || session != nil || pseudonyms != nil || since != nil || until != nil }
 
     func filter() -> [String: BusValue] {
-        if let pseudonyms { return ["pseudonyms": .string(pseudonyms)] }
-        var filter = Self.whose(all: all, user: user)
+        var limits: [String: BusValue] = [:]
+        if let idleThreshold { limits["idle-threshold"] = .uint64(idleThreshold.microseconds) }
+        if let passiveLimit { limits["passive-limit"] = .uint64(passiveLimit.microseconds) }
+        if let idleModel { limits["idle-model"] = .string(idleModel.rawValue) }
+        if let pseudonyms { return limits.merging(["pseudonyms": .string(pseudonyms)]) { $1 } }
+        var filter = Self.whose(all: all, user: user).merging(limits) { $1 }
         if let session {
             if let id = UInt32(session) { filter["session"] = .uint32(id) } else { filter["session-uuid"] = .string(session.lowercased()) }
         }

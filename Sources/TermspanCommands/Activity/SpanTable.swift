@@ -1,5 +1,3 @@
-import TermspanCore
-
 /// The table of `spans`: printed while it is read, in columns of fixed widths.
 package struct SpanTable: StreamedTable {
     package let table = Table([
@@ -27,14 +25,11 @@ package struct SpanTable: StreamedTable {
         return (span["duration"]?.double ?? .infinity) < 0.1
     }
 
-    /// The name of the executable's file, else the class of the window, else 'other' for what is not business.
+    /// The name of the executable's file, else the class of the window.
     static func application(_ span: JSONValue) -> String {
         if let path = span["executable"]?.string, !path.isEmpty { return file(path) }
-        return span["class"]?.string ?? withheld(span)
+        return span["class"]?.string ?? ""
     }
-
-    /// What stands for an application that is withheld, since it is not business.
-    static func withheld(_ span: JSONValue) -> String { span["business"]?.bool == false ? Classification.other : "" }
 
     static func file(_ path: String) -> String { String(path.split(separator: "/").last ?? Substring(path)) }
 }

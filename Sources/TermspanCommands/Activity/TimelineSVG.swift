@@ -106,7 +106,8 @@ package enum TimelineSVG {
 
     private static func moments(_ range: Range<Int>, _ day: DayTimeline) -> String {
         func moment(_ cell: Int) -> String {
-            let offset = Int64((Double(day.length) * Double(cell) / Double(cells)).rounded())
+            // To the next minute: a cell is less than one.
+            let offset = Int64((Double(day.length) * Double(cell) / Double(cells)).rounded()) + 30_000_000_000
             return TimeText.hourAndMinute(day.start.advanced(by: .nanoseconds(offset)), isEnd: cell == cells)
         }
         return "\(moment(range.lowerBound))\u{2013}\(moment(range.upperBound))"

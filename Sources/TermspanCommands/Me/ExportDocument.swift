@@ -15,7 +15,7 @@ package enum ExportDocument {
     package static let parts = [
         Part(key: "sessions", member: "History", filter: [:]), Part(key: "events", member: "History", filter: ["events": true]),
         Part(key: "spans", member: "Spans", filter: ["open": true]), Part(key: "records", member: "Records", filter: [:]),
-        Part(key: "audit", member: "Audit", filter: [:]),
+        Part(key: "audit", member: "Audit", filter: [:]), Part(key: "facts", member: "Facts", filter: ["history": true]),
     ]
 
     /// What comes before the parts.
@@ -79,11 +79,17 @@ extension Client {
     }
 }
 
-/// Where an export goes: standard output, or a new file of the caller's alone.
+/// Where an export goes: standard output, or a new file of the caller's alone, in the folder that was there when it was begun.
+///
+/// Whoever runs this may be root, and the folder another's: the way to it is gone once, and by nobody else's links, and from then on it is a
+/// descriptor, since what its path leads to may be another folder by the time.
 @MainActor
 final class ExportFile {
     private let path: String?
     private let descriptor: Int32
+    private let folder: Int32
+    /// In the folder.
+    private let name: String
     private var buffer: [UInt8] = []
     /// Whether the file has its name. One that gets it when it is complete goes by itself if this program ends before (open(2), O_TMPFILE).
     private var isNamed = false
@@ -93,33 +99,45 @@ final class ExportFile {
     init(path: String?) throws(CommandError) {
         self.path = path
         guard let path else {
-            descriptor = STDOUT_FILENO
+            (descriptor, folder, name) = (STDOUT_FILENO, -1, "")
             return
         }
-        if Files.status(path) == nil, let unnamed = try? openUnnamedFile(in: Self.folder(of: path), mode: 0o600).release() {
+        let slash = path.lastIndex(of: "/")
+        name = slash.map { String(path[path.index(after: $0)...]) } ?? path
+        do throws(SystemError) {
+            folder = try openFolderByOwnLinks(slash.map { String(path[...$0]) } ?? ".").release()
+        } catch {
+            throw Self.failure(path, error.code)
+        }
+        var status = stat()
+        if fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0,
+            let unnamed = try? openUnnamedFile(in: "/proc/self/fd/\(folder)", mode: 0o600).release()
+        {
             descriptor = unnamed
             return
         }
         // Not every file system has such files.
         isNamed = true
-        descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        descriptor = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         if descriptor < 0 { throw Self.failure(path, errno) }
     }
 
-    private static func folder(of path: String) -> String {
-        guard let slash = path.lastIndex(of: "/") else { return "." }
-        return slash == path.startIndex ? "/" : String(path[..<slash])
-    }
-
     private static func failure(_ path: String, _ code: Int32) -> CommandError {
-        CommandError(
+        if code == ELOOP {
+            return CommandError(
+                .failure, "\(path): On the way there is a link of another user's, who could have it lead elsewhere.",
+                remedy: "Name the folder itself.")
+        }
+        return CommandError(
             .failure, "\(path): \(String(cString: strerror(code)))",
             remedy: code == EEXIST
                 ? "Nothing is overwritten: name a file that is not there." : "Without a name the document goes to standard output.")
     }
 
-    func write(_ text: String) {
-        buffer += text.utf8
+    func write(_ text: String) { write(text.utf8) }
+
+    func write(_ bytes: some Sequence<UInt8>) {
+        buffer += bytes
         if buffer.count >= 1 << 16 { flush() }
     }
 
@@ -129,15 +147,23 @@ final class ExportFile {
         if error == nil, path != nil, fsync(descriptor) != 0 { error = failure() }
         if let error { throw error }
         guard let path else { return }
-        if !isNamed, linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", AT_FDCWD, path, AT_SYMLINK_FOLLOW) != 0 {
+        if !isNamed, linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", folder, name, AT_SYMLINK_FOLLOW) != 0 {
             throw Self.failure(path, errno)
         }
         close(descriptor)
+        close(folder)
     }
 
     /// Removes what is not complete.
     func discard() {
-        if let path, isNamed { unlink(path) }
+        if isNamed, isOurs { unlinkat(folder, name, 0) }
+    }
+
+    /// Whether what has the name is the file: whose folder it is may have put another there.
+    private var isOurs: Bool {
+        var (own, named) = (stat(), stat())
+        return fstat(descriptor, &own) == 0 && fstatat(folder, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && own.st_ino == named.st_ino
+            && own.st_dev == named.st_dev
     }
 
     private func flush() {

@@ -1,12 +1,14 @@
 import ArgumentParser
 import Glibc
+import TermspanCore
+import TermspanSystem
 
 /// `termspan me`
 struct Me: ParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: "me", abstract: "Show whether your activity is recorded and why, what is held about you, and how to object.",
-            subcommands: [MeShow.self, MeExport.self], defaultSubcommand: MeShow.self)
+            subcommands: [MeShow.self, MeReceipts.self, MeExport.self], defaultSubcommand: MeShow.self)
     }
 
     /// The login of whoever runs the command; the number where the user database does not know it.
@@ -37,11 +39,16 @@ struct MeShow: MainCommand {
         let client = try Client.connect()
         var view = OwnView(login: Me.login, userID: geteuid())
         view.changedNotices = Files.changedNotices
+        let account = Account(uid: geteuid())
+        if let shell = account?.shell, !LogonNotice.reaches(shell: shell, Files.notice) { view.silentShell = shell }
         var problems: [CommandError] = []
         do throws(CommandError) {
             let policy = try client.ownPolicy()
             view.policy = policy
-            view.seenBy = policy.sightOfOthers { (try? UserGroup(named: $0))?.contains(Me.login, userID: UInt64(geteuid())) }
+            let groups = account?.groups
+            view.seenBy = policy.sightOfOthers { name in
+                Account.group(named: name).flatMap { group in groups.map { $0.contains(group) } }
+            }
         } catch { problems.append(error) }
         do throws(CommandError) { view.activity = try client.ownActivity(now: .present) } catch { problems.append(error) }
         switch output.format {

@@ -18,6 +18,9 @@ package struct OwnPolicy: Hashable, Sendable {
     package let groups: [String]
     /// Whether the user may be on the Do Not Track list by a SID, since no directory has told: nothing is recorded until one has.
     package let mayBeListed: Bool
+    /// Decisions about the user by which more is recorded than before, or kept for longer: an entry taken off the Do Not Track list, and changes of groups on
+    /// which hours or times to keep hang.
+    package let raises: [TrackingPolicy.Raise]
     /// Whether the user has a seat, or would get one; nil where that does not matter.
     package let hasSeat: Bool?
 
@@ -53,6 +56,7 @@ package struct OwnPolicy: Hashable, Sendable {
         hasSeat = own["seat"]?.bool
         mayBeListed = own["sid-unknown"]?.bool ?? false
         groups = own["groups"]?.strings ?? []
+        raises = TrackingPolicy.Raise.list(own["raises"])
         hours = (own["within-hours"]?.bool).map { isWithin in
             Hours(
                 windows: own["hours"]?.strings, group: own["hours-group"]?.string, isWithin: isWithin,
@@ -67,7 +71,34 @@ package struct OwnPolicy: Hashable, Sendable {
             .init("pause_left", policy?.pauseLeft.map { .unsigned($0) } ?? .null), .init("hours", policy?.hours?.json ?? .null),
             .init("seat", (policy?.hasSeat).map { .bool($0) } ?? .null),
             .init("groups", (policy?.groups).map { .array($0.map { .string($0) }) } ?? .null),
+            .init("raises", (policy?.raises).map { .array($0.map(\.json)) } ?? .null),
         ]
+    }
+
+    /// On which grounds more of the user is recorded than was once, or kept for longer, as far as it still matters: keys and values for people.
+    ///
+    /// - Parameter isHeld: whether anything is held of the user.
+    package func raisedLines(isHeld: Bool) -> [(String, String)] {
+        let all = policy.raises.filter { raise in
+            switch raise.key {
+            case "kept-longer": user.isTracked || isHeld
+            case "more-seats": user.isTracked && hasSeat == true
+            default: user.isTracked
+            }
+        }
+        let own = raises.filter { raise in
+            let isMember = OwnGroup(raise.value).map { groups.contains($0.name) }
+            return switch raise.key {
+            case "do-not-track-removed": user.isTracked && policy.doNotTrack.isEmpty
+            case "group-joined": isMember ?? true
+            case "group-left": !(isMember ?? false)
+            default: true
+            }
+        }
+        // One decision takes several entries off.
+        var lines: [(String, String)] = []
+        for line in (all + own).map(\.line) where !lines.contains(where: { $0 == line }) { lines.append(line) }
+        return lines
     }
 
     /// Who answers where nobody is named.

@@ -115,6 +115,8 @@ package struct OwnView: Sendable {
     package var seenBy: [TrackingPolicy.RoleRow] = []
     /// The scripts of the notice at logon that may not show it on this server.
     package var changedNotices: [String] = []
+    /// The user's login shell, where it does not show the notice.
+    package var silentShell: String?
     /// Nil where the collector could not be asked.
     package var policy: OwnPolicy?
     /// Nil where the reports service could not be asked.
@@ -137,7 +139,7 @@ package struct OwnView: Sendable {
         members += OwnPolicy.json(policy)
         members += [
             .init("seen_by", policy == nil ? .null : .array(seenBy.map(\.json))),
-            .init("changed_notices", .array(changedNotices.map { .string($0) })),
+            .init("changed_notices", .array(changedNotices.map { .string($0) })), .init("silent_shell", .optional(silentShell)),
         ]
         if let activity {
             let applications = activity.today.topApplications.map { name, active in
@@ -188,9 +190,13 @@ extension OwnView {
             let why = [grounds.reason, isOthers ? "\(grounds.responsible) answers for that" : ""].filter { !$0.isEmpty }
             if !why.isEmpty { values.append(("Why so long", why.joined(separator: "; "))) }
         }
+        values += policy.raisedLines(isHeld: (activity?.held.count ?? 0) > 0)
         if !changedNotices.isEmpty {
             let files = changedNotices.joined(separator: ", ")
             values.append(("Notice", "may NOT be shown at each logon: \(files) is missing or not as Termspan has it"))
+        }
+        if let silentShell {
+            values.append(("Notice", "is NOT shown when you log on at a terminal: \(silentShell) does not read /etc/profile.d"))
         }
         values.append(("Who answers for it", policy.responsible))
         let minimum = policy.policy.aggregateMinimum.map { " of at least \($0) users" } ?? ""
@@ -251,6 +257,7 @@ extension OwnView {
             "", "See all of it:", "  termspan spans --open      which application had the focus, from when to when",
             "  termspan session history   your sessions; --events: what happened in them",
             "  termspan audit             who decided about you, and who looked",
+            "  termspan me receipts       what was erased of you, and removed by its age",
             "  termspan me export FILE    everything, as one JSON document",
         ]
     }

@@ -60,7 +60,7 @@ struct Erase: MainCommand {
         case .json, .csv: Output.write(Records.text(erased.rows.map(\.json), keys: ErasureAnswer.Row.keys, output.format))
         }
         for line in erased.warnings { Output.error(line) }
-        if let error = erased.unknownError { throw error }
+        if let error = erased.unknownError ?? erased.incompleteError { throw error }
     }
 }
 
@@ -75,6 +75,10 @@ package struct ErasureAnswer: Hashable, Sendable {
         /// Empty where nothing was erased.
         package var receipt: String
         package var digest: String
+        /// Whether the report service, which may have read what was erased, has ended since; nil where nothing was erased.
+        package var haveReportsEnded: Bool?
+        /// Whether the Do Not Track list has the SID of who was forgotten, if there is one; nil where none was asked for.
+        package var isSIDKnown: Bool?
 
         package struct Count: Hashable, Sendable {
             package var name: String
@@ -84,7 +88,9 @@ package struct ErasureAnswer: Hashable, Sendable {
         static let countNames = ["sessions", "focus-intervals", "input-bursts", "unknown-intervals", "state-changes"]
 
         package static let keys =
-            ["user", "uid"] + countNames.map(ErasureAnswer.Row.key) + ["sessions_going_on", "receipt", "sha256"]
+            ["user", "uid"] + countNames.map(ErasureAnswer.Row.key) + [
+                "sessions_going_on", "receipt", "sha256", "reports_ended", "sid_known",
+            ]
 
         private static func key(_ name: String) -> String { String(name.map { $0 == "-" ? "_" : $0 }) }
 
@@ -95,6 +101,8 @@ package struct ErasureAnswer: Hashable, Sendable {
             sessionsGoingOn = values["sessions-going-on"]?.unsigned ?? 0
             receipt = values["receipt"]?.string ?? ""
             digest = values["sha256"]?.string ?? ""
+            haveReportsEnded = values["reports-ended"]?.bool
+            isSIDKnown = values["sid-known"]?.bool
         }
 
         package var json: JSONValue {
@@ -103,6 +111,8 @@ package struct ErasureAnswer: Hashable, Sendable {
             members.append(.init("sessions_going_on", .unsigned(sessionsGoingOn)))
             members.append(.init("receipt", receipt.isEmpty ? .null : .string(receipt)))
             members.append(.init("sha256", digest.isEmpty ? .null : .string(digest)))
+            members.append(.init("reports_ended", haveReportsEnded.map { .bool($0) } ?? .null))
+            members.append(.init("sid_known", isSIDKnown.map { .bool($0) } ?? .null))
             return .object(members)
         }
 
@@ -118,6 +128,7 @@ package struct ErasureAnswer: Hashable, Sendable {
                 lines.append("  \(number) of the sessions \(verb) on, with nothing held from before\(isRehearsal ? "" : " now").")
             }
             if !receipt.isEmpty { lines += ["  Receipt: \(receipt)", "  SHA-256: \(digest)"] }
+            if isSIDKnown == false { lines.append("  By which SID, if any, no directory said: it is not on the Do Not Track list.") }
             return lines.map { Printable.text($0) }
         }
     }
@@ -147,6 +158,24 @@ package struct ErasureAnswer: Hashable, Sendable {
             + (isLeft
                 ? ["termspan: Bytes of it are left in the store's files until nobody reads them and there is room to write them anew."]
                 : [])
+    }
+
+    /// What is erased, and not all that goes with it done: somebody has to do something about it.
+    package var incompleteError: CommandError? {
+        var (problems, remedies): ([String], [String]) = ([], [])
+        let strangers = rows.filter { $0.isSIDKnown == false }.map(\.user)
+        if !strangers.isEmpty {
+            problems.append("no directory said in time which SID \(strangers.joined(separator: ", ")) had, if any")
+            remedies.append("once one does, termspan donottrack add sid:S-1-...")
+        }
+        if rows.contains(where: { $0.haveReportsEnded == false }) {
+            problems.append("the report service did not end in time and may have in memory what it read before")
+            remedies.append("sudo systemctl kill --signal=KILL termspan-reportd.service")
+        }
+        return problems.isEmpty
+            ? nil
+            : CommandError(
+                .failure, "All of it is erased, but \(problems.joined(separator: "; ")).", remedy: remedies.joined(separator: "; "))
     }
 
     package var unknownError: CommandError? {

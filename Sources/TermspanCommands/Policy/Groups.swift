@@ -9,7 +9,8 @@ struct Groups: ParsableCommand {
             commandName: "group", abstract: "Keep groups of users that neither the machine nor its directory has.",
             discussion: """
                 Elsewhere, as in roles, selections and termspan.yaml, such a group is named own:GROUP. A member is a user with a login and a \
-                UID: who has one of them afterwards is another. A group is there while it has members.
+                UID: who has one of them afterwards is another. A group is there while it has members. Where tracking hours or times to keep \
+                hang on it, a change by which more is recorded of somebody takes --reason and somebody who answers for it.
                 """, subcommands: [GroupList.self, GroupAdd.self, GroupRemove.self])
     }
 }
@@ -41,8 +42,11 @@ struct GroupArguments: ParsableArguments {
     @Argument(help: "Logins.", completion: Completions.users)
     var users: [String]
 
-    @Option(help: "Why; kept with the changes of the policy.")
+    @Option(help: "Why; kept with the changes of the policy. Needed where more is recorded of somebody by that, or kept for longer.")
     var reason: String = ""
+
+    @Option(help: "Who answers for it, where more is recorded by that; shown to the users. Left out, whom termspan.yaml names.")
+    var responsible: String = ""
 
     private var name: OwnGroup? { OwnGroup(group) ?? OwnGroup(name: group) }
 
@@ -54,7 +58,9 @@ struct GroupArguments: ParsableArguments {
     @MainActor
     func set(member: Bool) throws {
         guard let name else { return }
-        try Self.tell(try Client.connect().setGroup(name, users, member: member, reason), name, member: member)
+        try Self.tell(
+            try Client.connect().setGroup(name, users, member: member, Grounds(reason: reason, responsible: responsible)), name,
+            member: member)
     }
 
     /// Says what became of each; throws if something failed.
@@ -100,13 +106,16 @@ struct GroupRemove: MainCommand {
 }
 
 extension Client {
-    func setGroup(_ group: OwnGroup, _ users: [String], member: Bool, _ reason: String) throws(CommandError) -> [Tracking.Outcome] {
+    func setGroup(
+        _ group: OwnGroup, _ users: [String], member: Bool, _ grounds: Grounds
+    ) throws(CommandError) -> [Tracking.Outcome] {
         try PasswordAgent.whileAsking { () throws(CommandError) in
             let answer = try manager("SetGroup", interactive: true) { writer in
                 writer.append(group.name)
                 writer.append(users)
                 writer.append(member)
-                writer.append(reason)
+                writer.append(grounds.reason)
+                writer.append(grounds.responsible)
             }
             return try decode(answer) { message throws(BusError) in try message.readRows() }.map { Tracking.Outcome($0) }
         }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import TermspanBus
+import TermspanDirectory
 
 /// `termspan policy export`
 struct PolicyExport: MainCommand {
@@ -53,6 +54,12 @@ struct PolicyApply: MainCommand {
     @Flag(help: "Don't ask; needed where there is no terminal.")
     var yes = false
 
+    @Option(help: "Why users leave groups that the file does not have them in; needed where more is recorded of somebody by that.")
+    var reason: String = ""
+
+    @Option(help: "Who answers for that; shown to the users. Left out, whom termspan.yaml names.")
+    var responsible: String = ""
+
     func execute() throws {
         let wanted = try file.read()
         let consent = Tracking.consent(toNamed: 0, yes: yes, isTerminal: isatty(STDIN_FILENO) == 1)
@@ -81,8 +88,10 @@ struct PolicyApply: MainCommand {
                 Output.lines(["New users are now \(state)."])
             case .setAggregates(let groups, let minimum):
                 Output.lines(PolicySet.lines(groups, minimum, try client.setAggregates(groups, minimum: minimum, "")))
-            case .setGroup(let group, let users, let member, let reason):
-                try GroupArguments.tell(try client.setGroup(group, users, member: member, reason), group, member: member)
+            case .setGroup(let group, let users, let member, let grounds):
+                // The file has no place for why somebody is not in it.
+                let grounds = member ? grounds : Grounds(reason: reason, responsible: responsible)
+                try GroupArguments.tell(try client.setGroup(group, users, member: member, grounds), group, member: member)
             case .setRoles(let grants, let granted, let reason):
                 Output.lines(RoleArguments.lines(grants, try client.setRoles(grants, granted: granted, reason), granted: granted))
             case .setTracking(let names, let tracked, let grounds):
@@ -106,9 +115,8 @@ struct PolicyFileArgument: ParsableArguments {
     func read() throws(CommandError) -> PolicyFile {
         let (bytes, name) = try InputFile.read(file, limit: Self.limit)
         let policy = try PolicyFile(bytes, name: name)
-        if let (user, entry) = policy.conflict(uid: Self.uid(of:)) {
-            throw CommandError(
-                .failure, "\(name): '\(user)' is to be tracked, and '\(entry)' of the Do Not Track list names the same user.")
+        if let conflict = policy.conflict(uid: Self.uid(of:), sids: directorySIDs(ofUser:)) {
+            throw CommandError(.failure, "\(name): \(conflict).", remedy: "Take out one of both; nothing was changed.")
         }
         return policy
     }

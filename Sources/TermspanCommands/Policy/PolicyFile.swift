@@ -24,7 +24,7 @@ package struct PolicyFile: Hashable, Sendable {
     package struct Member: Hashable, Sendable {
         package var group: OwnGroup
         package var user: String
-        package var reason: String
+        package var grounds: Grounds
     }
 
     /// The longest that the collector takes, in bytes.
@@ -60,7 +60,9 @@ package struct PolicyFile: Hashable, Sendable {
 
     private static func members(_ rows: [TrackingPolicy.GroupMember]) -> [Member] {
         rows.compactMap { row in
-            OwnGroup(name: row.group).map { Member(group: $0, user: row.user, reason: row.reason) }
+            OwnGroup(name: row.group).map {
+                Member(group: $0, user: row.user, grounds: Grounds(reason: row.reason, responsible: row.responsible))
+            }
         }
     }
 
@@ -138,7 +140,7 @@ package struct PolicyFile: Hashable, Sendable {
                 let keys =
                     [
                         "users": ["name", "tracked", "responsible"], "roles": ["role", "group", "views"],
-                        "group_members": ["group", "user"],
+                        "group_members": ["group", "user", "responsible"],
                     ][member.key] ?? [
                         "entry"
                     ]
@@ -156,7 +158,9 @@ package struct PolicyFile: Hashable, Sendable {
                 }
                 if member.key == "group_members" {
                     guard let group = OwnGroup(name: try text(row, "group", place)) else { throw wrong("\(place) has no name of a group") }
-                    self.members?.append(Member(group: group, user: try text(row, "user", place), reason: reason))
+                    let grounds = Grounds(
+                        reason: reason, responsible: try responsible(row["responsible"], "the 'responsible' of \(place)"))
+                    self.members?.append(Member(group: group, user: try text(row, "user", place), grounds: grounds))
                     continue
                 }
                 guard member.key == "users" else {
@@ -189,19 +193,47 @@ package struct PolicyFile: Hashable, Sendable {
 
     /// Who is tracked by the file, and named by an entry of it: to track would take the entry away, and to list it would end the tracking.
     ///
-    /// - Parameter uid: of a user by name; nil where there is none.
-    package func conflict(uid: (String) -> UInt32?) -> (user: String, entry: String)? {
-        for user in users where user.isTracked {
-            let login = LoginName(login: user.name)
-            for entry in doNotTrack {
-                switch DoNotTrackSubject(entry.entry) {
-                case .login(let name)? where name.covers(login): return (user.name, entry.entry)
-                case .uid(let number)? where number == uid(user.name): return (user.name, entry.entry)
-                default: continue
+    /// - Parameters:
+    ///   - uid: of a user by name; nil where there is none.
+    ///   - sids: of a user by UID, as directories say; asked where entries name SIDs, and not any more once it is nil: nobody could say.
+    package func conflict(uid: (String) -> UInt32?, sids: (UInt32) -> Set<SecurityID>?) -> Conflict? {
+        let entries = doNotTrack.enumerated().compactMap { index, entry in
+            DoNotTrackSubject(entry.entry).map { (index: index, subject: $0) }
+        }
+        var isAsked = entries.contains { if case .sid = $0.subject { true } else { false } }
+        for (index, user) in users.enumerated() where user.isTracked {
+            let (login, number) = (LoginName(login: user.name), uid(user.name))
+            var known: Set<SecurityID> = []
+            if isAsked, let number {
+                let told = sids(number)
+                isAsked = told != nil
+                known = told ?? []
+            }
+            for entry in entries {
+                let isNamed =
+                    switch entry.subject {
+                    case .login(let name): name.covers(login)
+                    case .uid(let listed): listed == number
+                    case .sid(let sid): known.contains(sid)
+                    }
+                if isNamed {
+                    return Conflict(user: user.name, number: index + 1, entry: doNotTrack[entry.index].entry, place: entry.index + 1)
                 }
             }
         }
         return nil
+    }
+
+    /// A user and an entry of a file that can't both hold, each with its number among the file's.
+    package struct Conflict: Hashable, Sendable, CustomStringConvertible {
+        package var user: String
+        package var number: Int
+        package var entry: String
+        package var place: Int
+
+        package var description: String {
+            "'\(user)', number \(number) of 'users', is to be tracked, and '\(entry)', number \(place) of 'do_not_track', names the same user"
+        }
     }
 
     /// One line for each user and entry, so that a version control shows what became another.
@@ -232,9 +264,12 @@ package struct PolicyFile: Hashable, Sendable {
             ])
         }
         let members = (self.members ?? []).map { member in
-            JSONValue.object([
-                .init("group", .string(member.group.name)), .init("user", .string(member.user)), .init("reason", .string(member.reason)),
-            ])
+            let responsible = member.grounds.responsible
+            return JSONValue.object(
+                [
+                    .init("group", .string(member.group.name)), .init("user", .string(member.user)),
+                    .init("reason", .string(member.grounds.reason)),
+                ] + (responsible.isEmpty ? [] : [.init("responsible", .string(responsible))]))
         }
         var parts = [rows("users", users), rows("do_not_track", entries)]
         if self.roles != nil { parts.append(rows("roles", roles)) }
@@ -330,7 +365,7 @@ package struct PolicyFile: Hashable, Sendable {
         case setTracking([String], Bool, Grounds)
         case setNewUsers(String, Grounds)
         case setRoles([RoleGrant], Bool, reason: String)
-        case setGroup(OwnGroup, [String], Bool, reason: String)
+        case setGroup(OwnGroup, [String], Bool, Grounds)
         case setAggregates([String]?, minimum: UInt64?)
     }
 
@@ -348,11 +383,12 @@ package struct PolicyFile: Hashable, Sendable {
                 calls[calls.count - 1] = .setTracking(names + [user.name], false, grounds)
             case (.setTracking(let names, true, let grounds), .track(let user)) where grounds == user.grounds && names.count < most:
                 calls[calls.count - 1] = .setTracking(names + [user.name], true, grounds)
-            case (.setGroup(let group, let names, true, let reason), .join(let member))
-            where reason == member.reason && group == member.group && names.count < most:
-                calls[calls.count - 1] = .setGroup(group, names + [member.user], true, reason: reason)
-            case (.setGroup(let group, let names, false, let reason), .leave(let member)) where group == member.group && names.count < most:
-                calls[calls.count - 1] = .setGroup(group, names + [member.user], false, reason: reason)
+            case (.setGroup(let group, let names, true, let grounds), .join(let member))
+            where grounds == member.grounds && group == member.group && names.count < most:
+                calls[calls.count - 1] = .setGroup(group, names + [member.user], true, grounds)
+            case (.setGroup(let group, let names, false, let grounds), .leave(let member))
+            where group == member.group && names.count < most:
+                calls[calls.count - 1] = .setGroup(group, names + [member.user], false, grounds)
             case (.setRoles(let grants, true, let reason), .grant(let role)) where reason == role.reason && grants.count < most:
                 calls[calls.count - 1] = .setRoles(grants + [role.grant], true, reason: reason)
             case (.setRoles(let grants, false, let reason), .revoke(let grant)) where grants.count < most:
@@ -361,8 +397,8 @@ package struct PolicyFile: Hashable, Sendable {
                 calls[calls.count - 1] = .setAggregates(groups, minimum: minimum)
             case (_, .aggregateGroups(let groups)): calls.append(.setAggregates(groups, minimum: nil))
             case (_, .aggregateMinimum(let minimum)): calls.append(.setAggregates(nil, minimum: minimum))
-            case (_, .join(let member)): calls.append(.setGroup(member.group, [member.user], true, reason: member.reason))
-            case (_, .leave(let member)): calls.append(.setGroup(member.group, [member.user], false, reason: ""))
+            case (_, .join(let member)): calls.append(.setGroup(member.group, [member.user], true, member.grounds))
+            case (_, .leave(let member)): calls.append(.setGroup(member.group, [member.user], false, Grounds()))
             case (_, .revoke(let grant)): calls.append(.setRoles([grant], false, reason: ""))
             case (_, .grant(let role)): calls.append(.setRoles([role.grant], true, reason: role.reason))
             case (_, .list(let entry)): calls.append(.setDoNotTrack([entry.entry], reason: entry.reason))

@@ -121,8 +121,10 @@ package struct TrackingPolicy: Hashable, Sendable {
         package var since: WallInstant?
         package var by: String
         package var reason: String
+        /// Who answers for it, where more is recorded by that; else empty.
+        package var responsible: String
 
-        package static let keys = ["group", "user", "uid", "since", "by", "reason"]
+        package static let keys = ["group", "user", "uid", "since", "by", "reason", "responsible"]
 
         init(_ row: [String: BusValue]) {
             group = row["group"]?.string ?? ""
@@ -131,6 +133,7 @@ package struct TrackingPolicy: Hashable, Sendable {
             since = row["since"]?.unsigned.flatMap { WallInstant(microseconds: $0) }
             by = row["by"]?.string ?? ""
             reason = row["reason"]?.string ?? ""
+            responsible = row["responsible"]?.string ?? ""
         }
 
         package var json: JSONValue {
@@ -138,6 +141,7 @@ package struct TrackingPolicy: Hashable, Sendable {
                 .init("group", .string(group)), .init("user", .string(user)), .init("uid", userID.map { .unsigned(UInt64($0)) } ?? .null),
                 .init("since", .optional(since.map { TimeText.utc($0) })), .init("by", by.isEmpty ? .null : .string(by)),
                 .init("reason", reason.isEmpty ? .null : .string(reason)),
+                .init("responsible", responsible.isEmpty ? .null : .string(responsible)),
             ])
         }
 
@@ -150,8 +154,43 @@ package struct TrackingPolicy: Hashable, Sendable {
         }
     }
 
+    /// A decision by which more is recorded than before, or kept for longer, beside who is tracked.
+    package struct Raise: Hashable, Sendable {
+        /// As the record of policy changes has it.
+        package var key: String
+        package var value: String
+        package var decision: Decision
+
+        init(_ row: [String: BusValue]) {
+            key = row["key"]?.string ?? ""
+            value = row["value"]?.string ?? ""
+            decision = Decision(
+                since: row["since"]?.unsigned.flatMap { WallInstant(microseconds: $0) }, by: row["by"]?.string ?? "",
+                grounds: Grounds(reason: row["reason"]?.string ?? "", responsible: row["responsible"]?.string ?? ""))
+        }
+
+        static func list(_ value: BusValue?) -> [Raise] { (value?.elements ?? []).compactMap { $0.properties.map { Raise($0) } } }
+
+        package var json: JSONValue {
+            .object([.init("key", .string(key)), .init("value", value.isEmpty ? .null : .string(value))] + decision.members)
+        }
+
+        /// For people: a title, and who decided so, when, why, and who answers for it.
+        package var line: (String, String) {
+            let titles = [
+                "wider-hours": "Wider hours", "kept-longer": "Kept longer", "shorter-pauses": "Shorter pauses", "more-seats": "More seats",
+                "do-not-track-removed": "Off the list", "group-joined": "Group joined", "group-left": "Group left",
+            ]
+            let group = key.hasPrefix("group-") ? "\(value), " : ""
+            let answers = decision.grounds.responsible.isEmpty ? "" : "; \(decision.grounds.responsible) answers for that"
+            return (titles[key] ?? key, "\(group)decided\(decision.text)\(answers)")
+        }
+    }
+
     package var newUsers: String
     package var newUsersDecision: Decision
+    /// What widened what the configuration lets be recorded, and kept.
+    package var raises: [Raise]
     /// Who answers for what is collected, and why it is, as the configuration says.
     package var configured: Grounds
     package var users: [User]
@@ -223,6 +262,7 @@ package struct TrackingPolicy: Hashable, Sendable {
             grounds: Grounds(
                 reason: values["new-users-reason"]?.string ?? "", responsible: values["new-users-responsible"]?.string ?? ""))
         configured = Grounds(reason: values["reason"]?.string ?? "", responsible: values["responsible"]?.string ?? "")
+        raises = Raise.list(values["raises"])
         kept = Kept(values)
         keptByGroup = (values["keep-by-group"]?.elements ?? []).compactMap { $0.properties.map { Kept($0) } }
         trackingHours = (values["tracking-hours"]?.elements ?? []).compactMap { row in
@@ -259,6 +299,7 @@ package struct TrackingPolicy: Hashable, Sendable {
             .init("new_users", .string(newUsers)), .init("new_users_decision", .object(newUsersDecision.members)),
             .init("responsible", configured.responsible.isEmpty ? .null : .string(configured.responsible)),
             .init("reason", configured.reason.isEmpty ? .null : .string(configured.reason)),
+            .init("raises", .array(raises.map(\.json))),
             .init("users", .array(users.map(\.json))), .init("do_not_track", .array(doNotTrack.map(\.json))),
             .init("roles", .array(roles.map(\.json))), .init("group_members", .array(groupMembers.map(\.json))), kept.json[0], kept.json[1],
             .init(
@@ -303,6 +344,7 @@ package struct TrackingPolicy: Hashable, Sendable {
         if !holidays.isEmpty { values.append(("Holidays", holidays.joined(separator: ", "))) }
         if let seats = seatsText { values.append(("Seats", seats)) }
         if let text = aggregatesText { values.append(("Averages", text)) }
+        values += raises.map(\.line)
         var lines = Properties.lines(values)
         if !users.isEmpty {
             var table = Table([

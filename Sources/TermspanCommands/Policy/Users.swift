@@ -1,5 +1,5 @@
 import ArgumentParser
-import Glibc
+import TermspanCore
 
 /// `termspan users`
 struct Users: MainCommand {
@@ -27,7 +27,7 @@ struct Users: MainCommand {
 
     func execute() throws {
         let client = try Client.connect()
-        var rows = try client.users(selection.filter(search: search), all: all, named: true)
+        var rows = try client.users(selection.filter(search: search), all: all)
         if rows.isEmpty, output.format == .table { return Output.error("termspan: No such users are known.") }
         guard seats else {
             let table = UsersTable()
@@ -48,30 +48,12 @@ struct Users: MainCommand {
 
 extension Client {
     /// The lines of those users whom the filter selects, by login: of everybody for root and with `all`, else of the caller.
-    ///
-    /// - Parameter named: with the names that the user database has.
-    func users(_ filter: UserFilter, all: Bool, named: Bool = false) throws(CommandError) -> [JSONValue] {
+    func users(_ filter: UserFilter, all: Bool) throws(CommandError) -> [JSONValue] {
         var rows: [JSONValue] = []
-        try reports("Users", ActivityOptions.whose(all: all)) { row throws(CommandError) in rows.append(row) }
-        // Not while the answer is read: the user database may take its time, and whoever answers does not wait for ever.
-        if named { rows = rows.map { Self.named($0) } }
-        rows = rows.filter { filter.selects($0) }
+        let properties = ActivityOptions.whose(all: all).merging(filter.properties) { $1 }
+        try reports("Users", properties) { row throws(CommandError) in rows.append(row) }
         func key(_ row: JSONValue) -> (String, UInt64) { (row["user"]?.string ?? "", row["uid"]?.unsigned ?? 0) }
         return rows.sorted { key($0) < key($1) }
-    }
-
-    /// With whether the user has a seat, and the name that the user database has of a user (passwd(5), up to the first comma), which it does not have of one that is gone.
-    private static func named(_ user: JSONValue) -> JSONValue {
-        guard case .object(var members) = user else { return user }
-        var name = ""
-        if let login = user["user"]?.string, let entry = getpwnam(login), UInt64(entry.pointee.pw_uid) == user["uid"]?.unsigned,
-            let comment = entry.pointee.pw_gecos
-        {
-            name = String(String(cString: comment).prefix { $0 != "," })
-        }
-        members.insert(.init("name", name.isEmpty ? .null : .string(name)), at: min(1, members.count))
-        members.append(.init("seat", .bool((user["sessions"]?.unsigned ?? 0) > 0)))
-        return .object(members)
     }
 }
 
@@ -79,12 +61,13 @@ extension Client {
 package struct UsersTable: StreamedTable {
     package let table = Table([
         .init("USER", width: 12), .init("NAME", width: 12), .init("UID", .right, width: 5),
-        .init("DOMAIN", width: 8), .init("STATUS", width: 9),
+        .init("DOMAINS", width: 8), .init("STATUS", width: 9),
         .init("FIRST SEEN", width: 25), .init("LAST SEEN", width: 25), .init("SESSIONS", .right), .init("SEAT"),
     ])
 
     package let keys = [
-        "user", "name", "uid", "logins", "domain", "tracked", "decided_by", "decision", "level", "since", "first_seen", "last_seen", "open",
+        "user", "name", "uid", "logins", "domains", "tracked", "decided_by", "decision", "level", "since", "first_seen", "last_seen",
+        "open",
         "sessions", "seat",
     ]
 
@@ -92,10 +75,14 @@ package struct UsersTable: StreamedTable {
 
     package func cells(_ row: JSONValue) -> [String] {
         [
-            text(row, "user"), text(row, "name"), number(row, "uid"), text(row, "domain"), Self.status(row), moment(row, "first_seen"),
+            text(row, "user"), text(row, "name"), number(row, "uid"), Self.domains(row), Self.status(row), moment(row, "first_seen"),
             row["open"]?.bool == true ? "now" : moment(row, "last_seen"), number(row, "sessions"),
-            (row["sessions"]?.unsigned ?? 0) > 0 ? "taken" : "",
+            row["seat"]?.bool == true ? "taken" : "",
         ]
+    }
+
+    private static func domains(_ row: JSONValue) -> String {
+        Printable.text((row["domains"]?.array ?? []).compactMap(\.string).joined(separator: ", "))
     }
 
     /// Nothing holds for one whose login or UID is another's by now.

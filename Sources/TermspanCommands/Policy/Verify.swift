@@ -12,7 +12,8 @@ struct Verify: MainCommand {
             discussion: """
                 The audit record: each entry has a digest that depends on all before it, and the journal is told of the last one's from time to \
                 time. That is compared where you may read the journal; where the journal is forwarded to another machine, compare with that. \
-                Needs the right org.termspan1.view-audit.
+                Everybody may check it, and is told the digest of the last entry that is about them or about everybody: kept, and given with \
+                --known later, it shows that nothing up to there was changed since.
 
                 The store: whether it contradicts itself, whether each session's categories are its time, as a whole and day by day, and where \
                 and why time is Unknown; more than 0.1 % of which nothing says why is a failure. Everybody can check their own sessions with \
@@ -22,6 +23,9 @@ struct Verify: MainCommand {
 
     @Flag(help: "Check the audit record alone.")
     var audit = false
+
+    @Option(help: "A digest that was told before: whether the audit record still has it.")
+    var known: String?
 
     @Flag(help: "Check the store alone: your own sessions, for root all of it.")
     var store = false
@@ -34,12 +38,14 @@ struct Verify: MainCommand {
     func validate() throws {
         if output.format == .csv { throw ValidationError("This has no rows: use --format json.") }
         if audit, store { throw ValidationError("Without --audit and --store both are checked.") }
+        if store, known != nil { throw ValidationError("--known is about the audit record.") }
+        if let known, known.utf8.count != 64 { throw ValidationError("A digest has 64 hexadecimal digits.") }
         if audit, all { throw ValidationError("--all is about the store.") }
     }
 
     func execute() throws {
         let client = try Client.connect()
-        let record = store ? nil : try Self.record(client)
+        let record = store ? nil : try Self.record(client, known: known)
         let sessions = audit ? nil : try Self.store(client, ActivityOptions.whose(all: all))
         switch output.format {
         case .table: Output.lines([record?.lines, sessions?.lines].compactMap { $0 }.flatMap { $0 })
@@ -50,10 +56,10 @@ struct Verify: MainCommand {
     }
 
     @MainActor
-    private static func record(_ client: Client) throws(CommandError) -> AuditVerdict {
+    private static func record(_ client: Client, known: String?) throws(CommandError) -> AuditVerdict {
         // Before the record is read, which goes on growing.
-        var verdict = AuditVerdict(heads: try JournalReader.isReadable ? heads() : nil)
-        try client.reports("VerifyAudit", [:]) { row throws(CommandError) in verdict.add(row) }
+        var verdict = AuditVerdict(heads: try JournalReader.isReadable ? heads() : nil, known: known)
+        try client.reports("VerifyAudit", known.map { ["known": .string($0)] } ?? [:]) { row throws(CommandError) in verdict.add(row) }
         if verdict.isBrokenOff { throw brokenOff }
         return verdict
     }
@@ -119,9 +125,16 @@ package struct AuditVerdict: Sendable {
     /// How many entries follow from each other.
     package private(set) var entries: UInt64 = 0
     private var broken: String?
+    /// The digest that was asked for, and whether it is there.
+    private let known: String?
+    private var isKnown = false
+    /// Whether digests and numbers of entries are for somebody else's eyes, and the digest of the last one that is not.
+    private var isPartial = false
+    private var last: String?
 
-    package init(heads: [Head]?) {
+    package init(heads: [Head]?, known: String? = nil) {
         self.heads = heads
+        self.known = known
         for head in heads ?? [] { digests[head.id] = "" }
     }
 
@@ -134,6 +147,9 @@ package struct AuditVerdict: Sendable {
             self.store = store
             entries = row["entries"]?.unsigned ?? 0
             broken = row["problem"]?.string
+            isKnown = row["known"]?.bool == true
+            isPartial = row["entries"] == nil
+            last = row["last"]?.string
         }
     }
 
@@ -148,6 +164,9 @@ package struct AuditVerdict: Sendable {
     package var problem: String? {
         guard store != nil else { return heads?.isEmpty == false ? "there is no audit record, though the journal tells of one" : nil }
         if let broken { return broken }
+        if let known, !isKnown { return "no entry has the digest \(known)" }
+        // Which entries there are they do not see.
+        if isPartial { return nil }
         for head in own where digests[head.id] != head.digest {
             let time = TimeText.local(head.time)
             return head.id > entries
@@ -163,6 +182,16 @@ package struct AuditVerdict: Sendable {
             lines.append("The audit record was changed: \(problem).")
         } else if store == nil {
             lines.append("There is no audit record yet.")
+        } else if isPartial {
+            lines.append("The audit record's entries follow from each other.")
+            if known != nil { lines.append("The one with the digest that you gave is among them: up to there it is as it was.") }
+            lines.append(
+                contentsOf: last.map {
+                    [
+                        "The last about you or about everybody has this digest; keep it, to compare later:",
+                        "  termspan verify --audit --known \($0)",
+                    ]
+                } ?? [])
         } else if own.isEmpty {
             lines.append("The audit record's \(entries) entries follow from each other. One that was written anew as a whole would, too:")
             lines.append(heads == nil ? "you may not read the journal, which would tell." : "the journal has nothing to compare them with.")
@@ -178,9 +207,11 @@ package struct AuditVerdict: Sendable {
 
     package var json: JSONValue {
         .object([
-            .init("store", .optional(store)), .init("entries", .unsigned(entries)), .init("problem", .optional(problem)),
-            .init("journal_records", heads == nil ? .null : .unsigned(UInt64(own.count))),
-            .init("other_stores", heads == nil ? .null : .unsigned(UInt64(others.count))),
+            .init("store", .optional(store)), .init("entries", isPartial ? .null : .unsigned(entries)),
+            .init("problem", .optional(problem)),
+            .init("journal_records", heads == nil || isPartial ? .null : .unsigned(UInt64(own.count))),
+            .init("other_stores", heads == nil ? .null : .unsigned(UInt64(others.count))), .init("last", .optional(last)),
+            .init("known", known == nil ? .null : .bool(isKnown)),
         ])
     }
 }

@@ -17,7 +17,7 @@ struct Checkup {
             do throws(BusError) {
                 _ = try client.bus.uniqueName()
                 results.append(CheckResult("System bus", .ok, "reachable"))
-                results += names(client) + unit(client) + collector(client)
+                results += names(client) + unit(client) + collector(client) + shells(client)
             } catch {
                 results.append(CheckResult("System bus", .fail, "\(error)", remedy: "Start it: systemctl start dbus.socket dbus.service"))
             }
@@ -94,6 +94,28 @@ struct Checkup {
         }
         results.append(CheckResult("Account", .ok, "termspan-reports"))
         return results + store()
+    }
+
+    /// Of how many users it is looked which shells they have.
+    private static let mostShells = 500
+
+    /// Who is recorded and not told so at a terminal's logon, as far as the caller may see who that is.
+    private func shells(_ client: Client) -> [CheckResult] {
+        guard let policy = try? client.policy() else { return [] }
+        var silent: [String: [String]] = [:]
+        for user in policy.users.filter(\.isTracked).prefix(Self.mostShells) {
+            guard let account = Account(named: user.name), !LogonNotice.reaches(shell: account.shell, Files.notice) else { continue }
+            silent[account.shell, default: []].append(user.name)
+        }
+        if silent.isEmpty { return [] }
+        let text = silent.sorted { $0.key < $1.key }.map { shell, users in
+            "\(shell) (\(users.prefix(5).joined(separator: ", "))\(users.count > 5 ? " and \(users.count - 5) more" : ""))"
+        }
+        return [
+            CheckResult(
+                "Shells", .warn, "who is recorded is not told at a terminal's logon by \(text.joined(separator: "; "))",
+                remedy: "For zsh, add this line to \(LogonNotice.zshFiles[0]): \(LogonNotice.zshLine)")
+        ]
     }
 
     /// Looks at the store by another process, which is left behind where the disk doesn't answer: nothing ends a process that waits for it.

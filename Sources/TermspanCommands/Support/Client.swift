@@ -158,7 +158,10 @@ package struct Client {
         var lines = LineReader(descriptor: descriptor)
         while let line = try lines.next() {
             guard let value = JSONValue(line) else { throw CommandError(.failure, "A line of the reports service is not understood.") }
-            if let error = value["error"]?.string, value["user"] == nil { throw CommandError(.failure, "The report ended early: \(error)") }
+            if let error = value["error"]?.string, value["user"] == nil {
+                if value["not_found"]?.bool == true { throw CommandError(.notFound, error) }
+                throw CommandError(.failure, "The report ended early: \(error)")
+            }
             try body(value)
         }
         return answer.sender

@@ -4,7 +4,10 @@ import TermspanCore
 /// Small reads of the kernel's and the installation's files.
 enum Files {
     /// The scripts of the notice at logon that may not show it.
-    static var changedNotices: [String] { LogonNotice.changed { text($0, limit: LogonNotice.limit).map { Array($0.utf8) } } }
+    static var changedNotices: [String] { LogonNotice.changed(notice) }
+
+    /// What a file has that may show the notice at logon.
+    static func notice(_ path: String) -> [UInt8]? { text(path, limit: LogonNotice.limit).map { Array($0.utf8) } }
 
     /// The first `limit` bytes of a file as text; nil if it can't be read.
     static func text(_ path: String, limit: Int) -> String? {

@@ -3,6 +3,7 @@
 // `no-collector`, `no-reports`, or `broken`, when an answer breaks off.
 import Glibc
 import TermspanBus
+import TermspanCore
 
 let count = CommandLine.arguments.dropFirst().first.flatMap { UInt32($0) } ?? 2
 let amiss = CommandLine.arguments.dropFirst().first
@@ -192,17 +193,25 @@ let reports = BusInterface(
             if filter["user"]?.string == "denied" { throw .accessDenied("The right org.termspan1.view-others is missing.") }
             if filter["user"]?.string == "broken" { return answer(call, [#"{"error":"the store is gone"}"#]) }
             if filter["user"]?.string == "nothing" { return answer(call, []) }
+            let keys = ["group", "computer", "executable", "description", "category"]
+            if keys.allSatisfy({ filter[$0]?.string?.isEmpty == false }) { return answer(call, []) }
+            /// Where the caller asks for descriptions.
+            func described(_ name: String) -> String { filter["languages"] == nil ? "" : "\"description\":\(name)," }
             if amiss == "broken" { return answer(call, ["{\(frame),\"active\":1}", #"{"error":"the store is gone"}"#]) }
             if filter["all"]?.bool == true { throw .accessDenied("The right org.termspan1.view-others is missing.") }
             answer(
                 call,
                 [
                     "{\(frame)"
-                        + #","start":"2026-05-14T08:24:00.000000Z","end":"2026-05-14T08:34:00.500000Z","duration":600.5,"executable":"/usr/bin/xterm","class":"XTerm","active":500.25,"passive":100.25,"inactive":0,"open":false}"#,
+                        + #","start":"2026-05-14T08:24:00.000000Z","end":"2026-05-14T08:34:00.500000Z","duration":600.5,"#
+                        + described("\"XTerm\"")
+                        + #""executable":"/usr/bin/xterm","class":"XTerm","active":500.25,"passive":100.25,"inactive":0,"open":false}"#,
                     "{\(frame)"
-                        + #","start":"2026-05-14T08:34:00.499000Z","end":"2026-05-14T08:34:00.500000Z","duration":0.001,"executable":null,"class":null,"active":0.001,"passive":0,"inactive":0,"open":false}"#,
+                        + #","start":"2026-05-14T08:34:00.499000Z","end":"2026-05-14T08:34:00.500000Z","duration":0.001,"#
+                        + described("null") + #""executable":null,"class":null,"active":0.001,"passive":0,"inactive":0,"open":false}"#,
                     "{\(frame)"
-                        + #","start":"2026-05-14T08:34:00.500000Z","end":null,"duration":1,"executable":null,"class":"=HYPERLINK(\u001b]0;x\u0007)","active":1,"passive":0,"inactive":0,"open":true}"#,
+                        + #","start":"2026-05-14T08:34:00.500000Z","end":null,"duration":1,"# + described("null")
+                        + #""executable":null,"class":"=HYPERLINK(\u001b]0;x\u0007)","active":1,"passive":0,"inactive":0,"open":true}"#,
                 ])
         },
         BusMethod("Timeline", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call throws(BusError) in
@@ -216,6 +225,19 @@ let reports = BusInterface(
                     "{\(frame)"
                         + #","stack":"xrdp","start":"2026-05-14T10:34:00.500000Z","end":"2026-05-14T12:00:00.000000Z","state":"locked","executable":null,"class":null,"category":null,"productivity":null,"business":null}"#,
                 ])
+        },
+        BusMethod("Export", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call throws(BusError) in
+            let filter = try call.message.readProperties()
+            if filter["after"]?.string == "1.cursor" { return answer(call, [#"{"cursor":"1.cursor","rows":0,"complete":true}"#]) }
+            if filter["after"] != nil { throw .invalidArguments("The cursor is damaged.") }
+            if filter["format"]?.string == "tables" {
+                let tables = [#"{"table":"computers","id":1,"name":"host","uuid":null}"#, #"{"table":"users","id":1,"name":"user1"}"#]
+                return answer(call, filter["user"]?.string == "cut" ? tables : tables + [#"{"complete":true,"rows":2}"#])
+            }
+            let rows = [#"{"user":"user1"}"#, #"{"cursor":"1.half","rows":1}"#, #"{"user":"user2"}"#]
+            if filter["user"]?.string == "cut" { return answer(call, rows) }
+            if filter["user"]?.string == "broken" { return answer(call, rows + [#"{"error":"the store is gone"}"#]) }
+            answer(call, rows + [#"{"cursor":"1.cursor","rows":2,"complete":true}"#])
         },
         BusMethod("Summary", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call in
             answer(
@@ -232,14 +254,43 @@ let reports = BusInterface(
                     #"{"record":"input","user":"user1","uid":1001,"session":1,"session_uuid":"019e247c-3c40-7000-8000-000000000001","start":"2026-05-14T08:24:00.000000Z","end":"2026-05-14T08:25:00.000000Z","origin":"device"}"#
                 ])
         },
-        BusMethod("Users", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call in
+        BusMethod("Users", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call throws(BusError) in
+            let values = try call.message.readProperties()
+            var filter = UserFilter(
+                search: values["search"]?.string, group: values["group"]?.string, domain: values["domain"]?.string,
+                seenSince: values["seen-since"]?.unsigned.map { WallInstant(nanoseconds: Int64($0) * 1000) },
+                hasData: values["has-data"]?.bool)
+            filter.isTracked = values["status"]?.string.map { $0 == "tracked" }
+            if let group = filter.group, group != "root" {
+                return answer(call, ["{\"error\":\"There is no group \(group).\",\"not_found\":true}"])
+            }
+            // 2026-05-14T09:24:00Z.
+            let seen = WallInstant(nanoseconds: 1_778_750_640_000_000_000)
+            let users: [(ListedUser, String)] = [
+                (
+                    ListedUser(logins: ["user1"], domains: ["server"], isTracked: true, lastSeen: seen, sessions: 3),
+                    #"{"user":"user1","name":null,"uid":1001,"logins":["user1"],"domains":["server"],"tracked":true,"decided_by":"decision","decision":"tracked","level":"basic","since":"2026-05-01T08:00:00.000000Z","first_seen":"2026-05-14T08:24:00.000000Z","last_seen":"2026-05-14T09:24:00.000000Z","open":false,"sessions":3,"seat":true}"#
+                ),
+                (
+                    ListedUser(logins: ["root"], name: "root", domains: ["server"], isTracked: false, isLoggedOn: true, isInGroup: true),
+                    #"{"user":"root","name":"root","uid":0,"logins":["root"],"domains":["server"],"tracked":false,"decided_by":"default","decision":null,"level":null,"since":null,"first_seen":null,"last_seen":null,"open":true,"sessions":0,"seat":false}"#
+                ),
+                (
+                    ListedUser(logins: ["former"], lastSeen: seen, sessions: 1),
+                    #"{"user":"former","name":null,"uid":1009,"logins":["former"],"domains":[],"tracked":null,"decided_by":null,"decision":null,"level":null,"since":null,"first_seen":"2026-05-14T08:24:00.000000Z","last_seen":"2026-05-14T09:24:00.000000Z","open":false,"sessions":1,"seat":true}"#
+                ),
+                (
+                    ListedUser(logins: ["EXAMPLE\\ben\u{1B}"], domains: ["example"], isTracked: false),
+                    #"{"user":"EXAMPLE\\ben\u001b","name":null,"uid":1003,"logins":["EXAMPLE\\ben\u001b"],"domains":["example"],"tracked":false,"decided_by":"do-not-track","decision":"untracked","level":"basic","since":"2026-05-01T08:00:00.000000Z","first_seen":null,"last_seen":null,"open":false,"sessions":0,"seat":false}"#
+                ),
+            ]
+            answer(call, users.filter { filter.selects($0.0) }.map(\.1))
+        },
+        BusMethod("Facts", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call in
             answer(
                 call,
                 [
-                    #"{"user":"user1","uid":1001,"logins":["user1"],"domain":null,"tracked":true,"decided_by":"decision","decision":"tracked","level":"basic","since":"2026-05-01T08:00:00.000000Z","first_seen":"2026-05-14T08:24:00.000000Z","last_seen":"2026-05-14T09:24:00.000000Z","open":false,"sessions":3}"#,
-                    #"{"user":"root","uid":0,"logins":["root"],"domain":null,"tracked":false,"decided_by":"default","decision":null,"level":null,"since":null,"first_seen":null,"last_seen":null,"open":true,"sessions":0}"#,
-                    #"{"user":"former","uid":1009,"logins":["former"],"domain":null,"tracked":null,"decided_by":null,"decision":null,"level":null,"since":null,"first_seen":"2026-05-14T08:24:00.000000Z","last_seen":"2026-05-14T09:24:00.000000Z","open":false,"sessions":1}"#,
-                    #"{"user":"EXAMPLE\\ben\u001b","uid":1003,"logins":["EXAMPLE\\ben\u001b"],"domain":"example","tracked":false,"decided_by":"do-not-track","decision":"untracked","level":"basic","since":"2026-05-01T08:00:00.000000Z","first_seen":null,"last_seen":null,"open":false,"sessions":0}"#,
+                    #"{"of":"computer","user":null,"uid":null,"session":null,"session_uuid":null,"fact":"computer-name","value":"host","since":"2026-05-14T08:24:00.000000Z","until":null}"#
                 ])
         },
         BusMethod("Audit", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call throws(BusError) in

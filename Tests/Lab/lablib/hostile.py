@@ -30,7 +30,7 @@ PROGRAMS = FOLDER / "programs"
 INSIDE = "/usr/local/lib/termspan-lab"
 # A phase of so many changes in each honest session, and so many pairs of a calm and an attacked phase at first and at most: on a machine
 # that is busy with other things the p99 of a phase says little, the median of several does.
-ROUNDS, PAIRS, MOST_PAIRS = 34, 3, 12
+ROUNDS, PAIRS, MOST_PAIRS = 17, 3, 12
 # What a calm server keeps (Docs/performance.md): as long as this holds nobody notices an attack, whatever the ratio.
 UNNOTICED = 5.0
 WAITS_FOR_BUS = 4
@@ -232,11 +232,11 @@ class Comparison:
 
 
 class HostileTestCase(ProductTestCase):
-    """user1 to user3 work; the others are attackers, those up to `desktops` with a headless session of their own."""
+    """user1 to user6 work; the others are attackers, those up to `desktops` with a headless session of their own."""
 
-    users = 12
-    honest_users = ("user1", "user2", "user3")
-    desktops = 3
+    users = 15
+    honest_users = tuple(f"user{number}" for number in range(1, 7))
+    desktops = 6
     # What a probe may take at most; its unit's bound is 32.
     probe_megabytes = 8
 

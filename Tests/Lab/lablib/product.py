@@ -333,6 +333,19 @@ class Watcher:
         return [json.loads(line) for _, line in self.lines if line.startswith("{")]
 
 
+def documented_properties():
+    """The properties of our interfaces as the manual has them, by interface: what everybody may see, and what a session's user and root may; each with its type."""
+    manual = (Path(__file__).resolve().parents[3] / "Docs/man/org.termspan1.5.md").read_text()
+
+    def documented(interface, begin, end):
+        section = re.search(rf"(?ms)^# {re.escape(interface)} at (.*?)(?=^# )", manual)[1]
+        return dict(re.findall(r"\*(\w+)\*+ (\([a-z]+\)|[a-z()]+)", re.search(rf"(?s){begin}(.*?){end}", section)[1]))
+    everybodys = {"org.termspan1.Manager": documented("org.termspan1.Manager", "Property ", r"\."),
+                  "org.termspan1.Session": documented("org.termspan1.Session", "everybody may see: ", ";"),
+                  "org.termspan1.User": documented("org.termspan1.User", "Properties ", r"\.\s")}
+    return everybodys, {"org.termspan1.Session": documented("org.termspan1.Session", "never emitted: ", r"\. Holders")}
+
+
 def moment(text):
     """A time of a listing in seconds since 1970, or None."""
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() if text else None

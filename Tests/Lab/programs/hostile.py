@@ -1036,12 +1036,14 @@ def logons(options, clock):
                 if clock.left() <= 0:
                     logon.kill()
             counts["refused" if logon.returncode else "logons"] += 1
-    threads = [threading.Thread(target=loop) for _ in range(8)]
+    # What they wait for at the end, a fork or the kernel's end of a process, may take longer than there is.
+    threads = [threading.Thread(target=loop, daemon=True) for _ in range(8)]
     for thread in threads:
         thread.start()
+    clock.wait()
     for thread in threads:
-        thread.join()
-    return counts
+        thread.join(0.5)
+    return dict(counts)
 
 
 def main():

@@ -1,5 +1,6 @@
 """Users of a directory and the Do Not Track list: entries by SID, and what holds while no directory says whose one is. TERMSPAN_DEB names the package."""
 
+import json
 import sys
 import time
 import unittest
@@ -22,6 +23,12 @@ class DirectoryTestCase(ProductTestCase):
 
     def coverage(self, login):
         return (self.product.session(login) or {}).get("coverage")
+
+    def wait_facts(self, login, facts):
+        def hold():
+            rows = {row["fact"]: row["value"] for row in self.product.listing("facts", "--user", login) if row["of"] != "session"}
+            return all(rows.get(fact) == value for fact, value in facts.items())
+        wait_until(f"the facts of {login}", hold, 30, progress=lambda: self.product.command("facts", "--user", login).stdout)
 
     def wait_coverage(self, coverage, *logins):
         wait_until(f"{logins} to be {coverage}", lambda: all(self.coverage(login) == coverage for login in logins), 30, progress=self.product.report)
@@ -89,6 +96,9 @@ class DirectoryTests(DirectoryTestCase):
         self.assertEqual([(row["entry"], row["reason"]) for row in self.entries(user=ben)], [(entry, "asked")])
         self.assertIn(entry, self.product.command("me", user=ben).stdout)
         self.assertEqual(self.entries(user=carl), [])
+        # Of the controller's configuration and the login; of who is not recorded nothing.
+        self.wait_facts(carl, {"primary-domain": "EXAMPLE.COM", "logon-domain": "EXAMPLE", "login-name": carl})
+        self.assertNotIn(ben, {row["user"] for row in self.product.listing("facts", "--history")})
         wait_until("the notice not to say otherwise", lambda: (self.lab.root / "run/termspan/notice/70001/text").read_text() == "", 5)
 
         # It is known over a restart, without a moment in which it is not.
@@ -102,6 +112,18 @@ class DirectoryTests(DirectoryTestCase):
         # For whoever is logged on, at once.
         self.product.command("donottrack", "add", entry)
         self.assertEqual(self.coverage(ben), "untracked")
+
+        # A policy file that tracks whom it lists by the SID is refused as a whole.
+        user = {"name": ben, "tracked": True, "reason": "a test", "responsible": "the tests"}
+        for listed, code in ((entry, 1), ("sid:" + self.directory.sid(carl), 0)):
+            file = json.dumps({"new_users": "untracked", "users": [user], "do_not_track": [{"entry": "nobody@*"}, {"entry": listed}]})
+            done = self.product.command("policy", "apply", "-", "--yes", input=file, check=False)
+            self.assertEqual(done.returncode, code, done)
+            if code:
+                self.assertIn(f"'{ben}', number 1 of 'users', is to be tracked, and '{entry}', number 2 of 'do_not_track', names the same user", done.stderr)
+                self.assertEqual((self.listed(), self.product.policy()["new_users"]), ([entry], "tracked"))
+        self.product.wait_measured(ben)
+        self.product.command("policy", "set", "new-users", "tracked", "--reason=a test", "--responsible=the tests")
 
     def test_untracking_holds_after_another_login_and_uid(self):
         old = self.make_user("ben", 70011)
@@ -155,6 +177,11 @@ class DirectoryTests(DirectoryTestCase):
         done = self.product.command("untrack", "user1", check=False)
         self.assertIn("no longer tracked, but no directory says which SID the user has", done.stderr)
         self.assertEqual(self.coverage("user1"), "untracked")
+        # Nor does an erasure, and says what is left to do.
+        done = self.product.command("erase", "user1", "--forget", "--reason", "left", "--yes", check=False)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn("no directory said in time which SID user1 had, if any", done.stderr)
+        self.assertIn("  Receipt: ", done.stdout)
         self.assertLess(time.monotonic() - begin, 30)
         self.directory.signal("CONT")
         self.product.wait_measured(ben)
@@ -197,6 +224,7 @@ class SSSDTests(DirectoryTestCase):
             self.addClassCleanup(self.lab.enter, ["systemctl", "stop", self.directory.log_on(login, display)], check=False)
         self.wait_coverage("measured", self.carl)
         self.wait_coverage("untracked", self.ben)
+        self.wait_facts(self.carl, {"primary-domain": "EXAMPLE", "logon-domain": "EXAMPLE", "login-name": self.carl})
         self.product.command("donottrack", "remove", f"sid:{self.sid}", "--reason=a test", "--responsible=the tests")
         self.wait_coverage("measured", self.ben)
 

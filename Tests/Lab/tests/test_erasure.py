@@ -4,6 +4,7 @@ TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
 """
 
 import hashlib
+import json
 import random
 import sys
 import time
@@ -29,6 +30,20 @@ PATH = f"/usr/local/{FOLDER}/{PROGRAM}"
 PLANTED = [CLASS, FOLDER, PROGRAM]
 SEALED = [ADDRESS, CLIENT]
 KEPT = ["/var/lib/termspan", "/var/lib/termspan-keys"]
+DATABASE = "/var/lib/termspan/termspan.db"
+# A session that is long over, in a boot of then, with an application of its own.
+OLD = """
+BEGIN;
+INSERT INTO boot (machine, boot_id, seen) SELECT min(id), randomblob(16), 5 * {hour} FROM machine;
+INSERT INTO clock_anchor (boot, at, wall) SELECT max(id), 0, {wall} FROM boot;
+INSERT INTO application (key, executable, class, revision) VALUES (randomblob(16), '/opt/{mark}', '{mark}', 1);
+INSERT INTO session (uuid, boot, user, number, stack, start, start_wall, end, end_wall, end_reason, revision)
+    SELECT x'0192d00000007000800000000000000{number}', (SELECT max(id) FROM boot), id, {number}, 'xrdp', {hour}, {wall} + {hour}, 2 * {hour},
+        {wall} + 2 * {hour}, 1, 1 FROM user WHERE uuid = x'{user}';
+INSERT INTO focus_interval (session, start, length, application, revision)
+    SELECT max(id), {hour}, {hour}, (SELECT max(id) FROM application), 1 FROM session;
+COMMIT;
+"""
 
 
 class ErasureTests(ProductTestCase):
@@ -108,15 +123,13 @@ class ErasureTests(ProductTestCase):
         self.assertEqual(self.where("user1", *KEPT), [])
 
     def test_2_no_byte_is_left_and_the_session_goes_on(self):
-        def reports():
-            return self.lab.enter(["systemctl", "show", "--property=MainPID", "--value", "termspan-reportd.service"]).stdout.strip()
         self.product.spans("user1")
-        before = reports()
+        before = self.reports()
         self.assertNotEqual(before, "0")
         erased, = self.product.listing("erase", "user1", "--reason", "a test", "--yes")
         # What it read may be in its memory, and the next answer is another's, at once.
         self.product.spans("user1")
-        self.assertNotEqual(reports(), before)
+        self.assertNotEqual(self.reports(), before)
         self.assertEqual((erased["sessions"], erased["sessions_going_on"]), (2, 1))
         self.assertEqual(hashlib.sha256(erased["receipt"].encode()).hexdigest(), erased["sha256"])
         self.assertNotIn("user1", erased["receipt"])
@@ -180,6 +193,70 @@ class ErasureTests(ProductTestCase):
             begin = time.monotonic()
             self.product.spans("user2", open=True)
             self.assertLess(time.monotonic() - begin, 10)
+
+    def test_6_receipts_are_shown_to_whom_they_are_about_and_can_be_checked(self):
+        receipts = [row for row in self.product.listing("me", "receipts", user="user2") if row["what"] == "history-erased"]
+        self.assertEqual(len(receipts), 8)
+        self.assertEqual({row["by"] for row in receipts}, {"root"})
+        for row in receipts[:2]:
+            text = self.product.command("me", "receipts", row["receipt"], user="user2").stdout
+            self.assertEqual((text, hashlib.sha256(text.encode()).hexdigest()), (row["text"], row["sha256"]))
+            self.assertIn(f" sessions={row['sessions']} ", text)
+        done = self.product.command("me", "receipts", receipts[0]["receipt"], user="user1", check=False)
+        self.assertEqual((done.returncode, done.stdout), (NOT_FOUND, ""))
+
+    def test_7_what_is_old_goes_by_group_and_from_the_bytes(self):
+        ids = {user: uuid.UUID(self.product.listing("audit", "--user", user)[-1]["user_uuid"]).hex for user in ("user1", "user2")}
+        self.lab.enter(["systemctl", "stop", "termspand.service", "termspan-reportd.service"])
+        marks = {user: f"old-{uuid.uuid4().hex[:12]}" for user in ids}
+        for number, user in enumerate(ids, 1):
+            self.lab.enter(["sqlite3", "-bail", DATABASE], input=OLD.format(
+                user=ids[user], mark=marks[user], number=number, hour=3600 * 10**9, wall=time.time_ns() - 200 * 86400 * 10**9))
+        self.lab.enter(["systemctl", "start", "termspand.service"])
+        self.product.wait_ready()
+        self.product.command("group", "add", "short", "user1", "--reason", "a test")
+        self.assertEqual({user: len(self.where(mark)) > 0 for user, mark in marks.items()}, {"user1": True, "user2": True})
+        self.assertIn(marks["user1"], str(self.product.spans("user1")))
+        before = self.reports()
+        self.assertNotEqual(before, "0")
+        fragment = self.lab.root / "etc/termspan/termspan.yaml.d/60-lab-old.yaml"
+        self.addCleanup(self.lab.enter, ["systemctl", "reload", "termspand.service"])
+        self.addCleanup(fragment.unlink, missing_ok=True)
+        fragment.write_text("keep-activity: 300d\nkeep-by-group: [{group: own:short, keep-activity: 90d}]\nreason: a test\nresponsible: the tests\n")
+        self.lab.enter(["systemctl", "reload", "termspand.service"])
+        wait_until("what is old to be removed", lambda: self.product.log(event="history-expired"), 30, progress=self.product.report)
+        wait_until("its bytes to go", lambda: not self.where(marks["user1"]), 30, progress=self.product.report)
+        self.assertTrue(self.where(marks["user2"]))
+        # What the report service read is in nobody's memory any more.
+        wait_until("the report service to end", lambda: self.reports() != before, 10)
+        self.assertNotIn(marks["user1"], str(self.product.spans("user1")))
+        self.assertIn(marks["user2"], str(self.product.spans("user2")))
+
+    def reports(self):
+        return self.lab.enter(["systemctl", "show", "--property=MainPID", "--value", "termspan-reportd.service"]).stdout.strip()
+
+    def test_8_reports_that_do_not_end_are_told_of(self):
+        self.product.spans("user2", open=True)
+        pid = self.product.main_pid("termspan-reportd.service")
+        # A stopped or frozen process would go on: systemd wakes what it ends.
+        change = self.lab.root / "run/systemd/system/termspan-reportd.service.d/50-lab-slow.conf"
+        change.parent.mkdir(parents=True, exist_ok=True)
+
+        def undo():
+            change.unlink(missing_ok=True)
+            self.lab.enter(["systemctl", "daemon-reload"])
+        self.addCleanup(undo)
+        change.write_text("[Service]\nExecStop=+/bin/sleep 6\n")
+        self.lab.enter(["systemctl", "daemon-reload"])
+        done = self.product.command("erase", "user2", "--reason", "again", "--yes", "--format", "json", check=False)
+        row, = json.loads(done.stdout)
+        self.assertEqual((done.returncode, row["reports_ended"], row["sid_known"]), (1, False, None), done)
+        self.assertTrue(row["receipt"])
+        self.assertIn("the report service did not end in time and may have in memory what it read before", done.stderr)
+        undo()
+        wait_until("the service to end", lambda: self.product.main_pid("termspan-reportd.service") != pid, 30)
+        row, = self.product.listing("erase", "user2", "--reason", "again", "--yes")
+        self.assertTrue(row["reports_ended"])
 
 
 if __name__ == "__main__":

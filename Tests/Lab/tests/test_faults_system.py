@@ -411,7 +411,7 @@ class ClockTests(FaultTestCase):
         fragment = self.lab.root / "etc/termspan/termspan.yaml.d/60-retention.yaml"
         self.addCleanup(fragment.unlink, missing_ok=True)
         by_group = ", ".join(f"{{group: {group}, keep-activity: {kept}}}" for group, kept in groups.items())
-        fragment.write_text(f"keep-activity: {time_text}\ncommit-interval: 10s\nkeep-by-group: [{by_group}]\n")
+        fragment.write_text(f"keep-activity: {time_text}\ncommit-interval: 10s\nkeep-by-group: [{by_group}]\nreason: a test\nresponsible: the tests\n")
         self.lab.enter(["systemctl", "reload", "termspand.service"])
 
     def test_4_what_is_older_than_is_kept_is_removed_but_not_by_a_clock_that_leapt(self):

@@ -21,6 +21,8 @@ class HoursTests(ProductTestCase):
 
     users = 2
     tracked = ["user1", "user2"]
+    # Wider hours take both.
+    settings = {"responsible": "Ann of the lab", "reason": "hours that are tried out"}
 
     @classmethod
     def setUpClass(cls):
@@ -193,8 +195,33 @@ class HoursTests(ProductTestCase):
         self.assertNotEqual(refused.returncode, 0)
         self.assertIn("70-hours.yaml:3: tracking-hours: each must be like {days: mon-fri", self.product.command("doctor", check=False).stdout)
         self.assertEqual(self.coverage(), "outside-hours")
+        # What has more recorded takes grounds, which the users find.
+        (self.lab.root / FILE.lstrip("/")).write_text("holidays: []\nreason: ''\n")
+        refused = self.lab.enter(["systemctl", "reload", "termspand.service"], check=False)
+        wait_until("it to be refused", lambda: "wider tracking hours, or fewer holidays" in str(self.product.log(event="configuration-error")), 20)
+        self.assertEqual((self.coverage("user1"), self.coverage("user2")), ("outside-hours", "outside-hours"), refused)
         self.set_hours("holidays: []")
         self.product.wait_measured("user1", "user2")
+        grounds = {row["key"]: (row["by"], row["reason"], row["responsible"]) for row in self.product.listing("me", user="user2")["policy"]["raises"]}
+        self.assertEqual(grounds["wider-hours"], ("root", "hours that are tried out", "Ann of the lab"))
+        self.assertRegex(self.product.command("me", user="user2").stdout, r"Wider hours: decided by root on \S+: hours that are tried\s+out; Ann of the lab")
+
+    def test_5_whom_a_group_has_recorded_for_longer_is_told_why(self):
+        self.product.command("group", "add", "part", "user2")
+        self.addCleanup(self.product.command, "group", "remove", "part", "user2", "--reason=a test", check=False)
+        self.set_hours("tracking-hours:", f"  - {{group: own:part, days: {self.another_day()}, hours: 22:00-06:00}}")
+        self.wait_coverage("outside-hours", "user2")
+        refused = self.product.command("group", "remove", "part", "user2", "--responsible=Eve", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("On own:part hang wider tracking hours", refused.stderr)
+        self.assertIn("takes a reason", refused.stderr)
+        self.assertEqual(self.coverage("user2"), "outside-hours")
+        self.product.command("group", "remove", "part", "user2", "--responsible=Eve", "--reason=full time again")
+        self.product.wait_measured("user2")
+        self.assertRegex(self.product.command("me", user="user2").stdout, r"Group left: own:part, decided by root on \S+: full time again; Eve")
+        # To join what narrows takes none.
+        self.product.command("group", "add", "part", "user2")
+        self.wait_coverage("outside-hours", "user2")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,22 @@ cd "$OLDPWD"
 exec "${{0##*/}}" "$@"
 """
 
+# As systemd-creds of systemd 252 is with a TPM.
+TPM = """#!/bin/sh
+case $1 in
+encrypt)
+    echo "$2" >>/root/tpm/asked
+    ;;
+decrypt)
+    if [ "$(tail -n 1 /root/tpm/asked)" = --tpm2-pcrs= ]; then
+        echo 'TPM2 PCR bank invalid or not supported' >&2
+        exit 1
+    fi
+    ;;
+esac
+exec /usr/bin/systemd-creds "$@"
+"""
+
 
 class KeyTests(ProductTestCase):
     """user1 is tracked, with a session that is over and one that goes on. The cases build on each other, in the order of their names."""
@@ -215,6 +231,15 @@ class KeyTests(ProductTestCase):
         self.assertEqual(left, {(how, *way) for how in ("kill", "fail") for way in ((1, True), (1, False), (2, True))})
         self.assert_back()
 
+    def test_4d_a_tpm_of_which_systemd_252_opens_nothing_without_a_pcr(self):
+        # The lab's kernel knows no TPM: what a software TPM beside it said stands here in its place.
+        self.inside("sh", "-c", "rm -rf /root/tpm; mkdir /root/tpm; cat >/root/tpm/systemd-creds; chmod +x /root/tpm/systemd-creds", input=TPM)
+        self.addCleanup(self.inside, "rm", "-r", "/root/tpm")
+        self.lab.enter(["sh", "-c", f"PATH=/root/tpm:$PATH exec {MASTER_KEY} rotate"])
+        self.assertEqual(self.inside("cat", "/root/tpm/asked").split(), ["--tpm2-pcrs=", "--tpm2-pcrs=23"] * 2)
+        self.assertEqual(self.master_keys(), {"termspan.master"})
+        self.assert_back()
+
     def test_4c_a_backup_is_whole_and_comes_back(self):
         self.assertEqual(self.product.command("backup", "/tmp/mine.db", user="user3", check=False).returncode, 4)
         # While sessions write.
@@ -224,6 +249,17 @@ class KeyTests(ProductTestCase):
             told = self.product.listing("backup", "/root/copy.db", *(["--force"] if number else []))
             self.assertEqual(self.inside("sha256sum", "/root/copy.db").split()[0], told["sha256"])
             self.assertEqual(self.inside("sqlite3", "-readonly", "/root/copy.db", "PRAGMA integrity_check"), "ok")
+            self.assertTrue(told["recorded"])
+        # It is recorded before: the copy has the entry, too.
+        made = self.inside("sqlite3", "-readonly", "/root/copy.db", "SELECT by, value FROM audit WHERE action = 'read-backup'").splitlines()
+        self.assertEqual(made, ["root|/root/copy.db"] * 5)
+        entries = [row for row in self.product.listing("audit", "--all") if row["action"] == "read-backup"]
+        self.assertEqual([(row["by"], row["value"], row["user_uuid"]) for row in entries], [("root", "/root/copy.db", None)] * 5)
+        # Whose data it is sees it, and nobody else than root says that one is made.
+        self.assertEqual(len([row for row in self.product.listing("audit", user="user1") if row["action"] == "read-backup"]), 5)
+        for user in ("user1", "termspan-reports"):
+            call = ["busctl", "call", "org.termspan1", "/org/termspan1", "org.termspan1.Manager", "RecordBackup", "s", "/root/copy.db"]
+            self.assertIn("ccess", self.lab.enter(["runuser", "-u", user, "--", *call], check=False).stderr)
         self.assertEqual(self.inside("stat", "-c", "%a %U:%G %s", "/root/copy.db"), f"600 root:root {told['bytes']}")
         self.assertEqual(self.inside("sh", "-c", "ls /root | grep copy"), "copy.db")
         for text in (ADDRESS, "user1", "user2"):

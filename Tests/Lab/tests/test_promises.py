@@ -5,6 +5,7 @@ Those without sudo are run by user1 or somebody else without rights. A promise o
 
 import datetime
 import functools
+import hashlib
 import json
 import re
 import sys
@@ -73,7 +74,7 @@ class PromisesTests(ProductTestCase):
 
     users = 4
     tracked = ["user1", "user2"]
-    settings = {"responsible": "Anna of the lab", "pause-per-day": "1h", "keep-activity": "90d"}
+    settings = {"responsible": "Anna of the lab", "reason": "a pilot", "pause-per-day": "1h", "keep-activity": "90d"}
 
     @classmethod
     def setUpClass(cls):
@@ -142,13 +143,12 @@ class PromisesTests(ProductTestCase):
                     self.assertTrue((DOCS / document).exists(), document)
         self.assertEqual(len(rows), len(cases))
 
-    @promised("Nobody is recorded until somebody decides so", "termspan me", "sudo termspan policy show")
+    @promised("Nobody is recorded until somebody decides so", "termspan me", "termspan policy show", titles=["New users"])
     def test_01_new_users(self):
         self.assert_said(self.run_as_told("termspan me", user="user4"),
                          r"^Your activity is not recorded\. Why: nobody is, unless it is decided so; about you nothing was decided ")
-        shown = self.run_as_told("sudo termspan policy show")
-        self.assertRegex(shown, r"(?m)^ *New users: untracked$")
-        self.assertNotIn("user4", shown)
+        self.assertEqual(self.value("New users", "termspan policy show", user="user4"), "untracked")
+        self.assertNotIn("user4", self.run_as_told("termspan policy show", user="user4"))
 
     @promised("You can always see whether you are recorded", "termspan me")
     def test_02_whether(self):
@@ -239,7 +239,7 @@ class PromisesTests(ProductTestCase):
         path = self.lab.root / "home/user1/everything.json"
         self.assertEqual((path.stat().st_mode & 0o777, path.stat().st_uid), (0o600, 2001))
         document = json.loads(path.read_text())
-        self.assertEqual(document["rows"], {part: len(document[part]) for part in ("sessions", "events", "spans", "records", "audit")})
+        self.assertEqual(document["rows"], {part: len(document[part]) for part in ("sessions", "events", "spans", "records", "audit", "facts")})
         self.assertEqual({row["user"] for part in ("sessions", "events", "spans") for row in document[part]}, {"user1"})
         self.assertLessEqual({"Before", "Later"}, {span["class"] for span in document["spans"]})
         self.assertLessEqual({"input", "decision"}, {row["record"] for row in document["records"]})
@@ -250,6 +250,13 @@ class PromisesTests(ProductTestCase):
         self.assertLessEqual({"connect", "pause", "resume"}, {word for line in events for word in line})
         self.assertIn(ADDRESS, {word for line in events for word in line})
 
+    @promised("What you are called, and in which domain", "termspan facts --history")
+    def test_09a_facts(self):
+        told = [line.split() for line in self.run_as_told("termspan facts --history").splitlines()]
+        self.assertLessEqual({"login-name", "logon-domain", "session-id", "computer-name"}, {line[1] for line in told})
+        self.assertLessEqual({line[0] for line in told[1:]}, {"(computer)", "user1"})
+        self.assertNotIn("user3", self.run_as_told("termspan facts --history", user="user3"))
+
     @promised("You can see who decided about you, and who looked", "termspan audit", "termspan me")
     def test_10_audit(self):
         self.product.command("summary", "--user", "user1")
@@ -259,8 +266,16 @@ class PromisesTests(ProductTestCase):
         self.assertNotIn("user2", shown)
         self.assertRegex(self.run_as_told("termspan me"), r"\nWho looked at it:\n(  .+\n)*  \S+  root +summary of user1")
 
-    @promised("Nobody but root gets a report of what is recorded without an entry", "sudo termspan verify --audit")
+    @promised("Nobody but root gets a report of what is recorded without an entry", "termspan verify --audit", "termspan verify --audit --known DIGEST",
+              "sudo termspan verify --audit")
     def test_11_verify(self):
+        said = self.run_as_told("termspan verify --audit")
+        self.assertRegex(said, r"^The audit record's entries follow from each other\.")
+        digest = re.search(r"--known ([0-9a-f]{64})\n$", said)[1]
+        self.product.command("summary", "--user", "user1")
+        self.assertIn("it is as it was", self.run_as_told("termspan verify --audit --known DIGEST", DIGEST=digest))
+        done = self.product.command("verify", "--audit", "--known", "0" * 64, user="user1", check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, f"The audit record was changed: no entry has the digest {'0' * 64}.\n"))
         self.assertRegex(self.run_as_told("sudo termspan verify --audit"), r"^The audit record('s \d+ entries follow from each other| is as it was written: \d+ entries)")
 
     @promised("You can see which groups' members may look", "termspan me", "termspan role list", titles=["Who may see it"])
@@ -306,10 +321,6 @@ class PromisesTests(ProductTestCase):
         # DEVICE, the display, is of the own one alone.
         self.assertEqual([self.lab.display(user) in lines[user] for user in ("user1", "user2")], [True, False], lines)
 
-    @promised("What is recorded goes after a time that you can see", "termspan me", titles=["Kept"])
-    def test_16_kept(self):
-        self.assertRegex(self.value_of("Kept"), r"^activity for 90d, ")
-
     @promised("The figures add up", "termspan summary --format json", "termspan verify --store")
     def test_17_sums(self):
         self.assertRegex(self.run_as_told("termspan verify --store"), r"^What is held of your sessions is right: [1-9]\d* sessions, ")
@@ -332,14 +343,20 @@ class PromisesTests(ProductTestCase):
     BYTES = "sudo grep -rla TEXT /var/lib/termspan /run/termspan"
     NAMES = "sudo grep -rla NAME /var/lib/termspan /var/lib/termspan-keys"
 
-    @promised("Who you are and from where you connected is under a key of your own", NAMES)
+    @promised("Who you are and from where you connected is under a key of your own", "termspan me export FILE", "termspan me receipts", NAMES)
     def test_19_names(self):
+        # It is held: what the bytes don't tell.
+        self.run_as_told("termspan me export FILE", FILE="names.json")
+        self.assertIn(ADDRESS, (self.lab.root / "home/user1/names.json").read_text())
         for name in ("user1", ADDRESS):
             self.assertEqual(self.grep(self.NAMES, found=False, NAME=name), [])
         # Who is on the list is found there.
         self.assertTrue(self.grep(self.NAMES, found=True, NAME="user3"))
+        self.product.command("erase", "user2", "--reason", "a test", "--yes")
+        header, receipt = self.run_as_told("termspan me receipts", user="user2").splitlines()
+        self.assertEqual((header.split()[4], receipt.split()[4]), ("KEYS", "1"))
 
-    @promised("What was erased is gone", "termspan me", BYTES)
+    @promised("What was erased is gone", "termspan me", "termspan me receipts", "termspan me receipts RECEIPT", BYTES)
     def test_20_erased(self):
         self.focus("Later")
         wait_until("it to be stored", lambda: self.lab.enter(["grep", "-rqa", "Before", "/var/lib/termspan"], check=False).returncode == 0, 20)
@@ -349,9 +366,36 @@ class PromisesTests(ProductTestCase):
         self.assertEqual(self.grep(self.BYTES, found=False, TEXT="Before"), [])
         shown = self.run_as_told("termspan me")
         self.assertRegex(shown, r"Sessions: 1, 1 of them not over\n")
+        # A receipt, which another program finds to be what it was.
+        kind, sessions, _, keys, receipt, digest = self.run_as_told("termspan me receipts").splitlines()[-1].split()[1:]
+        self.assertEqual((kind, sessions, keys), ("history-erased", "1", "1"))
+        text = self.run_as_told("termspan me receipts RECEIPT", RECEIPT=receipt)
+        self.assertEqual(hashlib.sha256(text.encode()).hexdigest(), digest)
         # When the session began stays, and who looked.
         self.assertEqual(re.search(r"First began: (\S+)", shown)[1], logon)
         self.assertRegex(shown, r"\nWho looked at it:\n(  .+\n)*  \S+  root +summary of user1")
+
+    @promised("There is no covert mode", "termspan me", "termspan audit", "termspan role list")
+    def test_21_no_covert_mode(self):
+        # With all that anybody can be given: who looks is told at once, and who is recorded knows it.
+        roles = {line.split()[0] for line in self.run_as_told("termspan role list").splitlines()[1:]}
+        self.lab.enter(["groupadd", "--force", "lab-covert"])
+        self.addCleanup(self.lab.enter, ["groupdel", "lab-covert"])
+        self.lab.enter(["gpasswd", "--add", "user4", "lab-covert"])
+        self.product.command("role", "grant", "administrator", "lab-covert", "--reason", "a test")
+        self.addCleanup(self.product.command, "role", "revoke", "administrator", "lab-covert", "--reason", "a test")
+        self.assertIn("administrator", {line.split()[0] for line in self.run_as_told("termspan role list").splitlines()[1:]} - roles)
+        self.product.command("spans", "--user", "user1", user="user4")
+        self.assertRegex(self.run_as_told("termspan audit"), r"(?m)^\S+ +uid 2004 +read spans +user1")
+        shown = self.run_as_told("termspan me")
+        self.assertRegex(shown, r"^Your activity is recorded\.\n")
+        self.assertRegex(shown, r"\nWho looked at it:\n(  .+\n)*  \S+  uid 2004 +spans of user1")
+
+    @promised("What is recorded goes after a time that you can see", "termspan me", "termspan me receipts", titles=["Kept"])
+    def test_22_kept(self):
+        self.assertRegex(self.value_of("Kept"), r"^activity for 90d, ")
+        # Nothing is as old.
+        self.assertNotIn("history-expired", self.run_as_told("termspan me receipts"))
 
 
 if __name__ == "__main__":

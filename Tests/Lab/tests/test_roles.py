@@ -11,7 +11,7 @@ LAB_FOLDER = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(LAB_FOLDER))
 
 from lablib import wait_until  # noqa: E402
-from lablib.product import ProductTestCase, Watcher  # noqa: E402
+from lablib.product import ProductTestCase, Watcher, documented_properties  # noqa: E402
 
 NOT_PERMITTED = 4
 MANAGER = ("org.termspan1", "/org/termspan1", "org.termspan1.Manager")
@@ -50,7 +50,7 @@ class RoleTests(ProductTestCase):
         """Calls a method as a user: None if it was let, else what was missing. Whatever else is answered is a failure."""
         done = self.lab.enter(["busctl", "--allow-interactive-authorization=no", "call", *target, method, *arguments], user=user, check=False)
         said = done.stdout + done.stderr
-        if done.returncode and re.search("[Aa]ccess denied|The right|AccessDenied|Only the report service", said):
+        if done.returncode and re.search("[Aa]ccess denied|The right|AccessDenied|Only the report service|Only root", said):
             return said.strip()
         # A session without clients can't be disconnected by anybody, and only what is recorded can be paused.
         others = {"Disconnect": "No client is connected", "DisconnectSession": "No client is connected", "Pause": "Your activity is not recorded",
@@ -75,20 +75,23 @@ class RoleTests(ProductTestCase):
         cases = [
             ("ListSessions", everybody), ("EnumerateSessions", everybody), ("GetSession", everybody, "u", ids["user1"]), ("ListUsers", everybody),
             ("GetUser", everybody, "u", "2001"), ("Subscribe", everybody), ("Unsubscribe", everybody), ("Status", everybody), ("GetPolicy", everybody),
-            ("Pause", everybody, "t", "60000000"), ("Resume", everybody),
+            ("GetClassification", everybody), ("Pause", everybody, "t", "60000000"), ("Resume", everybody),
             ("LockSession", actors, "u", ids["user1"]), ("DisconnectSession", actors, "u", ids["user1"]),
             ("SetTracking", trackers, "asbss", "1", "user1", "true", "a test", "the tests"), ("SetDoNotTrack", trackers, "asbss", "1", "somebody", "true", "a test", ""),
             ("SetPolicy", trackers, "svss", "new-users", "s", "untracked", "", ""),
             ("Erase", actors, "asbbs", "1", "user1", "false", "true", ""),
             ("Erase", users("administrator"), "asbbs", "1", "user4", "false", "false", "a test"),
-            ("SetGroup", users("administrator"), "sasbs", "lab", "1", "user1", "true", "a test"),
-            ("SetGroup", users("administrator"), "sasbs", "lab", "1", "user1", "false", "a test"),
+            ("SetGroup", users("administrator"), "sasbss", "lab", "1", "user1", "true", "a test", ""),
+            ("SetGroup", users("administrator"), "sasbss", "lab", "1", "user1", "false", "a test", ""),
             ("SetRoles", users("administrator"), "a(sss)bs", "1", "auditor", "lab-nobody", "", "true", "a test"),
+            ("SetClassification", trackers, "ss", "executable=x category=X", "a test"), ("SetClassification", trackers, "ss", "", "a test"),
             ("SetAggregates", users("administrator"), "a{sv}s", "1", "minimum", "t", "6", "a test"),
             ("RevealPseudonym", users("administrator", "trustee"), "ss", "u202610-abcdefghij", "a test"),
             # Between the two services alone.
             ("GetAggregation", set()), ("FixAggregates", set(), "a{sv}", "0"), ("CollectActivity", set(), "a{sv}", "0"), ("GetSight", set(), "usa{sv}", "0", "view-others", "0"),
             ("RecordRead", set(), "a{sv}", "2", "reader", "u", "0", "kind", "s", "spans"),
+            # Root's alone.
+            ("RecordBackup", set(), "s", "/root/copy.db"),
         ]
         for method, allowed, *arguments in cases:
             with self.subTest(method):
@@ -132,9 +135,90 @@ class RoleTests(ProductTestCase):
                 covered = {row["user"] for row in self.product.listing("status", user=user)["coverage"]}
                 self.assertEqual("user1" in covered, user in seers, covered)
 
+    def ask_all(self, user, calls):
+        """Makes calls as a user, one after the other: of each what it returned, or the error's text."""
+        script = 'while read -r call; do echo "$(busctl --json=short --allow-interactive-authorization=no call $call 2>&1 </dev/null)"; done'
+        said = self.lab.enter(["bash", "-c", script], user=user, input="".join(" ".join(call) + "\n" for call in calls), check=False).stdout.splitlines()
+        self.assertEqual(len(said), len(calls), said)
+        return [json.loads(line)["data"] if line.startswith("{") else ([] if not line else line) for line in said]
+
+    def test_1c_properties_objects_and_introspection_for_every_role(self):
+        """A role changes nothing here: each sees what the manual says that everybody may, of the own session its user the rest, too, and nobody sets anything."""
+        everybodys, owners = documented_properties()
+        uids = {"user1": 2001, "user2": 2002}
+
+        def settled():
+            rows = {row["user"]: row for row in self.product.query_sessions()}
+            return all(rows[user]["state"] == "disconnected" and rows[user]["coverage"] == "measured" for user in uids) and rows
+        ids = {user: row["id"] for user, row in wait_until("sessions without clients", settled, 60, progress=self.product.report).items()}
+        name = "org.termspan1"
+        objects = [(name, "/org/termspan1", f"{name}.Manager"), (REPORTS[0], REPORTS[1], REPORTS[2])]
+        objects += [(name, f"/org/termspan1/session/_{ids[user]}", f"{name}.Session") for user in uids]
+        objects += [(name, f"/org/termspan1/user/_{uid}", f"{name}.User") for uid in uids.values()]
+        whose = {f"/org/termspan1/session/_{ids[user]}": user for user in uids}
+        standard = "org.freedesktop.DBus"
+        calls, kinds = [], []
+
+        def add(kind, *call):
+            calls.append(call)
+            kinds.append(kind)
+        for service, path, interface in objects:
+            add(("introspect", path), service, path, f"{standard}.Introspectable", "Introspect")
+            add(("ping", path), service, path, f"{standard}.Peer", "Ping")
+            add(("machine", path), service, path, f"{standard}.Peer", "GetMachineId")
+            add(("all", path, interface), service, path, f"{standard}.Properties", "GetAll", "s", interface)
+            types = everybodys.get(interface, {}) | owners.get(interface, {})
+            # One session is enough for what each property takes a call for.
+            for key in types if path != objects[3][1] else ():
+                add(("get", path, key), service, path, f"{standard}.Properties", "Get", "ss", interface, key)
+                add(("set", path, key), service, path, f"{standard}.Properties", "Set", "ssv", interface, key, "s", "x")
+            add(("set", path, "None"), service, path, f"{standard}.Properties", "Set", "ssv", interface, "None", "s", "x")
+        add(("objects", name), name, "/org/termspan1", f"{standard}.ObjectManager", "GetManagedObjects")
+        add(("objects", REPORTS[0]), REPORTS[0], REPORTS[1], f"{standard}.ObjectManager", "GetManagedObjects")
+        add(("objects", "session"), name, "/org/termspan1/session", f"{standard}.ObjectManager", "GetManagedObjects")
+        roots = dict(zip(kinds, self.ask_all(None, calls)))
+        hidden = {key for key in owners[f"{name}.Session"] if roots[("get", objects[2][1], key)][0]["data"] not in ("", 0)}
+        self.assertLessEqual({"Coverage", "Display", "Scope", "Leader", "Locked", "ScreenWidth"}, hidden)
+
+        def check(user, path, key, value, root):
+            """What a caller was told of a property, with what root was."""
+            where = (user, path, key)
+            if key not in owners[f"{name}.Session"]:
+                self.assertEqual(value, root, where)
+            elif user in (None, whose.get(path)):
+                self.assertEqual(value in ("", 0), root in ("", 0), where)
+            else:
+                self.assertIn(value, ("", 0), where)
+        for user in (None, "user1", *sorted(ALL)):
+            with self.subTest(HOLDERS.get(user) or user or "root"):
+                said = roots if user is None else dict(zip(kinds, self.ask_all(user, calls)))
+                for kind, answer in said.items():
+                    what, root = kind[0], roots[kind]
+                    if what == "set":
+                        self.assertIsInstance(answer, str, kind)
+                        self.assertRegex(answer, "read-only|not writable|not allowed|[Uu]nknown|denied|not found", kind)
+                    elif what == "get":
+                        check(user, kind[1], kind[2], answer[0]["data"], root[0]["data"])
+                    elif what == "all":
+                        types = everybodys.get(kind[2], {}) | owners.get(kind[2], {})
+                        self.assertEqual({key: value["type"] for key, value in answer[0].items()}, types, kind)
+                        for key, value in answer[0].items():
+                            check(user, kind[1], key, value["data"], root[0][key]["data"])
+                    elif kind == ("objects", name):
+                        self.assertEqual(set(answer[0]), set(root[0]))
+                        self.assertLessEqual({path for service, path, _ in objects[2:]}, set(answer[0]))
+                        for path, interfaces in answer[0].items():
+                            for interface in interfaces.keys() & everybodys.keys():
+                                for key, value in interfaces[interface].items():
+                                    check(user, path, key, value["data"], root[0][path][interface][key]["data"])
+                            left = {interface for interface in interfaces.keys() - everybodys.keys() if interfaces[interface]}
+                            self.assertEqual(left, set(), path)
+                    else:
+                        self.assertEqual(answer, root, kind)
+
     def test_2_every_method_of_the_reports_for_every_role(self):
         seers = users("administrator", "power-user")
-        for method in ("Spans", "Summary", "History", "Records", "VerifyStore"):
+        for method in ("Spans", "Timeline", "Summary", "Report", "History", "Records", "VerifyStore", "Facts"):
             with self.subTest(method):
                 self.assert_let(method, ALL, "a{sv}", "0", target=REPORTS)
                 self.assert_let(method, seers | users("viewer"), "a{sv}", "1", "user", "s", "user1", target=REPORTS)
@@ -151,15 +235,20 @@ class RoleTests(ProductTestCase):
             self.assert_let("Audit", ALL, "a{sv}", "0", target=REPORTS)
             self.assert_let("Audit", auditors, "a{sv}", "1", "user", "s", "user1", target=REPORTS)
             self.assert_let("Audit", auditors, "a{sv}", "1", "all", "b", "true", target=REPORTS)
-            self.assert_let("VerifyAudit", auditors, "a{sv}", "0", target=REPORTS)
+            # Others are told the verdict alone.
+            self.assert_let("VerifyAudit", ALL, "a{sv}", "0", target=REPORTS)
+            for user in ALL:
+                verdict = json.loads(self.product.command("verify", "--audit", "--format", "json", user=user).stdout)["audit"]
+                self.assertIsNone(verdict["problem"])
+                self.assertEqual(verdict["entries"] is not None, user in auditors, user)
         with self.subTest("Aggregates"):
             self.assert_let("Aggregates", users("administrator", "power-user", "statistician", "analyst"), "a{sv}", "0", target=REPORTS)
         month = time.strftime("%Y-%m")
-        for method in ("Spans", "Summary", "History"):
+        for method in ("Spans", "Timeline", "Summary", "Report", "History"):
             with self.subTest(f"{method} by pseudonyms"):
                 allowed = users("administrator", "power-user", "analyst")
                 self.assert_let(method, allowed, "a{sv}", "1", "pseudonyms", "s", month, target=REPORTS)
-        self.assertEqual(self.methods(REPORTS), {"Spans", "Summary", "History", "Records", "Users", "Audit", "VerifyAudit", "VerifyStore", "Aggregates"})
+        self.assertEqual(self.methods(REPORTS), {"Spans", "Timeline", "Export", "Summary", "Report", "History", "Records", "Users", "Audit", "VerifyAudit", "VerifyStore", "Aggregates", "Facts"})
 
     def test_3_a_viewer_sees_the_members_and_nobody_else(self):
         for arguments in (("spans", "--all", "--open"), ("summary", "--all"), ("session", "history", "--all"), ("users", "--all")):

@@ -76,7 +76,7 @@ class SeatsTests(ProductTestCase):
         # What decides about nobody is not recorded, and the same again neither.
         (self.lab.root / FRAGMENT).write_text("seats: 1\nburst-gap: 20s\n")
         self.lab.enter(["systemctl", "reload", "termspand.service"])
-        (self.lab.root / FRAGMENT).write_text("seats: 3\nresponsible: somebody\n")
+        (self.lab.root / FRAGMENT).write_text("seats: 3\nresponsible: somebody\nreason: more users\n")
         self.lab.enter(["systemctl", "reload", "termspand.service"])
         wanted = [("root", f"{usual} 1"), ("root", f"{usual} 3")]
         wait_until("the entry", lambda: changes() == wanted, 10, progress=lambda: str(changes()))
@@ -90,8 +90,13 @@ class SeatsTests(ProductTestCase):
     def test_5_another_number_holds_at_once_and_takes_nobodys_away(self):
         self.product.track("user1")
         self.wait_seats(user1="waits", user2="taken")
+        # More take grounds.
+        (self.lab.root / FRAGMENT).write_text("seats: 2\n")
+        self.lab.enter(["systemctl", "reload", "termspand.service"], check=False)
+        wait_until("it to be refused", lambda: "more seats" in str(self.product.log(event="configuration-error")), 20)
+        self.assertEqual(self.product.policy()["seats"], 1)
         for seats in (2, 1):
-            (self.lab.root / FRAGMENT).write_text(f"seats: {seats}\n")
+            (self.lab.root / FRAGMENT).write_text(f"seats: {seats}\nresponsible: somebody\nreason: more users\n")
             self.lab.enter(["systemctl", "reload", "termspand.service"])
             self.product.wait_measured("user1", "user2", timeout=20)
         self.wait_seats(user1="taken", user2="taken")

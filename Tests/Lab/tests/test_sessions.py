@@ -5,7 +5,6 @@ TERMSPAN_DEB names the package; `Units/deb` prints the path of one.
 
 import json
 import os
-import re
 import shutil
 import signal
 import sys
@@ -15,12 +14,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 LAB_FOLDER = Path(__file__).resolve().parent.parent
-MANUAL = LAB_FOLDER.parent.parent / "Docs/man"
 sys.path.insert(0, str(LAB_FOLDER))
 
 from lablib import wait_until  # noqa: E402
 from lablib.bounds import check_bounds  # noqa: E402
-from lablib.product import CATEGORIES, ProductTestCase, StateWatch, figure, moment, percentile  # noqa: E402
+from lablib.product import CATEGORIES, ProductTestCase, StateWatch, documented_properties, figure, moment, percentile  # noqa: E402
 
 # Exit codes of the command (termspan(1)).
 USAGE, NOT_FOUND, NOT_PERMITTED = 2, 3, 4
@@ -186,6 +184,17 @@ class LifeOfASessionTests(ProductTestCase):
         wait_until("the text to be selected", lambda: selected() == text.split(), 10, progress=lambda: str(selected()))
         self.lab.key("user1", "Return")
         wait_until("it to be closed", lambda: NOTICE not in self.lab.run("user1", names, wait=True).stdout, 10)
+
+    def test_05c_a_desktop_on_wayland_shows_it_and_one_on_x_not_again(self):
+        self.lab.enter(["sh", "-c", "mkdir -p /tmp/shown && printf '#!/bin/sh\\necho \"$@\"\\n' >/tmp/shown/zenity && chmod +x /tmp/shown/zenity"])
+        self.addCleanup(self.lab.enter, ["rm", "-r", "/tmp/shown"])
+
+        def shown(user, kind):
+            return self.lab.enter(["sh", "-c", f"unset WAYLAND_DISPLAY; PATH=/tmp/shown:$PATH XDG_SESSION_TYPE={kind} /usr/libexec/termspan/termspan-notice-wayland"],
+                                  user=user).stdout
+        self.assertIn("--filename=/run/termspan/notice/2001/text", shown("user1", "wayland"))
+        self.assertEqual((shown("user1", "x11"), shown("user2", "wayland")), ("", ""))
+        self.assertTrue((self.lab.root / "etc/fish/conf.d/termspan-notice.fish").exists())
 
     def test_05b_a_notice_that_is_switched_off_is_told(self):
         name = "etc/profile.d/termspan-notice.sh"
@@ -584,15 +593,7 @@ class RightsTests(ProductTestCase):
 
     def test_every_property_is_one_that_the_manual_has_and_shows_no_more(self):
         """Of every object that an ordinary user finds by introspection, on every interface."""
-        manual = (MANUAL / "org.termspan1.5.md").read_text()
-
-        def documented(interface, begin, end):
-            section = re.search(rf"(?ms)^# {re.escape(interface)} at (.*?)(?=^# )", manual)[1]
-            return dict(re.findall(r"\*(\w+)\*+ (\([a-z]+\)|[a-z()]+)", re.search(rf"(?s){begin}(.*?){end}", section)[1]))
-        everybodys = {"org.termspan1.Manager": documented("org.termspan1.Manager", "Property ", r"\."),
-                      "org.termspan1.Session": documented("org.termspan1.Session", "everybody may see: ", ";"),
-                      "org.termspan1.User": documented("org.termspan1.User", "Properties ", r"\.\s")}
-        owners = {"org.termspan1.Session": documented("org.termspan1.Session", "never emitted: ", r"\. Holders")}
+        everybodys, owners = documented_properties()
         self.assertEqual([len(everybodys[name]) for name in sorted(everybodys)], [1, 11, 3])
 
         def ask(name, path, interface, method, *arguments):
@@ -649,8 +650,9 @@ class RightsTests(ProductTestCase):
             rows := {row["user"]: row for row in self.product.listing("users") if row["sessions"]}).keys() >= set(self.user_names) and rows, 20)
         for uid, user in ((2001, "user1"), (2002, "user2")):
             row = rows[user]
-            self.assertEqual([row[key] for key in ("uid", "logins", "domain", "tracked", "decided_by", "open", "last_seen")],
-                             [uid, [user], None, True, "decision", True, None])
+            self.assertEqual([row[key] for key in ("uid", "logins", "tracked", "decided_by", "open", "last_seen", "seat")],
+                             [uid, [user], True, "decision", True, None, True])
+            self.assertEqual(len(row["domains"]), 1)
             self.assertLess(moment(row["first_seen"]), time.time())
             self.assertEqual([row["user"] for row in self.product.listing("users", user=user)], [user])
             done = self.product.command("users", "--all", user=user, check=False)

@@ -54,17 +54,17 @@ class Rogues:
 
 
 class TakenOverTests(HostileTestCase):
-    """user1 to user3 work; the probe of each user from user4 on is the attacker's, with another attack for each."""
+    """user1 to user6 work; the probe of each user from user7 on is the attacker's, with another attack for each."""
 
-    users = 3 + len(OUTCOMES)
-    desktops = 3
+    users = 6 + len(OUTCOMES)
+    desktops = 6
     probe_megabytes = 33
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         shutil.copy(static("rogue.c"), cls.lab.root / INSIDE.lstrip("/") / "rogue")
-        cls.attack_of = {f"user{number}": attack for number, attack in enumerate(OUTCOMES, 4)}
+        cls.attack_of = {f"user{number}": attack for number, attack in enumerate(OUTCOMES, 7)}
         cls.user_of = {attack: user for user, attack in cls.attack_of.items()}
         cls.folders = []
         cls.addClassCleanup(cls.give_back)
@@ -85,7 +85,7 @@ class TakenOverTests(HostileTestCase):
     def test_it_lies_about_its_own_session_and_nothing_else(self):
         attackers = list(self.attack_of)
         before = self.product.status()
-        self.lab.sessions(3 + len(attackers))
+        self.lab.sessions(self.desktops + len(attackers))
         rogues = Rogues(self.lab, attackers)
         wait_until("the attackers' probes", lambda: len(self.product.log(event="probe-started")) >= 10, 60, progress=self.product.report)
 

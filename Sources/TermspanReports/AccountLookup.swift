@@ -1,0 +1,126 @@
+import Glibc
+import Synchronization
+import TermspanCore
+import TermspanDirectory
+import TermspanStore
+import TermspanSystem
+
+/// What the user database and the directories that it takes users from say of one user.
+struct AccountFacts: Equatable, Sendable {
+    /// Nil: there is none, or the account is gone.
+    var name: String?
+    /// Those that a directory tells, in lower case; the computer's name for an account that is none's. Of one that is gone none.
+    var domains: [String] = []
+    /// Whether there may be others, since a directory is silent.
+    var mayHaveOthers = false
+    var isInGroup = false
+
+    /// All domains of a user: the directory's, and those that the logins name; the computer's where there is none of these.
+    func domains(of login: String, logins: [String]) -> [String] {
+        var found: [String] = []
+        let named = ([login] + logins).map { LoginName(login: $0).domain }.filter { $0 != LoginName.anyDomain }
+        for domain in domains.filter({ $0 != Self.computer || named.isEmpty }) + named where !found.contains(domain) {
+            found.append(domain)
+        }
+        return found
+    }
+
+    /// Asks; it may take a directory's time.
+    @Sendable
+    static func asked(_ user: UserIdentity, group: UInt32?) -> AccountFacts {
+        guard let account = Account(named: user.login), account.uid == user.uid else { return AccountFacts() }
+        var facts = AccountFacts(name: account.name.isEmpty ? nil : account.name)
+        facts.isInGroup = group.map { account.groups?.contains($0) ?? false } ?? false
+        let told = DirectoryDomains(ofUser: account.uid)
+        facts.domains = told.names.map { $0.lowercased() }
+        facts.mayHaveOthers = !told.isCertain
+        // A directory that is silent may have the user.
+        if facts.domains.isEmpty, told.isCertain { facts.domains = [computer] }
+        return facts
+    }
+
+    /// The computer's name, up to the first dot.
+    static let computer: String = {
+        var name = [CChar](repeating: 0, count: 65)
+        guard gethostname(&name, name.count - 1) == 0 else { return "localhost" }
+        let text = String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        return String(text.prefix { $0 != "." }).lowercased()
+    }()
+}
+
+/// Asks about users for one answer, page by page, by threads that each live for a page: a directory that is silent costs an answer three seconds in
+/// all, and the service eight threads at most.
+struct AccountLookup: ~Copyable {
+    private let ask: @Sendable (UserIdentity, UInt32?) -> AccountFacts
+    private let group: String?
+    /// How long it may still take.
+    private var left: Duration = AccountLookup.patience
+    /// Nobody answered in time, so that nobody is asked any more.
+    private var isSilent = false
+
+    static let patience: Duration = .seconds(3)
+    static let silence = ReportError(reason: "the user database does not answer in time: who is meant is not known")
+    /// How many threads ask, or wait for an answer in vain.
+    private static let most = 8
+    private static let threads = Atomic<Int>(0)
+
+    /// - Parameter group: a group of the machine or its directory, in which users may be; nil: that does not matter.
+    init(_ ask: @escaping @Sendable (UserIdentity, UInt32?) -> AccountFacts, group: String?) {
+        self.ask = ask
+        self.group = group
+    }
+
+    private final class Page: Sendable {
+        let told = Mutex<(facts: [UserIdentity: AccountFacts], isGroupMissing: Bool, isWanted: Bool)>(([:], false, true))
+        let bell: EventCounter
+
+        init() throws(SystemError) { bell = try EventCounter() }
+    }
+
+    /// What is said of users in time.
+    ///
+    /// - Parameters:
+    ///   - mustKnow: whether an answer without it would be a wrong one, so that there is none.
+    ///   - pulse: called while it takes its time.
+    mutating func facts(
+        of users: [UserIdentity], mustKnow: Bool, pulse: () throws -> Void
+    ) throws -> [UserIdentity: AccountFacts] {
+        guard !users.isEmpty else { return [:] }
+        guard !isSilent, Self.threads.load(ordering: .relaxed) < Self.most, let page = try? Page() else {
+            if mustKnow { throw Self.silence }
+            return [:]
+        }
+        let (ask, group) = (ask, group)
+        Self.threads.add(1, ordering: .relaxed)
+        let thread = try? Thread(name: "accounts", stackSize: 1 << 20) {
+            let number = group.map { Account.group(named: $0) }
+            for user in users where page.told.withLock({ $0.isWanted }) {
+                let facts = ask(user, number ?? nil)
+                page.told.withLock { $0.facts[user] = facts }
+            }
+            page.told.withLock { $0.isGroupMissing = number != nil && number! == nil }
+            Self.threads.subtract(1, ordering: .relaxed)
+            page.bell.ring()
+        }
+        guard thread != nil else {
+            Self.threads.subtract(1, ordering: .relaxed)
+            if mustKnow { throw Self.silence }
+            return [:]
+        }
+        var isDone = false
+        while !isDone, left > .zero {
+            let begin = monotonicNanoseconds()
+            isDone = try poll(page.bell.descriptor, for: .readable, timeout: min(left, .milliseconds(100)))
+            left -= .nanoseconds(Int64(clamping: monotonicNanoseconds() &- begin))
+            try pulse()
+        }
+        isSilent = !isDone
+        let (facts, isGroupMissing) = page.told.withLock { told in
+            told.isWanted = false
+            return (told.facts, told.isGroupMissing)
+        }
+        if isGroupMissing, let group { throw ReportError(reason: "There is no group \(group).", isNotFound: true) }
+        if isSilent, mustKnow { throw Self.silence }
+        return facts
+    }
+}

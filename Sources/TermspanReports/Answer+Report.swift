@@ -1,0 +1,131 @@
+import TermspanAccounting
+import TermspanCore
+import TermspanStore
+
+// Reports: worked out from the intervals, session by session, so that thresholds, zones and clocks may be any. What is held is the rows.
+
+extension Answer {
+    /// Whose and of what a row is.
+    private struct RowKey: Hashable {
+        var user: UserIdentity?
+        var group: String?
+        var row: ReportStream.Row
+    }
+
+    func report(_ line: ([UInt8]) throws -> Void) throws {
+        let shape = question.report
+        let groups = try ReportGroups(shape, try reader?.policy().ownGroups ?? OwnGroups())
+        // One application by its executable, however its windows are called; without one by the class.
+        var applications = ReportApplications { application in
+            let path = executable(application)
+            return Application(executable: path, windowClass: path == nil ? application.windowClass : nil)
+        }
+        var rows: [RowKey: ReportFigures] = [:]
+        func add(_ stream: ReportStream, of user: UserIdentity) throws {
+            var stream = stream
+            stream.finish()
+            let whose: [RowKey] =
+                switch shape.by.whose {
+                case .users: [RowKey(user: user, row: ReportStream.Row())]
+                case .groups: groups.names(of: user).map { RowKey(group: $0, row: ReportStream.Row()) }
+                case .everybody: [RowKey(row: ReportStream.Row())]
+                }
+            for (row, figures) in stream.rows {
+                if let pattern = shape.executable {
+                    guard let path = row.application.flatMap({ applications.all[$0].executable }), Pattern.names(pattern, path) else {
+                        continue
+                    }
+                }
+                for var key in whose {
+                    key.row = shape.by.isByApplication ? row : ReportStream.Row(period: row.period)
+                    rows[key, default: ReportFigures()] += figures
+                }
+            }
+            if rows.count > limit {
+                throw ReportError(reason: "too many rows for one answer; ask about a shorter time, or by fewer things")
+            }
+            // So that it ends where nobody reads any more.
+            try line([])
+        }
+        func stream(_ session: ReportedSession) -> ReportStream {
+            ReportStream(
+                session.anchors, question.calendar, period: shape.by.period,
+                isByApplication: shape.by.isByApplication || shape.executable != nil)
+        }
+        func focus(_ record: FocusRecord) -> ReportStream.Focus {
+            ReportStream.Focus(
+                start: record.span.start, application: record.application.map { applications.number(of: $0) }, switches: record.switches)
+        }
+        if shape.isOwnTime {
+            for (user, sessions) in try usersSessions() where groups.includes(user) {
+                guard let last = sessions.max(by: { $0.anchors.anchors.count < $1.anchors.anchors.count }) else { continue }
+                var stream = stream(last)
+                try forEachOwnPart(of: sessions) { part, record in stream.add(part.span, part.category, record.map(focus)) }
+                try add(stream, of: user)
+            }
+        } else {
+            try forEachSession { session in
+                guard groups.includes(session.record.user) else { return }
+                var stream = stream(session)
+                try forEachChunk(of: session, in: range(of: session)) { chunk in
+                    let focused = chunk.focus.map { focus($0.record) }
+                    for part in chunk.evaluation.parts { stream.add(part.span, part.category, part.focus.map { focused[$0] }) }
+                }
+                try add(stream, of: session.record.user)
+            }
+        }
+        func name(_ key: RowKey) -> String { key.group ?? key.user?.login ?? "" }
+        func application(_ key: RowKey) -> String { key.row.application.map { applications.all[$0].executable ?? "" } ?? "" }
+        let order = rows.keys.sorted { one, other in
+            if name(one) != name(other) { return name(one) < name(other) }
+            if one.user?.uid != other.user?.uid { return (one.user?.uid ?? 0) < (other.user?.uid ?? 0) }
+            if one.row.period != other.row.period {
+                return one.row.period.map { period in other.row.period.map { period < $0 } ?? false } ?? true
+            }
+            let active = (rows[one]?.times[.active] ?? 0, rows[other]?.times[.active] ?? 0)
+            return active.0 != active.1 ? active.0 > active.1 : application(one) < application(other)
+        }
+        for key in order {
+            guard let figures = rows[key] else { continue }
+            try line(self.line(key, key.row.application.map { applications.all[$0] }, figures))
+        }
+    }
+
+    private func line(_ key: RowKey, _ application: Application?, _ figures: ReportFigures) -> [UInt8] {
+        let shape = question.report
+        var json = JSONLine()
+        if let user = key.user {
+            add(user, to: &json)
+        } else {
+            json.add("user", String?.none)
+            json.add("uid", UInt64?.none)
+        }
+        json.add("group", key.group)
+        let period = key.row.period.flatMap { start in shape.by.period.map { ($0, start) } }
+        json.add("period", period.map { $0.0.name($0.1, question.calendar) })
+        json.add("start", period?.1)
+        json.add("end", period.map { $0.0.range(of: $0.1, question.calendar).upperBound })
+        if question.choice.languages != nil { json.add("description", application.flatMap { chooser.description(of: $0) }) }
+        json.add("executable", application?.executable)
+        json.add("class", application?.windowClass)
+        json.add("first_activity", figures.first)
+        json.add("last_activity", figures.last)
+        Self.add(figures.times, to: &json)
+        json.add("focus", nanoseconds: figures.focus)
+        json.add("longest_focus", nanoseconds: figures.longestFocus)
+        json.add("switches", figures.switches)
+        let used = figures.times[.active] + figures.times[.passive]
+        if used > 0 {
+            // To a tenth.
+            let tenths = (UInt128(figures.switches) * 36_000_000_000_000 + UInt128(used) / 2) / UInt128(used)
+            json.add("switches_per_hour", nanoseconds: UInt64(clamping: tenths * 100_000_000))
+        } else {
+            json.add("switches_per_hour", UInt64?.none)
+        }
+        // Of one application there are none.
+        let hasBreaks = !shape.by.isByApplication && shape.executable == nil
+        json.add("breaks", hasBreaks ? figures.breaks : UInt64?.none)
+        if hasBreaks { json.add("break_time", nanoseconds: figures.breakTime) } else { json.add("break_time", UInt64?.none) }
+        return json.finished()
+    }
+}

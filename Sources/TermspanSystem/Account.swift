@@ -1,0 +1,73 @@
+import Glibc
+
+/// A user's entry in the user database, with whatever sources nsswitch.conf(5) names: passwd(5). To ask may take a directory's time.
+package struct Account: Equatable, Sendable {
+    package var login: String
+    package var uid: UInt32
+    /// The primary group.
+    package var gid: UInt32
+    /// What people call the user: the comment up to the first comma; empty without one.
+    package var name: String
+    package var shell: String
+
+    package init(login: String, uid: UInt32, gid: UInt32, name: String = "", shell: String = "") {
+        self.login = login
+        self.uid = uid
+        self.gid = gid
+        self.name = name
+        self.shell = shell
+    }
+
+    /// Nil where there is none, or nobody could say.
+    package init?(named name: String) {
+        unsafe self.init { entry, buffer, size, found in unsafe getpwnam_r(name, entry, buffer, size, found) }
+    }
+
+    package init?(uid: UInt32) {
+        unsafe self.init { entry, buffer, size, found in unsafe getpwuid_r(uid, entry, buffer, size, found) }
+    }
+
+    private init?(
+        _ ask: (
+            UnsafeMutablePointer<passwd>, UnsafeMutablePointer<CChar>, Int, UnsafeMutablePointer<UnsafeMutablePointer<passwd>?>
+        ) -> Int32
+    ) {
+        // An entry has hundreds of bytes.
+        var buffer = [CChar](repeating: 0, count: 16 << 10)
+        var entry = unsafe passwd()
+        var found: UnsafeMutablePointer<passwd>?
+        let code = unsafe ask(&entry, &buffer, buffer.count, &found)
+        guard code == 0, let found = unsafe found, let login = unsafe found.pointee.pw_name else { return nil }
+        func text(_ field: UnsafeMutablePointer<CChar>?) -> String { unsafe field.map { unsafe String(cString: $0) } ?? "" }
+        unsafe self.init(
+            login: String(cString: login), uid: found.pointee.pw_uid, gid: found.pointee.pw_gid,
+            name: String(text(found.pointee.pw_gecos).prefix { $0 != "," }), shell: text(found.pointee.pw_shell))
+    }
+
+    /// The gids of all groups, the primary one among them; nil where they are too many. A source of nsswitch.conf that is silent adds none, and nothing
+    /// tells that (getgrouplist(3)).
+    package var groups: Set<UInt32>? {
+        var groups = [gid_t](repeating: 0, count: 64)
+        var count = Int32(groups.count)
+        while unsafe getgrouplist(login, gid, &groups, &count) < 0 {
+            // NGROUPS_MAX; and `count` is what it takes.
+            guard groups.count < 1 << 16 else { return nil }
+            groups = [gid_t](repeating: 0, count: max(Int(count), 2 * groups.count))
+            count = Int32(groups.count)
+        }
+        return Set(groups.prefix(Int(count)))
+    }
+
+    /// The gid of a group; nil where it is not known, or nobody could say.
+    package static func group(named name: String) -> UInt32? {
+        var buffer = [CChar](repeating: 0, count: 16 << 10)
+        while true {
+            var entry = unsafe Glibc.group()
+            var found: UnsafeMutablePointer<Glibc.group>?
+            let code = unsafe getgrnam_r(name, &entry, &buffer, buffer.count, &found)
+            // The members of a large group take room, which nobody knows beforehand.
+            guard code == ERANGE, buffer.count < 16 << 20 else { return unsafe code == 0 ? found?.pointee.gr_gid : nil }
+            buffer = [CChar](repeating: 0, count: 4 * buffer.count)
+        }
+    }
+}

@@ -1,0 +1,145 @@
+"""Facts of the computer, its network and its users, each with the time from which it held. TERMSPAN_DEB names the package."""
+
+import json
+import sys
+import unittest
+from datetime import datetime, timedelta
+from pathlib import Path
+
+LAB_FOLDER = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(LAB_FOLDER))
+
+from lablib import wait_until  # noqa: E402
+from lablib.product import ProductTestCase  # noqa: E402
+
+NOT_PERMITTED = 4
+COMPUTER = ["computer-name", "time-zone", "primary-domain", "network-id", "private-addresses", "public-address"]
+
+
+class FactsTests(ProductTestCase):
+    """user1 is recorded, user2 is not."""
+
+    users = 2
+    tracked = ["user1"]
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.name = cls.lab.enter(["uname", "-n"]).stdout.strip()
+        cls.lab.enter(["usermod", "--comment", "Ursula Eins,Room 1", "user1"])
+        cls.addClassCleanup(cls.lab.enter, ["usermod", "--comment", "", "user1"])
+        cls.lab.login("user1")
+        cls.product.wait_measured("user1")
+
+    def facts(self, *arguments, user=None):
+        return self.product.listing("facts", *arguments, user=user)
+
+    def value(self, fact, *arguments):
+        return next((row["value"] for row in self.facts(*arguments) if row["fact"] == fact), None)
+
+    def wait(self, fact, value):
+        """Waits until a fact is another one; returns what it is."""
+        def holds():
+            found = self.value(fact)
+            return (found,) if value(found) else None
+        return wait_until(f"{fact} to change", holds, 30, progress=lambda: str(self.facts()))[0]
+
+    def assert_changed(self, fact, old, new):
+        """The one ceases to hold when the other begins, and the past shows as it was."""
+        before, after = [row for row in self.facts("--history") if row["fact"] == fact and row["of"] == "computer"][-2:]
+        self.assertEqual((before["value"], after["value"], after["until"]), (old, new, None))
+        self.assertEqual(before["until"], after["since"])
+        moment = datetime.fromisoformat(after["since"].replace("Z", "+00:00")) - timedelta(milliseconds=1)
+        self.assertEqual(self.value(fact, "--at", moment.isoformat()), old)
+
+    def test_1_what_is_known_is_told(self):
+        self.wait("logon-domain", lambda value: value)
+        rows = self.facts()
+        self.assertEqual([row["fact"] for row in rows if row["of"] == "computer"], COMPUTER)
+        facts = {row["fact"]: row for row in rows}
+        self.assertEqual(facts["computer-name"]["value"], self.name)
+        zone = self.lab.enter(["readlink", "/etc/localtime"]).stdout.strip().split("zoneinfo/")[1]
+        self.assertEqual(facts["time-zone"]["value"], zone)
+        of_user = {row["fact"]: row["value"] for row in rows if row["user"] == "user1" and row["of"] == "user"}
+        self.assertEqual(of_user, {"login-name": "user1", "friendly-name": "Ursula Eins", "logon-domain": self.name})
+        session = self.product.session("user1")
+        row, = [row for row in rows if row["of"] == "session"]
+        self.assertEqual((row["user"], row["value"], row["session"], row["session_uuid"]), ("user1", str(session["id"]), session["id"], session["uuid"]))
+        # In the store a user's facts are sealed.
+        self.assertEqual(self.lab.enter(["grep", "-rla", "Ursula", "/var/lib/termspan", "/var/lib/termspan-keys", "/run/termspan"], check=False).stdout, "")
+        self.assertIn("computer-name", self.product.command("facts").stdout)
+
+    def test_2_a_computer_is_renamed(self):
+        self.addCleanup(self.lab.enter, ["hostnamectl", "set-hostname", self.name])
+        self.lab.enter(["hostnamectl", "set-hostname", "lab-renamed"])
+        self.wait("computer-name", lambda value: value == "lab-renamed")
+        self.assert_changed("computer-name", self.name, "lab-renamed")
+        # Its own users' domain is called so, too.
+        self.wait("logon-domain", lambda value: value == "lab-renamed")
+
+    def test_3_the_time_zone_changes(self):
+        zone = self.value("time-zone")
+        self.addCleanup(self.lab.enter, ["timedatectl", "set-timezone", zone])
+        self.lab.enter(["timedatectl", "set-timezone", "Asia/Kolkata"])
+        self.wait("time-zone", lambda value: value == "Asia/Kolkata")
+        self.assert_changed("time-zone", zone, "Asia/Kolkata")
+
+    def network(self, gateway, *commands):
+        """A way out by a gateway of this hardware address."""
+        script = f"""
+            set -e
+            ip link show lab-a >/dev/null 2>&1 || ip link add lab-a type veth peer name lab-b
+            ip address replace 192.168.77.2/24 dev lab-a
+            ip link set lab-a up; ip link set lab-b up
+            ip neighbour replace 192.168.77.1 lladdr {gateway} dev lab-a nud permanent
+            ip route replace default via 192.168.77.1
+            """
+        self.lab.enter(["sh", "-c", script + "\n".join(commands)])
+
+    def test_4_a_second_network(self):
+        self.addCleanup(self.lab.enter, ["ip", "link", "delete", "lab-a"], check=False)
+        self.assertIsNone(self.value("network-id"))
+        self.network("02:00:00:00:00:01")
+        first = self.wait("network-id", lambda value: value)
+        self.wait("private-addresses", lambda value: value and "192.168.77.2" in value.split())
+        self.network("02:00:00:00:00:02", "ip address add 9.9.9.9/32 dev lab-a", "ip route flush cache")
+        second = self.wait("network-id", lambda value: value and value != first)
+        self.wait("public-address", lambda value: value == "9.9.9.9")
+        self.assert_changed("network-id", first, second)
+        # It is the same one again, and nothing is, once there is no way out.
+        self.network("02:00:00:00:00:01", "ip address del 9.9.9.9/32 dev lab-a")
+        self.wait("network-id", lambda value: value == first)
+        self.lab.enter(["ip", "link", "delete", "lab-a"])
+        self.wait("network-id", lambda value: value is None)
+        for text in ("02:00:00:00:00:01", "192.168.77.0/24"):
+            self.assertEqual(self.lab.enter(["grep", "-rla", text, "/var/lib/termspan", "/run/termspan"], check=False).stdout, "")
+
+    def test_5_a_user_has_another_name(self):
+        self.lab.enter(["usermod", "--comment", "Ursula Zwei", "user1"])
+        self.wait("friendly-name", lambda value: value == "Ursula Zwei")
+        self.assertEqual([row["value"] for row in self.facts("--history") if row["fact"] == "friendly-name"], ["Ursula Eins", "Ursula Zwei"])
+
+    def test_6_who_sees_what(self):
+        own = self.facts(user="user2")
+        self.assertEqual([row["fact"] for row in own], COMPUTER)
+        for arguments in (("--user", "user1"), ("--all",)):
+            self.assertEqual(self.product.command("facts", *arguments, user="user2", check=False).returncode, NOT_PERMITTED)
+        self.assertIn("Ursula Zwei", {row["value"] for row in self.facts(user="user1")})
+        self.assertIn("read-facts", {row["action"] for row in self.product.listing("audit", user="user1")})
+        facts = json.loads(self.product.command("me", "export", user="user1").stdout)["facts"]
+        self.assertEqual([row["value"] for row in facts if row["fact"] == "friendly-name"], ["Ursula Eins", "Ursula Zwei"])
+
+    def test_7_a_restart_changes_nothing_and_an_erasure_the_past(self):
+        before = self.facts("--history")
+        old = self.product.collector()
+        self.product.kill(old)
+        self.product.wait_ready(other_than=old)
+        self.product.wait_measured("user1")
+        self.assertEqual([row for row in self.facts("--history") if row["of"] != "session"], [row for row in before if row["of"] != "session"])
+        self.assertEqual(self.product.command("verify", "--store").returncode, 0)
+        self.product.command("erase", "user1", "--reason", "a test", "--yes")
+        self.assertEqual([row["value"] for row in self.facts("--history") if row["fact"] == "friendly-name"], ["Ursula Zwei"])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -30,7 +30,7 @@ final class ActivityChooser {
     private var applications: [Application?: (description: String?, isWanted: Bool)] = [:]
     private var users: [UserIdentity: Bool] = [:]
     private lazy var ownGroups = (try? reader?.policy().ownGroups) ?? OwnGroups()
-    private lazy var group: gid_t? = choice.group.flatMap(Self.group(named:))
+    private lazy var group: UInt32? = choice.group.flatMap { Account.group(named: $0) }
     /// How many applications are kept at once; names of windows are anybody's.
     private static let limit = 10_000
 
@@ -87,43 +87,12 @@ final class ActivityChooser {
         return (name, isWanted)
     }
 
-    private static func group(named name: String) -> gid_t? {
-        var entry = GroupEntry()
-        var result: UnsafeMutablePointer<GroupEntry>?
-        // A group's members are as many as there are.
-        var size = 1 << 14
-        while size <= 1 << 24 {
-            var buffer = [CChar](repeating: 0, count: size)
-            let code = getgrnam_r(name, &entry, &buffer, buffer.count, &result)
-            if code == ERANGE {
-                size *= 4
-                continue
-            }
-            return code == 0 && result != nil ? entry.gr_gid : nil
-        }
-        return nil
-    }
-
-    /// With the primary or another group (getgrouplist(3)); an account that is gone, or another's by now, is not.
-    private static func isMember(_ user: UserIdentity, of group: gid_t) -> Bool {
-        var account = passwd()
-        var result: UnsafeMutablePointer<passwd>?
-        var buffer = [CChar](repeating: 0, count: 1 << 14)
-        guard getpwnam_r(user.login, &account, &buffer, buffer.count, &result) == 0, result != nil, account.pw_uid == user.uid else {
-            return false
-        }
-        var groups = [gid_t](repeating: 0, count: 64)
-        var count = Int32(groups.count)
-        while getgrouplist(user.login, account.pw_gid, &groups, &count) < 0 {
-            guard groups.count < 1 << 16 else { return false }
-            groups = [gid_t](repeating: 0, count: max(Int(count), 2 * groups.count))
-            count = Int32(groups.count)
-        }
-        return groups.prefix(Int(count)).contains(group)
+    /// With the primary or another group; an account that is gone, or another's by now, is not.
+    private static func isMember(_ user: UserIdentity, of group: UInt32) -> Bool {
+        guard let account = Account(named: user.login), account.uid == user.uid else { return false }
+        return account.groups?.contains(group) ?? false
     }
 }
-
-private typealias GroupEntry = Glibc.group
 
 /// The computer that the store is of.
 struct Computer: Equatable {

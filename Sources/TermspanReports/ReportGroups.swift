@@ -1,6 +1,6 @@
-import Glibc
 import TermspanCore
 import TermspanStore
+import TermspanSystem
 
 /// Which groups a report is of, and who is in them: as the machine and its directory have it now (getgrouplist(3)), and the product's own.
 ///
@@ -10,7 +10,7 @@ final class ReportGroups {
     private let all: [String]
     private let isOfMembers: Bool
     private let own: OwnGroups
-    private var numbers: [String: gid_t] = [:]
+    private var numbers: [String: UInt32] = [:]
     private var known: [UserIdentity: [String]] = [:]
 
     /// - Throws: for a group that there is not.
@@ -29,7 +29,8 @@ final class ReportGroups {
             if let group = OwnGroup(name) {
                 guard own.has(group) else { throw ReportError(reason: "there is no group \(name)") }
             } else {
-                numbers[name] = try Self.number(of: name)
+                guard let number = Account.group(named: name) else { throw ReportError(reason: "there is no group \(name)") }
+                numbers[name] = number
             }
         }
     }
@@ -47,33 +48,9 @@ final class ReportGroups {
         return names
     }
 
-    private static func number(of name: String) throws -> gid_t {
-        var entry = group()
-        var found: UnsafeMutablePointer<group>?
-        var buffer = [CChar](repeating: 0, count: 1 << 16)
-        var code = getgrnam_r(name, &entry, &buffer, buffer.count, &found)
-        while code == ERANGE, buffer.count < 1 << 24 {
-            buffer = [CChar](repeating: 0, count: 4 * buffer.count)
-            code = getgrnam_r(name, &entry, &buffer, buffer.count, &found)
-        }
-        guard code == 0, found != nil else { throw ReportError(reason: "there is no group \(name)") }
-        return entry.gr_gid
-    }
-
     /// None for an account that is gone, or another's by now.
-    private static func groups(of user: UserIdentity) -> Set<gid_t> {
-        var entry = passwd()
-        var found: UnsafeMutablePointer<passwd>?
-        var buffer = [CChar](repeating: 0, count: 1 << 16)
-        guard getpwnam_r(user.login, &entry, &buffer, buffer.count, &found) == 0, found != nil, entry.pw_uid == user.uid else { return [] }
-        var groups = [gid_t](repeating: 0, count: 64)
-        var count = Int32(groups.count)
-        while getgrouplist(user.login, entry.pw_gid, &groups, &count) < 0 {
-            // NGROUPS_MAX; and `count` is what it takes.
-            guard groups.count < 1 << 16 else { return [] }
-            groups = [gid_t](repeating: 0, count: max(Int(count), 2 * groups.count))
-            count = Int32(groups.count)
-        }
-        return Set(groups.prefix(Int(count)))
+    private static func groups(of user: UserIdentity) -> Set<UInt32> {
+        guard let account = Account(named: user.login), account.uid == user.uid else { return [] }
+        return account.groups ?? []
     }
 }

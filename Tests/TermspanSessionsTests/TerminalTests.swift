@@ -51,12 +51,12 @@ import Testing
     /// As sshd has it: the login's first process, the one that is the user's, and the shell.
     @Test(arguments: [
         // The user's own; root's, whose shell is the first process's own child with older servers; beside a command without a terminal.
-        ("sh -c 'setsid --ctty sleep 60 <TTY & wait' & wait", true), ("setsid --ctty sleep 60 <TTY & wait", true),
-        ("sh -c 'setsid sleep 60 & setsid --ctty sleep 60 <TTY & wait' & wait", true),
+        ("sh -c 'setsid --ctty sleep 600 <TTY & wait' & wait", true), ("setsid --ctty sleep 600 <TTY & wait", true),
+        ("sh -c 'setsid sleep 600 & setsid --ctty sleep 600 <TTY & wait' & wait", true),
         // A command without a terminal; what a command starts, and further down; two terminals over one connection.
-        ("sh -c 'setsid sleep 60 & wait' & wait", false), ("setsid sh -c 'setsid --ctty sleep 60 <TTY & wait' & wait", false),
-        ("sh -c \"sh -c 'setsid --ctty sleep 60 <TTY & wait' & wait\" & wait", false),
-        ("sh -c 'setsid --ctty sleep 60 <TTY & setsid --ctty sleep 60 <OTHER & wait' & wait", false),
+        ("sh -c 'setsid sleep 600 & wait' & wait", false), ("setsid sh -c 'setsid --ctty sleep 600 <TTY & wait' & wait", false),
+        ("sh -c \"sh -c 'setsid --ctty sleep 600 <TTY & wait' & wait\" & wait", false),
+        ("sh -c 'setsid --ctty sleep 600 <TTY & setsid --ctty sleep 600 <OTHER & wait' & wait", false),
     ])
     func aLoginsTerminalIsItsShells(script: String, isFound: Bool) async throws {
         let (terminal, other) = (try Terminal.Fixture(), try Terminal.Fixture())

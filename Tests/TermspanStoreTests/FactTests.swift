@@ -153,12 +153,12 @@ import Testing
         #expect(try history(fixture, .loginName) == ["ben 11-"])
     }
 
-    /// A file as schema 7 left it.
+    /// A file as schema 8 left it.
     @Test func aStoreWithoutFactsIsMigrated() throws {
         let fixture = try StoreFixture()
         try fixture.writer().write(F.batch(F.session(1), ended: true))
         let queue = try DatabaseQueue(path: fixture.path)
-        try queue.write { try $0.execute(sql: "DROP TABLE fact; DELETE FROM grdb_migrations WHERE identifier = '12'") }
+        try queue.write { try $0.execute(sql: "DROP TABLE fact; DELETE FROM grdb_migrations WHERE identifier = '9'") }
         try queue.close()
         try note(try fixture.writer(), .timeZone, "Europe/Berlin", at: 90)
         #expect(try history(fixture, .timeZone) == ["Europe/Berlin 90-"])

@@ -20,7 +20,7 @@ struct Length: ExpressibleByArgument {
 /// What becomes of the time after the last input.
 enum IdleModel: String, CaseIterable, ExpressibleByArgument { case termspan, activitywatch }
 
-/// Whose activity, in which session and when: the options of `spans`, `activity`, `summary` and `report`.
+/// Whose activity, in which session and when: the options of `spans`, `activity`, `summary`, `report` and `export`.
 struct ActivityOptions: ParsableArguments {
     @Option(help: "Only this user; without it your own activity, for root everybody's.", completion: Completions.users)
     var user: String?
@@ -53,6 +53,7 @@ struct ActivityOptions: ParsableArguments {
         if pseudonyms != nil, all || user != nil || session != nil || since != nil || until != nil {
             throw ValidationError("--pseudonyms is of everybody and a month: who could choose more could find out whose they are.")
         }
+        if idleThreshold?.microseconds == .max { throw ValidationError("--idle-threshold has an end.") }
         if all, user != nil { throw ValidationError("--all and --user exclude each other.") }
         if let since, let until, since.instant > until.instant { throw ValidationError("--since is later than --until.") }
         if let session, UInt32(session) == nil, session.utf8.count != 36 {

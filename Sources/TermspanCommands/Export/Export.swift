@@ -148,19 +148,12 @@ struct ExportSQLite: MainCommand {
     @Option(help: "The time zone whose days the summaries are by, as Europe/Vienna.")
     var zone: String?
 
-    @Option(help: "The idle threshold, in place of the machine's: 2m, 90s.")
-    var idleThreshold: ThresholdArgument?
-
-    @Option(help: "The passive limit, in place of the machine's: 5m, or unlimited.")
-    var passiveLimit: ThresholdArgument?
-
     @OptionGroup var activity: ActivityOptions
 
     @OptionGroup var wanted: ActivityChoice
 
     func validate() throws {
         if activity.pseudonyms != nil { throw ValidationError("By pseudonyms rows alone are exported: as jsonl or csv.") }
-        if let idleThreshold, idleThreshold.length == nil { throw ValidationError("--idle-threshold has an end.") }
         if file.isEmpty || file.hasSuffix("/") { throw ValidationError("'\(file)' is no name of a file.") }
     }
 
@@ -168,8 +161,6 @@ struct ExportSQLite: MainCommand {
         var filter = activity.filter().merging(wanted.filter(described: true)) { $1 }
         filter["format"] = "tables"
         if let zone { filter["zone"] = .string(zone) }
-        if let idleThreshold { filter["idle-threshold"] = .uint64(idleThreshold.microseconds) }
-        if let passiveLimit { filter["passive-limit"] = .uint64(passiveLimit.microseconds) }
         // Of a file that is there nothing is overwritten, and that is said before the work.
         let target = try ExportFile(path: file)
         do throws(CommandError) {
@@ -180,23 +171,5 @@ struct ExportSQLite: MainCommand {
             target.discard()
             throw error
         }
-    }
-}
-
-/// A threshold on the command line.
-struct ThresholdArgument: ExpressibleByArgument {
-    /// nil: without end.
-    var length: UInt64?
-
-    /// As the bus has it: the greatest number is no limit.
-    var microseconds: UInt64 { length.map { $0 * 1_000_000 } ?? .max }
-
-    init?(argument: String) {
-        if argument == "unlimited" { return }
-        let units: [Character: UInt64] = ["s": 1, "m": 60, "h": 3600]
-        guard let unit = argument.last.flatMap({ units[$0] }), let number = UInt32(argument.dropLast()), number <= 86_400 else {
-            return nil
-        }
-        length = UInt64(number) * unit
     }
 }

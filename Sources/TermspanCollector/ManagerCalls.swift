@@ -240,6 +240,27 @@ struct AggregatesCall {
     }
 }
 
+/// SetClassification.
+@MainActor
+struct ClassificationCall {
+    /// As the file has them; empty: none but those that are shipped.
+    var text: String
+    var rules: Int
+    var reason: String
+
+    init(_ message: BusMessage) throws(BusError) {
+        text = try message.read(String.self)
+        do {
+            rules = try ClassificationRules(text).rules.count
+        } catch {
+            throw .invalidArguments("The rules are wrong in \(error).")
+        }
+        // Without a rule it is as if there were no file.
+        if rules == 0 { text = "" }
+        reason = try message.readReason()
+    }
+}
+
 /// RevealPseudonym.
 @MainActor
 struct RevealCall {

@@ -247,6 +247,13 @@ final class ManagerObject {
                     [unowned self] invocation throws(BusError) in
                     try setAggregates(invocation)
                 },
+                BusMethod("SetClassification", in: ["rules": "s", "reason": "s"], out: ["changed": "b"]) {
+                    [unowned self] invocation throws(BusError) in
+                    try setClassification(invocation)
+                },
+                BusMethod("GetClassification", out: ["classification": "a{sv}"]) { [unowned self] invocation throws(BusError) in
+                    try getClassification(invocation)
+                },
                 BusMethod("RevealPseudonym", in: ["pseudonym": "s", "reason": "s"], out: ["user": "s", "uid": "u"]) {
                     [unowned self] invocation throws(BusError) in
                     try revealPseudonym(invocation)

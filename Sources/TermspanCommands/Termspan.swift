@@ -11,8 +11,8 @@ package struct Termspan: ParsableCommand {
             abstract: "Who is on this server, in which session and state, and how the time goes.",
             version: Version.text,
             subcommands: [
-                Query.self, Session.self, Activity.self, Spans.self, Summary.self, Report.self, Export.self, Aggregates.self,
-                Facts.self, Me.self, Pause.self,
+                Query.self, Session.self, Activity.self, Spans.self, Summary.self, Report.self, Timeline.self, Classify.self, Export.self,
+                Aggregates.self, Facts.self, Me.self, Pause.self,
                 Resume.self,
                 Top.self, Log.self,
                 Status.self,

@@ -11,6 +11,8 @@ package enum Right: String, CaseIterable, Sendable {
     case viewPseudonyms = "view-pseudonyms"
     /// Whom a pseudonym stands for.
     case revealPseudonyms = "reveal-pseudonyms"
+    /// What users do that is not business, which `viewOthers` shows as 'other', and what rules have ignored.
+    case viewDetails = "view-details"
     case manageTracking = "manage-tracking"
     case erase
     case manageSessions = "manage-sessions"

@@ -85,7 +85,7 @@ extension Answer {
                     for (index, (record, _)) in chunk.focus.enumerated() where skipped.map({ record.span.start > $0 }) ?? true {
                         let span = record.span.clipped(to: range)
                         let times = chunk.evaluation.focus[index]
-                        guard span.length > 0, chooser.includes(record.application), chooser.includes(times),
+                        guard span.length > 0, chunk.shown[index] != nil, chooser.includes(record.application), chooser.includes(times),
                             let start = session.anchors.wall(at: span.start), let end = session.anchors.wall(at: span.end)
                         else { continue }
                         let application: [UInt8]
@@ -190,7 +190,9 @@ extension Answer {
                 for (index, (record, isOpen)) in chunk.focus.enumerated() where !isOpen {
                     let span = record.span.clipped(to: range)
                     let times = chunk.evaluation.focus[index]
-                    guard span.length > 0, chooser.includes(record.application), chooser.includes(times) else { continue }
+                    guard span.length > 0, chunk.shown[index] != nil, chooser.includes(record.application), chooser.includes(times) else {
+                        continue
+                    }
                     event += 1
                     try put("events") { json in
                         json.add("id", event)

@@ -11,6 +11,8 @@ package struct Answer {
     /// By which users and sessions are named; nil: by their names.
     private let pseudonyms: Pseudonyms?
     let chooser: ActivityChooser
+    /// As what activities count, and what of them is shown.
+    let classes: ActivityClasses
     let computer: Computer
     /// The transactions that wrote the focus intervals that are told; nil: all, and what is not durable.
     var revisions: ClosedRange<Int64>?
@@ -28,6 +30,7 @@ package struct Answer {
         pseudonyms = question.pseudonyms.flatMap { reader?.pseudonyms(of: $0) }
         chooser = ActivityChooser(question.choice, reader: reader)
         computer = .present(reader)
+        classes = ActivityClasses(question, reader: reader)
     }
 
     /// Whether users and sessions are told by their names.
@@ -49,6 +52,8 @@ package struct Answer {
         switch question.kind {
         case .spans:
             try forEachSession { try spans(of: $0, line) }
+        case .timeline:
+            try forEachSession { try timeline(of: $0, line) }
         case .sessions:
             try forEachSession { session in
                 let range = range(of: session)
@@ -155,7 +160,10 @@ package struct Answer {
     // MARK: Streams
 
     struct Chunk {
+        /// Each with the application that is shown.
         var focus: [(record: FocusRecord, isOpen: Bool)]
+        /// Of each in turn how it counts; nil where it is ignored. Of questions about applications alone.
+        var shown: [ActivityClasses.Shown?]
         var timeline: SessionTimeline
         var evaluation: SessionTimeline.Evaluation
     }
@@ -197,11 +205,17 @@ package struct Answer {
                 let known = rows.last?.span.start
                 focus += session.live?.focus.filter { live in known.map { live.record.span.start > $0 } ?? true } ?? []
             }
+            var shown: [ActivityClasses.Shown?] = []
+            if question.isOfApplications {
+                // Here, before anything chooses by it or adds it up: what is withheld can't be found out by a filter.
+                shown = try focus.map { try classes.shown($0.record.application, of: session.record.user) }
+                for index in focus.indices { focus[index].record.application = shown[index]?.application }
+            }
             let span = TimeSpan(start: start, end: end)
             let timeline = SessionTimeline(
                 span: span, focus: focus.map(\.record.span), bursts: try bursts(of: session, in: seen(span, of: session)),
                 unknown: try unknowns(of: session, in: span), changes: changes, inputKnown: session.end)
-            try body(Chunk(focus: focus, timeline: timeline, evaluation: timeline.evaluate(question.thresholds)))
+            try body(Chunk(focus: focus, shown: shown, timeline: timeline, evaluation: timeline.evaluate(question.thresholds)))
             start = end
         }
     }
@@ -274,20 +288,44 @@ package struct Answer {
                 // One that is cut by the end of the range has an end.
                 let isOpen = isOpen && session.isOpen && span.end == session.end
                 let times = chunk.evaluation.focus[index]
-                guard chooser.includes(record.application), chooser.includes(times) else { continue }
+                guard chooser.includes(record.application), chooser.includes(times), let shown = chunk.shown[index] else { continue }
                 var json = JSONLine()
                 frame(&json, session)
                 json.add("start", session.anchors.wall(at: span.start))
                 json.add("end", isOpen ? nil : session.anchors.wall(at: span.end))
                 json.add("duration", nanoseconds: span.length)
                 if question.choice.languages != nil { json.add("description", chooser.description(of: record.application)) }
-                json.add("executable", executable(record.application))
-                json.add("class", record.application?.windowClass)
+                add(shown, to: &json)
                 json.add("active", nanoseconds: times[.active])
                 json.add("passive", nanoseconds: times[.passive])
                 json.add("inactive", nanoseconds: times[.inactive])
                 json.add("open", isOpen)
                 if record.switches > 0 { json.add("switches", record.switches) }
+                try line(json.finished())
+            }
+        }
+    }
+
+    private func add(_ shown: ActivityClasses.Shown, to json: inout JSONLine) {
+        json.add("executable", executable(shown.application))
+        json.add("class", shown.application?.windowClass)
+        json.add("category", shown.classification?.category)
+        json.add("productivity", shown.isWithheld ? nil : shown.classification?.productivity.rawValue)
+        json.add("business", shown.classification?.isBusiness)
+    }
+
+    /// Every moment of a session in the range once. What is ignored is there without its application, so that no time is missing.
+    private func timeline(of session: ReportedSession, _ line: ([UInt8]) throws -> Void) throws {
+        try forEachChunk(of: session, in: range(of: session)) { chunk in
+            for part in chunk.evaluation.parts {
+                let shown = part.focus.flatMap { chunk.shown[$0] } ?? ActivityClasses.Shown()
+                var json = JSONLine()
+                frame(&json, session)
+                json.add("stack", session.record.stack)
+                json.add("start", session.anchors.wall(at: part.span.start))
+                json.add("end", session.anchors.wall(at: part.span.end))
+                json.add("state", part.category.name)
+                add(shown, to: &json)
                 try line(json.finished())
             }
         }

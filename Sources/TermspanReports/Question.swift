@@ -8,6 +8,8 @@ package struct Question: Sendable {
     package enum Kind: Sendable {
         /// One line a span.
         case spans
+        /// One line a stretch of one category of time and one application: what a picture of a day is made of.
+        case timeline
         /// One line a session.
         case sessions
         /// One line a user and boot: the user's own time over concurrent sessions.
@@ -41,14 +43,14 @@ package struct Question: Sendable {
             case .audit, .auditCheck: .viewAudit
             case .users: .viewPolicy
             case .aggregates: .viewAggregates
-            case .spans, .sessions, .userTimes, .report, .history, .events, .records, .storeCheck, .facts, .export: .viewOthers
+            case .spans, .timeline, .sessions, .userTimes, .report, .history, .events, .records, .storeCheck, .facts, .export: .viewOthers
             }
         }
 
         /// As the audit record names it; nil for what tells nothing of anybody.
         fileprivate var audited: AuditedRead? {
             switch self {
-            case .spans: .spans
+            case .spans, .timeline: .spans
             case .sessions, .userTimes: .summary
             case .report: .report
             case .history, .events: .history
@@ -64,17 +66,27 @@ package struct Question: Sendable {
         }
     }
 
+    /// Whether it tells which applications were used.
+    var isOfApplications: Bool { Self.areOfApplications.contains(kind) }
+    static let areOfApplications: [Kind] = [.spans, .timeline, .export, .report]
+
     /// What it takes to see that of others.
-    package var right: Right { pseudonyms == nil ? kind.right : .viewPseudonyms }
+    package var right: Right { details ? .viewDetails : pseudonyms == nil ? kind.right : .viewPseudonyms }
 
     /// As the audit record names it; nil for what tells nothing of anybody.
-    package var audited: AuditedRead? { pseudonyms == nil ? kind.audited : .pseudonyms }
+    package var audited: AuditedRead? { details ? .details : pseudonyms == nil ? kind.audited : .pseudonyms }
 
     package var kind: Kind
     /// The month of which everybody's is told, by pseudonyms; nil: by names.
     package var pseudonyms: CalendarMonth?
     package var filter: SessionFilter
     package var thresholds: Thresholds
+    /// Whether what others do is told whole, be it business or not, or ignored.
+    package var details = false
+    /// Who asks, of whom all is told.
+    package var own: UserIdentity?
+    /// By what activities are classified; nil where the collector could not be asked.
+    package var classification: ClassificationPolicy?
     /// Whether spans that have not ended are told too.
     package var includeOpen = true
     /// What the collector had that may not be durable; asked before the store is read. Nil when it could not be asked.

@@ -78,6 +78,9 @@ package final class ReportsService {
                 BusMethod("Spans", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .spans)
                 },
+                BusMethod("Timeline", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
+                    try answer(call, .timeline)
+                },
                 BusMethod("Export", in: ["filter": "a{sv}"], out: ["lines": "h"]) { [unowned self] call throws(BusError) in
                     try answer(call, .export)
                 },
@@ -206,6 +209,8 @@ package final class ReportsService {
             if let idle = request.idle { question.thresholds.idle = idle }
             if let passiveLimit = request.passiveLimit { question.thresholds.passiveLimit = passiveLimit }
             question.includeOpen = request.includeOpen
+            question.details = request.details
+            question.own = own
             question.known = request.known
             if !request.history { question.moment = request.moment ?? .now() }
             question.users = request.users
@@ -357,9 +362,32 @@ package final class ReportsService {
 
     /// First the collector, then the store: what is closed in between is in both, and told once.
     func askCollector(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
-        let filter = question.filter
         if question.kind == .audit || question.kind == .auditCheck { return start(call, uid, question) }
         if let aggregation = question.aggregation, aggregation.groups == nil { return askAggregation(call, uid, question) }
+        if question.isOfApplications, question.classification == nil { return askClassification(call, uid, question) }
+        askActivity(call, uid, question)
+    }
+
+    /// Goes on with the rules by which activities are classified; without the collector with those of the store.
+    private func askClassification(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
+        bus.call(
+            "org.termspan1", path: "/org/termspan1", interface: "org.termspan1.Manager", member: "GetClassification", timeout: .seconds(10),
+            autoStart: false,
+            reply: { [weak self] result in
+                var question = question
+                switch result {
+                case .success(let message):
+                    message.valueLimit = 1_000_000
+                    question.classification = (try? message.readProperties()).map { ClassificationPolicy($0) }
+                case .failure(let error):
+                    if !error.isUnreachable { Self.log("GetClassification: \(error)") }
+                }
+                self?.askActivity(call, uid, question)
+            })
+    }
+
+    private func askActivity(_ call: BusInvocation, _ uid: UInt32, _ question: Question) {
+        let filter = question.filter
         let isAboutUsers = question.kind == .users
         let member = isAboutUsers ? "ListSessions" : "CollectActivity"
         bus.call(
@@ -473,6 +501,17 @@ package final class ReportsService {
     }
 }
 
+extension ClassificationPolicy {
+    /// Reads what GetClassification answers.
+    init(_ values: [String: BusValue]) {
+        self.init(
+            rules: values["rules"]?.string ?? "",
+            members: (values["members"]?.properties ?? [:]).compactMapValues { value in
+                value.strings.map { Set($0.compactMap { UserIdentity($0) }) }
+            })
+    }
+}
+
 /// What a caller's filter asks for.
 @MainActor
 struct Request {
@@ -482,6 +521,8 @@ struct Request {
     var uid: UInt32?
     var everybody = false
     var includeOpen = true
+    /// Whether others' details are asked for that are not business, or ignored.
+    var details = false
     var idle: Duration?
     var passiveLimit: Duration??
     var thresholds: Thresholds?
@@ -626,6 +667,9 @@ struct Request {
             case "open":
                 guard let flag = value.bool else { throw invalid() }
                 includeOpen = flag
+            case "details" where Question.areOfApplications.contains(kind):
+                guard let flag = value.bool else { throw invalid() }
+                details = flag
             case "all":
                 guard let flag = value.bool else { throw invalid() }
                 everybody = flag

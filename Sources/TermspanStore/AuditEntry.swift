@@ -43,6 +43,8 @@ package enum AuditedRead: String, Sendable {
     case aggregates
     /// What users did, by pseudonyms.
     case pseudonyms
+    /// What users did, that is not business or ignored included.
+    case details
     /// How much is held, without what.
     case counts
     /// Whether what is held is right, session by session.

@@ -872,7 +872,8 @@ package final class StoreWriter {
         return true
     }
 
-    func set(_ setting: Policy.Setting, _ db: Database) throws {
+    /// - Parameter audited: what the audit record has in place of the value.
+    func set(_ setting: Policy.Setting, _ db: Database, audited: String? = nil) throws {
         try db.execute(
             sql: """
                 INSERT INTO setting (key, value, since, by, reason, responsible, revision) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -883,16 +884,19 @@ package final class StoreWriter {
                 setting.key, setting.value, setting.since.nanoseconds, setting.by, setting.reason, setting.responsible, try revision(db),
             ])
         try record(
-            db, setting.since, setting.by, nil, setting.key, setting.value, setting.reason, responsible: setting.responsible)
+            db, setting.since, setting.by, nil, setting.key, setting.value, setting.reason, responsible: setting.responsible,
+            audited: audited)
     }
 
     /// Notes a change of the policy, and in the audit record, too.
+    ///
+    /// - Parameter audited: what the audit record has in place of the value.
     func record(
         _ db: Database, _ moment: WallInstant, _ by: String, _ user: Int64?, _ key: String, _ value: String, _ reason: String,
-        responsible: String = ""
+        responsible: String = "", audited: String? = nil
     ) throws {
         try insertChange(db, moment, by, user, key, value, reason, responsible)
-        try audit(key, of: uuid(ofUser: user, db), value, by: by, at: moment, db)
+        try audit(key, of: uuid(ofUser: user, db), audited ?? value, by: by, at: moment, db)
     }
 
     /// Likewise a change of the Do Not Track list, of the user whom the entry names in place of the entry: neither record can forget. Of an entry

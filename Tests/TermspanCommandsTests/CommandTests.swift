@@ -56,6 +56,22 @@ import Testing
         return Outcome(code: child.wait(), output: text, errors: problems)
     }
 
+    @Test func aDayIsDrawn() throws {
+        let server = try Server()
+        defer { server.stop() }
+        let drawn = try server.run("timeline", "--date", "2026-05-14", "--zone", "Europe/Berlin").output
+        #expect(drawn.hasPrefix("Thu 2026-05-14, Europe/Berlin\n\nuser1, session 1 (xrdp), 10:24-14:00\n"), "\(drawn)")
+        #expect(drawn.contains("####") && drawn.contains("LLL") && drawn.contains("A xterm") && !drawn.contains("\u{1B}"))
+        #expect(try server.run("timeline", "--date", "2026-05-14", "--format", "svg").output.hasSuffix("</svg>\n"))
+        #expect(try server.run("timeline", "--format", "csv").output.split(separator: "\r\n").count == 3)
+        // Nothing of that day.
+        #expect(try server.run("timeline", "--date", "2026-05-13").errors == "termspan: Nothing is recorded of that day.\n")
+        #expect(try server.run("timeline", "--all").code == 4)
+        for wrong in [["--zone", "Europe/Nowhere"], ["--date", "2026-02-30x"], ["--date", "2h"], ["--format", "png"]] {
+            #expect(try Self.run(["timeline"] + wrong, address: server.bus.address).code == 2, "\(wrong)")
+        }
+    }
+
     @Test func sessionsUsersAndOneSession() throws {
         let server = try Server()
         defer { server.stop() }
@@ -112,8 +128,12 @@ import Testing
         defer { server.stop() }
         let lines = try server.run("activity", "--open").output.split(separator: "\n")
         #expect(lines.count == 3)
-        #expect(lines[0].hasPrefix("USER           ID  START                          DURATION    ACTIVE   PASSIVE  DESCRIPTION"))
-        #expect(lines[1].hasPrefix("user1           1  2026-05-14T10:24:00.000+02:00   0:10:01   0:08:20   0:01:40  XTerm"), "\(lines[1])")
+        #expect(
+            lines[0].hasPrefix(
+                "USER           ID  START                          DURATION    ACTIVE   PASSIVE  CATEGORY           DESCRIPTION"))
+        #expect(
+            lines[1].hasPrefix("user1           1  2026-05-14T10:24:00.000+02:00   0:10:01   0:08:20   0:01:40                     XTerm"),
+            "\(lines[1])")
         #expect(lines[1].hasSuffix("  /usr/bin/xterm"))
         #expect(try server.run("activity", "--short").output.split(separator: "\n").count == 4)
         // The report service is asked for what is wanted.

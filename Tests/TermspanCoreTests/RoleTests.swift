@@ -11,8 +11,8 @@ import Testing
     @Test func eachRoleHasItsRightsAndNoOther() {
         let wanted: [Role: Set<Right>] = [
             .administrator: [
-                .viewOthers, .viewPolicy, .viewAudit, .viewAggregates, .viewPseudonyms, .revealPseudonyms, .manageTracking, .erase,
-                .manageSessions, .manageRoles,
+                .viewOthers, .viewPolicy, .viewAudit, .viewAggregates, .viewPseudonyms, .revealPseudonyms, .viewDetails,
+                .manageTracking, .erase, .manageSessions, .manageRoles,
             ],
             .configurator: [.viewPolicy, .manageTracking],
             .powerUser: [.viewOthers, .viewPolicy, .viewAggregates, .viewPseudonyms, .manageSessions],

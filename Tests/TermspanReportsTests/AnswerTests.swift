@@ -13,7 +13,8 @@ import Testing
     typealias F = ReportsFixture
 
     static let keys: Set<String> = [
-        "user", "uid", "session", "session_uuid", "start", "end", "duration", "executable", "class", "active", "passive", "inactive",
+        "user", "uid", "session", "session_uuid", "start", "end", "duration", "executable", "class", "category", "productivity", "business",
+        "active", "passive", "inactive",
         "open",
     ]
 
@@ -36,9 +37,9 @@ import Testing
         #expect(
             text == """
                 {"user":"anna","uid":1001,"session":3,"session_uuid":"\(F.uuid(3))","start":"2026-01-02T03:04:15.000000Z","end":"2026-01-02T03:15:45.000000Z",\
-                "duration":690,"executable":"/usr/bin/\\"gedit\\"\\u0001","class":"Gedit","active":130.5,"passive":300,"inactive":259.5,"open":false}
+                "duration":690,"executable":"/usr/bin/\\"gedit\\"\\u0001","class":"Gedit","category":null,"productivity":null,"business":null,"active":130.5,"passive":300,"inactive":259.5,"open":false}
                 {"user":"anna","uid":1001,"session":3,"session_uuid":"\(F.uuid(3))","start":"2026-01-02T03:15:45.000000Z","end":"2026-01-02T03:15:45.000000Z",\
-                "duration":0.000000001,"executable":null,"class":null,"active":0,"passive":0,"inactive":0.000000001,"open":false}
+                "duration":0.000000001,"executable":null,"class":null,"category":null,"productivity":null,"business":null,"active":0,"passive":0,"inactive":0.000000001,"open":false}
 
                 """)
         let summary = try fixture.lines(Question(.sessions))

@@ -100,9 +100,12 @@ final class ReportsFixture {
     }
 
     /// Everything that an answer says, line by line.
-    func lines(_ question: Question, page: Int = 2000) throws -> [[String: Any]] {
+    ///
+    /// - Parameter shippedRules: in place of those that the machine may have.
+    func lines(_ question: Question, page: Int = 2000, shippedRules: String = "/nonexistent") throws -> [[String: Any]] {
         var answer = Answer(question, reader: try StoreReader(path: path, keys: keys))
         answer.page = page
+        answer.classes.shippedRules = shippedRules
         var lines: [[String: Any]] = []
         try answer.write { line in
             // Nothing is said, but that it goes on.
@@ -118,6 +121,7 @@ final class ReportsFixture {
     ) throws -> String {
         var answer = Answer(question, reader: try StoreReader(path: path, keys: keys))
         answer.page = page
+        answer.classes.shippedRules = "/nonexistent"
         if let accounts { answer.accounts = accounts }
         var bytes: [UInt8] = []
         try answer.write { bytes += $0 }

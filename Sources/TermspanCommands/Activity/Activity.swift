@@ -73,12 +73,13 @@ struct ActivityChoice: ParsableArguments {
 package struct ActivityTable: StreamedTable {
     package let table = Table([
         .init("USER", width: 12), .init("ID", .right, width: 3), .init("START", width: 29), .init("DURATION", .right, width: 8),
-        .init("ACTIVE", .right, width: 8), .init("PASSIVE", .right, width: 8), .init("DESCRIPTION", width: 24), .init("EXECUTABLE"),
+        .init("ACTIVE", .right, width: 8), .init("PASSIVE", .right, width: 8), .init("CATEGORY", width: 17),
+        .init("DESCRIPTION", width: 24), .init("EXECUTABLE"),
     ])
 
     package let keys = [
-        "user", "uid", "session", "session_uuid", "start", "end", "duration", "description", "executable", "class", "active", "passive",
-        "inactive", "open",
+        "user", "uid", "session", "session_uuid", "start", "end", "duration", "description", "executable", "class", "category",
+        "productivity", "business", "active", "passive", "inactive", "open",
     ]
 
     package init() {}
@@ -86,7 +87,7 @@ package struct ActivityTable: StreamedTable {
     package func cells(_ row: JSONValue) -> [String] {
         [
             text(row, "user"), number(row, "session"), moment(row, "start", milliseconds: true), duration(row, "duration"),
-            duration(row, "active"), duration(row, "passive"), text(row, "description"), text(row, "executable"),
+            duration(row, "active"), duration(row, "passive"), text(row, "category"), text(row, "description"), text(row, "executable"),
         ]
     }
 }

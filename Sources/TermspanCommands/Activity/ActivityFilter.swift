@@ -73,6 +73,9 @@ struct ActivityOptions: ParsableArguments {
 
     private var isByName: Bool { geteuid() == 0 || all || (user != nil && user != Me.login) }
 
+    /// Whether any of the options is there.
+    var isRestricted: Bool { all || user != nil || session != nil || pseudonyms != nil || since != nil || until != nil }
+
     func filter() -> [String: BusValue] {
         var limits: [String: BusValue] = [:]
         if let idleThreshold { limits["idle-threshold"] = .uint64(idleThreshold.microseconds) }

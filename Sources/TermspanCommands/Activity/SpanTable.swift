@@ -6,8 +6,8 @@ package struct SpanTable: StreamedTable {
     ])
 
     package let keys = [
-        "user", "uid", "session", "session_uuid", "start", "end", "duration", "executable", "class", "active", "passive", "inactive",
-        "open",
+        "user", "uid", "session", "session_uuid", "start", "end", "duration", "executable", "class", "category",
+        "productivity", "business", "active", "passive", "inactive", "open",
     ]
 
     package init() {}

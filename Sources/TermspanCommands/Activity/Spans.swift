@@ -35,7 +35,15 @@ struct SpanOptions: ParsableArguments {
     @Flag(help: "Include moments without an application, shorter than 100 ms, in the table.")
     var short = false
 
-    func filter(_ activity: ActivityOptions) -> [String: BusValue] { activity.filter().merging(["open": .bool(open)]) { $1 } }
+    @Flag(help: "Show what is not business, and what rules ignore, of others, too; needs the right org.termspan1.view-details.")
+    var details = false
+
+    func filter(_ activity: ActivityOptions) -> [String: BusValue] {
+        var filter = activity.filter()
+        filter["open"] = .bool(open)
+        if details { filter["details"] = .bool(true) }
+        return filter
+    }
 
     func isLeftOut(_ span: JSONValue) -> Bool { !short && SpanTable.isBetweenWindows(span) }
 }

@@ -113,19 +113,7 @@ struct PolicyFileArgument: ParsableArguments {
     private static let limit = 64 << 20
 
     func read() throws(CommandError) -> PolicyFile {
-        let name = file == "-" ? "standard input" : file
-        let descriptor = file == "-" ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY)
-        defer { if descriptor > STDIN_FILENO { close(descriptor) } }
-        var bytes: [UInt8] = []
-        var part = [UInt8](repeating: 0, count: 1 << 16)
-        while true {
-            let count = descriptor < 0 ? -1 : Glibc.read(descriptor, &part, part.count)
-            if count < 0, errno == EINTR { continue }
-            if count < 0 { throw CommandError(.failure, "\(name): \(String(cString: strerror(errno)))") }
-            if count == 0 { break }
-            bytes += part[..<count]
-            guard bytes.count <= Self.limit else { throw CommandError(.failure, "\(name): It is longer than \(Self.limit >> 20) MiB.") }
-        }
+        let (bytes, name) = try InputFile.read(file, limit: Self.limit)
         let policy = try PolicyFile(bytes, name: name)
         if let conflict = policy.conflict(uid: Self.uid(of:), sids: directorySIDs(ofUser:)) {
             throw CommandError(.failure, "\(name): \(conflict).", remedy: "Take out one of both; nothing was changed.")

@@ -164,6 +164,36 @@ extension TimeText {
         return instant(&day, hour: 0, minute: 0, second: 0)
     }
 
+    /// When the day after that of a moment begins, in local time.
+    package static func nextMidnight(after moment: WallInstant) -> WallInstant? {
+        guard var (day, _) = broken(moment, utc: false) else { return nil }
+        day.tm_mday += 1
+        return instant(&day, hour: 0, minute: 0, second: 0)
+    }
+
+    /// Whether a text is a day, as 2026-10-25.
+    package static func day(_ text: String) -> WallInstant? {
+        text.utf8.count == 10 ? parse(text, now: WallInstant(nanoseconds: 0)) : nil
+    }
+
+    /// Hour and minute of local clocks.
+    package static func clock(_ moment: WallInstant) -> (hour: Int, minute: Int) {
+        guard let (time, _) = broken(moment, utc: false) else { return (0, 0) }
+        return (Int(time.tm_hour), Int(time.tm_min))
+    }
+
+    /// `08:05` in local time; midnight at the end of a day is `24:00`.
+    package static func hourAndMinute(_ moment: WallInstant, isEnd: Bool = false) -> String {
+        let (hour, minute) = clock(moment)
+        return isEnd && hour == 0 && minute == 0 ? "24:00" : "\(padded(hour, 2)):\(padded(minute, 2))"
+    }
+
+    /// `Mon` and so on.
+    package static func weekday(_ moment: WallInstant) -> String {
+        guard let (time, _) = broken(moment, utc: false) else { return "" }
+        return ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"][Int(time.tm_wday)]
+    }
+
     private static func instant(_ day: inout tm, hour: Int32, minute: Int32, second: Int32) -> WallInstant? {
         day.tm_hour = hour
         day.tm_min = minute

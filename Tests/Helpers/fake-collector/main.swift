@@ -214,6 +214,18 @@ let reports = BusInterface(
                         + #""executable":null,"class":"=HYPERLINK(\u001b]0;x\u0007)","active":1,"passive":0,"inactive":0,"open":true}"#,
                 ])
         },
+        BusMethod("Timeline", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call throws(BusError) in
+            let filter = try call.message.readProperties()
+            if filter["all"]?.bool == true { throw .accessDenied("The right org.termspan1.view-others is missing.") }
+            answer(
+                call,
+                [
+                    "{\(frame)"
+                        + #","stack":"xrdp","start":"2026-05-14T08:24:00.000000Z","end":"2026-05-14T10:34:00.500000Z","state":"active","executable":"/usr/bin/xterm","class":"XTerm","category":"Terminal","productivity":"undefined","business":null}"#,
+                    "{\(frame)"
+                        + #","stack":"xrdp","start":"2026-05-14T10:34:00.500000Z","end":"2026-05-14T12:00:00.000000Z","state":"locked","executable":null,"class":null,"category":null,"productivity":null,"business":null}"#,
+                ])
+        },
         BusMethod("Export", in: ["filter": "a{sv}"], out: ["lines": "h"]) { call throws(BusError) in
             let filter = try call.message.readProperties()
             if filter["after"]?.string == "1.cursor" { return answer(call, [#"{"cursor":"1.cursor","rows":0,"complete":true}"#]) }

@@ -311,6 +311,45 @@ class AccountingTests(StoredTestCase):
     def test_focus_intervals_follow_one_another_without_a_gap(self):
         self.assertEqual([span["start"] for span in self.spans[1:]], [span["end"] for span in self.spans[:-1]])
 
+    # Classification
+
+    def test_rules_reach_the_past_and_keep_what_is_not_business_from_others(self):
+        def categories(*arguments, user=None):
+            return {(span["executable"], span["category"]) for span in self.product.listing("spans", *arguments, user=user) if span["class"]}
+
+        # Those of the package, in which the editor is not.
+        shipped = categories("--user", "user1")
+        self.assertIn(("/usr/bin/xterm", "Terminal"), shipped)
+        self.assertIn(("/usr/bin/xedit", None), shipped)
+        pending = self.product.listing("classify", "--pending", "--user", "user1")
+        self.assertIn("/usr/bin/xedit", {row["executable"] for row in pending})
+        self.assertNotIn("/usr/bin/xterm", {row["executable"] for row in pending})
+        wrong = self.product.command("classify", "apply", "-", check=False, input="executable=xedit category=Fun\nhost=example.com category=X\n")
+        self.assertEqual(wrong.returncode, 1)
+        self.assertIn("standard input, line 2 (rule 2): 'host' can't match", wrong.stderr)
+        self.assertEqual(categories("--user", "user1"), shipped)
+        rules = "# Ours\nexecutable=xedit category=Fun business=no productivity=unproductive\n"
+        self.addCleanup(self.product.command, "classify", "reset", "--reason", "a test")
+        self.product.command("classify", "apply", "-", "--reason", "a test", input=rules)
+        self.assertEqual(self.product.command("classify", user="user1").stdout, rules)
+        others, own = categories("--user", "user1"), categories(user="user1")
+        self.assertIn((None, "other"), others)
+        self.assertNotIn("/usr/bin/xedit", {executable for executable, _ in others})
+        self.assertIn(("/usr/bin/xedit", "Fun"), own)
+        self.assertEqual(categories("--user", "user1", "--details"), own)
+        # Its time is in reports, and a filter does not find it.
+        self.assertEqual(self.product.listing("activity", "--user", "user1", "--executable", "xedit"), [])
+        self.assertIn("other", {row["class"] for row in self.product.listing("report", "--user", "user1", "--by", "user,application")})
+        audit = [(row["action"], row["value"]) for row in self.product.listing("audit", "--all")]
+        self.assertIn("read-details", {action for action, _ in audit})
+        self.assertTrue(any(action == "classification" and value.startswith("1 rules, SHA-256 ") for action, value in audit), audit)
+
+    def test_a_day_is_drawn(self):
+        stretches = self.exact("timeline", "--user", "user1", "--zone", "UTC", "--date", self.summary["start"][:10])
+        self.assertLessEqual({"active", "passive", "inactive", "disconnected"}, {stretch["state"] for stretch in stretches})
+        for one, other in zip(stretches, stretches[1:]):
+            self.assertEqual(one["end"], other["start"])
+
     # Input
 
     def traced_bursts(self):

@@ -75,7 +75,7 @@ class RoleTests(ProductTestCase):
         cases = [
             ("ListSessions", everybody), ("EnumerateSessions", everybody), ("GetSession", everybody, "u", ids["user1"]), ("ListUsers", everybody),
             ("GetUser", everybody, "u", "2001"), ("Subscribe", everybody), ("Unsubscribe", everybody), ("Status", everybody), ("GetPolicy", everybody),
-            ("Pause", everybody, "t", "60000000"), ("Resume", everybody),
+            ("GetClassification", everybody), ("Pause", everybody, "t", "60000000"), ("Resume", everybody),
             ("LockSession", actors, "u", ids["user1"]), ("DisconnectSession", actors, "u", ids["user1"]),
             ("SetTracking", trackers, "asbss", "1", "user1", "true", "a test", "the tests"), ("SetDoNotTrack", trackers, "asbss", "1", "somebody", "true", "a test", ""),
             ("SetPolicy", trackers, "svss", "new-users", "s", "untracked", "", ""),
@@ -84,6 +84,7 @@ class RoleTests(ProductTestCase):
             ("SetGroup", users("administrator"), "sasbss", "lab", "1", "user1", "true", "a test", ""),
             ("SetGroup", users("administrator"), "sasbss", "lab", "1", "user1", "false", "a test", ""),
             ("SetRoles", users("administrator"), "a(sss)bs", "1", "auditor", "lab-nobody", "", "true", "a test"),
+            ("SetClassification", trackers, "ss", "executable=x category=X", "a test"), ("SetClassification", trackers, "ss", "", "a test"),
             ("SetAggregates", users("administrator"), "a{sv}s", "1", "minimum", "t", "6", "a test"),
             ("RevealPseudonym", users("administrator", "trustee"), "ss", "u202610-abcdefghij", "a test"),
             # Between the two services alone.
@@ -217,7 +218,7 @@ class RoleTests(ProductTestCase):
 
     def test_2_every_method_of_the_reports_for_every_role(self):
         seers = users("administrator", "power-user")
-        for method in ("Spans", "Summary", "Report", "Export", "History", "Records", "VerifyStore", "Facts"):
+        for method in ("Spans", "Timeline", "Summary", "Report", "Export", "History", "Records", "VerifyStore", "Facts"):
             with self.subTest(method):
                 self.assert_let(method, ALL, "a{sv}", "0", target=REPORTS)
                 self.assert_let(method, seers | users("viewer"), "a{sv}", "1", "user", "s", "user1", target=REPORTS)
@@ -243,11 +244,11 @@ class RoleTests(ProductTestCase):
         with self.subTest("Aggregates"):
             self.assert_let("Aggregates", users("administrator", "power-user", "statistician", "analyst"), "a{sv}", "0", target=REPORTS)
         month = time.strftime("%Y-%m")
-        for method in ("Spans", "Summary", "Report", "Export", "History"):
+        for method in ("Spans", "Timeline", "Summary", "Report", "Export", "History"):
             with self.subTest(f"{method} by pseudonyms"):
                 allowed = users("administrator", "power-user", "analyst")
                 self.assert_let(method, allowed, "a{sv}", "1", "pseudonyms", "s", month, target=REPORTS)
-        self.assertEqual(self.methods(REPORTS), {"Spans", "Summary", "Report", "Export", "History", "Records", "Users", "Audit", "VerifyAudit", "VerifyStore", "Aggregates", "Facts"})
+        self.assertEqual(self.methods(REPORTS), {"Spans", "Timeline", "Export", "Summary", "Report", "History", "Records", "Users", "Audit", "VerifyAudit", "VerifyStore", "Aggregates", "Facts"})
 
     def test_3_a_viewer_sees_the_members_and_nobody_else(self):
         for arguments in (("spans", "--all", "--open"), ("summary", "--all"), ("session", "history", "--all"), ("users", "--all")):

@@ -1,0 +1,110 @@
+import ArgumentParser
+import Glibc
+import TermspanBus
+import TermspanCore
+
+/// `termspan timeline`
+struct Timeline: MainCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: "timeline", abstract: "Draw a day: for each session when it was active, and with which application.",
+            discussion: """
+                One bar is of states, one of applications, from midnight to midnight in the time zone, which makes 23 or 25 hours where the \
+                clocks change. Where there are no colours, since it is no terminal or NO_COLOR is set, states are letters and signs.
+                """)
+    }
+
+    enum Format: String, CaseIterable, ExpressibleByArgument {
+        case table, svg, json, csv
+    }
+
+    @Option(help: "The day, as 2026-10-25, today or yesterday.")
+    var date: String = "today"
+
+    @Option(help: "Only this user; without it your own, for root everybody's.", completion: Completions.users)
+    var user: String?
+
+    @Flag(help: "Everybody's, which needs the right org.termspan1.view-others.")
+    var all = false
+
+    @Option(help: "Only the session of this ID, or UUID.", completion: Completions.sessions)
+    var session: String?
+
+    @Option(help: "The time zone that the day is of, as Europe/Berlin; without it the local one.")
+    var zone: String?
+
+    @Flag(help: "Show what is not business, and what rules ignore, of others, too; needs the right org.termspan1.view-details.")
+    var details = false
+
+    @Option(help: "Draw bars in the terminal, or as a picture in SVG; or print all stretches as JSON or CSV.")
+    var format: Format = .table
+
+    func validate() throws {
+        if all, user != nil { throw ValidationError("--all and --user exclude each other.") }
+        if let session, UInt32(session) == nil, session.utf8.count != 36 {
+            throw ValidationError("'\(session)' is neither an ID nor a UUID of a session.")
+        }
+        if let zone, !TimeZoneName.exists(zone) {
+            throw ValidationError("There is no time zone '\(zone)'; they are as Europe/Berlin: timedatectl list-timezones.")
+        }
+        if !["today", "yesterday"].contains(date), TimeText.day(date) == nil {
+            throw ValidationError("'\(date)' is no day; one is like 2026-10-25, today or yesterday.")
+        }
+    }
+
+    func execute() throws {
+        if let zone { TimeZoneName.use(zone) }
+        guard let start = TimeText.parse(date, now: .present), let end = TimeText.nextMidnight(after: start) else {
+            throw CommandError(.failure, "The local time is not known.")
+        }
+        var filter = ActivityOptions.whose(all: all, user: user)
+        if let session {
+            filter[UInt32(session) == nil ? "session-uuid" : "session"] =
+                UInt32(session).map { .uint32($0) } ?? .string(session.lowercased())
+        }
+        filter["since"] = .uint64(start.microseconds)
+        filter["until"] = .uint64(end.microseconds)
+        if details { filter["details"] = .bool(true) }
+        let client = try Client.connect()
+        if format == .json || format == .csv {
+            var writer = Records.Writer(format == .json ? .json : .csv, keys: Self.keys) { Output.write($0) }
+            try client.reports("Timeline", filter) { row throws(CommandError) in writer.write(row) }
+            return writer.finish()
+        }
+        var day = DayTimeline(start: start, end: end)
+        try client.reports("Timeline", filter) { row throws(CommandError) in day.add(row) }
+        let title = "\(TimeText.weekday(start)) \(TimeText.local(start).prefix(10))" + (zone.map { ", \($0)" } ?? "")
+        if format == .svg { return Output.write(TimelineSVG.text(day, title: title)) }
+        if day.sessions.isEmpty { return Output.error("termspan: Nothing is recorded of that day.") }
+        func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+        let drawing = TimelineDrawing(
+            width: Terminal().size.columns, isUTF8: Chart.writesUTF8(variable),
+            hasColours: isatty(STDOUT_FILENO) == 1 && (variable("NO_COLOR") ?? "").isEmpty && variable("TERM") != "dumb")
+        Output.lines(drawing.lines(day, title: title))
+    }
+
+    static let keys = [
+        "user", "uid", "session", "session_uuid", "stack", "start", "end", "state", "executable", "class", "category", "productivity",
+        "business",
+    ]
+}
+
+/// Names of time zones, as the system's database has them.
+enum TimeZoneName {
+    static func exists(_ name: String) -> Bool {
+        let isName =
+            !name.isEmpty && name.utf8.count <= 64 && name.first != "/" && !name.split(separator: "/").contains { $0 == ".." || $0 == "." }
+            && name.utf8.allSatisfy { byte in
+                (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                    || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || "/_+-".utf8.contains(byte)
+            }
+        // A file of the database begins so (tzfile(5)).
+        return isName && (name == "UTC" || Files.text("/usr/share/zoneinfo/" + name, limit: 4) == "TZif")
+    }
+
+    /// Lets local time be that of the zone.
+    static func use(_ name: String) {
+        setenv("TZ", name, 1)
+        tzset()
+    }
+}

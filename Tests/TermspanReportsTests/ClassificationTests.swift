@@ -1,0 +1,155 @@
+import Foundation
+import TermspanAccounting
+import TermspanBus
+import TermspanCore
+import TermspanStore
+import TermspanSystem
+import Testing
+
+@testable import TermspanReports
+
+@Suite struct ClassificationTests {
+    private typealias F = ReportsFixture
+    private static let anna = UserIdentity(login: "anna", uid: 1001)
+    private static let ben = UserIdentity(login: "ben", uid: 1002)
+
+    private static let rules = """
+        group=staff executable=game category=Training business=yes
+        executable=game category=Games business=no productivity=unproductive
+        executable=/usr/bin/secret category=Secret ignored=yes
+        description="*writer*" category=Writing business=yes
+        """
+
+    /// Each user works ten seconds with each program.
+    private static func fixture() throws -> ReportsFixture {
+        let fixture = try ReportsFixture()
+        var batch = StoreBatch()
+        for (number, user) in [(UInt64(1), anna), (2, ben)] {
+            let session = F.session(number, user.login, user.uid)
+            batch.sessions.append(session)
+            for (index, name) in ["/usr/bin/xclock", "/usr/games/game", "/usr/bin/secret", "/usr/bin/edit"].enumerated() {
+                let start = Double(10 + 10 * index)
+                batch.focus.append(
+                    FocusRecord(
+                        session: session.uuid, span: F.span(start, start + 10),
+                        application: Application(executable: name, windowClass: index == 3 ? "MyWriter" : "Class")))
+            }
+        }
+        try fixture.writer.write(batch)
+        return fixture
+    }
+
+    private static func question(own: UserIdentity? = nil, members: [String: Set<UserIdentity>] = ["staff": []]) -> Question {
+        var question = Question(.spans)
+        question.classification = ClassificationPolicy(rules: rules, members: members)
+        question.own = own
+        return question
+    }
+
+    /// What is shown of a user: of each row the program and how it counts.
+    private static func rows(_ fixture: ReportsFixture, _ question: Question, of user: UserIdentity) throws -> [String] {
+        try fixture.lines(question).filter { $0["user"] as? String == user.login }.map { row in
+            let parts = ["executable", "category", "productivity"].map { row[$0] as? String ?? "-" }
+            return (parts + [(row["business"] as? Bool).map { "\($0)" } ?? "-"]).joined(separator: " ")
+        }
+    }
+
+    private static let withheld = ["/usr/bin/xclock - - -", "- other - false", "/usr/bin/edit - - -"]
+    private static let whole = [
+        "/usr/bin/xclock - - -", "/usr/games/game Games unproductive false", "/usr/bin/secret Secret undefined -", "/usr/bin/edit - - -",
+    ]
+
+    @Test func whatIsNotBusinessIsOtherToOthers() throws {
+        let fixture = try Self.fixture()
+        let lines = try fixture.lines(Self.question())
+        // The time shows, and not where.
+        let other = try #require(lines.first { $0["category"] as? String == "other" })
+        #expect(other["duration"] as? Int == 10 && other["class"] as? String == "other" && other["executable"] is NSNull)
+        #expect(try Self.rows(fixture, Self.question(), of: Self.ben) == Self.withheld)
+        #expect(try !fixture.text(Self.question()).contains("game") && !fixture.text(Self.question()).contains("secret"))
+    }
+
+    @Test func whoAsksSeesAllOfTheOwn() throws {
+        let fixture = try Self.fixture()
+        let question = Self.question(own: Self.anna)
+        #expect(try Self.rows(fixture, question, of: Self.anna) == Self.whole)
+        #expect(try Self.rows(fixture, question, of: Self.ben) == Self.withheld)
+        // Whoever has the login after somebody else is another.
+        let later = Self.question(own: UserIdentity(login: "anna", uid: 2001))
+        #expect(try Self.rows(fixture, later, of: Self.anna) == Self.withheld)
+    }
+
+    @Test func detailsAreAskedForByARightOfTheirOwn() throws {
+        let fixture = try Self.fixture()
+        var question = Self.question()
+        #expect(question.right == .viewOthers && question.audited == .spans)
+        question.details = true
+        #expect(question.right == .viewDetails && question.audited == .details)
+        #expect(try Self.rows(fixture, question, of: Self.ben) == Self.whole)
+    }
+
+    /// Neither a filter nor any other answer tells what is withheld.
+    @Test func noAnswerTellsWhatIsWithheld() throws {
+        let fixture = try Self.fixture()
+        var question = Self.question()
+        question.choice.executable = "game"
+        #expect(try fixture.lines(question).isEmpty)
+        question.details = true
+        #expect(try fixture.lines(question).count == 2)
+        for kind in [Question.Kind.spans, .timeline, .report, .export] {
+            for format in kind == .export ? ExportRequest.Format.allCases : [.jsonl] {
+                var question = Self.question()
+                question.kind = kind
+                question.export = ExportRequest(format: format, calendar: .system)
+                question.report.by = ReportShape.By(.users, isByApplication: true)
+                let text = try fixture.text(question)
+                #expect(text.contains("xclock") && !text.contains("game") && !text.contains("secret"), "\(kind) \(format)")
+                question.details = true
+                #expect(try fixture.text(question).contains("game"))
+            }
+        }
+        // No time is missing from a day.
+        var day = Self.question()
+        day.kind = .timeline
+        let lines = try fixture.lines(day).filter { $0["user"] as? String == "ben" }
+        #expect(lines.map { $0["class"] as? String } == ["Class", "other", nil, "MyWriter"])
+        #expect(lines.allSatisfy { $0["state"] as? String == "inactive" })
+    }
+
+    @Test func rulesForGroupsComeFirst() throws {
+        let fixture = try Self.fixture()
+        let question = Self.question(members: ["staff": [Self.ben]])
+        #expect(try Self.rows(fixture, question, of: Self.ben)[1] == "/usr/games/game Training undefined true")
+        #expect(try Self.rows(fixture, question, of: Self.anna) == Self.withheld)
+        // Of whom nobody can say what groups they are in, nothing is shown that may not be.
+        let unknown = Self.question(members: [:])
+        #expect(try Self.rows(fixture, unknown, of: Self.ben) == Self.withheld)
+    }
+
+    /// Rules are applied when it is asked: to what was recorded before as well. Those of the package come last.
+    @Test func otherRulesReachThePast() throws {
+        let fixture = try Self.fixture()
+        var question = Self.question(own: Self.anna)
+        question.classification = ClassificationPolicy(rules: "executable=edit category=Mine")
+        let shipped = fixture.folder.appending(path: "shipped.rules").path
+        try "executable=edit category=Theirs\nexecutable=xclock category=Desktop\n".write(
+            toFile: shipped, atomically: true, encoding: .utf8)
+        let categories = try fixture.lines(question, shippedRules: shipped).prefix(4).map { $0["category"] as? String }
+        #expect(categories == ["Desktop", nil, nil, "Mine"])
+        // Without the collector those of the store hold.
+        _ = try fixture.writer.setClassification(Self.rules, rules: 4, by: "root", reason: "", at: F.anchor.wall)
+        question.classification = nil
+        question.own = nil
+        #expect(try Self.rows(fixture, question, of: Self.anna) == Self.withheld)
+        // Wrong rules end the answer, since they could show what they should not.
+        question.classification = ClassificationPolicy(rules: "executable=edit")
+        #expect(throws: ReportError.self) { try fixture.lines(question) }
+    }
+
+    @MainActor @Test func aFilterCanAskForDetailsOfSpansAlone() throws {
+        #expect(try Request(["details": .bool(true)], .spans).details)
+        #expect(throws: BusError.self) { try Request(["details": .bool(true)], .sessions) }
+        #expect(try Request(["details": .bool(true)], .report).details)
+        #expect(throws: BusError.self) { try Request(["details": .bool(true), "pseudonyms": .string("2026-10")], .spans) }
+    }
+}

@@ -42,7 +42,8 @@ extension FuzzTarget {
             seeds: [[0] + session + focus + focus, [1] + session + [1] + focus, [2] + focus + session]
         ) { bytes in
             var input = FuzzInput(bytes)
-            let kind: Question.Kind = [.spans, .sessions, .userTimes, .history, .events, .users, .records][input.number(below: 7)]
+            let kinds: [Question.Kind] = [.spans, .sessions, .userTimes, .history, .events, .users, .records, .report]
+            let kind = kinds[input.number(below: kinds.count)]
             let logins = kind == .users ? [input.text(atMost: 20), input.text(atMost: 20)] : []
             var rows: [ActivityRow] = []
             while !input.isEmpty, rows.count < 40 { if let row = input.row() { rows.append(row) } }
@@ -51,6 +52,8 @@ extension FuzzTarget {
                 var question = Question(kind: kind, filter: SessionFilter(), thresholds: Thresholds(), live: rows)
                 question.present = logins.map { UserIdentity(login: $0, uid: 1000) }
                 try Answer(question, reader: nil).write { line in
+                    // A sign of life, which does not go out.
+                    if line.isEmpty { return }
                     let text = String(decoding: line.dropLast(), as: UTF8.self)
                     require(line.last == UInt8(ascii: "\n") && Oracle.isJSON(text), "a line of an answer is JSON: \(text)")
                     guard let value = JSONValue(line) else { return require(false, "the command understands the answer: \(text)") }

@@ -408,7 +408,10 @@ class SessionCommandTests(ProductTestCase):
             document = json.loads(self.product.command("me", "export", user=user).stdout)
             self.assertEqual([row["uid"] for row in document["policy"]["users"]], [uid])
             # Who looked at everybody's concerns everybody.
-            self.assertEqual(document["rows"], {"sessions": 0, "events": 0, "spans": 0, "records": 0, "audit": len(document["audit"])})
+            # The computer's, which everybody sees, and nothing of the user's own.
+            self.assertEqual({row["user"] for row in document["facts"]}, {None})
+            self.assertEqual(document["rows"], {"sessions": 0, "events": 0, "spans": 0, "records": 0, "audit": len(document["audit"]),
+                                                "facts": len(document["facts"])})
             self.assertEqual({row["user"] for row in document["audit"]} - {None}, set())
             self.assertNotIn("user1", shown + json.dumps(document))
 

@@ -614,7 +614,12 @@ package final class Collector {
             aggregator.update(session.subject)
         }
         supervisor?.update(session, isTracked: isMeasured)
-        if isMeasured { facts.want(session.user) }
+        if isMeasured {
+            facts.want(session.user)
+        } else if !table.sessions.contains(where: { $0.user == session.user && measured.contains($0.uuid) }) {
+            // What becomes of the name of somebody who is not recorded is not noticed.
+            facts.forget(session.user)
+        }
         if isMeasured || !isWanted(session) {
             seatless.remove(session.uuid)
         } else if seatless.insert(session.uuid).inserted {

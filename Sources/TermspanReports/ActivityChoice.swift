@@ -26,6 +26,7 @@ package struct ActivityChoice: Equatable, Sendable {
 final class ActivityChooser {
     private let choice: ActivityChoice
     private let reader: StoreReader?
+    private let hidesFolders: Bool
     private lazy var descriptions = Descriptions.installed(languages: choice.languages ?? [])
     private var applications: [Application?: (description: String?, isWanted: Bool)] = [:]
     private var users: [UserIdentity: Bool] = [:]
@@ -34,8 +35,10 @@ final class ActivityChooser {
     /// How many applications are kept at once; names of windows are anybody's.
     private static let limit = 10_000
 
-    init(_ choice: ActivityChoice, reader: StoreReader?) {
+    /// - Parameter hidesFolders: whether programs are known by their files' names alone, since their folders can say whose they are.
+    init(_ choice: ActivityChoice, reader: StoreReader?, hidesFolders: Bool = false) {
         self.choice = choice
+        self.hidesFolders = hidesFolders
         self.reader = reader
     }
 
@@ -78,7 +81,7 @@ final class ActivityChooser {
             ? nil : descriptions.of(executable: application?.executable, windowClass: application?.windowClass)
         var isWanted = true
         if let executable = choice.executable {
-            let path = application?.executable
+            let path = hidesFolders ? application?.executable.map(Descriptions.file) : application?.executable
             isWanted = path.map { Pattern.names(executable, $0) } ?? false
         }
         if let description = choice.description, name?.lowercased().contains(description.lowercased()) != true { isWanted = false }

@@ -28,7 +28,7 @@ package struct Answer {
         self.reader = reader
         live = LiveSession.sessions(question.live ?? [])
         pseudonyms = question.pseudonyms.flatMap { reader?.pseudonyms(of: $0) }
-        chooser = ActivityChooser(question.choice, reader: reader)
+        chooser = ActivityChooser(question.choice, reader: reader, hidesFolders: question.pseudonyms != nil)
         computer = .present(reader)
         classes = ActivityClasses(question, reader: reader)
     }

@@ -119,6 +119,12 @@ package struct Question: Sendable {
         self.thresholds = thresholds
         self.live = live
     }
+
+    /// Whether the answer tells who is in Termspan's own groups, or which there are.
+    var namesOwnGroups: Bool {
+        let names = [users.group, choice.group].compactMap(\.self) + report.groups
+        return names.contains { OwnGroup($0) != nil } || (kind == .report && report.by.isByGroup && report.groups.isEmpty)
+    }
 }
 
 /// A session with what store and collector know of its frame; the streams are read in pages.

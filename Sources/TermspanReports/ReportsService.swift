@@ -284,7 +284,7 @@ package final class ReportsService {
                 var limited = question
                 limited.filter.identities = users?.filter { question.filter.names($0) }
                 // Who is in Termspan's own groups is told to who sees the policy.
-                let asksOwnGroup = question.users.group.flatMap { OwnGroup($0) } != nil
+                let asksOwnGroup = question.namesOwnGroups
                 let isAnswered = limited.filter.identities?.isEmpty == false && !asksOwnGroup
                 // Where a part can be told, nobody needs a password to see that.
                 Polkit.check(question.right.action, call, on: bus, mayAsk: !isAnswered) { [weak self] result in

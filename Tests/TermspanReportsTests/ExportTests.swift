@@ -213,6 +213,32 @@ import Testing
         #expect(try count { $0.category = .active } == 1 && count { $0.category = .inactive } == 3)
     }
 
+    /// By pseudonyms the folder of a program, which can say whose it is, is no more chosen by than told.
+    @Test func byPseudonymsNobodyIsFoundByAFolder() {
+        let program = Application(executable: "/srv/payroll/tool", windowClass: nil)
+        for (pattern, isFound) in [("/srv/payroll/*", false), ("/srv/payroll/tool", false), ("tool", true)] {
+            var choice = ActivityChoice()
+            choice.executable = pattern
+            #expect(ActivityChooser(choice, reader: nil, hidesFolders: true).includes(program) == isFound)
+            #expect(ActivityChooser(choice, reader: nil).includes(program))
+        }
+    }
+
+    @Test func whatNamesTermspansOwnGroupsIsForWhoSeesThePolicy() throws {
+        #expect(!Question(.spans).namesOwnGroups)
+        var question = Question(.report)
+        #expect(!question.namesOwnGroups)
+        question.report.by = try #require(ReportShape.By("group,day"))
+        #expect(question.namesOwnGroups)
+        question.report.groups = ["staff"]
+        #expect(!question.namesOwnGroups)
+        question.report.groups = ["staff", "own:sales"]
+        #expect(question.namesOwnGroups)
+        question = Question(.spans)
+        question.choice.group = "own:sales"
+        #expect(question.namesOwnGroups)
+    }
+
     /// The database's sums are the accounting's, day by day, and all events are in it.
     @Test(arguments: [0, 3600, -34_200]) func tablesAddUp(offset: Int) throws {
         var random = SeededRandom(seed: UInt64(bitPattern: Int64(offset)))

@@ -3,7 +3,7 @@
 import json
 import sys
 import unittest
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 LAB_FOLDER = Path(__file__).resolve().parent.parent
@@ -139,6 +139,20 @@ class FactsTests(ProductTestCase):
         self.assertEqual(self.product.command("verify", "--store").returncode, 0)
         self.product.command("erase", "user1", "--reason", "a test", "--yes")
         self.assertEqual([row["value"] for row in self.facts("--history") if row["fact"] == "friendly-name"], ["Ursula Zwei"])
+
+    def test_8_of_who_is_not_recorded_nothing_is_noticed(self):
+        self.product.untrack("user1")
+        self.lab.enter(["usermod", "--comment", "Ursula Drei", "user1"])
+        # What the machine is called is noticed all the while, and so would this be.
+        self.addCleanup(self.lab.enter, ["hostnamectl", "set-hostname", self.value("computer-name")])
+        self.lab.enter(["hostnamectl", "set-hostname", "lab-meanwhile"])
+        self.wait("computer-name", lambda value: value == "lab-meanwhile")
+        begin = datetime.now(timezone.utc)
+        self.product.track("user1")
+        self.product.wait_measured("user1")
+        self.wait("friendly-name", lambda value: value == "Ursula Drei")
+        row = [row for row in self.facts("--history") if row["fact"] == "friendly-name"][-1]
+        self.assertGreater(datetime.fromisoformat(row["since"].replace("Z", "+00:00")), begin)
 
 
 if __name__ == "__main__":

@@ -427,7 +427,8 @@ class JournalAndConfigurationTests(FaultTestCase):
         self.assertIn(state, ("plain", "unknown"))
         fragment = self.lab.root / "etc/termspan/termspan.yaml.d/60-disk.yaml"
         self.addCleanup(fragment.unlink, missing_ok=True)
-        fragment.write_text("unencrypted-disk: warn\n")
+        # With grounds, since the limit of seats of the case before goes with its file.
+        fragment.write_text("unencrypted-disk: warn\nreason: a test\nresponsible: the tests\n")
         self.lab.enter(["systemctl", "reload", SERVICE])
         # A reload is a signal, which is followed when its turn comes.
         warning = re.compile("(?m)^warn  Disk: the disk of /var/lib/termspan is not (known to be )?encrypted")

@@ -96,16 +96,14 @@ struct Checkup {
         return results + store()
     }
 
-    /// Of how many users it is looked which shells they have.
-    private static let mostShells = 500
-
-    /// Who is recorded and not told so at a terminal's logon, as far as the caller may see who that is.
+    /// Who is recorded and not told so at a terminal's logon, as far as the caller may see who that is. Of accounts in /etc/passwd alone: a directory
+    /// that is silent would hold up what is to say so.
     private func shells(_ client: Client) -> [CheckResult] {
         guard let policy = try? client.policy() else { return [] }
+        let tracked = Set(policy.users.filter(\.isTracked).map(\.name))
         var silent: [String: [String]] = [:]
-        for user in policy.users.filter(\.isTracked).prefix(Self.mostShells) {
-            guard let account = Account(named: user.name), !LogonNotice.reaches(shell: account.shell, Files.notice) else { continue }
-            silent[account.shell, default: []].append(user.name)
+        for (login, shell) in Files.localShells() where tracked.contains(login) && !LogonNotice.reaches(shell: shell, Files.notice) {
+            silent[shell, default: []].append(login)
         }
         if silent.isEmpty { return [] }
         let text = silent.sorted { $0.key < $1.key }.map { shell, users in

@@ -76,31 +76,42 @@ struct binary_sid {
     uint32_t subauthorities[15];
 };
 
-enum termspan_sid_answer termspan_sid_by_winbind(uint32_t uid, char *sid, size_t size) {
+// WBC_ERR_DOMAIN_NOT_FOUND is what it makes of 'no such mapping'.
+enum { success = 0, not_found = 7 };
+
+/// Asks winbind for the SID of a UID in a context of its own, so that no connection stays open, and has `use` make an answer of it, if there is one.
+static enum termspan_sid_answer with_winbind(
+    uint32_t uid, enum termspan_sid_answer (*use)(void *library, void *context, const struct binary_sid *sid, char *text, size_t size),
+    char *text, size_t size) {
     // Its folder, of this boot; the socket goes when it is stopped.
     if (!may_answer("/run/samba/winbindd")) return termspan_sid_none;
     void *winbind = library("libwbclient.so.0");
     if (!winbind) return termspan_sid_unknown;
-    // A context of its own, so that no connection stays open.
     void *(*create)(void) = (void *(*)(void))dlsym(winbind, "wbcCtxCreate");
     void (*destroy)(void *) = (void (*)(void *))dlsym(winbind, "wbcCtxFree");
     int (*get)(void *, uid_t, struct binary_sid *) = (int (*)(void *, uid_t, struct binary_sid *))dlsym(winbind, "wbcCtxUidToSid");
-    int (*print)(const struct binary_sid *, char *, int) = (int (*)(const struct binary_sid *, char *, int))dlsym(winbind, "wbcSidToStringBuf");
-    if (!create || !destroy || !get || !print) return termspan_sid_unknown;
+    if (!create || !destroy || !get) return termspan_sid_unknown;
     void *context = create();
     if (!context) return termspan_sid_unknown;
-    struct binary_sid binary;
-    memset(&binary, 0, sizeof binary);
-    // WBC_ERR_DOMAIN_NOT_FOUND is what it makes of 'no such mapping'.
-    enum { success = 0, not_found = 7 };
-    int error = get(context, uid, &binary);
+    struct binary_sid sid;
+    memset(&sid, 0, sizeof sid);
+    int error = get(context, uid, &sid);
+    enum termspan_sid_answer answer = error == not_found ? termspan_sid_none : termspan_sid_unknown;
+    if (error == success) answer = use(winbind, context, &sid, text, size);
     destroy(context);
-    if (error == not_found) return termspan_sid_none;
-    if (error != success) return termspan_sid_unknown;
-    char text[200];
-    int length = print(&binary, text, sizeof text);
-    return length > 0 && (size_t)length < sizeof text ? copy(text, sid, size) : termspan_sid_unknown;
+    return answer;
 }
+
+static enum termspan_sid_answer print_sid(void *winbind, void *context, const struct binary_sid *sid, char *text, size_t size) {
+    (void)context;
+    int (*print)(const struct binary_sid *, char *, int) = (int (*)(const struct binary_sid *, char *, int))dlsym(winbind, "wbcSidToStringBuf");
+    if (!print) return termspan_sid_unknown;
+    char printed[200];
+    int length = print(sid, printed, sizeof printed);
+    return length > 0 && (size_t)length < sizeof printed ? copy(printed, text, size) : termspan_sid_unknown;
+}
+
+enum termspan_sid_answer termspan_sid_by_winbind(uint32_t uid, char *sid, size_t size) { return with_winbind(uid, print_sid, sid, size); }
 
 enum termspan_sid_answer termspan_domain_by_sssd(uint32_t uid, unsigned int milliseconds, char *domain, size_t size) {
     char sid[200];
@@ -122,33 +133,23 @@ enum termspan_sid_answer termspan_domain_by_sssd(uint32_t uid, unsigned int mill
     return answer;
 }
 
-enum termspan_sid_answer termspan_domain_by_winbind(uint32_t uid, char *domain, size_t size) {
-    if (!may_answer("/run/samba/winbindd")) return termspan_sid_none;
-    void *winbind = library("libwbclient.so.0");
-    if (!winbind) return termspan_sid_unknown;
-    void *(*create)(void) = (void *(*)(void))dlsym(winbind, "wbcCtxCreate");
-    void (*destroy)(void *) = (void (*)(void *))dlsym(winbind, "wbcCtxFree");
-    int (*get)(void *, uid_t, struct binary_sid *) = (int (*)(void *, uid_t, struct binary_sid *))dlsym(winbind, "wbcCtxUidToSid");
+static enum termspan_sid_answer look_up_domain(void *winbind, void *context, const struct binary_sid *sid, char *text, size_t size) {
+    // S-1-5-21-...: what else there is, as S-1-22-1-UID, is no domain's.
+    if (sid->authority[5] != 5 || sid->count < 2 || sid->subauthorities[0] != 21) return termspan_sid_none;
     int (*look_up)(void *, const struct binary_sid *, char **, char **, int *) =
         (int (*)(void *, const struct binary_sid *, char **, char **, int *))dlsym(winbind, "wbcCtxLookupSid");
     void (*release)(void *) = (void (*)(void *))dlsym(winbind, "wbcFreeMemory");
-    if (!create || !destroy || !get || !look_up || !release) return termspan_sid_unknown;
-    void *context = create();
-    if (!context) return termspan_sid_unknown;
-    enum { success = 0, not_found = 7 };
-    struct binary_sid binary;
-    memset(&binary, 0, sizeof binary);
-    int error = get(context, uid, &binary);
-    // S-1-5-21-...: what else there is, as S-1-22-1-UID, is no domain's.
-    int is_of_domain = error == success && binary.authority[5] == 5 && binary.count > 1 && binary.subauthorities[0] == 21;
-    char *short_name = NULL, *name = NULL;
+    if (!look_up || !release) return termspan_sid_unknown;
+    char *domain = NULL, *name = NULL;
     int type = 0;
-    if (is_of_domain) error = look_up(context, &binary, &short_name, &name, &type);
-    destroy(context);
-    enum termspan_sid_answer answer = termspan_sid_unknown;
-    if (error == not_found || (error == success && !is_of_domain)) answer = termspan_sid_none;
-    if (error == success && is_of_domain && short_name) answer = copy(short_name, domain, size);
-    if (short_name) release(short_name);
+    int error = look_up(context, sid, &domain, &name, &type);
+    enum termspan_sid_answer answer = error == not_found ? termspan_sid_none : termspan_sid_unknown;
+    if (error == success && domain) answer = copy(domain, text, size);
+    if (domain) release(domain);
     if (name) release(name);
     return answer;
+}
+
+enum termspan_sid_answer termspan_domain_by_winbind(uint32_t uid, char *domain, size_t size) {
+    return with_winbind(uid, look_up_domain, domain, size);
 }

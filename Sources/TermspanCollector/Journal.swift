@@ -114,7 +114,10 @@ enum Journal {
 
     static func historyExpired(_ expired: Expired) {
         var record = JournalRecord(
-            .historyExpired, "What is older than is kept was removed: \(expired.counts.sessions) sessions, \(expired.intervals) intervals.")
+            .historyExpired,
+            """
+            What is older than is kept was removed: \(expired.counts.sessions) sessions, \(expired.intervals) intervals, \(expired.counts.facts) facts.
+            """)
         record.add(.count, String(expired.intervals))
         record.send()
     }

@@ -20,15 +20,19 @@ package struct LoginName: Hashable, Sendable {
 
     /// Reads a login as the user database has it: `anna`, and of a directory's users `anna@example.com` or `EXAMPLE\anna`.
     package init(login: String) {
+        let (name, domain) = Self.split(login)
+        self.init(name, domain: domain ?? Self.anyDomain)
+    }
+
+    /// A login's name and domain, as they are written.
+    package static func split(_ login: String) -> (name: String, domain: String?) {
         // By scalars: an accent that follows makes another Character of what divides.
         let scalars = login.unicodeScalars
         if let slash = scalars.firstIndex(of: "\\") {
-            self.init(String(scalars[scalars.index(after: slash)...]), domain: String(scalars[..<slash]))
-        } else if let at = scalars.lastIndex(of: "@") {
-            self.init(String(scalars[..<at]), domain: String(scalars[scalars.index(after: at)...]))
-        } else {
-            self.init(login, domain: Self.anyDomain)
+            return (String(scalars[scalars.index(after: slash)...]), String(scalars[..<slash]))
         }
+        guard let at = scalars.lastIndex(of: "@") else { return (login, nil) }
+        return (String(scalars[..<at]), String(scalars[scalars.index(after: at)...]))
     }
 
     /// A path with `~` in place of each folder that is called as the user, as a home folder is: `/home/~/bin/tool`. What lies under /usr is the

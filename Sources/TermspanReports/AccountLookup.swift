@@ -13,7 +13,8 @@ struct AccountFacts: Equatable, Sendable {
     var domains: [String] = []
     /// Whether there may be others, since a directory is silent.
     var mayHaveOthers = false
-    var isInGroup = false
+    /// Of those that were asked for.
+    var groups: Set<String> = []
 
     /// All domains of a user: the directory's, and those that the logins name; the computer's where there is none of these.
     func domains(of login: String, logins: [String]) -> [String] {
@@ -27,10 +28,10 @@ struct AccountFacts: Equatable, Sendable {
 
     /// Asks; it may take a directory's time.
     @Sendable
-    static func asked(_ user: UserIdentity, group: UInt32?) -> AccountFacts {
+    static func asked(_ user: UserIdentity, groups: [String: UInt32]) -> AccountFacts {
         guard let account = Account(named: user.login), account.uid == user.uid else { return AccountFacts() }
         var facts = AccountFacts(name: account.name.isEmpty ? nil : account.name)
-        facts.isInGroup = group.map { account.groups?.contains($0) ?? false } ?? false
+        if !groups.isEmpty, let own = account.groups { facts.groups = Set(groups.filter { own.contains($0.value) }.keys) }
         let told = DirectoryDomains(ofUser: account.uid)
         facts.domains = told.names.map { $0.lowercased() }
         facts.mayHaveOthers = !told.isCertain
@@ -51,8 +52,11 @@ struct AccountFacts: Equatable, Sendable {
 /// Asks about users for one answer, page by page, by threads that each live for a page: a directory that is silent costs an answer three seconds in
 /// all, and the service eight threads at most.
 struct AccountLookup: ~Copyable {
-    private let ask: @Sendable (UserIdentity, UInt32?) -> AccountFacts
-    private let group: String?
+    /// Of a user, and whether that is in these groups.
+    typealias Question = @Sendable (UserIdentity, _ groups: [String: UInt32]) -> AccountFacts
+
+    private let ask: Question
+    private let groups: [String]
     /// How long it may still take.
     private var left: Duration = AccountLookup.patience
     /// Nobody answered in time, so that nobody is asked any more.
@@ -64,14 +68,14 @@ struct AccountLookup: ~Copyable {
     private static let most = 8
     private static let threads = Atomic<Int>(0)
 
-    /// - Parameter group: a group of the machine or its directory, in which users may be; nil: that does not matter.
-    init(_ ask: @escaping @Sendable (UserIdentity, UInt32?) -> AccountFacts, group: String?) {
+    /// - Parameter groups: of the machine or its directory, in which users may be, as far as that matters.
+    init(_ ask: @escaping Question, groups: [String]) {
         self.ask = ask
-        self.group = group
+        self.groups = groups
     }
 
     private final class Page: Sendable {
-        let told = Mutex<(facts: [UserIdentity: AccountFacts], isGroupMissing: Bool, isWanted: Bool)>(([:], false, true))
+        let told = Mutex<(facts: [UserIdentity: AccountFacts], missing: String?, isWanted: Bool)>(([:], nil, true))
         let bell: EventCounter
 
         init() throws(SystemError) { bell = try EventCounter() }
@@ -85,20 +89,20 @@ struct AccountLookup: ~Copyable {
     mutating func facts(
         of users: [UserIdentity], mustKnow: Bool, pulse: () throws -> Void
     ) throws -> [UserIdentity: AccountFacts] {
-        guard !users.isEmpty else { return [:] }
+        guard !users.isEmpty || !groups.isEmpty else { return [:] }
         guard !isSilent, Self.threads.load(ordering: .relaxed) < Self.most, let page = try? Page() else {
             if mustKnow { throw Self.silence }
             return [:]
         }
-        let (ask, group) = (ask, group)
+        let (ask, groups) = (ask, groups)
         Self.threads.add(1, ordering: .relaxed)
         let thread = try? Thread(name: "accounts", stackSize: 1 << 20) {
-            let number = group.map { Account.group(named: $0) }
+            let numbers = Dictionary(uniqueKeysWithValues: groups.compactMap { name in Account.group(named: name).map { (name, $0) } })
+            page.told.withLock { $0.missing = groups.first { numbers[$0] == nil } }
             for user in users where page.told.withLock({ $0.isWanted }) {
-                let facts = ask(user, number ?? nil)
+                let facts = ask(user, numbers)
                 page.told.withLock { $0.facts[user] = facts }
             }
-            page.told.withLock { $0.isGroupMissing = number != nil && number! == nil }
             Self.threads.subtract(1, ordering: .relaxed)
             page.bell.ring()
         }
@@ -115,11 +119,11 @@ struct AccountLookup: ~Copyable {
             try pulse()
         }
         isSilent = !isDone
-        let (facts, isGroupMissing) = page.told.withLock { told in
+        let (facts, missing) = page.told.withLock { told in
             told.isWanted = false
-            return (told.facts, told.isGroupMissing)
+            return (told.facts, told.missing)
         }
-        if isGroupMissing, let group { throw ReportError(reason: "There is no group \(group).", isNotFound: true) }
+        if let missing { throw ReportError(reason: "There is no group \(missing).", isNotFound: true) }
         if isSilent, mustKnow { throw Self.silence }
         return facts
     }

@@ -29,9 +29,7 @@ final class ActivityChooser {
     private let hidesFolders: Bool
     private lazy var descriptions = Descriptions.installed(languages: choice.languages ?? [])
     private var applications: [Application?: (description: String?, isWanted: Bool)] = [:]
-    private var users: [UserIdentity: Bool] = [:]
-    private lazy var ownGroups = (try? reader?.policy().ownGroups) ?? OwnGroups()
-    private lazy var group: UInt32? = choice.group.flatMap { Account.group(named: $0) }
+    private var members: GroupMembers?
     /// How many applications are kept at once; names of windows are anybody's.
     private static let limit = 10_000
 
@@ -42,14 +40,12 @@ final class ActivityChooser {
         self.reader = reader
     }
 
-    /// Throws for a group that there is not: nobody's would be no answer.
-    func check() throws {
-        guard let name = choice.group else { return }
-        if let own = OwnGroup(name) {
-            if !ownGroups.has(own) { throw ReportError(reason: "there is no group \(own)") }
-        } else if group == nil {
-            throw ReportError(reason: "there is no group \(name)")
-        }
+    /// To be called before anything is asked. Throws for a group that there is not: nobody's would be no answer.
+    func begin(_ ask: @escaping AccountLookup.Question) throws {
+        guard let group = choice.group else { return }
+        let members = GroupMembers([group], try reader?.policy().ownGroups ?? OwnGroups(), ask)
+        try members.check()
+        self.members = members
     }
 
     /// Whether this computer's activities are wanted.
@@ -59,14 +55,7 @@ final class ActivityChooser {
         return wanted == name || wanted == name.split(separator: ".").first.map(String.init) || wanted == computer.uuid?.lowercased()
     }
 
-    func includes(_ user: UserIdentity) -> Bool {
-        guard let name = choice.group else { return true }
-        if let known = users[user] { return known }
-        let isMember =
-            OwnGroup(name).map { ownGroups.groups(of: user).contains($0) } ?? (group.map { Self.isMember(user, of: $0) } ?? false)
-        users[user] = isMember
-        return isMember
-    }
+    func includes(_ user: UserIdentity) throws -> Bool { try members.map { try !$0.names(of: user).isEmpty } ?? true }
 
     func includes(_ times: CategoryTimes) -> Bool { choice.category.map { times[$0] > 0 } ?? true }
 
@@ -88,12 +77,6 @@ final class ActivityChooser {
         if applications.count >= Self.limit { applications.removeAll() }
         applications[application] = (name, isWanted)
         return (name, isWanted)
-    }
-
-    /// With the primary or another group; an account that is gone, or another's by now, is not.
-    private static func isMember(_ user: UserIdentity, of group: UInt32) -> Bool {
-        guard let account = Account(named: user.login), account.uid == user.uid else { return false }
-        return account.groups?.contains(group) ?? false
     }
 }
 

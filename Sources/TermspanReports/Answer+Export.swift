@@ -259,6 +259,9 @@ extension Answer {
                         sum.duration += length
                         sum.events += 1
                         applications[key] = sum
+                        if applications.count > limit {
+                            throw ReportError(reason: "too many applications in one day; ask about fewer users")
+                        }
                     }
                 }
             ) { own, _ in

@@ -14,7 +14,15 @@ extension Answer {
 
     func report(_ line: ([UInt8]) throws -> Void) throws {
         let shape = question.report
-        let groups = try ReportGroups(shape, try reader?.policy().ownGroups ?? OwnGroups())
+        let own = try reader?.policy().ownGroups ?? OwnGroups()
+        let names = shape.groups.isEmpty && shape.by.isByGroup ? Set(own.members.map(\.group.description)).sorted() : shape.groups
+        if names.isEmpty, shape.by.isByGroup {
+            throw ReportError(reason: "there are no groups of Termspan's own; name groups of the system")
+        }
+        let members = names.isEmpty ? nil : GroupMembers(names, own, accounts)
+        try members?.check()
+        func groups(of user: UserIdentity) throws -> [String] { try members?.names(of: user) ?? [] }
+        func includes(_ user: UserIdentity) throws -> Bool { try members == nil || !groups(of: user).isEmpty }
         // One application by its executable, however its windows are called; without one by the class.
         var applications = ReportApplications { application in
             let path = executable(application)
@@ -27,7 +35,7 @@ extension Answer {
             let whose: [RowKey] =
                 switch shape.by.whose {
                 case .users: [RowKey(user: user, row: ReportStream.Row())]
-                case .groups: groups.names(of: user).map { RowKey(group: $0, row: ReportStream.Row()) }
+                case .groups: try groups(of: user).map { RowKey(group: $0, row: ReportStream.Row()) }
                 case .everybody: [RowKey(row: ReportStream.Row())]
                 }
             for (row, figures) in stream.rows {
@@ -57,7 +65,7 @@ extension Answer {
                 start: record.span.start, application: record.application.map { applications.number(of: $0) }, switches: record.switches)
         }
         if shape.isOwnTime {
-            for (user, sessions) in try usersSessions() where groups.includes(user) {
+            for (user, sessions) in try usersSessions() where try includes(user) {
                 guard let last = sessions.max(by: { $0.anchors.anchors.count < $1.anchors.anchors.count }) else { continue }
                 var stream = stream(last)
                 try forEachOwnPart(of: sessions) { part, record in stream.add(part.span, part.category, record.map(focus)) }
@@ -65,7 +73,7 @@ extension Answer {
             }
         } else {
             try forEachSession { session in
-                guard groups.includes(session.record.user) else { return }
+                guard try includes(session.record.user) else { return }
                 var stream = stream(session)
                 try forEachChunk(of: session, in: range(of: session)) { chunk in
                     let focused = chunk.focus.map { focus($0.record) }

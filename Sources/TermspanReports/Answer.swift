@@ -21,7 +21,7 @@ package struct Answer {
     /// How many intervals of one user are held at once where all are needed together.
     var limit = 500_000
     /// What is asked about users.
-    var accounts: @Sendable (UserIdentity, _ group: UInt32?) -> AccountFacts = AccountFacts.asked
+    var accounts: AccountLookup.Question = AccountFacts.asked
 
     package init(_ question: Question, reader: StoreReader?) {
         self.question = question
@@ -48,7 +48,7 @@ package struct Answer {
     /// Gives `line` one complete line after the other; what it throws ends the answer.
     package func write(_ line: ([UInt8]) throws -> Void) throws {
         if question.pseudonyms != nil, pseudonyms == nil { return }
-        try chooser.check()
+        try chooser.begin(accounts)
         switch question.kind {
         case .spans:
             try forEachSession { try spans(of: $0, line) }
@@ -109,7 +109,7 @@ package struct Answer {
         let isRestricted = question.filter.since != nil || question.filter.until != nil
         // What the store's wall times let through need not lie in the range, where the clock was stepped.
         func body(_ session: ReportedSession) throws {
-            guard chooser.includes(session.record.user) else { return }
+            guard try chooser.includes(session.record.user) else { return }
             if !isRestricted || range(of: session).length > 0 { try each(session) }
         }
         var seen: Set<UUIDv7> = []
@@ -554,12 +554,12 @@ package struct Answer {
         let policy = try reader?.policy() ?? Policy()
         let own = question.users.group.flatMap { OwnGroup($0) }
         if let own, !policy.ownGroups.has(own) { throw ReportError(reason: "There is no group \(own).", isNotFound: true) }
-        var accounts = AccountLookup(accounts, group: own == nil ? question.users.group : nil)
+        var accounts = AccountLookup(accounts, groups: own == nil ? [question.users.group].compactMap(\.self) : [])
         func tell(_ rows: [UserRow]) throws {
             let told = try accounts.facts(of: rows.map(\.identity), mustKnow: question.users.asksDatabase) { try line([]) }
             for row in rows {
                 let facts = told[row.identity] ?? AccountFacts()
-                let isInGroup = own.map { policy.ownGroups.groups(of: row.identity).contains($0) } ?? facts.isInGroup
+                let isInGroup = own.map { policy.ownGroups.groups(of: row.identity).contains($0) } ?? !facts.groups.isEmpty
                 // Nothing holds for one whose login or uid is another's by now.
                 let standing =
                     row.stored?.isCurrent == false

@@ -687,7 +687,7 @@ struct Request {
                 report.executable = pattern
             case "groups" where kind == .report:
                 guard let groups = value.strings, (1...50).contains(groups.count) else { throw invalid() }
-                report.groups = groups
+                report.groups = groups.reduce(into: []) { names, name in if !names.contains(name) { names.append(name) } }
             case "own-time" where kind == .report:
                 guard let flag = value.bool else { throw invalid() }
                 report.isOwnTime = flag

@@ -52,6 +52,8 @@ package struct HeldCounts: Equatable, Sendable {
     package var inputBursts = 0
     package var unknownIntervals = 0
     package var stateChanges = 0
+    /// Of the user alone: the computer's are nobody's.
+    package var facts = 0
 
     package init() {}
 
@@ -59,7 +61,7 @@ package struct HeldCounts: Equatable, Sendable {
     var byTable: [(table: String, count: Int)] {
         [
             ("session", sessions), ("focus_interval", focusIntervals), ("input_burst", inputBursts), ("unknown_interval", unknownIntervals),
-            ("session_event", stateChanges),
+            ("session_event", stateChanges), ("fact", facts),
         ]
     }
 
@@ -71,6 +73,7 @@ package struct HeldCounts: Equatable, Sendable {
         case "input_burst": inputBursts += count
         case "unknown_interval": unknownIntervals += count
         case "session_event": stateChanges += count
+        case "fact": facts += count
         default: break
         }
     }
@@ -83,7 +86,7 @@ package struct HeldCounts: Equatable, Sendable {
     package var named: [(name: String, count: Int)] {
         [
             ("sessions", sessions), ("focus-intervals", focusIntervals), ("input-bursts", inputBursts),
-            ("unknown-intervals", unknownIntervals), ("state-changes", stateChanges),
+            ("unknown-intervals", unknownIntervals), ("state-changes", stateChanges), ("facts", facts),
         ]
     }
 }

@@ -106,19 +106,6 @@ extension StoreWriter {
     func removeFacts(ofUser row: Int64, _ db: Database) throws {
         try db.execute(sql: "DELETE FROM fact WHERE user = ?", arguments: [row])
     }
-
-    /// Removes facts from before a moment that are older than all sessions that they could be of.
-    ///
-    /// - Returns: whether there were some.
-    func removeOldFacts(before moment: WallInstant, _ db: Database) throws -> Bool {
-        try db.execute(
-            sql: """
-                DELETE FROM fact WHERE until <= ?1
-                    AND NOT EXISTS (SELECT 1 FROM session s WHERE s.start_wall < until AND (fact.user IS NULL OR s.user = fact.user))
-                OR user IS NOT NULL AND since <= ?1 AND NOT EXISTS (SELECT 1 FROM session s WHERE s.user = fact.user)
-                """, arguments: [moment.nanoseconds])
-        return db.changesCount > 0
-    }
 }
 
 extension StoreReader {

@@ -116,7 +116,8 @@ enum Schema {
             focus_interval INTEGER NOT NULL DEFAULT 0,
             input_burst INTEGER NOT NULL DEFAULT 0,
             unknown_interval INTEGER NOT NULL DEFAULT 0,
-            session_event INTEGER NOT NULL DEFAULT 0
+            session_event INTEGER NOT NULL DEFAULT 0,
+            fact INTEGER NOT NULL DEFAULT 0
         ) STRICT;
         """
 

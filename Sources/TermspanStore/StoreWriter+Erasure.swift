@@ -83,6 +83,7 @@ extension StoreWriter {
         counts.inputBursts = try count("input_burst")
         counts.unknownIntervals = try count("unknown_interval")
         counts.stateChanges = try count("session_event")
+        counts.facts = try count("fact", "user = ?")
         return counts
     }
 

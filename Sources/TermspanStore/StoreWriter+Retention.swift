@@ -74,7 +74,6 @@ extension StoreWriter {
     ) throws(StoreError) -> Expired {
         let isTheirs = users.map { "user IN (SELECT value FROM json_each('\(Self.json($0.map(\.row)))'))" } ?? "TRUE"
         let streams = ["focus_interval", "input_burst", "unknown_interval"]
-        var hadFacts = false
         let expired = try transaction("expire") { db in
             var expired = Expired()
             func remove(_ table: String, _ condition: String, _ arguments: StatementArguments) throws {
@@ -98,7 +97,14 @@ extension StoreWriter {
                 let rows = try old("", moment)
                 for table in streams + ["session_event", "lane_checkpoint"] { try remove(table, ofThese, [Self.json(rows)]) }
                 try remove("session", "id IN (SELECT value FROM json_each(?))", [Self.json(rows)])
-                hadFacts = try self.removeOldFacts(before: moment, db)
+                // Those that are older than all sessions that they could be of.
+                try remove(
+                    "fact",
+                    """
+                    (user IS NULL OR \(isTheirs)) AND (until <= ?1
+                        AND NOT EXISTS (SELECT 1 FROM session s WHERE s.start_wall < until AND (fact.user IS NULL OR s.user = fact.user))
+                    OR user IS NOT NULL AND since <= ?1 AND NOT EXISTS (SELECT 1 FROM session s WHERE s.user = fact.user))
+                    """, [moment.nanoseconds])
             }
             if let moment = activityBefore {
                 let isThere = streams.map { "EXISTS (SELECT 1 FROM \($0) AS stream WHERE stream.session = old.id)" }
@@ -124,7 +130,7 @@ extension StoreWriter {
             if !expired.isEmpty { try self.note(expired, at: now, db) }
             return expired
         }
-        if !expired.isEmpty || hadFacts { removed(scrubsFile: false) }
+        if !expired.isEmpty { removed(scrubsFile: false) }
         return expired
     }
 

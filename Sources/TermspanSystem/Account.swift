@@ -37,11 +37,38 @@ package struct Account: Equatable, Sendable {
         var entry = unsafe passwd()
         var found: UnsafeMutablePointer<passwd>?
         let code = unsafe ask(&entry, &buffer, buffer.count, &found)
-        guard code == 0, let found = unsafe found, let login = unsafe found.pointee.pw_name else { return nil }
+        guard code == 0, let found = unsafe found else { return nil }
+        unsafe self.init(found.pointee)
+    }
+
+    private init?(_ entry: passwd) {
         func text(_ field: UnsafeMutablePointer<CChar>?) -> String { unsafe field.map { unsafe String(cString: $0) } ?? "" }
+        let login = unsafe text(entry.pw_name)
+        if login.isEmpty { return nil }
         unsafe self.init(
-            login: String(cString: login), uid: found.pointee.pw_uid, gid: found.pointee.pw_gid,
-            name: String(text(found.pointee.pw_gecos).prefix { $0 != "," }), shell: text(found.pointee.pw_shell))
+            login: login, uid: entry.pw_uid, gid: entry.pw_gid, name: Self.name(inComment: text(entry.pw_gecos), login: login),
+            shell: text(entry.pw_shell))
+    }
+
+    /// The accounts of /etc/passwd, in its order, whatever other sources nsswitch.conf names: no directory is asked.
+    package static func local() -> [Account] {
+        guard let file = unsafe fopen("/etc/passwd", "re") else { return [] }
+        defer { unsafe fclose(file) }
+        var buffer = [CChar](repeating: 0, count: 16 << 10)
+        var entry = unsafe passwd()
+        var found: UnsafeMutablePointer<passwd>?
+        var accounts: [Account] = []
+        while unsafe fgetpwent_r(file, &entry, &buffer, buffer.count, &found) == 0, let found = unsafe found {
+            if let account = unsafe Account(found.pointee) { accounts.append(account) }
+        }
+        return accounts
+    }
+
+    /// The comment up to the first comma, without what is not fit to print; `&` stands for the login, its first letter in upper case: finger(1).
+    package static func name(inComment comment: String, login: String) -> String {
+        let name = comment.prefix { $0 != "," }.filter { !$0.unicodeScalars.contains { $0.properties.generalCategory == .control } }
+        return name.split(separator: "&", omittingEmptySubsequences: false).joined(
+            separator: login.prefix(1).uppercased() + login.dropFirst())
     }
 
     /// The gids of all groups, the primary one among them; nil where they are too many. A source of nsswitch.conf that is silent adds none, and nothing

@@ -1,5 +1,7 @@
 import Glibc
+import TermspanCore
 import TermspanStore
+import TermspanSystem
 import Testing
 
 @testable import TermspanCollector
@@ -7,12 +9,12 @@ import Testing
 @Suite struct UserFactsTests {
     @Test(arguments: [
         (#"EXAMPLE\anna"#, "EXAMPLE"), ("anna@example.com", "example.com"), ("anna@home@Example.COM", "Example.COM"), ("anna", nil),
-    ]) func aDomainIsInTheLogin(login: String, domain: String?) { #expect(UserFacts.domain(inLogin: login) == domain) }
+    ]) func aDomainIsInTheLogin(login: String, domain: String?) { #expect(LoginName.split(login).domain == domain) }
 
     @Test(arguments: [
         ("Anna Lee,Room 5,,", "Anna Lee"), ("", ""), (",,,", ""), ("& Lee", "Anna Lee"), ("A\u{1B}[2Jnna", "A[2Jnna"),
     ]) func aNameIsWhatComesBeforeTheFirstComma(comment: String, name: String) {
-        #expect(UserFacts.friendlyName(inComment: comment, login: "anna") == name)
+        #expect(Account.name(inComment: comment, login: "anna") == name)
     }
 
     @Test func rootIsTheComputersOwn() throws {

@@ -379,11 +379,11 @@ import Testing
             ], unknown: ["nobody"], setAside: ["/var/lib/termspan/termspan-damaged-x.db"], isLeft: true)
         #expect(
             answer.lines(isRehearsal: false) == [
-                "anna\u{FFFD}[2J (uid 1001): 1 session, 120 focus intervals, 0 input bursts, 0 unknown intervals, 0 state changes erased.",
+                "anna\u{FFFD}[2J (uid 1001): 1 session, 120 focus intervals, 0 input bursts, 0 unknown intervals, 0 state changes, 0 facts erased.",
                 "  1 of the sessions goes on, with nothing held from before now.", "  Receipt: termspan-erasure x", "  SHA-256: ab",
-                ": 0 sessions, 0 focus intervals, 0 input bursts, 0 unknown intervals, 0 state changes erased.",
+                ": 0 sessions, 0 focus intervals, 0 input bursts, 0 unknown intervals, 0 state changes, 0 facts erased.",
             ])
-        #expect(answer.lines(isRehearsal: true)[0].hasSuffix("0 state changes are held."))
+        #expect(answer.lines(isRehearsal: true)[0].hasSuffix("0 state changes, 0 facts are held."))
         #expect(answer.warnings.count == 2 && answer.unknownError?.code == .notFound)
         #expect(answer.rows[0].json.text.contains("\"focus_intervals\":120"))
         #expect(answer.rows[0].json.text.hasSuffix("\"reports_ended\":null,\"sid_known\":null}") && answer.incompleteError == nil)

@@ -186,7 +186,7 @@ import Testing
         var question = Question(.users)
         question.present = [UserIdentity(login: "ben", uid: 1002), carl]
         // The user database knows ben, and carl by a directory; the others' accounts are gone.
-        let accounts: @Sendable (UserIdentity, UInt32?) -> AccountFacts = { user, _ in
+        let accounts: AccountLookup.Question = { user, _ in
             switch user.uid {
             case 1002: AccountFacts(name: "Ben Ray", domains: [AccountFacts.computer])
             case 1003: AccountFacts(domains: ["example.com"])
@@ -235,7 +235,7 @@ import Testing
         let users = (0..<120).map { UserIdentity(login: "user\($0)", uid: UInt32(2000 + $0)) }
         _ = try fixture.writer.setTracking(users, tracked: true, by: "root", reason: "r", at: F.wall(5))
         var question = Question(.users)
-        let accounts: @Sendable (UserIdentity, UInt32?) -> AccountFacts = { user, _ in
+        let accounts: AccountLookup.Question = { user, _ in
             if user.uid == 2060 { sleep(5) }
             return AccountFacts(name: "known", domains: ["example"])
         }
@@ -245,7 +245,7 @@ import Testing
         question.users.domain = "example"
         #expect(throws: ReportError.self) { try fixture.text(question, accounts: accounts) }
         // One of several directories is silent: whoever it may have is not passed over.
-        let unsure: @Sendable (UserIdentity, UInt32?) -> AccountFacts = { user, _ in
+        let unsure: AccountLookup.Question = { user, _ in
             AccountFacts(domains: user.uid == 2100 ? [] : ["example"], mayHaveOthers: user.uid >= 2100)
         }
         #expect(throws: ReportError.self) { try fixture.text(question, accounts: unsure) }

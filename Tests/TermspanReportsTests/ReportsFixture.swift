@@ -117,7 +117,7 @@ final class ReportsFixture {
     }
 
     func text(
-        _ question: Question, page: Int = 2000, accounts: (@Sendable (UserIdentity, UInt32?) -> AccountFacts)? = nil
+        _ question: Question, page: Int = 2000, accounts: AccountLookup.Question? = nil
     ) throws -> String {
         var answer = Answer(question, reader: try StoreReader(path: path, keys: keys))
         answer.page = page

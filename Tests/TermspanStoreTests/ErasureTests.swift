@@ -50,7 +50,7 @@ import Testing
         #expect(users.count == 1 && users[0].identity == anna && users[0].isCurrent)
         #expect(users[0].names.map(\.description) == ["anna", "uid:1001"])
         let counts = try writer.counts(of: users[0])
-        #expect(counts.named.map(\.count) == [2, 4, 2, 2, 4])
+        #expect(counts.named.map(\.count) == [2, 4, 2, 2, 4, 0])
 
         let erased = try #require(try erase(writer, "anna").first)
         #expect(erased.counts == counts && Set(erased.gone) == [F.uuid(1), F.uuid(2)] && erased.goingOn.isEmpty)
@@ -67,7 +67,7 @@ import Testing
         #expect(change.key == "history-erased" && change.reason == "test" && change.user == anna)
         #expect(change.value == "\(erased.receipt.text) sha256=\(erased.receipt.digest)")
         let counted =
-            " sessions=2 focus-intervals=4 input-bursts=2 unknown-intervals=2 state-changes=4 sessions-going-on=0 keys-destroyed=1 user-erased=no "
+            " sessions=2 focus-intervals=4 input-bursts=2 unknown-intervals=2 state-changes=4 facts=0 sessions-going-on=0 keys-destroyed=1 user-erased=no "
         #expect(erased.receipt.text.contains(counted))
         #expect(!erased.receipt.text.contains("anna") && erased.receipt.digest.count == 64)
         // The user is measured on as if new.
@@ -161,7 +161,7 @@ import Testing
         }
         #expect(throws: StoreError.self) { try erase(writer, "anna", "ben") }
         let users = try writer.users(named: [name("anna"), name("ben")])
-        for user in users { #expect(try writer.counts(of: user).named.map(\.count) == [1, 2, 1, 1, 2]) }
+        for user in users { #expect(try writer.counts(of: user).named.map(\.count) == [1, 2, 1, 1, 2, 0]) }
         #expect(try StoreReader(path: fixture.path).policyChanges().isEmpty)
         try other.write { try $0.execute(sql: "DROP TRIGGER no") }
         #expect(try erase(writer, "anna", "ben").count == 2)

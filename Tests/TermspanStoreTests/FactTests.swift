@@ -147,7 +147,10 @@ import Testing
         // 'one' is from before all sessions, but not older than is kept.
         _ = try writer.expire(activityBefore: nil, sessionsBefore: wall(3))
         #expect(try history(fixture, .computerName) == ["one 1-5", "two 5-20", "three 20-"])
-        _ = try writer.expire(activityBefore: nil, sessionsBefore: wall(1000))
+        // One that goes alone is in a receipt and leaves bytes to be seen to, as all else.
+        #expect(try writer.expire(activityBefore: nil, sessionsBefore: wall(6)).counts.named.map(\.count) == [0, 0, 0, 0, 0, 1])
+        #expect(try writer.read { try Int.fetchOne($0, sql: "PRAGMA user_version") } == StoreWriter.holdsExpired)
+        #expect(try writer.expire(activityBefore: nil, sessionsBefore: wall(1000)).counts.facts == 1)
         #expect(try history(fixture, .computerName) == ["two 5-20", "three 20-"])
         // With the last session of a user, the user's go; what holds of the computer stays.
         #expect(try history(fixture, .loginName) == ["ben 11-"])

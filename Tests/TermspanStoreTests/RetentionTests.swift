@@ -87,10 +87,10 @@ import Testing
             #expect(bytes.allSatisfy { $0.range(of: Data(name.utf8)) == nil })
         }
 
-        #expect(try writer.expire(activityBefore: nil, sessionsBefore: wall(61)).counts.named.map(\.count) == [1, 0, 0, 0, 1])
+        #expect(try writer.expire(activityBefore: nil, sessionsBefore: wall(61)).counts.named.map(\.count) == [1, 0, 0, 0, 1, 0])
         #expect(try reader.sessions(SessionFilter()).map(\.record.uuid) == [F.uuid(2)])
         // One that is open is never too old.
-        #expect(try writer.expire(activityBefore: wall(1000), sessionsBefore: wall(1000)).counts.named.map(\.count) == [0, 1, 0, 0, 0])
+        #expect(try writer.expire(activityBefore: wall(1000), sessionsBefore: wall(1000)).counts.named.map(\.count) == [0, 1, 0, 0, 0, 0])
         #expect(try writer.write(batch(2, start: 55, end: 900, application: "/opt/second")).rejected == 0)
         #expect(try writer.expire(activityBefore: nil, sessionsBefore: wall(1000)).counts.sessions == 1)
         #expect(try reader.sessions(SessionFilter()).isEmpty)
@@ -199,7 +199,7 @@ import Testing
         #expect(
             receipt.text.hasSuffix(
                 " at=\(moment(25).nanoseconds / 1_000_000_000) since=\(moment(1).nanoseconds / 1_000_000_000)"
-                    + " sessions=1 focus-intervals=6 input-bursts=3 unknown-intervals=3 state-changes=1"))
+                    + " sessions=1 focus-intervals=6 input-bursts=3 unknown-intervals=3 state-changes=1 facts=0"))
         #expect(try writer.recordExpired(at: moment(60)) == nil)
         // In both records, about nobody: everybody sees it.
         let reader = try StoreReader(path: fixture.path)

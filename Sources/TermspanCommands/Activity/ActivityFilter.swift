@@ -54,18 +54,31 @@ struct ActivityOptions: ParsableArguments {
             throw ValidationError("--pseudonyms is of everybody and a month: who could choose more could find out whose they are.")
         }
         if idleThreshold?.microseconds == .max { throw ValidationError("--idle-threshold has an end.") }
-        if all, user != nil { throw ValidationError("--all and --user exclude each other.") }
+        try Self.check(all: all, user: user, session: session)
         if let since, let until, since.instant > until.instant { throw ValidationError("--since is later than --until.") }
+    }
+
+    static func check(all: Bool, user: String?, session: String? = nil) throws(ValidationError) {
+        if all, user != nil { throw ValidationError("--all and --user exclude each other.") }
         if let session, UInt32(session) == nil, session.utf8.count != 36 {
             throw ValidationError("'\(session)' is neither an ID nor a UUID of a session.")
         }
     }
 
-    /// Whose, in a filter of the reports service: everybody's, one user's, else the caller's; root's is everybody's.
-    static func whose(all: Bool, user: String? = nil) -> [String: BusValue] {
-        if all { return ["all": .bool(true)] }
-        if let user { return ["user": .string(user)] }
-        return geteuid() == 0 ? [:] : ["uid": .uint32(geteuid())]
+    /// Whose, in a filter of the reports service: everybody's, one user's, else the caller's; root's is everybody's. And of which session.
+    static func whose(all: Bool, user: String? = nil, session: String? = nil) -> [String: BusValue] {
+        var filter: [String: BusValue] = [:]
+        if all {
+            filter["all"] = .bool(true)
+        } else if let user {
+            filter["user"] = .string(user)
+        } else if geteuid() != 0 {
+            filter["uid"] = .uint32(geteuid())
+        }
+        if let session {
+            if let id = UInt32(session) { filter["session"] = .uint32(id) } else { filter["session-uuid"] = .string(session.lowercased()) }
+        }
+        return filter
     }
 
     /// Whether others' activity is asked for by name, which is for root and for who has the right.
@@ -82,10 +95,7 @@ struct ActivityOptions: ParsableArguments {
         if let passiveLimit { limits["passive-limit"] = .uint64(passiveLimit.microseconds) }
         if let idleModel { limits["idle-model"] = .string(idleModel.rawValue) }
         if let pseudonyms { return limits.merging(["pseudonyms": .string(pseudonyms)]) { $1 } }
-        var filter = Self.whose(all: all, user: user).merging(limits) { $1 }
-        if let session {
-            if let id = UInt32(session) { filter["session"] = .uint32(id) } else { filter["session-uuid"] = .string(session.lowercased()) }
-        }
+        var filter = Self.whose(all: all, user: user, session: session).merging(limits) { $1 }
         if let since { filter["since"] = .uint64(since.instant.microseconds) }
         if let until { filter["until"] = .uint64(until.instant.microseconds) }
         return filter

@@ -30,7 +30,7 @@ struct Facts: MainCommand {
 
     func validate() throws {
         if at != nil, history { throw ValidationError("--at and --history exclude each other.") }
-        if all, user != nil { throw ValidationError("--all and --user exclude each other.") }
+        try ActivityOptions.check(all: all, user: user)
     }
 
     func execute() throws {

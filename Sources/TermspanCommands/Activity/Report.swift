@@ -40,6 +40,7 @@ struct Report: MainCommand {
         guard names.allSatisfy(known.contains), Set(names).count == names.count, !(names.contains("user") && names.contains("group")),
             names.count(where: { ["hour", "day", "week"].contains($0) }) <= 1
         else { throw ValidationError("--by takes user or group, application, and one of hour, day and week, with commas between them.") }
+        try TimeZoneName.check(zone)
         if activity.pseudonyms != nil, names.contains("group") || zone != nil || executable != nil || !group.isEmpty || ownTime {
             throw ValidationError("With --pseudonyms nothing but --by, without groups, can be chosen.")
         }
@@ -47,10 +48,7 @@ struct Report: MainCommand {
 
     func execute() throws {
         // Moments are shown in the zone of the days.
-        if let zone {
-            setenv("TZ", ":" + zone, 1)
-            tzset()
-        }
+        if let zone { TimeZoneName.use(zone) }
         var filter = activity.filter()
         filter["by"] = .string(by)
         if let zone { filter["zone"] = .string(zone) }

@@ -40,13 +40,8 @@ struct Timeline: MainCommand {
     var format: Format = .table
 
     func validate() throws {
-        if all, user != nil { throw ValidationError("--all and --user exclude each other.") }
-        if let session, UInt32(session) == nil, session.utf8.count != 36 {
-            throw ValidationError("'\(session)' is neither an ID nor a UUID of a session.")
-        }
-        if let zone, !TimeZoneName.exists(zone) {
-            throw ValidationError("There is no time zone '\(zone)'; they are as Europe/Berlin: timedatectl list-timezones.")
-        }
+        try ActivityOptions.check(all: all, user: user, session: session)
+        try TimeZoneName.check(zone)
         if !["today", "yesterday"].contains(date), TimeText.day(date) == nil {
             throw ValidationError("'\(date)' is no day; one is like 2026-10-25, today or yesterday.")
         }
@@ -57,11 +52,7 @@ struct Timeline: MainCommand {
         guard let start = TimeText.parse(date, now: .present), let end = TimeText.nextMidnight(after: start) else {
             throw CommandError(.failure, "The local time is not known.")
         }
-        var filter = ActivityOptions.whose(all: all, user: user)
-        if let session {
-            filter[UInt32(session) == nil ? "session-uuid" : "session"] =
-                UInt32(session).map { .uint32($0) } ?? .string(session.lowercased())
-        }
+        var filter = ActivityOptions.whose(all: all, user: user, session: session)
         filter["since"] = .uint64(start.microseconds)
         filter["until"] = .uint64(end.microseconds)
         if details { filter["details"] = .bool(true) }
@@ -87,24 +78,4 @@ struct Timeline: MainCommand {
         "user", "uid", "session", "session_uuid", "stack", "start", "end", "state", "executable", "class", "category", "productivity",
         "business",
     ]
-}
-
-/// Names of time zones, as the system's database has them.
-enum TimeZoneName {
-    static func exists(_ name: String) -> Bool {
-        let isName =
-            !name.isEmpty && name.utf8.count <= 64 && name.first != "/" && !name.split(separator: "/").contains { $0 == ".." || $0 == "." }
-            && name.utf8.allSatisfy { byte in
-                (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
-                    || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || "/_+-".utf8.contains(byte)
-            }
-        // A file of the database begins so (tzfile(5)).
-        return isName && (name == "UTC" || Files.text("/usr/share/zoneinfo/" + name, limit: 4) == "TZif")
-    }
-
-    /// Lets local time be that of the zone.
-    static func use(_ name: String) {
-        setenv("TZ", name, 1)
-        tzset()
-    }
 }

@@ -1,5 +1,6 @@
 import Glibc
 import TermspanBus
+import TermspanSystem
 
 /// How far an export has come.
 @MainActor
@@ -34,7 +35,7 @@ package enum ExportMark: Equatable {
 extension Client {
     /// Asks for an export and gives its lines to a file as they are.
     func exportLines(_ filter: [String: BusValue], to file: ExportFile, _ outcome: ExportOutcome) throws(CommandError) {
-        let answer = try exportAnswer(filter)
+        let answer = try reportsAnswer("Export", filter)
         let descriptor = try decode(answer) { message throws(BusError) in try message.readUnixFD() }
         var progress = ExportProgress()
         var buffer: [UInt8] = []
@@ -78,7 +79,7 @@ extension Client {
     ///
     /// - Returns: how many rows it has.
     func exportDatabase(_ filter: [String: BusValue], to file: ExportFile) throws(CommandError) -> UInt64 {
-        let answer = try exportAnswer(filter)
+        let answer = try reportsAnswer("Export", filter)
         let descriptor = try decode(answer) { message throws(BusError) in try message.readUnixFD() }
         // SQLite opens files by their names, so that it works where nobody else can put others under them.
         var template = Array("/var/tmp/termspan-export-XXXXXX".utf8CString)
@@ -146,19 +147,6 @@ extension Client {
         }
         return rows
     }
-
-    private func exportAnswer(_ filter: [String: BusValue]) throws(CommandError) -> BusMessage {
-        do throws(BusError) {
-            return try PasswordAgent.whileAsking(if: filter["uid"] == nil) { () throws(BusError) in
-                try bus.callAndWait(
-                    Self.reports, path: "/org/termspan1/reports", interface: "org.termspan1.Reports", member: "Export",
-                    timeout: .seconds(300), interactive: true
-                ) { writer in writer.properties(filter) }
-            }
-        } catch {
-            throw CommandError(error, from: .reports)
-        }
-    }
 }
 
 /// Tells on a terminal how many rows there are, once a second.
@@ -184,15 +172,27 @@ struct ExportProgress {
     }
 }
 
-/// Keeps a cursor from one export to the next.
-struct CursorFile {
-    let path: String
+/// Keeps a cursor from one export to the next: in the folder that was there when it was begun, to which no link of another user's leads, as for
+/// `ExportFile`.
+@MainActor
+final class CursorFile {
+    private let path: String
+    private let folder: OwnedDescriptor
+    /// In the folder.
+    private let name: String
     /// What the file has; nil where there is none yet.
     let cursor: String?
 
     init(path: String) throws(CommandError) {
         self.path = path
-        let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+        let slash = path.lastIndex(of: "/")
+        name = slash.map { String(path[path.index(after: $0)...]) } ?? path
+        do throws(SystemError) {
+            folder = try openFolderByOwnLinks(slash.map { String(path[...$0]) } ?? ".")
+        } catch {
+            throw ExportFile.failure(path, error.code)
+        }
+        let descriptor = openat(folder.raw, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
         guard descriptor >= 0 else {
             guard errno == ENOENT else { throw CommandError(.failure, "\(path): \(String(cString: strerror(errno)))") }
             cursor = nil
@@ -210,18 +210,17 @@ struct CursorFile {
     }
 
     /// Puts the cursor into a new file beside it, durably, and that in its place.
-    @MainActor
     func keep(_ cursor: String) throws(CommandError) {
-        let temporary = path + ".new"
-        unlink(temporary)
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        let temporary = name + ".new"
+        unlinkat(folder.raw, temporary, 0)
+        let descriptor = openat(folder.raw, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw failure(cursor) }
         let bytes = Array((cursor + "\n").utf8)
         let isWritten = Glibc.write(descriptor, bytes, bytes.count) == bytes.count && fsync(descriptor) == 0
         close(descriptor)
-        guard isWritten, rename(temporary, path) == 0 else {
+        guard isWritten, renameat(folder.raw, temporary, folder.raw, name) == 0 else {
             let error = failure(cursor)
-            unlink(temporary)
+            unlinkat(folder.raw, temporary, 0)
             throw error
         }
     }

@@ -122,7 +122,7 @@ final class ExportFile {
         if descriptor < 0 { throw Self.failure(path, errno) }
     }
 
-    private static func failure(_ path: String, _ code: Int32) -> CommandError {
+    static func failure(_ path: String, _ code: Int32) -> CommandError {
         if code == ELOOP {
             return CommandError(
                 .failure, "\(path): On the way there is a link of another user's, who could have it lead elsewhere.",

@@ -69,7 +69,7 @@ package struct Receipt: Equatable, Sendable {
     }
 
     fileprivate static let counts = [
-        "sessions", "focus-intervals", "input-bursts", "unknown-intervals", "state-changes", "sessions-going-on", "keys-destroyed",
+        "sessions", "focus-intervals", "input-bursts", "unknown-intervals", "state-changes", "facts", "sessions-going-on", "keys-destroyed",
     ]
 
     package var json: JSONValue {
@@ -93,7 +93,7 @@ package struct ReceiptTable: StreamedTable {
     ])
 
     package let keys = [
-        "time", "receipt", "what", "by", "sessions", "focus_intervals", "input_bursts", "unknown_intervals", "state_changes",
+        "time", "receipt", "what", "by", "sessions", "focus_intervals", "input_bursts", "unknown_intervals", "state_changes", "facts",
         "sessions_going_on", "keys_destroyed", "text", "sha256",
     ]
 

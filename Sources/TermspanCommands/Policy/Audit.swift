@@ -27,7 +27,7 @@ struct Audit: MainCommand {
     @OptionGroup var output: FormatOptions
 
     func validate() throws {
-        if all, user != nil { throw ValidationError("--all and --user exclude each other.") }
+        try ActivityOptions.check(all: all, user: user)
         if let since, let until, since.instant > until.instant { throw ValidationError("--since is later than --until.") }
     }
 

@@ -85,7 +85,7 @@ package struct ErasureAnswer: Hashable, Sendable {
             package var number: UInt64
         }
 
-        static let countNames = ["sessions", "focus-intervals", "input-bursts", "unknown-intervals", "state-changes"]
+        static let countNames = ["sessions", "focus-intervals", "input-bursts", "unknown-intervals", "state-changes", "facts"]
 
         package static let keys =
             ["user", "uid"] + countNames.map(ErasureAnswer.Row.key) + [

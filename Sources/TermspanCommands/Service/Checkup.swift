@@ -102,8 +102,8 @@ struct Checkup {
         guard let policy = try? client.policy() else { return [] }
         let tracked = Set(policy.users.filter(\.isTracked).map(\.name))
         var silent: [String: [String]] = [:]
-        for (login, shell) in Files.localShells() where tracked.contains(login) && !LogonNotice.reaches(shell: shell, Files.notice) {
-            silent[shell, default: []].append(login)
+        for account in Account.local() where tracked.contains(account.login) && !LogonNotice.reaches(shell: account.shell, Files.notice) {
+            silent[account.shell, default: []].append(account.login)
         }
         if silent.isEmpty { return [] }
         let text = silent.sorted { $0.key < $1.key }.map { shell, users in

@@ -141,18 +141,7 @@ package struct Client {
     package func reports(
         _ member: String, _ filter: [String: BusValue], _ body: (JSONValue) throws(CommandError) -> Void
     ) throws(CommandError) -> String? {
-        let answer: BusMessage
-        do throws(BusError) {
-            // Nobody needs a password to see what is his own.
-            answer = try PasswordAgent.whileAsking(if: filter["uid"] == nil) { () throws(BusError) in
-                try bus.callAndWait(
-                    Self.reports, path: "/org/termspan1/reports", interface: "org.termspan1.Reports", member: member,
-                    timeout: .seconds(300), interactive: true
-                ) { writer in writer.properties(filter) }
-            }
-        } catch {
-            throw CommandError(error, from: .reports)
-        }
+        let answer = try reportsAnswer(member, filter)
         // The descriptor lives as long as the message, and is read from within.
         let descriptor = try decode(answer) { message throws(BusError) in try message.readUnixFD() }
         var lines = LineReader(descriptor: descriptor)
@@ -165,6 +154,21 @@ package struct Client {
             try body(value)
         }
         return answer.sender
+    }
+
+    /// Calls a method of the report service; the answer has the pipe.
+    func reportsAnswer(_ member: String, _ filter: [String: BusValue]) throws(CommandError) -> BusMessage {
+        do throws(BusError) {
+            // Nobody needs a password to see what is his own.
+            return try PasswordAgent.whileAsking(if: filter["uid"] == nil) { () throws(BusError) in
+                try bus.callAndWait(
+                    Self.reports, path: "/org/termspan1/reports", interface: "org.termspan1.Reports", member: member,
+                    timeout: .seconds(300), interactive: true
+                ) { writer in writer.properties(filter) }
+            }
+        } catch {
+            throw CommandError(error, from: .reports)
+        }
     }
 }
 

@@ -50,18 +50,4 @@ enum Files {
         var status = stat()
         return lstat(path, &status) == 0 ? status : nil
     }
-
-    /// The accounts of /etc/passwd with their shells, in its order: passwd(5).
-    static func localShells() -> [(login: String, shell: String)] {
-        guard let file = fopen("/etc/passwd", "re") else { return [] }
-        defer { fclose(file) }
-        var buffer = [CChar](repeating: 0, count: 16 << 10)
-        var entry = passwd()
-        var found: UnsafeMutablePointer<passwd>?
-        var shells: [(login: String, shell: String)] = []
-        while fgetpwent_r(file, &entry, &buffer, buffer.count, &found) == 0, let account = found?.pointee {
-            shells.append((String(cString: account.pw_name), account.pw_shell.map { String(cString: $0) } ?? ""))
-        }
-        return shells
-    }
 }

@@ -78,8 +78,9 @@ class IdleTests(ProductTestCase):
         return found
 
     def is_quiet(self):
-        """Whether the bursts are over and everything about them is stored, and logind was asked once more, which follows a logon by ten seconds."""
-        if time.monotonic() - self.ready < 15:
+        """Whether the bursts are over and everything about them is stored, and what follows once is over, too: logind is asked once more ten seconds
+        after a logon, a session is settled after fifteen, and the bus tells that hostnamed, which was asked for the name, has left after thirty."""
+        if time.monotonic() - self.ready < 20 or self.lab.enter(["systemctl", "is-active", "--quiet", "systemd-hostnamed"], check=False).returncode == 0:
             return False
         for user in self.user_names:
             row = self.product.session(user)
@@ -92,7 +93,7 @@ class IdleTests(ProductTestCase):
         return all(before.get(key) == count for key, count in after.items() if key[2] != "main" or "probe" in key[0])
 
     def test_nobody_wakes_while_nothing_happens(self):
-        wait_until("the sessions to be quiet", self.is_quiet, 60, progress=self.product.report)
+        wait_until("the sessions to be quiet", self.is_quiet, 90, progress=self.product.report)
         watchdog = int(self.lab.enter(["systemctl", "show", "--property", "WatchdogUSec", "--value", "termspand.service"]).stdout.strip().rstrip("s"))
         titles = {user: self.title(user) for user in self.user_names}
         before = self.switches()

@@ -164,7 +164,9 @@ package final class Collector {
         self.store = store
         hours = try HoursWatch(loop: loop, inbox: inbox, hours: configuration.hours, own: policy.ownGroups, saved: state.hours)
         sids = try SIDWatch(loop: loop, inbox: inbox, saved: state.sids)
-        facts = try FactsWatch(loop: loop, connection: connection, inbox: inbox, configuration: configuration)
+        facts = try FactsWatch(loop: loop, connection: connection, inbox: inbox, configuration: configuration) { [helperUnits] in
+            helperUnits.askPublicAddress(of: $0, completion: $1)
+        }
         notices.handler = { [unowned self] in take($0) }
         threads = [
             try ThreadHandle(name: "aggregator") { aggregator.run() }, try ThreadHandle(name: "store") { store.run() },

@@ -2,6 +2,7 @@ import Glibc
 import TermspanBus
 import TermspanConfiguration
 import TermspanCore
+import TermspanJournal
 import TermspanSessions
 import TermspanStore
 import TermspanSystem
@@ -29,6 +30,8 @@ final class FactsWatch {
     private var name: String?
     private var nameFile: [UInt8]?
     private var way: NetworkState?
+    private let askAddress: AddressQuestion
+    private var address = PublicAddress()
     private var accounts: FileStamp?
     /// Of users, as it was told last.
     private var users: [UserIdentity: UserFacts] = [:]
@@ -41,10 +44,17 @@ final class FactsWatch {
     private static let rate = Rate(12, per: .seconds(60), burst: 6)
     private static let hostnamed = "org.freedesktop.hostname1"
 
-    init(loop: EventLoop, connection: BusConnection, inbox: MainInbox, configuration: Configuration) throws {
+    typealias AddressQuestion =
+        @MainActor (_ url: String, _ completion: @escaping @MainActor (Result<String, HelperUnits.AddressError>) -> Void) -> Void
+
+    /// - Parameter askAddress: has a server on the internet asked by which address it sees the machine.
+    init(
+        loop: EventLoop, connection: BusConnection, inbox: MainInbox, configuration: Configuration, askAddress: @escaping AddressQuestion
+    ) throws {
         self.connection = connection
         self.inbox = inbox
         self.configuration = configuration
+        self.askAddress = askAddress
         timer = try loop.timer(accuracy: .milliseconds(50)) { [unowned self] in look() }
         // A machine without one of them knows less.
         network = try? NetworkMonitor(loop: loop) { [unowned self] in changed() }
@@ -101,11 +111,28 @@ final class FactsWatch {
         tell([
             .timeZone: Self.timeZone(), .primaryDomain: Self.primaryDomain(), .networkID: state?.network ?? "",
             .privateAddresses: state?.privateAddresses ?? "",
-            .publicAddress: configuration.publicAddress.isEmpty ? state?.publicAddress ?? "" : configuration.publicAddress,
         ])
+        lookForAddress()
         let stamp = FileStamp("/etc/passwd")
         if stamp != accounts { askAnew() }
         accounts = stamp
+    }
+
+    /// The public address is what the file says; else one of the machine; else, where a URL is named, what is answered there.
+    private func lookForAddress() {
+        let own = configuration.publicAddress.isEmpty ? way?.publicAddress ?? "" : configuration.publicAddress
+        let url = own.isEmpty ? configuration.publicAddressURL : ""
+        if let question = address.question(url, from: way, at: .now()) {
+            askAddress(url) { [weak self] result in
+                guard let self else { return }
+                if case .failure(let error) = result {
+                    Log.warning("The public address can't be asked for", [.error: "\(error)"])
+                }
+                // Another way may lead elsewhere meanwhile.
+                if address.take(try? result.get(), to: question) { lookForAddress() }
+            }
+        }
+        tell([.publicAddress: own.isEmpty ? address.value : own])
     }
 
     private func tell(_ facts: [Fact: String]) {
@@ -173,8 +200,11 @@ final class FactsWatch {
         askNext()
     }
 
-    /// Of a user who logs on it is asked anew.
-    func loggedOn(_ user: UserIdentity) { asked.remove(user) }
+    /// Of a user who logs on it is asked anew, and by which address the machine is seen, if it is long since that was.
+    func loggedOn(_ user: UserIdentity) {
+        asked.remove(user)
+        if !configuration.publicAddressURL.isEmpty { lookForAddress() }
+    }
 
     func forget(_ user: UserIdentity) {
         asked.remove(user)

@@ -4,10 +4,10 @@ package import TermspanSessions
 import TermspanSystem
 
 /// Short-lived units that do what root should not: as a session's user they read an X server's cookie and end the connections of a VNC
-/// server's clients, as nobody in particular what xrdp's clients call themselves.
+/// server's clients, as nobody in particular what xrdp's clients call themselves, and by which address the internet sees the machine.
 ///
-/// So a path that the user controls is never opened as root, and a home that stalls stalls nobody else; and what a client says is read by
-/// who has nothing to lose.
+/// So a path that the user controls is never opened as root, and a home that stalls stalls nobody else; what a client says is read by
+/// who has nothing to lose; and who talks to the internet sees nothing of the machine.
 @MainActor
 package final class HelperUnits {
     private let loop: EventLoop
@@ -25,6 +25,11 @@ package final class HelperUnits {
     private static let namesTimeout: Duration = .seconds(10)
     /// How long disconnecting may take: less than a caller on the bus waits.
     private static let disconnectTimeout: Duration = .seconds(10)
+    private static let curl = "/usr/bin/curl"
+    /// How long asking for the address may take; curl's own limit is shorter.
+    private static let addressTimeout: Duration = .seconds(20)
+    /// An address of IPv6 in full, and what a server may put around it.
+    private static let addressLength = 64
     /// What is read of what a disconnecting unit says, and what of that is passed on.
     private static let answerLength = 512
     private static let complaintLength = 120
@@ -43,7 +48,7 @@ package final class HelperUnits {
     }
 
     private enum Kind: String {
-        case cookie, disconnect, names
+        case cookie, disconnect, names, address
     }
 
     private final class Run {
@@ -101,6 +106,33 @@ package final class HelperUnits {
             let (names, isWhole) = XrdpClientName.names(in: answer, about: pids)
             completion(names, isWhole)
         }
+    }
+
+    /// Asks a server on the internet by which address it sees the machine; `completion` gets that, or why it could not be had.
+    package func askPublicAddress(of url: String, completion: @escaping @MainActor (Result<String, AddressError>) -> Void) {
+        // What it says of a failure goes to the journal, as the unit's.
+        let command = [
+            Self.curl, "--disable", "--silent", "--show-error", "--fail", "--globoff", "--max-time", "15", "--proto", "=https,http",
+            "--url", url,
+        ]
+        run(.address, command, about: "of-machine", uid: nil, limit: Self.addressLength, timeout: Self.addressTimeout) { outcome in
+            switch outcome {
+            case .failed(let why): completion(.failure(AddressError(description: why)))
+            case .output(let bytes):
+                let words = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace)
+                guard words.count == 1, Fact.isAddress(String(words[0])) else {
+                    let problem =
+                        bytes.isEmpty ? "nothing was answered; the journal of termspan-address has more" : "the answer is no address"
+                    return completion(.failure(AddressError(description: problem)))
+                }
+                completion(.success(String(words[0])))
+            }
+        }
+    }
+
+    /// Why a public address is not known.
+    package struct AddressError: Error, CustomStringConvertible {
+        package let description: String
     }
 
     private static func name(of server: XServer) -> String { "\(server.display)-\(server.pid)" }

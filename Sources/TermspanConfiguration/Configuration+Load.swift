@@ -247,9 +247,17 @@ private struct Setting: Sendable {
             return true
         },
         "public-address": Setting(form: "an address of IPv4 or IPv6, or nothing") { text, configuration in
-            var address = in6_addr()
-            guard text.isEmpty || inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1 else { return false }
+            guard text.isEmpty || Fact.isAddress(text) else { return false }
             configuration.publicAddress = text
+            return true
+        },
+        "public-address-url": Setting(form: "a URL that begins with https:// or http://, of at most 500 printable characters, or nothing") {
+            text, configuration in
+            let isURL =
+                text.utf8.count <= 500 && text.utf8.allSatisfy { (0x21..<0x7F).contains($0) }
+                && text.wholeMatch(of: /https?:\/\/[^\/].*/) != nil
+            guard text.isEmpty || isURL else { return false }
+            configuration.publicAddressURL = text
             return true
         },
         "responsible": Setting(form: "at most 200 printable characters") { text, configuration in

@@ -30,6 +30,8 @@ package struct Configuration: Equatable, Sendable {
     package var limits = Limits()
     /// By which the world reaches the machine, where its own addresses don't tell; "" where they do, or nobody knows.
     package var publicAddress = ""
+    /// Where the machine's public address is asked for; "" for nowhere.
+    package var publicAddressURL = ""
     /// What is to be where the disk that the store is on is not known to be encrypted.
     package var unencryptedDisk = UnencryptedDisk.accept
     /// Who answers for what is collected here; shown to those who are tracked.

@@ -1,3 +1,5 @@
+import Glibc
+
 /// What is known of a computer or a user and may become another thing: it is kept with the time from which it held.
 ///
 /// The raw values are stored and in machine-readable output.
@@ -27,6 +29,12 @@ package enum Fact: String, CaseIterable, Sendable {
 
     package static let ofComputer = allCases.filter { !$0.isPersonal }
     package static let ofUser = allCases.filter(\.isPersonal)
+
+    /// Whether a text is an address of IPv4 or IPv6: inet_pton(3).
+    package static func isAddress(_ text: String) -> Bool {
+        var address = in6_addr()
+        return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1
+    }
 
     /// A value as it is kept: what is longer than anything real is cut off.
     package static func value(_ text: String) -> String {

@@ -81,6 +81,13 @@ import Testing
             #expect(configuration.publicAddress == address)
         }
         #expect(throws: ConfigurationError.self) { try configuration.apply("public-address: example.com\n", file: "t.yaml") }
+        for url in ["https://example.com/ip?v=4", "http://192.0.2.1", ""] {
+            try configuration.apply("public-address-url: \"\(url)\"\n", file: "t.yaml")
+            #expect(configuration.publicAddressURL == url)
+        }
+        for url in ["file:///etc/shadow", "example.com", "https://", "https:///x", "--output=x", "https://a b", "https://ä"] {
+            #expect(throws: ConfigurationError.self) { try configuration.apply("public-address-url: \"\(url)\"\n", file: "t.yaml") }
+        }
     }
 
     @Test func timesByGroupStandInForThoseOfAll() throws {

@@ -69,7 +69,8 @@ struct Checkup {
             "/usr/lib/systemd/system/termspan-probe-.service.d/sandbox.conf",
             "/usr/lib/systemd/system/termspan-cookie-.service.d/sandbox.conf",
             "/usr/lib/systemd/system/termspan-disconnect-.service.d/sandbox.conf",
-            "/usr/lib/systemd/system/termspan-names-.service.d/sandbox.conf", "/usr/lib/systemd/system/termspan-keys.socket",
+            "/usr/lib/systemd/system/termspan-names-.service.d/sandbox.conf",
+            "/usr/lib/systemd/system/termspan-address-.service.d/sandbox.conf", "/usr/lib/systemd/system/termspan-keys.socket",
             "/usr/lib/systemd/system/termspan-keys@.service", "/usr/libexec/termspan/master-key",
             "/usr/share/dbus-1/system.d/org.termspan1.conf",
             "/usr/share/dbus-1/system-services/org.termspan1.Reports.service", "/usr/share/polkit-1/actions/org.termspan1.policy",
@@ -263,8 +264,8 @@ struct Checkup {
     /// Drop-ins that change what probes and the short-lived helpers may do: systemd reads those of the administrator beside or instead of ours.
     private func probes() -> CheckResult {
         let changes = ["/etc", "/run"].flatMap { root in
-            ["termspan-", "termspan-probe-", "termspan-cookie-", "termspan-disconnect-", "termspan-names-"].map {
-                "\(root)/systemd/system/\($0).service.d"
+            ["", "probe-", "cookie-", "disconnect-", "names-", "address-"].map {
+                "\(root)/systemd/system/termspan-\($0).service.d"
             }
         }.filter { Files.exists($0) }
         return CheckResult(

@@ -10,7 +10,7 @@ LAB_FOLDER = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(LAB_FOLDER))
 
 from lablib import wait_until  # noqa: E402
-from lablib.product import ProductTestCase  # noqa: E402
+from lablib.product import FRAGMENT, ProductTestCase  # noqa: E402
 
 NOT_PERMITTED = 4
 COMPUTER = ["computer-name", "time-zone", "primary-domain", "network-id", "private-addresses", "public-address"]
@@ -113,6 +113,36 @@ class FactsTests(ProductTestCase):
         self.wait("network-id", lambda value: value is None)
         for text in ("02:00:00:00:00:01", "192.168.77.0/24"):
             self.assertEqual(self.lab.enter(["grep", "-rla", text, "/var/lib/termspan", "/run/termspan"], check=False).stdout, "")
+
+    def answer(self, text):
+        """What a server in the lab answers whoever asks it."""
+        (self.lab.root / "run/lab-address").write_text(text)
+
+    def test_4b_a_server_is_asked_for_the_public_address(self):
+        serve = 'while read -r line && [ "$line" != "$(printf "\\r")" ]; do :; done; printf "HTTP/1.0 200 OK\\r\\n\\r\\n"; cat /run/lab-address'
+        self.answer("203.0.113.9\n")
+        self.lab.enter([
+            "systemd-run", "--collect", "--unit=lab-address", "--socket-property=ListenStream=127.0.0.1:8099", "--socket-property=Accept=yes",
+            "--property=StandardInput=socket", "--property=StandardOutput=socket", "sh", "-c", serve])
+        self.addCleanup(self.lab.enter, ["systemctl", "stop", "lab-address.socket"])
+        fragment = self.lab.root / FRAGMENT
+        before = fragment.read_text() if fragment.exists() else ""
+        self.addCleanup(self.lab.enter, ["systemctl", "reload", "termspand.service"])
+        self.addCleanup(fragment.write_text, before)
+        self.assertIsNone(self.value("public-address"))
+        fragment.write_text(before + "public-address-url: http://127.0.0.1:8099/\n")
+        self.lab.enter(["systemctl", "reload", "termspand.service"])
+        self.wait("public-address", lambda value: value == "203.0.113.9")
+        # Another network, another answer; and one that is none is not taken.
+        self.answer("2001:db8::9")
+        self.addCleanup(self.lab.enter, ["ip", "link", "delete", "lab-a"], check=False)
+        self.network("02:00:00:00:00:01")
+        self.wait("public-address", lambda value: value == "2001:db8::9")
+        self.answer("<html>203.0.113.10</html>")
+        self.lab.enter(["ip", "link", "delete", "lab-a"])
+        self.wait("public-address", lambda value: value is None)
+        wait_until("the journal to say why", lambda: "the answer is no address" in self.lab.enter(
+            ["journalctl", "--boot", "--output=cat", "--unit", "termspand.service"]).stdout, 30)
 
     def test_5_a_user_has_another_name(self):
         self.lab.enter(["usermod", "--comment", "Ursula Zwei", "user1"])

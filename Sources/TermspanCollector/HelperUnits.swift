@@ -1,5 +1,6 @@
 import Glibc
 package import TermspanBus
+import TermspanCore
 package import TermspanSessions
 import TermspanSystem
 

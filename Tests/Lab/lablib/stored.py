@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from .host import wait_until
 from .product import ProductTestCase
+from .witness import MISSED
 
 SECOND = 1_000_000_000
 # No window has the focus for a moment while one goes and the other comes: shorter than this it may be missed.
@@ -62,14 +63,21 @@ def traced_focus(trace, until):
 
 
 def matched_focus(case, trace, focus, until):
-    """Pairs of a traced interval and the product's, in order; those of no duration to speak of may be missing on either side."""
+    """Pairs of a traced interval and the product's, in order; those of no duration to speak of may be missing on either side.
+
+    Where the trace was too late to look, the product may have been in time.
+    """
     traced = traced_focus(trace, until)
     told = [interval for interval in focus if interval.end > trace.started]
     pairs = []
     one = other = 0
     while one < len(traced):
         true, said = traced[one], told[other] if other < len(told) else None
-        if said and said.window_class == true.window_class:
+        if true.row.window == MISSED:
+            one += 1
+            while other < len(told) and (told[other].start + told[other].end) // 2 < true.end:
+                other += 1
+        elif said and said.window_class == true.window_class:
             pairs.append((true, said))
             one, other = one + 1, other + 1
         elif true.end - true.start < BRIEF:

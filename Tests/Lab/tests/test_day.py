@@ -24,7 +24,7 @@ from lablib.product import CATEGORIES, figure, percentile  # noqa: E402
 from lablib.programs import SOURCES  # noqa: E402
 from lablib.stacks import VNC  # noqa: E402
 from lablib.stored import SECOND, StoredTestCase, matched_focus, now, traced_bursts  # noqa: E402
-from lablib.witness import Witness  # noqa: E402
+from lablib.witness import MISSED, Witness  # noqa: E402
 
 GAP = 2 * SECOND
 # Idle threshold and passive limit, as the options of a question and in nanoseconds; those of the settings first, None is unlimited.
@@ -350,7 +350,9 @@ class DayTests(StoredTestCase):
                 for error in ([] if index == 0 else [said.start - true.start]) + [said.end - true.end]:
                     errors.append(abs(error) / 1e6)
                     worst = max(worst, (abs(error), (true, said)), key=lambda each: each[0])
-        self.assertGreater(len(errors), 120)
+        self.assertGreater(len(errors), 80)
+        missed = sum(change.window == MISSED for trace, _, _ in self.traced.values() for change in trace.focus)
+        print(f"figure: a working day: changes for which the trace itself was too late: {missed}", file=sys.stderr)
         figure("a working day: begin and end of each row of activity against the server's date", errors)
         # The aim is 10 ms; the bound holds on a machine that does other things, too.
         self.assertLessEqual(percentile(errors, 0.99), 50, f"worst: {worst}")

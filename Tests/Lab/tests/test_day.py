@@ -13,7 +13,6 @@ import time
 import unittest
 import zipfile
 from collections import Counter, defaultdict, namedtuple
-from decimal import Decimal
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -29,6 +28,7 @@ from lablib.witness import MISSED, Witness  # noqa: E402
 GAP = 2 * SECOND
 # Idle threshold and passive limit, as the options of a question and in nanoseconds; those of the settings first, None is unlimited.
 LIMITS = {("4s", "4s"): (4 * SECOND, 4 * SECOND), ("3s", "unlimited"): (3 * SECOND, None), ("8s", "0s"): (8 * SECOND, 0)}
+PARTS = ("active", "passive", "inactive")
 # Changes of a session's state, as they are stored: what each begins, and what ends that.
 STATES = {"suspended": (7, 8), "paused": (5, 6), "disconnected": (2, 1), "locked": (3, 4)}
 # Origins of input.
@@ -224,7 +224,7 @@ class DayTests(StoredTestCase):
         cls.lab.disconnect("user1")
         cls.pause(3)
         cls.lab.reconnect("user1", size="1024x768")
-        wait_until("the session to be active", lambda: any(row["logind_sessions"] == [cls.rdp["id"]] and row["state"] == "active" for row in cls.product.query_sessions()),
+        wait_until("the session to be active", lambda: ([cls.rdp["id"]], "active") in [(row["logind_sessions"], row["state"]) for row in cls.product.query_sessions()],
                    20, progress=cls.product.report)
         cls.reconnected = now()
 
@@ -362,7 +362,8 @@ class DayTests(StoredTestCase):
         descriptions, seen, unknown = {}, Counter(), 0
         for name, application in APPLICATIONS.items():
             if application.entry:
-                path = next(path for folder in ("usr/local/share", "usr/share") if (path := self.lab.root / folder / f"applications/{application.entry}.desktop").exists())
+                paths = [self.lab.root / folder / f"applications/{application.entry}.desktop" for folder in ("usr/local/share", "usr/share")]
+                path = next(path for path in paths if path.exists())
                 descriptions[name] = re.search(r"(?m)^Name=(.*)$", path.read_text())[1]
         for pairs in self.pairs().values():
             for true, said in pairs:
@@ -404,7 +405,7 @@ class DayTests(StoredTestCase):
                         parts[stretch.focus[0]][stretch.category] += stretch.end - stretch.start
                 for true, said in pairs[1:]:
                     row = told[uuid, said.row["start"]]
-                    for category in ("active", "passive", "inactive"):
+                    for category in PARTS:
                         error = abs(float(row[category]) - parts[true.start][category] / SECOND) * 1000
                         errors.append(error)
                         worst = max(worst, (error, (category, parts[true.start], row)), key=lambda each: each[0])
@@ -422,17 +423,16 @@ class DayTests(StoredTestCase):
                 for stretch in streams.divided(threshold, limit):
                     whole[stretch.category] += stretch.end - stretch.start
             for row in self.rows[limits]:
-                key = (row["executable"], None if row["executable"] else row["class"])
-                for part in ("active", "passive", "inactive"):
-                    by_application[key][part] += row[part]
+                by_application[row["executable"], None if row["executable"] else row["class"]].update({part: row[part] for part in PARTS})
             for by in ("user", "user,application", "user,hour", "user,week"):
                 report = self.exact("report", "--user", "user1", "--by", by, *self.options(limits))
                 for category in CATEGORIES:
                     self.assertEqual(sum(row[category] for row in report) * SECOND, whole[category], (limits, by, category))
                 for row in report:
                     self.assertEqual(sum(row[category] for category in CATEGORIES), row["total"], (limits, row))
+                    # What had no application in front is more than the rows have: what is unknown is of none, too.
                     if by == "user,application" and (key := (row["executable"], row["class"])) != (None, None):
-                        self.assertEqual({part: row[part] for part in ("active", "passive", "inactive")}, {part: by_application[key][part] for part in ("active", "passive", "inactive")}, (limits, row))
+                        self.assertEqual({part: row[part] for part in PARTS}, dict(by_application[key]), (limits, row))
             totals[limits] = {category: whole[category] / SECOND for category in CATEGORIES}
             shown = ", ".join(f"{category} {seconds:.3f} s" for category, seconds in totals[limits].items() if seconds)
             print(f"figure: a working day under {' and '.join(limits)}: {shown}", file=sys.stderr)
@@ -492,7 +492,8 @@ class DayTests(StoredTestCase):
     def test_a_reset_of_the_screensaver_is_told_apart(self):
         """As players do so that the screen does not go dark. To the server it is input; its origin is of neither kind."""
         session = next(iter(self.sessions.values()))
-        bursts = self.stored(f"SELECT start, length, origin FROM input_burst WHERE session = {session['id']} AND start > {self.trace.started + GAP} AND start < {self.left}")
+        bursts = self.stored(f"SELECT start, length, origin FROM input_burst WHERE session = {session['id']} "
+                             f"AND start > {self.trace.started + GAP} AND start < {self.left}")
         reset, = [burst for burst in bursts if abs(burst["start"] - self.reset) < SECOND]
         self.assertEqual(reset["origin"], NEITHER, bursts)
         self.assertEqual({burst["origin"] for burst in bursts if burst != reset}, {DEVICE}, bursts)

@@ -23,9 +23,7 @@ package struct Descriptions: Sendable {
                 }
             }
             if let name = entry.windowClass { byClass[name.lowercased(), default: []].append(row) }
-            for id in Set([entry.id.lowercased(), String(entry.id.lowercased().split(separator: ".").last ?? "")]) {
-                byID[id, default: []].append(row)
-            }
+            for id in entry.names { byID[id, default: []].append(row) }
         }
     }
 
@@ -50,8 +48,8 @@ package struct Descriptions: Sendable {
         if rows.isEmpty, isSystems { rows = byID[file.lowercased()] ?? [] }
         // Several are parts of one program, of which the window's class tells which; else that which is called as the file.
         let name = windowClass?.lowercased()
-        return rows.first { name != nil && (entries[$0].windowClass?.lowercased() == name || entries[$0].id.lowercased() == name) }
-            ?? rows.first { entries[$0].id == file } ?? rows.first { entries[$0].isShown } ?? rows.first
+        return rows.first { name != nil && (entries[$0].windowClass?.lowercased() == name || entries[$0].isCalled(name)) }
+            ?? rows.first { entries[$0].isCalled(file.lowercased()) } ?? rows.first { entries[$0].isShown } ?? rows.first
     }
 
     private func row(windowClass: String) -> Int? {
@@ -100,6 +98,16 @@ extension Descriptions {
         }
         return entries
     }
+}
+
+extension DesktopEntry {
+    /// The ID in lower case, and the last part of one that begins with a domain: `org.xfce.mousepad`, `mousepad`.
+    fileprivate var names: Set<String> {
+        let id = id.lowercased()
+        return [id, String(id.split(separator: ".").last ?? "")]
+    }
+
+    fileprivate func isCalled(_ name: String?) -> Bool { name.map { names.contains($0) } ?? false }
 }
 
 extension Descriptions {

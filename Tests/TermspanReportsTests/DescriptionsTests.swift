@@ -105,7 +105,8 @@ import Testing
             entry("libreoffice-calc", "LibreOffice Calc", exec: "libreoffice --calc"),
             entry("org.gnome.TextEditor", "Text Editor", exec: "flatpak run org.gnome.TextEditor"),
             entry("tool", "Tool", exec: "python3 /usr/share/tool/tool.py"), entry("krita", "Krita", exec: "krita %F"),
-            entry("debian-xterm", "Another", exec: "other"),
+            entry("org.xfce.mousepad-settings", "Text Editor Settings", exec: "mousepad --preferences"),
+            entry("org.xfce.mousepad", "Mousepad", exec: "mousepad %U"), entry("debian-xterm", "Another", exec: "other"),
         ].compactMap(\.self))
 
     @Test(
@@ -115,6 +116,7 @@ import Testing
             ("org.gnome.TextEditor", nil, "Text Editor"), ("/usr/share/tool/tool.py", "Tk", "Tool"), ("krita", nil, "Krita"),
             ("/usr/bin/other", nil, "other"), ("/home/~/bin/xterm", nil, "xterm"), ("/home/~/bin/tool.py", "Unknown", "tool.py"),
             (nil, "XTERM", "XTerm"), (nil, "Unknown", "Unknown"), (nil, nil, nil), ("", "", nil),
+            ("/usr/bin/mousepad", "Mousepad", "Mousepad"), ("/usr/bin/mousepad", nil, "Mousepad"),
         ] as [(String?, String?, String?)])
     func programsAreNamed(executable: String?, windowClass: String?, name: String?) {
         #expect(descriptions.of(executable: executable, windowClass: windowClass) == name)

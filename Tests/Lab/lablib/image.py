@@ -26,6 +26,16 @@ def cache_folder():
     return Path(os.environ.get("TERMSPAN_LAB_CACHE") or "/var/cache/termspan-lab")
 
 
+def packages(file, suite):
+    """The packages that a file of the recipe has for a suite."""
+    names = []
+    for line in (RECIPE / file).read_text().splitlines():
+        only, _, name = line.partition("#")[0].strip().rpartition(":")
+        if name and only in ("", suite):
+            names.append(name)
+    return names
+
+
 class Image:
     """One suite's image."""
 
@@ -43,12 +53,7 @@ class Image:
 
     def packages(self):
         """The recipe's packages for this suite."""
-        names = []
-        for line in (RECIPE / "packages").read_text().splitlines():
-            suite, _, name = line.partition("#")[0].strip().rpartition(":")
-            if name and suite in ("", self.suite):
-                names.append(name)
-        return names
+        return packages("packages", self.suite)
 
     def ensure(self, say):
         """Builds the image unless it is there, and returns its folder."""

@@ -98,18 +98,25 @@ class Lab:
                     raise LabError(f"not a package file: {package}")
                 shutil.copy(package, inside / package.name)
                 names.append(f"{folder}/{package.name}")
-            command = ["apt-get", "--quiet", "--yes", "-o", "Dpkg::Use-Pty=0", "install", "--no-install-recommends", "--reinstall",
-                       "--allow-downgrades", *names]
-            options = {"host_network": True, "environment": {"DEBIAN_FRONTEND": "noninteractive"}, "timeout": 600}
-            done = self.enter(command, check=False, **options)
-            if done.returncode != 0 and re.search(r"Unable to (fetch|locate)|404|not installable", done.stdout + done.stderr):
-                self.enter(["apt-get", "--quiet", "update"], **options)
-                done = self.enter(command, check=False, **options)
-            if done.returncode != 0:
-                raise LabError(f"apt: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-            return done.stdout
+            return self._apt_install("--reinstall", "--allow-downgrades", *names)
         finally:
             shutil.rmtree(inside, ignore_errors=True)
+
+    def install_applications(self):
+        """Installs what users work with: the packages of image/applications."""
+        return self._apt_install(*images.packages("applications", self.container.state["suite"]))
+
+    def _apt_install(self, *arguments):
+        command = ["apt-get", "--quiet", "--yes", "-o", "Dpkg::Use-Pty=0", "-o", "Dpkg::Options::=--force-unsafe-io", "install",
+                   "--no-install-recommends", *arguments]
+        options = {"host_network": True, "environment": {"DEBIAN_FRONTEND": "noninteractive"}, "timeout": 600}
+        done = self.enter(command, check=False, **options)
+        if done.returncode != 0 and re.search(r"Unable to (fetch|locate)|404|not installable", done.stdout + done.stderr):
+            self.enter(["apt-get", "--quiet", "update"], **options)
+            done = self.enter(command, check=False, **options)
+        if done.returncode != 0:
+            raise LabError(f"apt: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
 
     # Users and their desktops
 

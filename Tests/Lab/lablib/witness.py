@@ -7,6 +7,8 @@ says of a session is compared with what this saw. It selects raw input events, w
     ...
     trace = witness.stop()
 
+Of each window it also tells which process the server has it from, and what that runs by /proc: `executable`, `arguments`.
+
 The second half of this file is the program that runs inside the lab; it prints one JSON object a line.
 """
 
@@ -24,15 +26,15 @@ from collections import namedtuple
 from pathlib import Path
 
 # Moments are nanoseconds of CLOCK_BOOTTIME. `delay` is how much later than the server's own date the witness itself had it.
-Focus = namedtuple("Focus", "at window window_class delay")
+Focus = namedtuple("Focus", "at window window_class delay executable arguments")
 Trace = namedtuple("Trace", "started ended focus inputs delays")
 
 
 class Witness:
     """One trace of a user's X server, from now until `stop`; it survives disconnects, and ends with the server."""
 
-    def __init__(self, lab, user):
-        variables = lab.session_environment(user)
+    def __init__(self, lab, user, record=None):
+        variables = lab.session_environment(user, record)
         self._lab = lab
         self.program = f"/run/witness_{uuid.uuid4().hex}.py"
         (lab.root / self.program.lstrip("/")).write_bytes(Path(__file__).read_bytes())
@@ -82,7 +84,9 @@ class Witness:
         errors = self.close()
         if self.process.returncode:
             raise RuntimeError(f"the witness failed: {errors}")
-        focus = [Focus(line["at"], line["window"], line["class"], line["seen"] - line["at"]) for line in self.lines if line["kind"] == "focus"]
+        programs = {line["window"]: (line["executable"], line["arguments"]) for line in self.lines if line["kind"] == "program"}
+        focus = [Focus(line["at"], line["window"], line["class"], line["seen"] - line["at"], *programs.get(line["window"], (None, [])))
+                 for line in self.lines if line["kind"] == "focus"]
         inputs = [line["at"] for line in self.lines if line["kind"] == "input"]
         delays = [line["seen"] - line["at"] for line in self.lines if line["kind"] in ("focus", "input")][1:]
         ended = next((line["at"] for line in self.lines if line["kind"] == "end"), None)
@@ -90,6 +94,9 @@ class Witness:
 
 
 # Inside the lab
+
+# In place of a window: another one became active before it could be asked which this one is.
+MISSED = -1
 
 
 def cookie(display):
@@ -175,6 +182,11 @@ class Server:
         reply = self.ask(98, 0, struct.pack("<Hxx", len(name)) + name.encode())
         return reply[9] if reply and reply[8] else sys.exit(f"the server has no {name}")
 
+    def pid(self, resources, window):
+        """The process that made a window, as the kernel told the server when it connected; X-Resource's QueryClientIds for LocalClientPID."""
+        reply = self.ask(resources, 4, struct.pack("<III", 1, window, 2))
+        return struct.unpack_from("<I", reply, 44)[0] if reply and struct.unpack_from("<I", reply, 8)[0] else None
+
     def wait(self, other):
         """The next event and when it was read; None once there is something to read from `other`."""
         while not self.events:
@@ -184,6 +196,15 @@ class Server:
             if packet[0] > 1:
                 self.events.append((time.clock_gettime_ns(time.CLOCK_BOOTTIME), packet))
         return self.events.pop(0)
+
+
+def program(pid):
+    """What a process runs: its executable and its arguments."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return os.readlink(f"/proc/{pid}/exe"), [part.decode(errors="replace") for part in file.read().split(b"\0")[:-1]]
+    except OSError:  # There is none, or it has ended.
+        return None, []
 
 
 def say(kind, at, **more):
@@ -207,6 +228,8 @@ def main():
     mark = server.atom("_WITNESS")
     input_extension = server.extension("XInputExtension")
     server.ask(input_extension, 47, struct.pack("<HH", 2, 0))
+    resources = server.extension("X-Resource")
+    server.ask(resources, 0, b"\1\2")
     # PropertyChange on the root.
     server.send(2, 0, struct.pack("<III", server.root, 1 << 11, 1 << 22))
     # Raw presses, releases and motion of all master devices: 13 to 17.
@@ -224,11 +247,24 @@ def main():
         if not before - 5_000_000 <= at <= event[0] + 5_000_000:
             sys.exit(f"the server's clock is not CLOCK_MONOTONIC: {before} {at} {event[0]}")
 
-    window = None
+    window, known = None, set()
+
+    def is_change(packet):
+        return packet[0] == 28 and struct.unpack_from("<I", packet, 8)[0] == active
+
+    def server_time(packet, seen):
+        return boot_time(struct.unpack_from("<I", packet, 12)[0], seen)
 
     def look(at, seen):
         nonlocal window
         value = server.property(server.root, active)
+        # Changes that were told before the answer are in it: it came with the last of them, and what came with those before is gone.
+        if later := [event for event in server.events if is_change(event[1])]:
+            server.events = [event for event in server.events if not is_change(event[1])]
+            window = MISSED
+            say("focus", at, seen=seen, window=window, **{"class": None})
+            seen, packet = later[-1]
+            at = server_time(packet, seen)
         now = struct.unpack_from("<I", value)[0] if len(value) >= 4 else 0
         if now != window:
             window = now
@@ -241,10 +277,15 @@ def main():
     try:
         while event := server.wait(sys.stdin):
             seen, packet = event
-            if packet[0] == 28 and struct.unpack_from("<I", packet, 8)[0] == active:
-                look(boot_time(struct.unpack_from("<I", packet, 12)[0], seen), seen)
+            if is_change(packet):
+                look(server_time(packet, seen), seen)
             elif packet[0] == 35 and packet[1] == input_extension and 13 <= struct.unpack_from("<H", packet, 8)[0] <= 17:
-                say("input", boot_time(struct.unpack_from("<I", packet, 12)[0], seen), seen=seen)
+                say("input", server_time(packet, seen), seen=seen)
+            # Reading of a process can take its time, and is done once for a window, when nothing else waits.
+            if window not in known and window not in (0, MISSED) and not server.events and not select.select([server.socket], [], [], 0)[0]:
+                known.add(window)
+                executable, arguments = program(server.pid(resources, window))
+                say("program", time.clock_gettime_ns(time.CLOCK_BOOTTIME), window=window, executable=executable, arguments=arguments)
     except ConnectionError:
         pass
     say("end", time.clock_gettime_ns(time.CLOCK_BOOTTIME))

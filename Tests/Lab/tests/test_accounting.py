@@ -10,25 +10,21 @@ import sys
 import threading
 import time
 import unittest
-from collections import namedtuple
 from decimal import Decimal
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lablib import wait_until  # noqa: E402
-from lablib.product import CATEGORIES, ProductTestCase, figure, percentile  # noqa: E402
+from lablib.product import CATEGORIES, figure, percentile  # noqa: E402
 from lablib.soak_check import LOGON_LIMIT  # noqa: E402
+from lablib.stored import SECOND, StoredTestCase, matched_focus, now, traced_bursts  # noqa: E402
 from lablib.witness import Witness  # noqa: E402
 
-SECOND = 1_000_000_000
 GAP, IDLE_THRESHOLD, PASSIVE_LIMIT = 2 * SECOND, 4 * SECOND, 4 * SECOND
 # The reason of unknown time that ends with the first snapshot, the origin of input, and changes of a session's state, as they are stored.
 STARTING, DEVICE = 6, 1
 CONNECTED, DISCONNECTED = 1, 2
-
-# No window has the focus for a moment while one goes and the other comes: shorter than this it may be missed.
-BRIEF = SECOND // 20
 
 # xclock takes no focus, so that the third application is an editor. Each has a place of its own, to be clicked at.
 APPLICATIONS = {
@@ -36,8 +32,6 @@ APPLICATIONS = {
     "Terminal": {"command": ["xterm", "-class", "Terminal", "-geometry", "55x12+10+320"], "point": (100, 450)},
     "Xedit": {"command": ["xedit", "-geometry", "350x250+420+180"], "point": (600, 380), "service": True},
 }
-
-Interval = namedtuple("Interval", "start end window_class executable")
 
 
 class ConnectionWatch(threading.Thread):
@@ -61,26 +55,6 @@ class ConnectionWatch(threading.Thread):
         self.stopping.set()
         self.join()
         return self.changes
-
-
-class StoredTestCase(ProductTestCase):
-    tracked = ["user1"]
-    settings = {"burst-gap": "2s", "idle-threshold": "4s", "passive-limit": "4s"}
-
-    @classmethod
-    def exact(cls, *arguments):
-        """As Product.listing, with fractions as they are printed."""
-        return json.loads(cls.product.command(*arguments, "--format", "json").stdout, parse_float=Decimal, parse_int=Decimal)
-
-    @classmethod
-    def stored(cls, sql):
-        text = cls.lab.enter(["sqlite3", "-readonly", "-json", "-cmd", ".timeout 5000", "/var/lib/termspan/termspan.db", sql]).stdout
-        return json.loads(text or "[]")
-
-    @classmethod
-    def wait_stored(cls):
-        wait_until("the end of the session in the store", lambda: cls.stored("SELECT 1 FROM session WHERE end IS NOT NULL"), 20,
-                   progress=cls.product.report)
 
 
 class LeavingTests(StoredTestCase):
@@ -239,45 +213,12 @@ class AccountingTests(StoredTestCase):
         cls.bursts = cls.stored("SELECT start, start + length AS end, origin FROM input_burst ORDER BY start")
         cls.unknown = cls.stored("SELECT start, length, reason FROM unknown_interval ORDER BY start")
         cls.changes = cls.stored("SELECT at, kind FROM session_event ORDER BY at")
-        anchors = cls.stored("SELECT at, wall FROM clock_anchor ORDER BY wall DESC")
-
-        def boot_time(text):
-            whole, fraction = text.rstrip("Z").split(".")
-            seconds = int(time.mktime(time.strptime(whole + " UTC", "%Y-%m-%dT%H:%M:%S %Z"))) - time.timezone
-            wall = seconds * SECOND + int(fraction.ljust(9, "0"))
-            anchor = next((anchor for anchor in anchors if anchor["wall"] <= wall), anchors[-1])
-            return anchor["at"] + wall - anchor["wall"]
-
-        cls.focus = [Interval(boot_time(span["start"]), boot_time(span["end"]), span["class"], span["executable"]) for span in cls.spans]
+        cls.focus = cls.focus_of(cls.spans)
 
     # Focus
 
-    def traced_focus(self):
-        """The focus intervals of the trace up to the logout; the last one's end is told by the next."""
-        changes = self.trace.focus
-        intervals = [Interval(change.at, later.at, change.window_class, None) for change, later in zip(changes, changes[1:]) if later.at > change.at]
-        return [interval for interval in intervals if interval.start < self.left]
-
     def matched_focus(self):
-        """Pairs of a traced interval and the product's, in order; those of no duration to speak of may be missing on either side."""
-        traced = self.traced_focus()
-        told = [interval for interval in self.focus if interval.end > self.trace.started]
-        pairs = []
-        one = other = 0
-        while one < len(traced):
-            true, said = traced[one], told[other] if other < len(told) else None
-            if said and said.window_class == true.window_class:
-                pairs.append((true, said))
-                one, other = one + 1, other + 1
-            elif true.end - true.start < BRIEF:
-                one += 1
-            # What had the focus when the trace began may have lost it before the trace's first look.
-            elif said and (said.end - said.start < BRIEF or not pairs and said.start < self.trace.started):
-                other += 1
-            else:
-                self.fail(f"after {len(pairs)} that agree: {true} in the trace, {said} by the product\n"
-                          f"trace: {traced[max(0, one - 3):one + 4]}\nproduct: {told[max(0, other - 3):other + 4]}")
-        return pairs
+        return matched_focus(self, self.trace, self.focus, self.left)
 
     def test_each_focus_interval_is_as_the_server_told_it(self):
         pairs = self.matched_focus()
@@ -353,13 +294,7 @@ class AccountingTests(StoredTestCase):
     # Input
 
     def traced_bursts(self):
-        bursts = []
-        for at in self.trace.inputs:
-            if bursts and at - bursts[-1][1] < GAP:
-                bursts[-1][1] = max(at, bursts[-1][1])
-            else:
-                bursts.append([at, at])
-        return bursts
+        return traced_bursts(self.trace, GAP)
 
     def test_each_burst_is_as_the_gap_divides_the_servers_input(self):
         # One that began before the trace did is not known from its start.
@@ -470,10 +405,6 @@ class AccountingTests(StoredTestCase):
             self.assertAlmostEqual(float(self.summary[category]), expected[category] / SECOND, delta=0.5, msg=category)
         for category in ("active", "passive", "inactive", "disconnected"):
             self.assertGreater(expected[category], 2 * SECOND, f"the script has {category} time")
-
-
-def now():
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,8 @@ package struct ActivityTable: StreamedTable {
     ])
 
     package let keys = [
-        "user", "uid", "session", "session_uuid", "start", "end", "duration", "description", "executable", "class", "category",
+        "user", "uid", "session", "session_uuid", "imported_from", "start", "end", "duration", "description", "executable", "class",
+        "category",
         "productivity", "business", "active", "passive", "inactive", "open",
     ]
 

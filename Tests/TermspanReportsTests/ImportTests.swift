@@ -190,6 +190,27 @@ import Testing
         return "\(parts[1]) \(((Double(parts[2]) ?? 0) * 1e5).rounded())"
     }
 
+    /// `Tests/activitywatch` has aw-core give back what was exported: all of it comes in, once.
+    @Test(.enabled(if: ProcessInfo.processInfo.environment["TERMSPAN_ACTIVITYWATCH_BACK"] != nil))
+    func whatActivityWatchGivesBackComesIn() throws {
+        let path = try #require(ProcessInfo.processInfo.environment["TERMSPAN_ACTIVITYWATCH_BACK"])
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        let document = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: [String: [String: Any]]])
+        var (activities, present) = (0, 0)
+        for bucket in try #require(document["buckets"]).values {
+            for event in try #require(bucket["events"] as? [[String: Any]]) {
+                let isLong = AnswerTests.number(event["duration"]) > 0
+                if bucket["type"] as? String == "currentwindow" { activities += isLong ? 1 : 0 }
+                if (event["data"] as? [String: Any])?["status"] as? String == "not-afk" { present += 1 }
+            }
+        }
+        let fixture = try Self.emptyStore()
+        let added = try Self.put(Self.records(text, .activitywatch, user: "ben"), into: fixture.writer)
+        #expect(Int(added.activities) == activities && Int(added.inputs) == present && activities > 10 && present > 1)
+        #expect(try Self.put(Self.records(text, .activitywatch, user: "ben"), into: fixture.writer).isEmpty)
+        #expect(try fixture.lines(checkQuestion()).last?["problems"] as? Int == 0)
+    }
+
     /// Times that were told are told again, whatever the thresholds and wherever the range cuts; all of a session's time is there.
     @Test func toldTimesKeep() throws {
         let fixture = try Self.emptyStore()

@@ -63,9 +63,9 @@ package struct ImportActivityWatch {
             if type == "currentwindow" {
                 let application = event.name.isEmpty ? nil : try output.number(executable: nil, windowClass: event.name, source)
                 let activity = ImportRecord.Activity(start: event.start, length: event.length, application: application)
-                try output.add(.activity(activity), to: session(at: event.start, computer), source)
+                try output.add(.activity(activity), to: session(at: event.start, computer, event.run), source)
             } else if event.name == "not-afk" {
-                try output.add(.input(start: event.start, length: event.length), to: session(at: event.start, computer), source)
+                try output.add(.input(start: event.start, length: event.length), to: session(at: event.start, computer, event.run), source)
             } else {
                 try presence(event, computer, source, &output)
             }
@@ -101,17 +101,17 @@ package struct ImportActivityWatch {
         let end = event.start.nanoseconds + Int64(event.length)
         let midnight = (event.start.nanoseconds / Self.day + 1) * Self.day
         let first = UInt64(min(end, midnight) - event.start.nanoseconds)
-        try writer.add(.presence(start: event.start, length: first), to: session(at: event.start, computer), source)
+        try writer.add(.presence(start: event.start, length: first), to: session(at: event.start, computer, event.run), source)
         guard end > midnight else { return }
         let last = WallInstant(nanoseconds: max(midnight, end / Self.day * Self.day))
         guard end > last.nanoseconds else { return }
-        try writer.add(.presence(start: last, length: UInt64(end - last.nanoseconds)), to: session(at: last, computer), source)
+        try writer.add(.presence(start: last, length: UInt64(end - last.nanoseconds)), to: session(at: last, computer, event.run), source)
     }
 
     /// ActivityWatch knows no sessions: one for each computer and day, in UTC, whose UUID is the same in each file.
-    private func session(at moment: WallInstant, _ computer: String) -> ImportRecord.Session {
+    private func session(at moment: WallInstant, _ computer: String, _ run: Int) -> ImportRecord.Session {
         let day = moment.nanoseconds / Self.day
-        let seed = FileDigest.bytes(of: "activitywatch\n\(computer)\n\(login)\n\(day)", count: 10)
+        let seed = FileDigest.bytes(of: "activitywatch\n\(computer)\n\(login)\n\(day)" + (run == 0 ? "" : "\n\(run)"), count: 10)
         let milliseconds = UInt64(day * (Self.day / 1_000_000))
         var bytes = stride(from: 40, through: 0, by: -8).map { UInt8(truncatingIfNeeded: milliseconds >> UInt64($0)) } + seed
         bytes[6] = 0x70 | bytes[6] & 0x0F
@@ -125,17 +125,26 @@ package struct ImportActivityWatch {
         var start: WallInstant
         var length: UInt64
         var name: String
+        /// How many times the bucket went back before.
+        var run = 0
     }
 
-    /// Events of one bucket, of which the last waits for the next: ActivityWatch writes the latest first, and its events can overlap a little.
+    /// Events of one bucket, of which the last waits for the next: ActivityWatch writes the latest first, and its events can overlap a little. Where
+    /// the order breaks another session begins, as in exports of a user who had several at once.
     struct Order {
         private(set) var held: Event?
         private(set) var wasCut = false
         private var isBackwards: Bool?
+        private var run = 0
 
-        /// - Returns: what is ready; nil for an event out of order.
-        mutating func add(_ event: Event) -> [Event]? {
+        /// More are no sessions, but events in no order.
+        private static let mostRuns = 1000
+
+        /// - Returns: what is ready; nil where the order breaks too often.
+        mutating func add(_ next: Event) -> [Event]? {
             wasCut = false
+            var event = next
+            event.run = run
             guard let last = held else {
                 held = event
                 return []
@@ -146,7 +155,12 @@ package struct ImportActivityWatch {
                 return []
             }
             let isEarlier = event.start < last.start
-            if let isBackwards, isBackwards != isEarlier { return nil }
+            if let isBackwards, isBackwards != isEarlier {
+                run += 1
+                event.run = run
+                held = event
+                return run < Self.mostRuns ? [last] : nil
+            }
             isBackwards = isEarlier
             var (first, second) = isEarlier ? (event, last) : (last, event)
             first.length = cut(first, at: second.start)

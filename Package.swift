@@ -166,8 +166,9 @@ let package = Package(
         .testTarget(
             name: "TermspanReportsTests",
             dependencies: [
-                "TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanBus", "TermspanCore", "TermspanEvents", "TermspanSystem",
-                "SeededRandom",
+                "TermspanReports", "TermspanCommands", "TermspanStore", "TermspanAccounting", "TermspanBus", "TermspanCore",
+                "TermspanEvents",
+                "TermspanSystem", "SeededRandom",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),

@@ -63,10 +63,12 @@ package struct SessionTimeline: Sendable {
     package var changes: [StateChange]
     /// Up to when input would be among the bursts; nil: up to the span's end.
     package var inputKnown: BootInstant?
+    /// Of each focus interval in turn what it counts as, where that was imported with it: then no threshold decides. Empty: of none.
+    package var told: [ToldTimes?]
 
     package init(
         span: TimeSpan, focus: [TimeSpan] = [], bursts: [TimeSpan] = [], unknown: [TimeSpan] = [], changes: [StateChange] = [],
-        inputKnown: BootInstant? = nil
+        inputKnown: BootInstant? = nil, told: [ToldTimes?] = []
     ) {
         self.span = span
         self.focus = focus
@@ -74,6 +76,7 @@ package struct SessionTimeline: Sendable {
         self.unknown = unknown
         self.changes = changes
         self.inputKnown = inputKnown
+        self.told = told
     }
 
     /// A stretch of one category.
@@ -96,6 +99,7 @@ package struct SessionTimeline: Sendable {
     package func evaluate(_ thresholds: Thresholds = Thresholds()) -> Evaluation {
         var result = Evaluation(focus: Array(repeating: CategoryTimes(), count: focus.count))
         guard span.length > 0 else { return result }
+        if told.contains(where: { $0 != nil }) { return evaluateTold() }
 
         // Where each condition holds, and where each focus interval does; one sweep over all of them gives the parts.
         var courses = held(thresholds).map { Course($0, in: span) }
@@ -124,6 +128,37 @@ package struct SessionTimeline: Sendable {
             }
             position = end
         }
+        return result
+    }
+
+    /// In each focus interval first its active time, then its passive and its inactive; what was told of no category is unknown.
+    private func evaluateTold() -> Evaluation {
+        var result = Evaluation(focus: Array(repeating: CategoryTimes(), count: focus.count))
+        var position = span.start
+        func add(upTo moment: BootInstant, _ category: Category, _ index: Int? = nil) {
+            let end = min(moment, span.end)
+            guard end > position else { return }
+            let length = end.nanoseconds - position.nanoseconds
+            result.totals.add(length, to: category)
+            if let index { result.focus[index].add(length, to: category) }
+            if let last = result.parts.last, last.category == category, last.focus == index {
+                result.parts[result.parts.count - 1].span.end = end
+            } else {
+                result.parts.append(Part(span: TimeSpan(start: position, end: end), category: category, focus: index))
+            }
+            position = end
+        }
+        for (index, part) in disjointFocus() {
+            add(upTo: part.start, .unknown)
+            var moment = part.start
+            let times = told.indices.contains(index) ? told[index] : nil
+            for (category, length) in [(Category.active, times?.active), (.passive, times?.passive), (.inactive, times?.inactive)] {
+                moment = moment.advanced(by: .nanoseconds(Int64(clamping: length ?? 0)))
+                add(upTo: min(moment, part.end), category, index)
+            }
+            add(upTo: part.end, .unknown, index)
+        }
+        add(upTo: span.end, .unknown)
         return result
     }
 

@@ -1,7 +1,9 @@
+import Glibc
 import TermspanAccounting
 import TermspanBus
 import TermspanCore
 import TermspanStore
+import TermspanSystem
 
 // The arguments of org.termspan1.Manager's methods, which anybody may have sent: read and checked before anything is done with them.
 
@@ -261,6 +263,81 @@ struct ClassificationCall {
     }
 }
 
+/// Import.
+@MainActor
+struct ImportCall {
+    /// What is to be imported, as ImportRecord has it.
+    var records: ReceivedFile
+    var format = ""
+    var digest = ""
+    var isRehearsal = false
+    var reason = ""
+    var responsible: String
+
+    /// - Parameter usual: who answers for it where nobody is named.
+    init(_ message: BusMessage, responsible usual: String) throws(BusError) {
+        responsible = usual
+        let descriptor = try message.readUnixFD()
+        do {
+            records = try ReceivedFile(copyOf: descriptor, limit: ImportLimit.bytes)
+        } catch {
+            throw .invalidArguments("The records come in a sealed file in memory of at most \(ImportLimit.bytes >> 20) MiB: \(error)")
+        }
+        for (key, value) in try message.readProperties() {
+            func text(_ limit: Int) throws(BusError) -> String {
+                guard let text = value.string, text.utf8.count <= limit,
+                    !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+                else { throw .invalidArguments("'\(key)' has at most \(limit) bytes and no control characters.") }
+                return text
+            }
+            switch key {
+            case "format": format = try text(32)
+            case "sha256":
+                digest = try text(64)
+                guard digest.utf8.count == 64, digest.utf8.allSatisfy({ "0123456789abcdef".utf8.contains($0) }) else {
+                    throw .invalidArguments("A SHA-256 has 64 hexadecimal digits.")
+                }
+            case "reason": reason = try text(1000)
+            case "responsible":
+                let named = try text(1000)
+                if !named.allSatisfy(\.isWhitespace) { responsible = named }
+            case "rehearse":
+                guard let flag = value.bool else { throw .invalidArguments("'rehearse' is true or false.") }
+                isRehearsal = flag
+            default: throw .invalidArguments("There is no '\(key.prefix(40))' of an import.")
+            }
+        }
+        guard ["activitywatch", "jsonl", "csv"].contains(format), !digest.isEmpty else {
+            throw .invalidArguments("An import has the format activitywatch, jsonl or csv, and the file's SHA-256.")
+        }
+        if !isRehearsal, let problem = BusError.missingGrounds(reason, responsible) { throw problem }
+    }
+}
+
+/// A file in memory that a caller sent, and that nobody can change any more.
+final class ReceivedFile: Sendable {
+    let descriptor: OwnedDescriptor
+
+    /// - Parameter descriptor: stays the message's.
+    init(copyOf descriptor: Int32, limit: Int) throws(SystemError) {
+        let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
+        guard copy >= 0 else { throw SystemError(code: errno, operation: "dup") }
+        self.descriptor = OwnedDescriptor(copy)
+        guard try self.descriptor.seals().isSuperset(of: [.write, .shrink, .grow]) else {
+            throw SystemError(code: EPERM, operation: "F_GET_SEALS")
+        }
+        guard try self.descriptor.status().size <= limit else { throw SystemError(code: EFBIG, operation: "fstat") }
+    }
+
+    /// The bytes from a place on; none at the end.
+    func read(at place: Int) throws(SystemError) -> [UInt8] {
+        var part = [UInt8](repeating: 0, count: 1 << 16)
+        let count = pread(descriptor.raw, &part, part.count, place)
+        guard count >= 0 else { throw SystemError(code: errno, operation: "pread") }
+        return Array(part[..<count])
+    }
+}
+
 /// RevealPseudonym.
 @MainActor
 struct RevealCall {
@@ -303,6 +380,8 @@ struct ReadCall: Hashable, Sendable {
         else { throw .invalidArguments("Say who reads, and which kind of answer.") }
         self.reader = reader
         self.kind = kind
+        // Whatever of theirs is looked at.
+        filter.imported = nil
         for (key, value) in values {
             switch key {
             case "reader", "kind": continue

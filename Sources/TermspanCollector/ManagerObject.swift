@@ -251,6 +251,10 @@ final class ManagerObject {
                     [unowned self] invocation throws(BusError) in
                     try setClassification(invocation)
                 },
+                BusMethod("Import", in: ["records": "h", "import": "a{sv}"], out: ["imported": "a{sv}"]) {
+                    [unowned self] invocation throws(BusError) in
+                    try importRecords(invocation)
+                },
                 BusMethod("GetClassification", out: ["classification": "a{sv}"]) { [unowned self] invocation throws(BusError) in
                     try getClassification(invocation)
                 },

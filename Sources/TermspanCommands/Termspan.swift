@@ -12,6 +12,7 @@ package struct Termspan: ParsableCommand {
             version: Version.text,
             subcommands: [
                 Query.self, Session.self, Activity.self, Spans.self, Summary.self, Report.self, Timeline.self, Classify.self, Export.self,
+                Import.self,
                 Aggregates.self, Facts.self, Me.self, Pause.self,
                 Resume.self,
                 Top.self, Log.self,

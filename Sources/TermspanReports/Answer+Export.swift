@@ -34,7 +34,8 @@ package struct ExportRequest: Sendable {
 extension Answer {
     /// The columns of rows, in their order.
     static let exportKeys = [
-        "user", "uid", "session", "session_uuid", "computer", "start", "end", "duration", "description", "executable", "class", "active",
+        "user", "uid", "session", "session_uuid", "computer", "imported", "start", "end", "duration", "description", "executable", "class",
+        "active",
         "passive", "inactive", "switches",
     ]
 
@@ -78,7 +79,7 @@ extension Answer {
                 }
                 let skipped = position?.session == stored.row ? position?.start : nil
                 if let skipped { range.start = min(max(range.start, skipped), range.end) }
-                let frame = format.frame(named(session), computer: computer.name)
+                let frame = format.frame(named(session), computer: computer(of: session).name, isImported: stored.origin != nil)
                 var applications: [Application?: [UInt8]] = [:]
                 try written.forEachChunk(of: session, in: range) { chunk in
                     bytes.removeAll(keepingCapacity: true)
@@ -307,25 +308,26 @@ extension Answer {
 
     /// ActivityWatch's document of buckets: of each user one of windows and one of presence. An event is a line.
     private func exportActivityWatch(_ line: ([UInt8]) throws -> Void) throws {
-        var users: [UserIdentity] = []
-        var created: [UserIdentity: WallInstant] = [:]
+        var owners: [BucketOwner] = []
+        var created: [BucketOwner: WallInstant] = [:]
         try forEachSession { session in
-            let user = session.record.user
+            let owner = BucketOwner(user: session.record.user, computer: computer(of: session).name)
             guard let start = session.anchors.wall(at: range(of: session).start) else { return }
-            if created[user] == nil { users.append(user) }
-            created[user] = min(created[user] ?? start, start)
+            if created[owner] == nil { owners.append(owner) }
+            created[owner] = min(created[owner] ?? start, start)
         }
+        let users = Set(owners.map(\.user))
         try line(Array("{\"buckets\":{\n".utf8))
         var rows: UInt64 = 0
-        for (index, user) in users.enumerated() {
+        for (index, owner) in owners.enumerated() {
             var own = self
-            own.question.filter.identities = [user]
+            own.question.filter.identities = [owner.user]
             // ActivityWatch looks for its user's by the name of the computer alone.
-            let name = users.count == 1 ? computer.name : "\(computer.name)-\(user.login)"
+            let name = users.count == 1 ? owner.computer : "\(owner.computer)-\(owner.user.login)"
             for (client, type) in [("aw-watcher-window", "currentwindow"), ("aw-watcher-afk", "afkstatus")] {
                 try line(
                     Self.opening(
-                        bucket: "\(client)_\(name)", type, client, computer.name, created[user],
+                        bucket: "\(client)_\(name)", type, client, owner.computer, created[owner],
                         isFirst: index == 0 && type == "currentwindow"))
                 var isFirst = true
                 func put(_ span: TimeSpan, of session: ReportedSession, _ data: (inout JSONLine) -> Void) throws {
@@ -342,6 +344,7 @@ extension Answer {
                     try line(json.finished())
                 }
                 try own.forEachSession { session in
+                    guard computer(of: session).name == owner.computer else { return }
                     let range = range(of: session)
                     if type == "currentwindow" {
                         try own.forEachChunk(of: session, in: range) { chunk in
@@ -367,6 +370,12 @@ extension Answer {
         }
         try line(Array("}}\n".utf8))
         try line(Self.mark(nil, rows: rows, isComplete: true))
+    }
+
+    /// Whose two buckets are, and of which computer.
+    private struct BucketOwner: Hashable {
+        var user: UserIdentity
+        var computer: String
     }
 
     private static func opening(

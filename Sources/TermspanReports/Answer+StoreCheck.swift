@@ -202,6 +202,8 @@ extension Answer {
                 if part.span.start != position { try tell(CheckFinding(.partition, at: position, "its parts don't follow each other")) }
                 position = part.span.end
             }
+            // Of what was imported nothing says why it is unknown.
+            guard session.stored?.origin == nil else { return }
             let unknown = chunk.evaluation.parts.filter { $0.category == .unknown }.map(\.span)
             guard !unknown.isEmpty else { return }
             let intervals = try unknownIntervals(of: session, in: chunk.timeline.span)

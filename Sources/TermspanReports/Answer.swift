@@ -105,10 +105,12 @@ package struct Answer {
 
     /// - Parameter first: those whose rows come later in the store.
     func forEachSession(after first: Int64 = 0, _ each: (ReportedSession) throws -> Void) throws {
-        guard chooser.includesComputer(computer) else { return }
+        let isHere = chooser.includesComputer(computer)
+        if !isHere, question.filter.imported == false { return }
         let isRestricted = question.filter.since != nil || question.filter.until != nil
         // What the store's wall times let through need not lie in the range, where the clock was stepped.
         func body(_ session: ReportedSession) throws {
+            guard session.stored?.origin.map({ chooser.includesComputer(Computer(name: $0)) }) ?? isHere else { return }
             guard try chooser.includes(session.record.user) else { return }
             if !isRestricted || range(of: session).length > 0 { try each(session) }
         }
@@ -124,6 +126,7 @@ package struct Answer {
             if sessions.count < 200 { break }
         }
         // Sessions that are not durable yet.
+        if question.filter.imported == true { return }
         for (uuid, session) in live.sorted(by: { $0.key < $1.key }) where !seen.contains(uuid) {
             guard let session = ReportedSession(live: session), passes(session) else { continue }
             var filter = SessionFilter()
@@ -214,7 +217,8 @@ package struct Answer {
             let span = TimeSpan(start: start, end: end)
             let timeline = SessionTimeline(
                 span: span, focus: focus.map(\.record.span), bursts: try bursts(of: session, in: seen(span, of: session)),
-                unknown: try unknowns(of: session, in: span), changes: changes, inputKnown: session.end)
+                unknown: try unknowns(of: session, in: span), changes: changes, inputKnown: session.end,
+                told: session.stored?.origin == nil ? [] : focus.map(\.record.told))
             try body(Chunk(focus: focus, shown: shown, timeline: timeline, evaluation: timeline.evaluate(question.thresholds)))
             start = end
         }
@@ -461,7 +465,11 @@ package struct Answer {
         // Numbers and UUIDs of sessions everybody sees, with whose they are.
         json.add("session", pseudonyms == nil ? UInt64(session.record.id.rawValue) : nil)
         json.add("session_uuid", pseudonyms?.name(of: session.record.uuid) ?? session.record.uuid.description)
+        if let origin = session.stored?.origin { json.add("imported_from", origin) }
     }
+
+    /// Where a session was measured.
+    func computer(of session: ReportedSession) -> Computer { session.stored?.origin.map { Computer(name: $0) } ?? computer }
 
     func add(_ user: UserIdentity, to json: inout JSONLine) {
         json.add("user", pseudonyms?.name(of: user) ?? user.login)
@@ -689,6 +697,7 @@ package struct Answer {
                     try visit(chunk)
                     // A chunk repeats the burst and unknown interval that reach into it.
                     whole.focus += chunk.timeline.focus
+                    whole.told += chunk.timeline.told
                     whole.bursts += chunk.timeline.bursts.filter { burst in whole.bursts.last.map { burst.start > $0.start } ?? true }
                     whole.unknown += chunk.timeline.unknown
                     whole.changes = chunk.timeline.changes

@@ -13,7 +13,7 @@ protocol ExportRows {
     var header: [UInt8]? { get }
 
     /// What rows of a session begin with.
-    func frame(_ names: RowNames, computer: String) -> [UInt8]
+    func frame(_ names: RowNames, computer: String, isImported: Bool) -> [UInt8]
 
     func application(_ description: String?, _ executable: String?, _ windowClass: String?) -> [UInt8]
 
@@ -27,13 +27,14 @@ protocol ExportRows {
 struct JSONRows: ExportRows {
     var header: [UInt8]? { nil }
 
-    func frame(_ names: RowNames, computer: String) -> [UInt8] {
+    func frame(_ names: RowNames, computer: String, isImported: Bool) -> [UInt8] {
         var json = JSONLine()
         json.add("user", names.user)
         json.add("uid", names.uid.map { UInt64($0) })
         json.add("session", names.session.map { UInt64($0) })
         json.add("session_uuid", names.sessionUUID)
         json.add("computer", computer)
+        json.add("imported", isImported)
         return json.bytes + Self.start
     }
 
@@ -80,9 +81,12 @@ struct JSONRows: ExportRows {
 struct CSVRows: ExportRows {
     var header: [UInt8]? { Array((Answer.exportKeys.joined(separator: ",") + "\r\n").utf8) }
 
-    func frame(_ names: RowNames, computer: String) -> [UInt8] {
+    func frame(_ names: RowNames, computer: String, isImported: Bool) -> [UInt8] {
         var bytes: [UInt8] = []
-        for cell in [names.user, names.uid.map { String($0) } ?? "", names.session.map { String($0) } ?? "", names.sessionUUID, computer] {
+        for cell in [
+            names.user, names.uid.map { String($0) } ?? "", names.session.map { String($0) } ?? "", names.sessionUUID, computer,
+            isImported ? "true" : "false",
+        ] {
             Self.addCell(cell, to: &bytes)
             bytes.append(Self.comma)
         }

@@ -662,6 +662,13 @@ struct Request {
             case "history" where kind == .facts:
                 guard let flag = value.bool else { throw invalid() }
                 history = flag
+            case "origin" where kind != .facts:
+                switch value.string {
+                case "measured": filter.imported = false
+                case "imported": filter.imported = true
+                case "all": filter.imported = nil
+                default: throw .invalidArguments("An origin is measured, imported or all.")
+                }
             case "since": filter.since = try wall()
             case "until": filter.until = try wall()
             case "open":
@@ -704,7 +711,12 @@ struct Request {
                 throw .invalidArguments("There is no filter '\(key)'.")
             }
         }
+        // What is held is checked whole, wherever it is from.
+        if kind == .storeCheck { filter.imported = nil }
         if kind == .export {
+            if format == .tables, filter.imported != false {
+                throw .invalidArguments("What was imported is exported as jsonl, csv or activitywatch.")
+            }
             if choice.languages == nil { choice.languages = [] }
             if isByPseudonym, format == .tables || format == .activitywatch {
                 throw .invalidArguments("By pseudonyms rows alone are exported: as jsonl or csv.")
@@ -712,7 +724,9 @@ struct Request {
             if after != nil, format == .tables || format == .activitywatch {
                 throw .invalidArguments("A cursor is for rows: jsonl or csv.")
             }
-            let chosen = ["user", "uid", "all", "session", "session-uuid", "group", "computer", "executable", "description", "category"]
+            let chosen = [
+                "user", "uid", "all", "session", "session-uuid", "group", "computer", "executable", "description", "category", "origin",
+            ]
             selection = chosen.compactMap { key in values[key].map { "\(key)=\($0)" } }
         }
     }

@@ -110,12 +110,15 @@ package struct FocusRecord: Equatable, Sendable {
     package var application: Application?
     /// More than 0 for rapid switching.
     package var switches: UInt32
+    /// What it counts as, where that was imported with it.
+    package var told: ToldTimes?
 
-    package init(session: UUIDv7, span: TimeSpan, application: Application?, switches: UInt32 = 0) {
+    package init(session: UUIDv7, span: TimeSpan, application: Application?, switches: UInt32 = 0, told: ToldTimes? = nil) {
         self.session = session
         self.span = span
         self.application = application
         self.switches = switches
+        self.told = told
     }
 
     /// - Parameter executable: what was found to be behind the interval's process, if anything was.

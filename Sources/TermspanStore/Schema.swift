@@ -43,6 +43,9 @@ enum Schema {
         migrator.registerMigration("10") { db in
             try db.execute(sql: version10)
         }
+        migrator.registerMigration(importVersion) { db in
+            try db.execute(sql: imports)
+        }
         return migrator
     }
 
@@ -84,6 +87,29 @@ enum Schema {
         // What was there as text is still in the file's bytes.
         if !users.isEmpty { try db.execute(sql: "PRAGMA user_version = \(StoreWriter.holdsErased)") }
     }
+
+    private static let importVersion = "12"
+
+    /// What was measured elsewhere: Docs/adr/0029-import.md.
+    private static let imports = """
+        -- The name of the computer that it was imported of, sealed under the user's key; null: it was measured here.
+        ALTER TABLE session ADD COLUMN origin BLOB;
+        -- A later file may have more of a session that was imported.
+        DROP TRIGGER session_closed;
+        CREATE TRIGGER session_closed BEFORE UPDATE ON session WHEN OLD.end IS NOT NULL AND OLD.origin IS NULL
+            BEGIN SELECT RAISE(ABORT, 'closed'); END;
+
+        -- Of a focus interval that was imported with its times, in nanoseconds: the input that they came of is not known.
+        CREATE TABLE told_times (
+            session INTEGER NOT NULL REFERENCES session,
+            start INTEGER NOT NULL,
+            active INTEGER NOT NULL,
+            passive INTEGER NOT NULL,
+            inactive INTEGER NOT NULL,
+            PRIMARY KEY (session, start)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TRIGGER told_times_closed BEFORE UPDATE ON told_times BEGIN SELECT RAISE(ABORT, 'closed'); END;
+        """
 
     /// Reports are worked out from the intervals: Docs/adr/0024-reports.md.
     private static let version10 = "DROP TABLE rollup;"

@@ -26,6 +26,8 @@ struct SealedValues: Sendable {
         case login, uid
         case clientAddress = "client_address"
         case clientName = "client_name"
+        /// The computer that a session was imported of.
+        case origin
         // As the facts are called.
         case loginName = "login-name"
         case friendlyName = "friendly-name"

@@ -17,6 +17,8 @@ package struct StoreError: Error, Equatable, CustomStringConvertible {
         case storage
         /// Somebody else has the file locked.
         case busy
+        /// What was to be stored must not be, as the message says.
+        case refused
         /// Anything else that SQLite says.
         case database
     }

@@ -20,6 +20,8 @@ package struct SessionFilter: Hashable, Sendable {
     package var since: WallInstant?
     /// Sessions that began before this.
     package var until: WallInstant?
+    /// Whether sessions were imported; those that were measured unless something else is asked for, so that the others are never taken for them.
+    package var imported: Bool? = false
 
     package init() {}
 }
@@ -58,6 +60,8 @@ package struct StoredSession: Equatable, Sendable {
     package var lastDurable: BootInstant
     /// The anchors of the session's boot.
     package var anchors: ClockAnchors
+    /// The computer that it was imported of; nil: it was measured here.
+    package var origin: String?
 }
 
 /// What a row has to meet: SQL with the values that it compares with.
@@ -110,6 +114,7 @@ extension SessionFilter {
             conditions.append(("(s.end_wall IS NULL OR s.end_wall > ? OR s.boot IN (\(stepped)))", [since.nanoseconds]))
         }
         if let until { conditions.append(("s.start_wall < ?", [until.nanoseconds])) }
+        if let imported { conditions.append(("s.origin IS \(imported ? "NOT " : "")NULL", [])) }
         return conditions
     }
 }
@@ -273,9 +278,9 @@ package final class StoreReader: Sendable {
                 sql: """
                     SELECT u.id, l.value AS login, i.value AS uid, l.until IS NULL AND i.until IS NULL AS is_current,
                         t.tracked, t.level, t.since, t.by, t.reason,
-                        (SELECT count(*) FROM session WHERE user = u.id) AS sessions,
-                        (SELECT min(start_wall) FROM session WHERE user = u.id) AS first_seen,
-                        (SELECT max(end_wall) FROM session WHERE user = u.id) AS last_seen,
+                        (SELECT count(*) FROM session WHERE user = u.id AND origin IS NULL) AS sessions,
+                        (SELECT min(start_wall) FROM session WHERE user = u.id AND origin IS NULL) AS first_seen,
+                        (SELECT max(end_wall) FROM session WHERE user = u.id AND origin IS NULL) AS last_seen,
                         u.id IN (SELECT user FROM session WHERE end IS NULL) AS is_open
                     FROM user u
                     JOIN identifier l ON l.id = (SELECT max(id) FROM user_identifier WHERE user = u.id AND kind = 'login')
@@ -315,7 +320,7 @@ package final class StoreReader: Sendable {
                 anchors[session.boot] = clock
                 return StoredSession(
                     row: session.row, record: session.open.record, boot: session.open.boot, end: session.end,
-                    lastDurable: session.open.lastDurable, anchors: clock)
+                    lastDurable: session.open.lastDurable, anchors: clock, origin: session.origin)
             }
         }
     }
@@ -330,14 +335,23 @@ package final class StoreReader: Sendable {
     ) throws(StoreError) -> [FocusRecord] {
         var known = applications.withLock { $0 }
         let count = known.count
-        let records = try stream("focus_interval", "length, application, switches", session, range, after, limit, revisions) { db, row in
+        let (table, columns) =
+            session.origin == nil
+            ? ("focus_interval", "length, application, switches")
+            : ("focus_interval LEFT JOIN told_times USING (session, start)", "length, application, switches, active, passive, inactive")
+        let records = try stream(table, columns, session, range, after, limit, revisions) { db, row in
             var application: Application?
             if let id = row.number(2) {
                 application = try known[id] ?? self.application(id, db)
                 known[id] = application
             }
+            var told: ToldTimes?
+            if session.origin != nil, let active = row.number(4), let passive = row.number(5), let inactive = row.number(6) {
+                told = ToldTimes(active: UInt64(clamping: active), passive: UInt64(clamping: passive), inactive: UInt64(clamping: inactive))
+            }
             return FocusRecord(
-                session: session.record.uuid, span: row.span, application: application, switches: UInt32(clamping: row.number(3) ?? 0))
+                session: session.record.uuid, span: row.span, application: application, switches: UInt32(clamping: row.number(3) ?? 0),
+                told: told)
         }
         // Beyond this many it starts anew; hostile classes can't grow it.
         if known.count != count { applications.withLock { $0 = known.count > 4096 ? [:] : known } }
@@ -460,9 +474,11 @@ struct SessionRow {
     var boot: Int64
     var open: OpenSession
     var end: SessionEnd?
+    /// The computer that it was imported of; "" where its key is gone.
+    var origin: String?
 
     static let select = """
-        SELECT s.id, s.uuid, s.number, s.stack, s.start, s.end, s.end_reason, s.boot, b.boot_id,
+        SELECT s.origin IS NOT NULL AS imported, reveal('origin', s.origin) AS origin, s.id, s.uuid, s.number, s.stack, s.start, s.end, s.end_reason, s.boot, b.boot_id,
             l.value AS login, u.value AS uid,
             c.generation, c.attempted_at, c.delivered, c.state,
             -- A sum that is too large for an integer, which only a damaged file has, is none.
@@ -485,6 +501,7 @@ struct SessionRow {
         }
         self.row = row["id"]
         boot = row["boot"]
+        if (row["imported"] as Int64) != 0 { origin = row["origin"] ?? "" }
         let user = UserIdentity(login: row["login"], uid: UInt32(row["uid"] as String) ?? .max)
         let record = SessionRecord(
             uuid: uuid, id: SessionID(rawValue: UInt32(clamping: row["number"] as Int64)), user: user, stack: row["stack"],

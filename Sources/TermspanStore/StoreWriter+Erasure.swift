@@ -160,7 +160,7 @@ extension StoreWriter {
         if alsoUser, let session = goingOn.first {
             throw StoreError(.busy, "erase \(user.identity.login)", "session \(session.uuid) is still measured")
         }
-        for table in ["focus_interval", "input_burst", "unknown_interval", "session_event", "lane_checkpoint"] {
+        for table in ["focus_interval", "told_times", "input_burst", "unknown_interval", "session_event", "lane_checkpoint"] {
             try db.execute(sql: "DELETE FROM \(table) WHERE \(Self.ofUser)", arguments: [user.row])
         }
         let kept = Self.json(goingOn.map(\.row))
@@ -218,8 +218,10 @@ extension StoreWriter {
     /// Leaves a mark by which whoever has a copy knows what was erased: under a hash, since a UUID tells when it was made.
     private func bury(_ kind: String, _ uuid: UUIDv7, at moment: WallInstant, _ db: Database) throws {
         try db.cachedStatement(sql: "INSERT INTO tombstone (kind, key, at) VALUES (?, ?, ?)")
-            .execute(arguments: [kind, DatabaseBytes(Array(SHA256.digest(uuid.bytes).prefix(16))), moment.nanoseconds])
+            .execute(arguments: [kind, Self.mark(of: uuid), moment.nanoseconds])
     }
+
+    static func mark(of uuid: UUIDv7) -> DatabaseBytes { DatabaseBytes(Array(SHA256.digest(uuid.bytes).prefix(16))) }
 
     /// Has a user's keys destroyed once this is durable: what copies of the store hold under them is gone then. The mark that this leaves is a random
     /// number, and has them destroyed again in a file of keys that was restored.

@@ -39,7 +39,8 @@ extension StoreWriter {
             var following: WallInstant?
             // From the latest back.
             for row in try Row.fetchAll(
-                db, sql: "SELECT id, seen FROM boot WHERE id <= ? ORDER BY id DESC LIMIT 100", arguments: [self.boot])
+                db, sql: "SELECT id, seen FROM boot WHERE id <= ? AND id <> ? ORDER BY id DESC LIMIT 100",
+                arguments: [self.boot, Self.importBoot])
             {
                 if uptime >= Self.leapTime { return true }
                 let id: Int64 = row[0]
@@ -95,7 +96,7 @@ extension StoreWriter {
             let ofThese = "session IN (SELECT value FROM json_each(?))"
             if let moment = sessionsBefore {
                 let rows = try old("", moment)
-                for table in streams + ["session_event", "lane_checkpoint"] { try remove(table, ofThese, [Self.json(rows)]) }
+                for table in streams + ["told_times", "session_event", "lane_checkpoint"] { try remove(table, ofThese, [Self.json(rows)]) }
                 try remove("session", "id IN (SELECT value FROM json_each(?))", [Self.json(rows)])
                 // Those that are older than all sessions that they could be of.
                 try remove(
@@ -109,7 +110,7 @@ extension StoreWriter {
             if let moment = activityBefore {
                 let isThere = streams.map { "EXISTS (SELECT 1 FROM \($0) AS stream WHERE stream.session = old.id)" }
                 let rows = try old("AND (\(isThere.joined(separator: " OR ")))", moment)
-                for table in streams { try remove(table, ofThese, [Self.json(rows)]) }
+                for table in streams + ["told_times"] { try remove(table, ofThese, [Self.json(rows)]) }
                 let spanning = try Row.fetchAll(
                     db, sql: "SELECT id, boot FROM session WHERE start_wall < ? AND (end_wall IS NULL OR end_wall >= ?) AND \(isTheirs)",
                     arguments: [moment.nanoseconds, moment.nanoseconds])
@@ -123,6 +124,7 @@ extension StoreWriter {
                     let last = try Int64.fetchOne(
                         db, sql: "SELECT max(start) FROM input_burst WHERE session = ? AND start <= ?", arguments: [id, cut])
                     try remove("focus_interval", "session = ? AND start < ? AND start + length <= ?", [id, boot, boot])
+                    try remove("told_times", "session = ? AND start < ?", [id, cut])
                     try remove("input_burst", "session = ? AND start < ? AND start + length <= ?", [id, last ?? cut, cut])
                     try remove("unknown_interval", "session = ? AND start < ? AND start + length <= ?", [id, cut, cut])
                 }

@@ -456,7 +456,7 @@ package final class StoreWriter {
         return value
     }
 
-    private func row(of session: UUIDv7, _ db: Database) throws -> Int64? {
+    func row(of session: UUIDv7, _ db: Database) throws -> Int64? {
         if let row = sessionRows[session] { return row }
         let row = try Int64.fetchOne(
             db.cachedStatement(sql: "SELECT id FROM session WHERE uuid = ?"), arguments: [DatabaseBytes(session.bytes)])
@@ -465,7 +465,7 @@ package final class StoreWriter {
         return row
     }
 
-    private func row(of application: Application, _ db: Database) throws -> Int64 {
+    func row(of application: Application, _ db: Database) throws -> Int64 {
         if let row = applicationRows[application] { return row }
         let key = DatabaseBytes(application.key)
         try db.cachedStatement(sql: "INSERT INTO application (key, executable, class, revision) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
@@ -486,7 +486,7 @@ package final class StoreWriter {
         }
     }
 
-    private func row(of user: UserIdentity, at moment: WallInstant, _ db: Database) throws -> Int64 {
+    func row(of user: UserIdentity, at moment: WallInstant, _ db: Database) throws -> Int64 {
         let known = try owners ?? readOwners(db)
         owners = known
         let identifiers = Identifier.all(of: user)

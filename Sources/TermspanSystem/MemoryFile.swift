@@ -36,6 +36,11 @@ extension OwnedDescriptor {
         return descriptor
     }
 
+    /// Makes a file in memory that grows as it is written, without any seal yet.
+    package static func growingMemoryFile(name: String) throws(SystemError) -> OwnedDescriptor {
+        unsafe OwnedDescriptor(try check(termspan_memfd_create(name), "memfd_create", name))
+    }
+
     /// Adds seals. EPERM: the file is sealed against that, or the descriptor is read-only.
     package borrowing func addSeals(_ seals: FileSeals) throws(SystemError) {
         try check(termspan_add_seals(raw, seals.rawValue), "fcntl F_ADD_SEALS")

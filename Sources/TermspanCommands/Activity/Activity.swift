@@ -26,7 +26,8 @@ struct Activity: MainCommand {
     func execute() throws {
         let filter = which.filter(activity).merging(wanted.filter(described: true)) { $1 }
         try Client.connect().printReport(
-            "Spans", filter, output.format, ActivityTable(), orElse: "No activity.", leavesOut: which.isLeftOut)
+            "Spans", filter, output.format, ActivityTable(isImported: activity.imported), orElse: "No activity.", leavesOut: which.isLeftOut
+        )
     }
 }
 
@@ -71,22 +72,29 @@ struct ActivityChoice: ParsableArguments {
 
 /// The table of `activity`: printed while it is read.
 package struct ActivityTable: StreamedTable {
-    package let table = Table([
-        .init("USER", width: 12), .init("ID", .right, width: 3), .init("START", width: 29), .init("DURATION", .right, width: 8),
-        .init("ACTIVE", .right, width: 8), .init("PASSIVE", .right, width: 8), .init("CATEGORY", width: 17),
-        .init("DESCRIPTION", width: 24), .init("EXECUTABLE"),
-    ])
+    package let table: Table
+    private let isImported: Bool
 
     package let keys = [
-        "user", "uid", "session", "session_uuid", "start", "end", "duration", "description", "executable", "class", "category",
+        "user", "uid", "session", "session_uuid", "imported_from", "start", "end", "duration", "description", "executable", "class",
+        "category",
         "productivity", "business", "active", "passive", "inactive", "open",
     ]
 
-    package init() {}
+    /// - Parameter isImported: has the computers that rows were imported of in place of sessions' numbers.
+    package init(isImported: Bool = false) {
+        self.isImported = isImported
+        table = Table([
+            .init("USER", width: 12), isImported ? .init("IMPORTED FROM", width: 16) : .init("ID", .right, width: 3),
+            .init("START", width: 29), .init("DURATION", .right, width: 8), .init("ACTIVE", .right, width: 8),
+            .init("PASSIVE", .right, width: 8), .init("CATEGORY", width: 17), .init("DESCRIPTION", width: 24), .init("EXECUTABLE"),
+        ])
+    }
 
     package func cells(_ row: JSONValue) -> [String] {
         [
-            text(row, "user"), number(row, "session"), moment(row, "start", milliseconds: true), duration(row, "duration"),
+            text(row, "user"), isImported ? text(row, "imported_from") : number(row, "session"), moment(row, "start", milliseconds: true),
+            duration(row, "duration"),
             duration(row, "active"), duration(row, "passive"), text(row, "category"), text(row, "description"), text(row, "executable"),
         ]
     }

@@ -40,6 +40,9 @@ struct ActivityOptions: ParsableArguments {
     @Option(help: "Up to this moment.")
     var until: Moment?
 
+    @Flag(help: "What was imported, of other computers, in place of what was measured here.")
+    var imported = false
+
     @Option(help: "After how long without input time is no longer active, as 90s or 3m; else as configured.")
     var idleThreshold: Length?
 
@@ -50,6 +53,7 @@ struct ActivityOptions: ParsableArguments {
     var idleModel: IdleModel?
 
     func validate() throws {
+        if pseudonyms != nil, imported { throw ValidationError("--pseudonyms is of what was measured here.") }
         if pseudonyms != nil, all || user != nil || session != nil || since != nil || until != nil {
             throw ValidationError("--pseudonyms is of everybody and a month: who could choose more could find out whose they are.")
         }
@@ -87,7 +91,7 @@ struct ActivityOptions: ParsableArguments {
     private var isByName: Bool { geteuid() == 0 || all || (user != nil && user != Me.login) }
 
     /// Whether any of the options is there.
-    var isRestricted: Bool { all || user != nil || session != nil || pseudonyms != nil || since != nil || until != nil }
+    var isRestricted: Bool { all || user != nil || session != nil || pseudonyms != nil || imported || since != nil || until != nil }
 
     func filter() -> [String: BusValue] {
         var limits: [String: BusValue] = [:]
@@ -96,6 +100,7 @@ struct ActivityOptions: ParsableArguments {
         if let idleModel { limits["idle-model"] = .string(idleModel.rawValue) }
         if let pseudonyms { return limits.merging(["pseudonyms": .string(pseudonyms)]) { $1 } }
         var filter = Self.whose(all: all, user: user, session: session).merging(limits) { $1 }
+        if imported { filter["origin"] = "imported" }
         if let since { filter["since"] = .uint64(since.instant.microseconds) }
         if let until { filter["until"] = .uint64(until.instant.microseconds) }
         return filter

@@ -6,7 +6,7 @@ package struct SpanTable: StreamedTable {
     ])
 
     package let keys = [
-        "user", "uid", "session", "session_uuid", "start", "end", "duration", "executable", "class", "category",
+        "user", "uid", "session", "session_uuid", "imported_from", "start", "end", "duration", "executable", "class", "category",
         "productivity", "business", "active", "passive", "inactive", "open",
     ]
 

@@ -13,8 +13,10 @@ package enum ExportDocument {
     }
 
     package static let parts = [
-        Part(key: "sessions", member: "History", filter: [:]), Part(key: "events", member: "History", filter: ["events": true]),
-        Part(key: "spans", member: "Spans", filter: ["open": true]), Part(key: "records", member: "Records", filter: [:]),
+        Part(key: "sessions", member: "History", filter: ["origin": "all"]),
+        Part(key: "events", member: "History", filter: ["events": true, "origin": "all"]),
+        Part(key: "spans", member: "Spans", filter: ["open": true, "origin": "all"]),
+        Part(key: "records", member: "Records", filter: ["origin": "all"]),
         Part(key: "audit", member: "Audit", filter: [:]), Part(key: "facts", member: "Facts", filter: ["history": true]),
     ]
 

@@ -310,7 +310,7 @@ extension Client {
         try ownReports("Spans", ["since": .uint64(today.microseconds), "open": true]) { row throws(CommandError) in
             activity.today.add(span: row)
         }
-        try ownReports("History", ["events": true]) { row throws(CommandError) in activity.held.add(row) }
+        try ownReports("History", ["events": true, "origin": "all"]) { row throws(CommandError) in activity.held.add(row) }
         try ownReports("Audit", [:]) { row throws(CommandError) in activity.looks.add(row) }
         return activity
     }

@@ -13,7 +13,7 @@ struct FuzzTarget {
 
     static let all: [FuzzTarget] = [
         .lane, .laneThread, .aggregator, .events, .fold, .checkpoint, .control, .bus, .x11, .xauthority, .cookiePaths, .sessions,
-        .journal, .configuration, .reports, .rendering, .json, .time, .programs,
+        .journal, .configuration, .reports, .rendering, .json, .time, .programs, .imports,
     ]
     /// Each with a planted bug, to show that bugs are found.
     static let selfTests: [FuzzTarget] = [.plantedTrap, .plantedOverrun]

@@ -102,6 +102,11 @@ class RoleTests(ProductTestCase):
             for user, victim in zip(sorted(actors), ("user3", "user4")):
                 self.assertIsNone(self.call(user, MANAGER, "TerminateSession", "u", ids[victim]))
                 wait_until(f"the session of {victim} to end", lambda: not self.lab.logins(victim), 20)
+        # Its argument is a file that the command makes.
+        with self.subTest("Import"):
+            for user in sorted(ALL):
+                done = self.product.command("import", "jsonl", "-", "--dry-run", user=user, check=False, input="")
+                self.assertEqual(done.returncode, 0 if user in trackers else NOT_PERMITTED, f"{HOLDERS[user]}: {done.stderr}")
         with self.subTest("what has more recorded takes a reason and somebody who answers for it"):
             for call in (["SetTracking", "asbss", "1", "user2", "true"], ["SetDoNotTrack", "asbss", "1", "user2", "false"],
                          ["SetPolicy", "svss", "new-users", "s", "tracked"]):
@@ -109,7 +114,7 @@ class RoleTests(ProductTestCase):
                     done = self.lab.enter(["busctl", "call", *MANAGER, *call, *grounds], check=False)
                     self.assertIn(problem, done.stderr, call)
         # Nothing is forgotten here.
-        self.assertEqual({case[0] for case in cases} | {"TerminateSession"}, self.methods(MANAGER))
+        self.assertEqual({case[0] for case in cases} | {"TerminateSession", "Import"}, self.methods(MANAGER))
         path = json.loads(self.lab.enter(["busctl", "--json=short", "call", *MANAGER, "GetSession", "u", ids["user2"]]).stdout)["data"][0]
         session = ("org.termspan1", path, "org.termspan1.Session")
         time.sleep(3)  # Ten actions at once, then one a second.

@@ -119,11 +119,11 @@ struct RecoveredStore {
         var keys: SealedValues?
         defer { keys?.keys.close() }
         do {
-            let trees = try salvage.trees { known in
+            let trees = try salvage.trees { known, isWhole in
                 let values = SealedValues(
                     keys: try KeyFile(place.keys, creates: !known.contains { $0.name == "key_file" }, writes: true))
                 keys = values
-                return try Self.layouts(values)
+                return isWhole ? [] : try Self.layouts(values)
             }
             guard let keys, !trees.isEmpty else { return nil }
             var recovered = RecoveredStore(salvage, place, trees)

@@ -70,9 +70,11 @@ struct StoreSalvage {
     /// The trees that the file has.
     ///
     /// - Parameter layouts: where stores of ours have theirs, for what the file does not say itself; the first holds that agrees with what it says.
-    mutating func trees(_ layouts: (_ known: [Entry]) throws -> [[Entry]]) rethrows -> [Entry] {
+    mutating func trees(_ layouts: (_ known: [Entry], _ isWhole: Bool) throws -> [[Entry]]) rethrows -> [Entry] {
         var entries: [Entry] = []
+        var isWhole = true
         walk(1, Self.schemaShape) { item in
+            if case .hole = item { isWhole = false }
             guard case .row(_, let values) = item, values.count == 5, case .text(let type) = values[0], case .text(let name) = values[1],
                 case .text(let table) = values[2], case .integer(let root) = values[3], let root = UInt32(exactly: root), root > 1
             else { return }
@@ -80,7 +82,7 @@ struct StoreSalvage {
         }
         guard !entries.isEmpty else { return [] }
         let known = Dictionary(entries.map { ($0.name, $0.root) }) { first, _ in first }
-        for layout in try layouts(entries) {
+        for layout in try layouts(entries, isWhole) {
             let roots = Dictionary(layout.map { ($0.name, $0.root) }) { first, _ in first }
             guard known.allSatisfy({ roots[$0.key] == $0.value }) else { continue }
             return entries + layout.filter { known[$0.name] == nil }

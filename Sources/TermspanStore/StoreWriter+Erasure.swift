@@ -316,9 +316,9 @@ extension StoreWriter {
 
     /// Says whether nothing but zeros is left of a file.
     private static func overwrite(_ path: String, _ size: off_t) -> Bool {
-        let descriptor = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+        let descriptor = Glibc.open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { return false }
-        defer { close(descriptor) }
+        defer { Glibc.close(descriptor) }
         let zeros = [UInt8](repeating: 0, count: 1 << 16)
         var done: off_t = 0
         while done < size {

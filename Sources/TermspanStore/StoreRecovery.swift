@@ -240,7 +240,8 @@ struct RecoveredStore {
 
     /// How rows of a table look, by the new store's own.
     private static func shape(of table: String, _ db: Database) throws -> StoreSalvage.Shape {
-        let hasRowid = try !Bool.fetchOne(db, sql: "SELECT wr FROM pragma_table_list WHERE name = ? AND schema = 'main'", arguments: [table])!
+        let hasRowid = try !Bool.fetchOne(
+            db, sql: "SELECT wr FROM pragma_table_list WHERE name = ? AND schema = 'main'", arguments: [table])!
         let columns = try Row.fetchAll(db, sql: "SELECT type, \"notnull\", pk FROM pragma_table_info(?) ORDER BY cid", arguments: [table])
         let keyCount = columns.count { ($0["pk"] as Int64) > 0 }
         return StoreSalvage.Shape(
@@ -276,7 +277,8 @@ struct RecoveredStore {
                 return
             }
             if let number = shape.columns.firstIndex(where: \.isRowid) { values[number] = .integer(rowid) }
-            if isStream, case .integer(let session) = values[0], case .integer(let start) = values[1], case .integer(let length) = values[2] {
+            if isStream, case .integer(let session) = values[0], case .integer(let start) = values[1], case .integer(let length) = values[2]
+            {
                 if isOpen { holes[holes.count - 1].before = (session, start) }
                 last = (session, start.addingReportingOverflow(max(0, length)).partialValue)
             }
@@ -440,7 +442,8 @@ struct RecoveredStore {
             let session = sessions[index]
             let id: Int64 = session["id"]
             func stored(_ table: String) throws -> [Range<Int64>] {
-                try Row.fetchAll(db, sql: "SELECT start, length FROM \(table) WHERE session = ? ORDER BY start", arguments: [id]).compactMap {
+                try Row.fetchAll(db, sql: "SELECT start, length FROM \(table) WHERE session = ? ORDER BY start", arguments: [id]).compactMap
+                {
                     let (end, isOver) = ($0[0] as Int64).addingReportingOverflow($0[1])
                     return isOver || end <= $0[0] ? nil : $0[0]..<end
                 }
@@ -450,9 +453,11 @@ struct RecoveredStore {
             let anchors = try StoreWriter.anchors(db, boot: session["boot"])
             for range in lost {
                 try db.execute(
-                    sql: "INSERT OR IGNORE INTO unknown_interval (session, start, length, reason, lost, revision) VALUES (?, ?, ?, ?, 0, 0)",
+                    sql:
+                        "INSERT OR IGNORE INTO unknown_interval (session, start, length, reason, lost, revision) VALUES (?, ?, ?, ?, 0, 0)",
                     arguments: [id, range.lowerBound, range.upperBound - range.lowerBound, UnknownReason.storeDamaged.rawValue])
-                guard let uuid = UUIDv7(bytes: session["uuid"] as DatabaseBytes), let user = UUIDv7(bytes: session["user"] as DatabaseBytes),
+                guard let uuid = UUIDv7(bytes: session["uuid"] as DatabaseBytes),
+                    let user = UUIDv7(bytes: session["user"] as DatabaseBytes),
                     let start = anchors.wall(at: BootInstant(stored: range.lowerBound)),
                     let end = anchors.wall(at: BootInstant(stored: range.upperBound))
                 else { continue }
@@ -530,7 +535,8 @@ struct RecoveredStore {
         let columns = [StoreSalvage.Shape.Column(affinity: .any, isRequired: true), .init(affinity: .any, isRequired: true)]
         if let root = root(of: "sqlite_sequence") {
             salvage.walk(root, .init(columns: columns, hasRowid: true)) { item in
-                guard case .row(_, let values) = item, values.count == 2, case .text(let name) = values[0], case .integer(let number) = values[1]
+                guard case .row(_, let values) = item, values.count == 2, case .text(let name) = values[0],
+                    case .integer(let number) = values[1]
                 else { return }
                 given.append((name, number))
             }
@@ -538,7 +544,8 @@ struct RecoveredStore {
         for (name, number) in given where names.contains(name) && number < .max {
             try db.execute(sql: "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", arguments: [number, name])
             try db.execute(
-                sql: "INSERT INTO sqlite_sequence (name, seq) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
+                sql:
+                    "INSERT INTO sqlite_sequence (name, seq) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
                 arguments: [name, number])
         }
         var latest: Int64 = 0

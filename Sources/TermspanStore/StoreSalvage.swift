@@ -131,7 +131,8 @@ struct StoreSalvage {
         var bounds = bounds
         let end = bounds.before
         for (index, cell) in cells.enumerated() {
-            let key: ArraySlice<SalvagedValue>? = found.page.isTable
+            let key: ArraySlice<SalvagedValue>? =
+                found.page.isTable
                 ? [.integer(cell.rowid)] : found.rows[index].map { $0.prefix(shape.keyCount) }
             if found.page.isInner {
                 bounds.before = key ?? end

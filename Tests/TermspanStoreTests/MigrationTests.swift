@@ -49,9 +49,10 @@ import Testing
     /// What describes the tables, indexes and triggers, word by word.
     private func schema(_ queue: DatabaseQueue) throws -> [String] {
         try queue.read { db in
-            try Row.fetchAll(db, sql: "SELECT type, name, sql FROM main.sqlite_schema WHERE name <> 'grdb_migrations' ORDER BY type, name").map {
-                "\($0[0] as String) \($0[1] as String): \($0[2] as String? ?? "")"
-            }.filter { !$0.contains("grdb_migrations") }
+            try Row.fetchAll(db, sql: "SELECT type, name, sql FROM main.sqlite_schema WHERE name <> 'grdb_migrations' ORDER BY type, name")
+                .map {
+                    "\($0[0] as String) \($0[1] as String): \($0[2] as String? ?? "")"
+                }.filter { !$0.contains("grdb_migrations") }
         }
     }
 

@@ -52,7 +52,8 @@ import Testing
                         let interval = UnknownInterval(start: F.at(position), end: F.at(end), reason: .eventsLost, lost: 3)
                         batch.unknowns.append(UnknownRecord(session: session.uuid, interval: interval))
                     } else {
-                        let application = Application(executable: "/usr/bin/program-\(Int.random(in: 0..<90, using: &random))", windowClass: "W")
+                        let application = Application(
+                            executable: "/usr/bin/program-\(Int.random(in: 0..<90, using: &random))", windowClass: "W")
                         batch.focus.append(FocusRecord(session: session.uuid, span: F.span(position, end), application: application))
                         let burst = InputBurst(start: F.at(position + 0.25), end: F.at(position + 0.5), origin: .device)
                         batch.bursts.append(BurstRecord(session: session.uuid, burst: burst))
@@ -122,7 +123,10 @@ import Testing
             let tables = try String.fetchAll(db, sql: "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
             return try Dictionary(
                 uniqueKeysWithValues: tables.map { table in
-                    (table, Set(try Row.fetchAll(db, sql: "SELECT * FROM \(table.quotedDatabaseIdentifier)").map { Array($0.databaseValues) }))
+                    (
+                        table,
+                        Set(try Row.fetchAll(db, sql: "SELECT * FROM \(table.quotedDatabaseIdentifier)").map { Array($0.databaseValues) })
+                    )
                 })
         }
     }
@@ -190,7 +194,7 @@ import Testing
         return damaged
     }
 
-    @Test(arguments: Damage.allCases, 0..<7)
+    @Test(arguments: Damage.allCases, 0..<4)
     func whatIsWholeIsThereWhatIsLostIsNamedAndNothingIsInvented(kind: Damage, seed: Int) throws {
         let (store, keys, original, pages) = try #require(Self.filled)
         var random = SeededRandom(seed: UInt64(seed) << 8 | UInt64(Damage.allCases.firstIndex(of: kind) ?? 0))
@@ -217,7 +221,9 @@ import Testing
         let inTrees = Set(pages.map(\.number))
         let isMapWhole = kind != .truncated && damaged.allSatisfy { inTrees.contains($0) }
         for table in recovery.tables where isMapWhole {
-            let lost = pages.filter { damaged.contains($0.number) && $0.table == table.name && $0.kind != "internal" || $0.isInner(of: table.name, damaged) }
+            let lost = pages.filter {
+                damaged.contains($0.number) && $0.table == table.name && $0.kind != "internal" || $0.isInner(of: table.name, damaged)
+            }
             let most = lost.reduce(0) { $0 + $1.cells }
             let all = original[table.name]?.count ?? 0
             #expect(table.kept + table.orphans >= all - most, "\(table) of \(all), \(damaged)")
@@ -378,7 +384,6 @@ import Testing
 
     @Test func aLogThatIsWholeIsReadWithTheFile() throws {
         let fixture = try killed().fixture
-        // SQLite does not get to it: the file's first page is gone, and the log has it only where a commit changed it.
         let (opening, told) = try Self.recover(fixture)
         #expect(told?.isComplete == true, "\(told?.text ?? "")")
         opening.writer.close()
@@ -396,7 +401,7 @@ import Testing
         let opening = try StoreOpening.open(Self.place(fixture), anchor: Self.anchor)
         let recovery = try #require(opening.replacement?.recovery)
         #expect(recovery.lostCommits > 0 && !recovery.isComplete && recovery.text.contains("transactions"))
-        #expect(opening.policy == Policy())
+        #expect(opening.policy.rows.allSatisfy { !$0.tracked })
         opening.writer.close()
         let count = try #require(try Self.rows(fixture.path)["session"]?.count)
         #expect((40..<50).contains(count))
@@ -462,6 +467,7 @@ extension RecoveryTests.Page {
     /// Whether it is an inner page of a table whose rows are in inner pages, too.
     func isInner(of table: String, _ damaged: Set<Int>) -> Bool {
         damaged.contains(number) && self.table == table && kind == "internal"
-            && ["focus_interval", "input_burst", "unknown_interval", "clock_anchor", "setting", "role", "own_group", "aggregate"].contains(table)
+            && ["focus_interval", "input_burst", "unknown_interval", "clock_anchor", "setting", "role", "own_group", "aggregate"].contains(
+                table)
     }
 }

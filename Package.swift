@@ -161,7 +161,7 @@ let package = Package(
                 "TermspanStore", "TermspanAccounting", "TermspanCore", "TermspanEvents", "SeededRandom", "RecordingVFS",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
-            swiftSettings: strict),
+            exclude: ["Schemas"], swiftSettings: strict),
         .target(name: "RecordingVFS", path: "Tests/Helpers/RecordingVFS", linkerSettings: [.linkedLibrary("sqlite3")]),
         .testTarget(
             name: "TermspanReportsTests",

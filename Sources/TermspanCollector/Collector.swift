@@ -911,7 +911,7 @@ package final class Collector {
             }
         case .replaced(let replacement, let policy):
             Journal.storeReplaced(replacement)
-            tellAnew()
+            tellAnew(replacement)
             readSeats()
             apply(policy)
             recordedConfiguration = nil
@@ -933,14 +933,16 @@ package final class Collector {
         return storeTrouble.map { "the store can't be written: \($0)" } ?? "collecting"
     }
 
-    /// Tells a new store of the sessions that go on; what the damaged one held of them is unknown here.
-    private func tellAnew() {
+    /// Tells a new store of the sessions that go on; what the damaged one held of them is unknown where it could not be recovered.
+    private func tellAnew(_ replacement: StoreReplacement) {
         let known = measuredSessions
-        measuredSessions = [:]
+        measuredSessions = known.filter { replacement.known.contains($0.key) }
         for session in table.sessions {
             guard measured.contains(session.uuid), let start = known[session.uuid]?.start else { continue }
-            remember(session, since: start)
-            aggregator.restart(session.uuid, since: start, burstGap: configuration.burstGap, reason: .storeDamaged)
+            let isKnown = replacement.known.contains(session.uuid)
+            if !isKnown { remember(session, since: start) }
+            guard let since = isKnown ? replacement.unknownSince[session.uuid] : start else { continue }
+            aggregator.restart(session.uuid, since: since, burstGap: configuration.burstGap, reason: .storeDamaged)
         }
         store.resume()
         facts.tellAnew()

@@ -183,10 +183,12 @@ enum Journal {
     }
 
     static func storeReplaced(_ replacement: StoreReplacement) {
+        let result =
+            replacement.recovery.map { "a new one has what is whole of it: \($0.text)" }
+            ?? "nothing of it could be read, and a new one is begun"
+        let policy = replacement.keepsPolicy ? "The policy holds." : "Nobody is tracked, since the policy can't be read."
         var record = JournalRecord(
-            .storeReplaced,
-            "The store was damaged (\(replacement.damage)) and is set aside as \(replacement.file); a new one is begun, "
-                + (replacement.keepsPolicy ? "with its policy." : "in which nobody is tracked, since its policy can't be read."))
+            .storeReplaced, "The store was damaged (\(replacement.damage)) and is set aside as \(replacement.file); \(result). \(policy)")
         record.add(.file, replacement.file)
         record.add(.reason, replacement.damage)
         record.send()

@@ -167,6 +167,8 @@ private struct Erasure: Sendable {
         store.forget(before: now.boot, of: Set(goingOn))
         writer.scrub(isPatient: true)
         isLeft = writer.holdsRemoved
+        // Whoever of them is in there can't be told: all go.
+        if !erased.isEmpty { setAside = writer.removeSetAside() }
         rows = erased.map { one in
             let isSIDKnown = current.contains(one.user.identity) ? sids[one.user.identity] != nil : nil
             return Row(user: one.user, counts: one.counts, goingOn: one.goingOn.count, receipt: one.receipt, isSIDKnown: isSIDKnown)

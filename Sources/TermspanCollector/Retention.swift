@@ -145,6 +145,8 @@ final class Retention {
         func moment(_ time: Duration?) -> WallInstant? { time.map { now.wall.advanced(by: .zero - $0) } }
         do throws(StoreError) {
             guard try writer.trustsClock(now, keeping: times) else { return .held }
+            // They hold what is removed here.
+            writer.removeSetAside(before: now.wall.advanced(by: .zero - times.reduce(StoreWriter.asideAge, min)))
             return .removed(
                 try writer.expire(
                     activityBefore: moment(part.kept.activity), sessionsBefore: moment(part.kept.sessions), of: part.users, at: now.wall))

@@ -37,7 +37,7 @@ package final class StoreThread: Sendable {
     package enum Notice: Sendable {
         /// Writing begins to fail, or, with nil, works again.
         case problem(String?)
-        /// The store was damaged and there is a new one, with this policy, that knows no session; `resume` must follow.
+        /// The store was damaged and there is a new one, with this policy and the sessions that could be recovered; `resume` must follow.
         case replaced(StoreReplacement, Policy)
         /// Untracking that could not be stored before is stored.
         case untracked([StoreBatch.Untracking])
@@ -282,14 +282,16 @@ package final class StoreThread: Sendable {
             guard let replacement = opening.replacement else { return false }
             writer = opening.writer
             let wasFailing = shared.withLock { shared in
-                // What waited speaks of sessions that the new store doesn't know; the collector tells it of those that go on.
-                let (anchors, untracked) = (
-                    shared.inFlight.anchors + shared.batch.anchors, shared.inFlight.untracked + shared.batch.untracked
-                )
-                shared.inFlight = StoreBatch()
-                shared.batch = StoreBatch()
-                shared.batch.anchors = anchors
-                shared.batch.untracked = untracked
+                // What waited may speak of sessions that the new store doesn't know; the collector tells it of those that go on.
+                if replacement.recovery == nil {
+                    let (anchors, untracked) = (
+                        shared.inFlight.anchors + shared.batch.anchors, shared.inFlight.untracked + shared.batch.untracked
+                    )
+                    shared.inFlight = StoreBatch()
+                    shared.batch = StoreBatch()
+                    shared.batch.anchors = anchors
+                    shared.batch.untracked = untracked
+                }
                 shared.awaitsSessions = true
                 defer { shared.health.problem = nil }
                 return shared.health.problem != nil

@@ -111,6 +111,8 @@ struct ExclusionCheck {
 
     /// - Returns: nil if the row begins after what the other table has ends.
     mutating func add(_ row: StoredInterval, of table: IntervalTable) -> CheckFinding? {
+        // What had the focus is known where only input or state changes were lost.
+        if table == .unknowns, row.value == Int64(UnknownReason.storeDamaged.rawValue) { return nil }
         let other = ends.filter { $0.key != table }.values.max()
         ends[table] = max(ends[table] ?? .min, row.start.addingReportingOverflow(row.length).partialValue)
         guard let other, row.start < other else { return nil }

@@ -25,6 +25,9 @@ package struct AuditEntry: Equatable, Sendable {
     /// That root is about to copy everybody's data: the value is where to.
     package static let backup = readPrefix + "backup"
 
+    /// That the store was recovered after damage: the value is what is lost. Entries that are missing before it are named there.
+    package static let recovery = "store-recovered"
+
     /// All of it in one line.
     package var text: String {
         "termspan-audit id=\(id) at=\(at.nanoseconds) by=\(by) action=\(action) user=\(user?.description ?? "-") value=\(value)"

@@ -209,6 +209,9 @@ final class KeyFile: Sendable {
 
     // MARK: Reading
 
+    /// Whether no user has a key.
+    var isEmpty: Bool { state.withLock { $0.entries.isEmpty } }
+
     /// A key; nil where it was destroyed, or never was in this file. A reader looks again where the writer has been at work.
     func key(_ id: KeyID) -> SecretKey? {
         state.withLock { state in

@@ -21,6 +21,8 @@ package struct StorePlace: Equatable, Sendable {
 
     /// The new store while it is being made beside a damaged one.
     var draft: String { path + ".new" }
+    /// A file by which root asks for a recovery at the next start.
+    var request: String { path + ".recover" }
 }
 
 /// What became of a damaged store.
@@ -30,6 +32,12 @@ package struct StoreReplacement: Equatable, Sendable {
     package var damage: String
     /// Whether the new store has its policy; else nobody is tracked.
     package var keepsPolicy: Bool
+    /// What the new store has of it, and what is lost; nil where nothing of it could be read.
+    package var recovery: StoreRecovery?
+    /// The open sessions that the new store knows.
+    package var known: Set<UUIDv7> = []
+    /// Those of them that are unknown from a moment on, since the last that was stored of them is lost.
+    package var unknownSince: [UUIDv7: BootInstant] = [:]
 }
 
 /// A store with what a collector must know of it before it goes on.
@@ -61,16 +69,32 @@ package struct StoreOpening {
         return opening
     }
 
-    /// Opens the store and ends what other boots left open. A damaged one is set aside, never deleted, and a new one is begun.
+    /// Opens the store and ends what other boots left open. A damaged one is set aside, and a new one begun with what is whole of it.
     package static func open(_ place: StorePlace, anchor: ClockAnchor) throws(StoreError) -> StoreOpening {
         // Interrupted between its last two steps, a replacement is complete.
         if access(place.path, F_OK) != 0, errno == ENOENT, access(place.draft, F_OK) == 0 { rename(place.draft, place.path) }
         do throws(StoreError) {
+            if let damage = damageUnseen(place) { throw damage }
             return try StoreOpening(StoreWriter.open(place, anchor: anchor))
         } catch {
             guard error.code == .damaged else { throw error }
             return try replace(place, damage: error, policy: nil, doomed: nil, anchors: [anchor]) {}
         }
+    }
+
+    /// What SQLite does not take for damage: that somebody asks for a recovery, a file that is empty though there are users' keys, and a log that goes
+    /// on behind what is not whole of it, from where SQLite forgets the rest.
+    private static func damageUnseen(_ place: StorePlace) -> StoreError? {
+        func found(_ message: String) -> StoreError { StoreError(.damaged, "open \(place.path)", message) }
+        var status = stat()
+        guard stat(place.path, &status) == 0 else { return nil }
+        if access(place.request, F_OK) == 0 { return found("\(place.request) asks for its recovery") }
+        if status.st_size == 0 {
+            let holdsUsers = (try? KeyFile(place.keys, creates: false, writes: false))?.isEmpty == false
+            return holdsUsers ? found("it is empty, and there are keys of users") : nil
+        }
+        let lost = DamagedPages(path: place.path)?.lostCommits ?? 0
+        return lost > 0 ? found("\(lost) transactions are in its log behind a place that is not whole") : nil
     }
 
     /// Sets the damaged store of a writer aside and begins a new one, with the policy that is in force.
@@ -96,25 +120,31 @@ package struct StoreOpening {
     ///
     /// - Parameters:
     ///   - policy: nil is the damaged one's, if that is whole.
-    ///   - doomed: the keys that are to be destroyed for ever; nil likewise, as far as it can be read.
+    ///   - doomed: keys that are to be destroyed for ever, beside those of which the damaged one tells.
     ///   - close: gives the damaged file up, once the new one is complete.
     private static func replace(
         _ place: StorePlace, damage: StoreError, policy known: Policy?, doomed: [KeyID]?, anchors: [ClockAnchor], close: () -> Void
     ) throws(StoreError) -> StoreOpening {
-        let policy = known ?? salvaged(place, salvagedPolicy)
-        let doomed = doomed ?? salvaged(place) { try? doomedKeys($0) } ?? []
-        for suffix in ["", "-wal", "-shm"] { unlink(place.draft + suffix) }
+        for suffix in ["", "-wal", "-shm", "-journal"] { unlink(place.draft + suffix) }
         var draft = place
         draft.path = place.draft
+        let recovery = try RecoveredStore.make(of: place, at: anchors[0])
+        if recovery == nil {
+            for suffix in ["", "-wal", "-shm", "-journal"] { unlink(place.draft + suffix) }
+        }
         let first = try StoreWriter.open(draft, anchor: anchors[0])
         // First, so that nobody is carried over under one of them.
-        try first.bury(doomed, at: anchors[0].wall)
-        if let policy { try first.carryOver(policy) }
+        let buried = Set((try? first.read(doomedKeys)) ?? [])
+        try first.bury((doomed ?? []).filter { !buried.contains($0) }, at: anchors[0].wall)
+        if let known, try first.policy() != known { try first.carryOver(known) }
+        let isKept = known != nil || recovery?.keepsPolicy == true
         var batch = StoreBatch()
         batch.anchors = anchors
         try first.write(batch)
+        if let recovery { try first.recordRecovery(recovery, at: anchors[0].wall) }
         // Folds the log into the file, which then stands for itself.
         first.close()
+        try sync(draft.path)
         close()
 
         let aside = unusedName(beside: place.path)
@@ -125,34 +155,40 @@ package struct StoreOpening {
         try move(place.path, to: aside)
         try move(draft.path, to: place.path)
         for suffix in ["-wal", "-shm"] { unlink(draft.path + suffix) }
+        unlink(place.request)
+        if let recovery { write(recovery.report, beside: aside) }
         var opening = try StoreOpening(StoreWriter.open(place, anchor: anchors[0]))
-        opening.replacement = StoreReplacement(file: aside, damage: damage.description, keepsPolicy: policy != nil)
+        var replacement = StoreReplacement(file: aside, damage: damage.description, keepsPolicy: isKept, recovery: recovery)
+        replacement.known = Set(opening.open.map(\.record.uuid))
+        if let recovery, recovery.lostCommits > 0 {
+            for session in opening.open { replacement.unknownSince[session.record.uuid] = session.lastDurable }
+        }
+        opening.replacement = replacement
         return opening
+    }
+
+    /// Makes durable what was written without.
+    private static func sync(_ path: String) throws(StoreError) {
+        let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+        defer { if descriptor >= 0 { Glibc.close(descriptor) } }
+        guard descriptor >= 0, fsync(descriptor) == 0 else { throw StoreError(.storage, "write \(path)", String(cString: strerror(errno))) }
+    }
+
+    /// What is lost, in full; without it the journal has what matters.
+    private static func write(_ report: String, beside aside: String) {
+        let descriptor = Glibc.open(aside + ".txt", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { return }
+        defer { Glibc.close(descriptor) }
+        var rest = Array(report.utf8)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            guard count > 0 else { return }
+            rest = rest.dropFirst(count)
+        }
     }
 
     private static func doomedKeys(_ db: Database) throws -> [KeyID] {
         try DatabaseBytes.fetchAll(db, sql: "SELECT key FROM tombstone WHERE kind = 'key'").compactMap { KeyID(prefix: $0) }
-    }
-
-    /// What can still be read of a damaged store.
-    private static func salvaged<T>(_ place: StorePlace, _ body: (Database) throws -> T?) -> T? {
-        guard let keys = try? KeyFile(place.keys, creates: false, writes: false) else { return nil }
-        var configuration = GRDB.Configuration()
-        configuration.readonly = true
-        configuration.busyMode = .timeout(5)
-        configuration.prepareDatabase { try SealedValues(keys: keys).register($0) }
-        guard let queue = try? DatabaseQueue(path: place.path, configuration: configuration) else { return nil }
-        defer { queue.closeAndKeep() }
-        return try? queue.read(body)
-    }
-
-    /// The policy of a damaged store; nil unless all that it rests on is whole: a missing row could have somebody tracked who must not be.
-    private static func salvagedPolicy(_ db: Database) throws -> Policy? {
-        for table in ["user", "user_identifier", "tracking", "setting", "do_not_track", "role", "own_group"]
-        where try db.tableExists(table) {
-            guard try String.fetchAll(db, sql: "PRAGMA integrity_check(\(table))") == ["ok"] else { return nil }
-        }
-        return try Policy(db)
     }
 
     /// How the names of damaged stores begin that were set aside.

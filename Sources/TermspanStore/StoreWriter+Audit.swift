@@ -59,6 +59,13 @@ extension StoreWriter {
         try transaction("record a backup") { db in try self.audit(AuditEntry.backup, of: nil, file, by: actor, at: moment, db) }
     }
 
+    /// Records that this store was made of what was whole of a damaged one, and what was not.
+    func recordRecovery(_ recovery: StoreRecovery, at moment: WallInstant) throws(StoreError) {
+        try transaction("record a recovery") { db in
+            try self.audit(AuditEntry.recovery, of: nil, recovery.text, by: "root", at: moment, db)
+        }
+    }
+
     private func audit(_ kind: AuditedRead, of user: UUIDv7?, by actor: String, at moment: WallInstant, _ db: Database) throws {
         try audit(AuditEntry.readPrefix + kind.rawValue, of: user, "", by: actor, at: moment, db)
     }

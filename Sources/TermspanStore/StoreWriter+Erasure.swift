@@ -295,4 +295,39 @@ extension StoreWriter {
         }
         return files.sorted()
     }
+
+    /// How long a damaged store is kept that was set aside, for who wants to look at it: what is whole of it is in this one.
+    package static let asideAge: Duration = .seconds(30 * 86_400)
+
+    /// Removes damaged stores that were set aside, with their bytes: they hold what they held.
+    ///
+    /// - Parameter moment: only those that were set aside before it; nil is all.
+    /// - Returns: those that could not be removed.
+    @discardableResult
+    package func removeSetAside(before moment: WallInstant? = nil) -> [String] {
+        var left: [String] = []
+        for path in setAside {
+            var status = stat()
+            // Its name was changed last.
+            guard lstat(path, &status) == 0 else { continue }
+            if let moment, Int64(status.st_ctim.tv_sec) * 1_000_000_000 >= moment.nanoseconds { continue }
+            if !Self.overwrite(path, status.st_size) || unlink(path) != 0 { left.append(path) }
+        }
+        return left
+    }
+
+    /// Says whether nothing but zeros is left of a file.
+    private static func overwrite(_ path: String, _ size: off_t) -> Bool {
+        let descriptor = Glibc.open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { return false }
+        defer { Glibc.close(descriptor) }
+        let zeros = [UInt8](repeating: 0, count: 1 << 16)
+        var done: off_t = 0
+        while done < size {
+            let count = pwrite(descriptor, zeros, Int(min(off_t(zeros.count), size - done)), done)
+            guard count > 0 else { return false }
+            done += off_t(count)
+        }
+        return fsync(descriptor) == 0
+    }
 }

@@ -746,6 +746,7 @@ package final class StoreWriter {
     /// Makes a policy hold that another store had, with who decided what when.
     func carryOver(_ policy: Policy) throws(StoreError) {
         try transaction("carry the policy over") { db in
+            try RecoveredStore.dropPolicy(db, isAll: true)
             for row in policy.rows { _ = try self.decide(row, after: nil, db) }
             let user = try Self.naming(db)
             for entry in policy.doNotTrack.entries { _ = try self.add(entry, about: user(entry.subject), db) }

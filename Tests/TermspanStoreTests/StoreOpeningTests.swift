@@ -93,17 +93,30 @@ import Testing
         #expect(opening.policy == before && before.rows.count == 2 && before.newUsersAreTracked)
         #expect(before.roles.count == 1 && before.ownGroups.members.count == 1)
         #expect(try StoreReader(path: fixture.path).policyChanges().count == 7)
-        #expect(opening.open.isEmpty)
+        #expect(opening.open.map(\.record) == [F.session(1)])
     }
 
-    @Test(arguments: ["tracking", "setting", "user_identifier", "user_identifier_user", "role", "own_group"])
+    @Test(arguments: ["tracking", "setting", "user_identifier", "role", "own_group"])
     func aPolicyThatIsNotWholeIsNotTrusted(table: String) throws {
         try fill(fixture.writer())
         try damage(table)
         try damage("focus_interval")
         let opening = try StoreOpening.open(place, anchor: anchor)
         #expect(opening.replacement?.keepsPolicy == false)
-        #expect(opening.policy == Policy())
+        // Nobody is tracked, and who asked not to be still does.
+        let policy = opening.policy
+        #expect(policy.rows.allSatisfy { !$0.tracked } && !policy.newUsersAreTracked)
+        #expect(policy.roles.isEmpty && policy.ownGroups.members.isEmpty && policy.doNotTrack.entries.count == 2)
+    }
+
+    @Test func aDamagedIndexLosesNothing() throws {
+        try fill(fixture.writer())
+        let before = try StoreReader(path: fixture.path).policy()
+        try damage("user_identifier_user")
+        try damage("session_user")
+        let opening = try StoreOpening.open(place, anchor: anchor)
+        #expect(opening.replacement?.recovery?.isComplete == true && opening.replacement?.keepsPolicy == true)
+        #expect(opening.policy == before && opening.open.map(\.record) == [F.session(1)])
     }
 
     @Test func damageInTheMiddleIsNoticedAndThePolicyInForceStays() throws {

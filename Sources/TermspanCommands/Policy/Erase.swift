@@ -136,7 +136,7 @@ package struct ErasureAnswer: Hashable, Sendable {
     package var rows: [Row]
     /// Names that nobody has or had.
     package var unknown: [String]
-    /// Files that can hold the same and are not touched.
+    /// Files that can hold the same: an erasure removes them, and names those that it could not remove.
     package var setAside: [String]
     /// Whether bytes are left in the store's files for now.
     package var isLeft: Bool
@@ -151,8 +151,12 @@ package struct ErasureAnswer: Hashable, Sendable {
     package func lines(isRehearsal: Bool) -> [String] { rows.flatMap { $0.lines(isRehearsal: isRehearsal) } }
 
     package var warnings: [String] {
+        let isErased = rows.contains { !$0.receipt.isEmpty }
         let files = setAside.map {
-            Printable.text("termspan: The damaged store \($0) may hold the same still: delete it, or erase there what it is kept for.")
+            Printable.text(
+                isErased
+                    ? "termspan: The damaged store \($0) could not be removed and may hold the same still: delete it."
+                    : "termspan: The damaged store \($0) may hold the same: it goes with all that is in it when anybody is erased.")
         }
         return files
             + (isLeft

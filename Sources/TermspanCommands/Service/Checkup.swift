@@ -142,8 +142,9 @@ struct Checkup {
         guard let names = try? namesInFolder("/var/lib/termspan", limit: 10_000) else { return [] }
         return names.filter { $0.hasPrefix("termspan-damaged-") && $0.hasSuffix(".db") }.sorted().map { name in
             CheckResult(
-                "Damaged store", .warn, "/var/lib/termspan/\(name) was set aside: what was recorded before is in there",
-                remedy: "See `termspan log --event store-replaced`; sqlite3 FILE .recover may read it. Check the disk, then move it away.")
+                "Damaged store", .warn,
+                "/var/lib/termspan/\(name) was set aside: what is whole of it is in the store, what is lost is in \(name).txt",
+                remedy: "See `termspan log --event store-replaced`, and check the disk. The file goes after 30 days, or with an erasure.")
         }
     }
 

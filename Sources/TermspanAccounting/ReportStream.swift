@@ -63,31 +63,35 @@ package enum ReportPeriod: String, CaseIterable, Sendable {
     }
 }
 
-/// Adds one session's time, or one user's own, up by applications and periods, part by part in the order of time.
+/// Adds one session's time, or one user's own, up by subjects and periods, part by part in the order of time. A subject is an application, or what it
+/// counts as.
 package struct ReportStream: Sendable {
-    /// Which row: of a period by its start, nil without periods; of an application by the number that it was given, nil without applications.
+    /// Which row: of a period by its start, nil without periods; of a subject by the number that it was given, nil without subjects.
     package struct Row: Hashable, Sendable {
         package var period: WallInstant?
-        package var application: Int?
+        package var subject: Int?
 
-        package init(period: WallInstant? = nil, application: Int? = nil) {
+        package init(period: WallInstant? = nil, subject: Int? = nil) {
             self.period = period
-            self.application = application
+            self.subject = subject
         }
     }
 
     /// What had the focus.
     package struct Focus: Equatable, Sendable {
-        /// When it got it.
+        /// When it got it, by which intervals are told apart.
         package var start: BootInstant
-        /// The number of the application; nil: none.
+        /// The number of the application, by which stretches and switches are told; nil: none.
         package var application: Int?
+        /// The number of the subject whose row it is in; nil: of none.
+        package var subject: Int?
         /// Of an interval into which changes were folded: how many.
         package var switches: UInt32
 
-        package init(start: BootInstant, application: Int?, switches: UInt32 = 0) {
+        package init(start: BootInstant, application: Int?, subject: Int? = nil, switches: UInt32 = 0) {
             self.start = start
             self.application = application
+            self.subject = subject
             self.switches = switches
         }
     }
@@ -98,15 +102,16 @@ package struct ReportStream: Sendable {
     private let anchors: ClockAnchors
     private let calendar: LocalCalendar
     private let period: ReportPeriod?
-    private let isByApplication: Bool
+    private let isBySubject: Bool
     /// Which period the sweep is in, and up to when.
     private var current: WallInstant?
     private var boundary = BootInstant.zero
-    /// The current period's figures by application; the first is without one.
+    /// The current period's figures by subject; the first is without one.
     private var slots: [Slot] = []
     private var position: BootInstant?
     private var lastApplication: Int?
-    private var countedSwitches: BootInstant?
+    /// Of users' own time intervals come back after others.
+    private var countedSwitches: Set<BootInstant> = []
     private var stretch: Stretch?
     private var active: (end: BootInstant, row: Row, isInterrupted: Bool)?
 
@@ -131,11 +136,11 @@ package struct ReportStream: Sendable {
         var pause: UInt64 = 0
     }
 
-    package init(_ anchors: ClockAnchors, _ calendar: LocalCalendar, period: ReportPeriod?, isByApplication: Bool) {
+    package init(_ anchors: ClockAnchors, _ calendar: LocalCalendar, period: ReportPeriod?, isBySubject: Bool) {
         self.anchors = anchors
         self.calendar = calendar
         self.period = period
-        self.isByApplication = isByApplication
+        self.isBySubject = isBySubject
     }
 
     /// The next part; it begins where the one before ended, or later, where there was no session.
@@ -157,7 +162,7 @@ package struct ReportStream: Sendable {
         }
         position = span.end
         let application = focus?.application
-        let index = isByApplication ? application.map { $0 + 1 } ?? 0 : 0
+        let index = isBySubject ? focus?.subject.map { $0 + 1 } ?? 0 : 0
         while slots.count <= index { slots.append(Slot()) }
         slots[index].figures.times.add(length, to: category)
         let isInUse = category == .active || category == .passive
@@ -165,26 +170,25 @@ package struct ReportStream: Sendable {
             if let lastApplication, lastApplication != application { slots[index].figures.switches += 1 }
             lastApplication = application
         }
-        if isInUse, let focus, focus.switches > 0, countedSwitches != focus.start {
-            countedSwitches = focus.start
+        if isInUse, let focus, focus.switches > 0, countedSwitches.insert(focus.start).inserted {
             slots[index].figures.switches += UInt64(focus.switches)
         }
-        follow(length, isInUse ? focus : nil, isInUse: isInUse, in: index)
+        follow(length, isInUse ? focus : nil, isInUse: isInUse)
         switch category {
         case .active:
             if let active { endBreak(active, at: span.start) }
             slots[index].first = slots[index].first ?? span.start
             slots[index].last = span.end
             // Breaks are nobody's but the user's.
-            active = (span.end, Row(period: current, application: nil), false)
+            active = (span.end, Row(period: current), false)
         case .unknown, .paused: active?.isInterrupted = true
         case .suspended, .disconnected, .locked, .passive, .inactive: break
         }
     }
 
     /// Has a stretch go on, or end.
-    private mutating func follow(_ length: UInt64, _ focus: Focus?, isInUse: Bool, in index: Int) {
-        guard let application = focus?.application else {
+    private mutating func follow(_ length: UInt64, _ focus: Focus?, isInUse: Bool) {
+        guard let focus, let application = focus.application else {
             // Between two windows nothing has the focus for a moment.
             guard isInUse, let focus, focus.switches == 0, stretch != nil else { return endStretch() }
             stretch?.pause += length
@@ -195,7 +199,7 @@ package struct ReportStream: Sendable {
             endStretch()
             stretch = Stretch(application: application)
         }
-        let row = Row(period: current, application: isByApplication ? application : nil)
+        let row = Row(period: current, subject: isBySubject ? focus.subject : nil)
         stretch?.length += length
         stretch?.pause = 0
         if let last = stretch?.pieces.indices.last, stretch?.pieces[last].row == row {
@@ -217,7 +221,7 @@ package struct ReportStream: Sendable {
     }
 
     private mutating func endBreak(_ active: (end: BootInstant, row: Row, isInterrupted: Bool), at start: BootInstant) {
-        guard !isByApplication, !active.isInterrupted, start > active.end else { return }
+        guard !isBySubject, !active.isInterrupted, start > active.end else { return }
         let length = start.nanoseconds - active.end.nanoseconds
         guard length > Self.breakMinimum, let before = day(BootInstant(nanoseconds: active.end.nanoseconds - 1)), before == day(start)
         else {
@@ -250,7 +254,7 @@ package struct ReportStream: Sendable {
             var figures = slot.figures
             figures.first = slot.first.flatMap { anchors.wall(at: $0) }
             figures.last = slot.last.flatMap { anchors.wall(at: $0) }
-            rows[Row(period: current, application: isByApplication && index > 0 ? index - 1 : nil), default: ReportFigures()] += figures
+            rows[Row(period: current, subject: index > 0 ? index - 1 : nil), default: ReportFigures()] += figures
         }
         slots.removeAll(keepingCapacity: true)
     }

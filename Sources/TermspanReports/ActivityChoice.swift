@@ -16,10 +16,15 @@ package struct ActivityChoice: Equatable, Sendable {
     package var description: String?
     /// Of which there is some time.
     package var category: Category?
+    /// What it counts as by the rules of classification, in upper or lower case.
+    package var classified: String?
     /// In which language descriptions are, as `.desktop` files name it, the best first; nil: rows have no description.
     package var languages: [String]?
 
     package init() {}
+
+    /// Whether it leaves out applications.
+    var choosesApplications: Bool { executable != nil || description != nil || classified != nil }
 }
 
 /// Says which users and applications a choice is of, each asked for once.
@@ -59,7 +64,12 @@ final class ActivityChooser {
 
     func includes(_ times: CategoryTimes) -> Bool { choice.category.map { times[$0] > 0 } ?? true }
 
-    func includes(_ application: Application?) -> Bool { look(application).isWanted }
+    /// - Parameter shown: nil where it is ignored.
+    func includes(_ shown: ActivityClasses.Shown?) -> Bool {
+        guard let shown else { return false }
+        if let wanted = choice.classified, shown.classification?.category.lowercased() != wanted.lowercased() { return false }
+        return look(shown.application).isWanted
+    }
 
     func description(of application: Application?) -> String? { look(application).description }
 

@@ -9,7 +9,8 @@ extension Answer {
     private struct RowKey: Hashable {
         var user: UserIdentity?
         var group: String?
-        var row: ReportStream.Row
+        var period: WallInstant?
+        var subject = ReportSubject()
     }
 
     func report(_ line: ([UInt8]) throws -> Void) throws {
@@ -24,7 +25,7 @@ extension Answer {
         func groups(of user: UserIdentity) throws -> [String] { try members?.names(of: user) ?? [] }
         func includes(_ user: UserIdentity) throws -> Bool { try members == nil || !groups(of: user).isEmpty }
         // One application by its executable, however its windows are called; without one by the class.
-        var applications = ReportApplications { application in
+        var subjects = ReportSubjects(by: shape.by, chooser) { application in
             let path = executable(application)
             return Application(executable: path, windowClass: path == nil ? application.windowClass : nil)
         }
@@ -34,18 +35,15 @@ extension Answer {
             stream.finish()
             let whose: [RowKey] =
                 switch shape.by.whose {
-                case .users: [RowKey(user: user, row: ReportStream.Row())]
-                case .groups: try groups(of: user).map { RowKey(group: $0, row: ReportStream.Row()) }
-                case .everybody: [RowKey(row: ReportStream.Row())]
+                case .users: [RowKey(user: user)]
+                case .groups: try groups(of: user).map { RowKey(group: $0) }
+                case .everybody: [RowKey()]
                 }
             for (row, figures) in stream.rows {
-                if let pattern = shape.executable {
-                    guard let path = row.application.flatMap({ applications.all[$0].executable }), Pattern.names(pattern, path) else {
-                        continue
-                    }
-                }
+                if question.choice.choosesApplications, row.subject == nil { continue }
                 for var key in whose {
-                    key.row = shape.by.isByApplication ? row : ReportStream.Row(period: row.period)
+                    key.period = row.period
+                    key.subject = row.subject.map { subjects.all[$0] } ?? ReportSubject()
                     rows[key, default: ReportFigures()] += figures
                 }
             }
@@ -57,18 +55,21 @@ extension Answer {
         }
         func stream(_ session: ReportedSession) -> ReportStream {
             ReportStream(
-                session.anchors, question.calendar, period: shape.by.period,
-                isByApplication: shape.by.isByApplication || shape.executable != nil)
+                session.anchors, question.calendar, period: shape.by.period, isBySubject: isBySubject)
         }
-        func focus(_ record: FocusRecord) -> ReportStream.Focus {
-            ReportStream.Focus(
-                start: record.span.start, application: record.application.map { applications.number(of: $0) }, switches: record.switches)
+        func focus(_ focused: Focused, of user: UserIdentity) -> ReportStream.Focus {
+            let record = focused.record
+            let numbers = record.application.map { subjects.numbers(of: $0, focused.shown, of: user) }
+            return ReportStream.Focus(
+                start: record.span.start, application: numbers?.application, subject: numbers?.subject, switches: record.switches)
         }
         if shape.isOwnTime {
             for (user, sessions) in try usersSessions() where try includes(user) {
                 guard let last = sessions.max(by: { $0.anchors.anchors.count < $1.anchors.anchors.count }) else { continue }
                 var stream = stream(last)
-                try forEachOwnPart(of: sessions) { part, record in stream.add(part.span, part.category, record.map(focus)) }
+                try forEachOwnPart(of: sessions) { part, focused in
+                    stream.add(part.span, part.category, focused.map { focus($0, of: user) })
+                }
                 try add(stream, of: user)
             }
         } else {
@@ -76,31 +77,39 @@ extension Answer {
                 guard try includes(session.record.user) else { return }
                 var stream = stream(session)
                 try forEachChunk(of: session, in: range(of: session)) { chunk in
-                    let focused = chunk.focus.map { focus($0.record) }
+                    let focused = chunk.focus.indices.map { focus(chunk.focused($0), of: session.record.user) }
                     for part in chunk.evaluation.parts { stream.add(part.span, part.category, part.focus.map { focused[$0] }) }
                 }
                 try add(stream, of: session.record.user)
             }
         }
         func name(_ key: RowKey) -> String { key.group ?? key.user?.login ?? "" }
-        func application(_ key: RowKey) -> String { key.row.application.map { applications.all[$0].executable ?? "" } ?? "" }
+        func subject(_ key: RowKey) -> (String, String, String, Int) {
+            let subject = key.subject
+            return (
+                subject.application?.executable ?? subject.application?.windowClass ?? "", subject.category ?? "",
+                subject.productivity?.rawValue ?? "", subject.isBusiness.map { $0 ? 1 : 2 } ?? 0
+            )
+        }
         let order = rows.keys.sorted { one, other in
             if name(one) != name(other) { return name(one) < name(other) }
             if one.user?.uid != other.user?.uid { return (one.user?.uid ?? 0) < (other.user?.uid ?? 0) }
-            if one.row.period != other.row.period {
-                return one.row.period.map { period in other.row.period.map { period < $0 } ?? false } ?? true
-            }
+            if one.period != other.period { return one.period.map { period in other.period.map { period < $0 } ?? false } ?? true }
             let active = (rows[one]?.times[.active] ?? 0, rows[other]?.times[.active] ?? 0)
-            return active.0 != active.1 ? active.0 > active.1 : application(one) < application(other)
+            return active.0 != active.1 ? active.0 > active.1 : subject(one) < subject(other)
         }
         for key in order {
             guard let figures = rows[key] else { continue }
-            try line(self.line(key, key.row.application.map { applications.all[$0] }, figures))
+            try line(self.line(key, figures))
         }
     }
 
-    private func line(_ key: RowKey, _ application: Application?, _ figures: ReportFigures) -> [UInt8] {
+    /// Whether rows are of what had the focus, or of some of it.
+    private var isBySubject: Bool { question.report.by.isBySubject || question.choice.choosesApplications }
+
+    private func line(_ key: RowKey, _ figures: ReportFigures) -> [UInt8] {
         let shape = question.report
+        let application = key.subject.application
         var json = JSONLine()
         if let user = key.user {
             add(user, to: &json)
@@ -109,13 +118,16 @@ extension Answer {
             json.add("uid", UInt64?.none)
         }
         json.add("group", key.group)
-        let period = key.row.period.flatMap { start in shape.by.period.map { ($0, start) } }
+        let period = key.period.flatMap { start in shape.by.period.map { ($0, start) } }
         json.add("period", period.map { $0.0.name($0.1, question.calendar) })
         json.add("start", period?.1)
         json.add("end", period.map { $0.0.range(of: $0.1, question.calendar).upperBound })
         if question.choice.languages != nil { json.add("description", application.flatMap { chooser.description(of: $0) }) }
         json.add("executable", application?.executable)
         json.add("class", application?.windowClass)
+        json.add("category", key.subject.category)
+        json.add("productivity", key.subject.productivity?.rawValue)
+        json.add("business", key.subject.isBusiness)
         json.add("first_activity", figures.first)
         json.add("last_activity", figures.last)
         Self.add(figures.times, to: &json)
@@ -131,7 +143,7 @@ extension Answer {
             json.add("switches_per_hour", UInt64?.none)
         }
         // Of one application there are none.
-        let hasBreaks = !shape.by.isByApplication && shape.executable == nil
+        let hasBreaks = !isBySubject
         json.add("breaks", hasBreaks ? figures.breaks : UInt64?.none)
         if hasBreaks { json.add("break_time", nanoseconds: figures.breakTime) } else { json.add("break_time", UInt64?.none) }
         return json.finished()

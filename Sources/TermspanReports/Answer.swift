@@ -169,6 +169,14 @@ package struct Answer {
         var shown: [ActivityClasses.Shown?]
         var timeline: SessionTimeline
         var evaluation: SessionTimeline.Evaluation
+
+        func focused(_ index: Int) -> Focused { Focused(record: focus[index].record, shown: shown.isEmpty ? nil : shown[index]) }
+    }
+
+    /// What had the focus, and how it counts; nil where it is ignored, and of questions that are not about applications.
+    struct Focused {
+        var record: FocusRecord
+        var shown: ActivityClasses.Shown?
     }
 
     /// Cuts a session's range between focus intervals, so that each lies in one chunk, and evaluates chunk by chunk.
@@ -292,7 +300,7 @@ package struct Answer {
                 // One that is cut by the end of the range has an end.
                 let isOpen = isOpen && session.isOpen && span.end == session.end
                 let times = chunk.evaluation.focus[index]
-                guard chooser.includes(record.application), chooser.includes(times), let shown = chunk.shown[index] else { continue }
+                guard let shown = chunk.shown[index], chooser.includes(shown), chooser.includes(times) else { continue }
                 var json = JSONLine()
                 frame(&json, session)
                 json.add("start", session.anchors.wall(at: span.start))
@@ -673,7 +681,7 @@ package struct Answer {
     ///   - chunk: is given what they are made of, each session's by itself.
     func forEachOwnPart(
         of sessions: [ReportedSession], chunk visit: (Chunk) throws -> Void = { _ in },
-        _ body: (UserTimeline.Part, FocusRecord?) throws -> Void
+        _ body: (UserTimeline.Part, Focused?) throws -> Void
     ) throws {
         for group in concurrent(sessions) {
             if group.count == 1 {
@@ -681,18 +689,18 @@ package struct Answer {
                     try visit(chunk)
                     for part in chunk.evaluation.parts {
                         let own = UserTimeline.Part(span: part.span, category: part.category, session: 0, focus: part.focus)
-                        try body(own, part.focus.map { chunk.focus[$0].record })
+                        try body(own, part.focus.map { chunk.focused($0) })
                     }
                 }
                 continue
             }
             var timelines: [SessionTimeline] = []
-            var records: [[FocusRecord]] = []
+            var focused: [[Focused]] = []
             var count = 0
             for session in group {
                 let range = range(of: session)
                 var whole = SessionTimeline(span: range, inputKnown: session.end)
-                var focus: [FocusRecord] = []
+                var focus: [Focused] = []
                 try forEachChunk(of: session, in: range) { chunk in
                     try visit(chunk)
                     // A chunk repeats the burst and unknown interval that reach into it.
@@ -701,15 +709,15 @@ package struct Answer {
                     whole.bursts += chunk.timeline.bursts.filter { burst in whole.bursts.last.map { burst.start > $0.start } ?? true }
                     whole.unknown += chunk.timeline.unknown
                     whole.changes = chunk.timeline.changes
-                    focus += chunk.focus.map(\.record)
+                    focus += chunk.focus.indices.map { chunk.focused($0) }
                     count += chunk.timeline.focus.count + chunk.timeline.bursts.count
                     if count > limit { throw ReportError(reason: "too many intervals for one answer; ask about a shorter time") }
                 }
                 timelines.append(whole)
-                records.append(focus)
+                focused.append(focus)
             }
             for part in UserTimeline(sessions: timelines).evaluate(question.thresholds).parts {
-                try body(part, part.focus.map { records[part.session][$0] })
+                try body(part, part.focus.map { focused[part.session][$0] })
             }
         }
     }

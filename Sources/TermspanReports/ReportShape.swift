@@ -4,12 +4,16 @@ import TermspanStore
 
 /// What a report has its rows by, and what it is of.
 package struct ReportShape: Equatable, Sendable {
-    /// By users or groups, by applications, by a period, or several of these.
+    /// By users or groups, by applications or what they count as, by a period, or several of these.
     package struct By: Equatable, Sendable {
         package enum Whose: Equatable, Sendable { case users, groups, everybody }
 
         package var whose = Whose.users
         package var isByApplication = false
+        /// By how rules classify them: what it is, whether it is productive, and whether it is business.
+        package var isByCategory = false
+        package var isByProductivity = false
+        package var isByBusiness = false
         package var period: ReportPeriod?
 
         package init(_ whose: Whose = .users, isByApplication: Bool = false, period: ReportPeriod? = nil) {
@@ -19,8 +23,9 @@ package struct ReportShape: Equatable, Sendable {
         }
 
         var isByGroup: Bool { whose == .groups }
+        var isBySubject: Bool { isByApplication || isByCategory || isByProductivity || isByBusiness }
 
-        /// Reads `user,day`: user or group, application, and one of hour, day and week; nil for what is no such list.
+        /// Reads `user,day`: user or group, application, category, productivity, business, and one of hour, day and week; nil for what is no such list.
         package init?(_ text: String) {
             let names = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
             guard Set(names).count == names.count else { return nil }
@@ -30,6 +35,9 @@ package struct ReportShape: Equatable, Sendable {
                 case "user" where whose == .everybody: whose = .users
                 case "group" where whose == .everybody: whose = .groups
                 case "application": isByApplication = true
+                case "category": isByCategory = true
+                case "productivity": isByProductivity = true
+                case "business": isByBusiness = true
                 default:
                     guard period == nil, let other = ReportPeriod(rawValue: name) else { return nil }
                     period = other
@@ -39,8 +47,6 @@ package struct ReportShape: Equatable, Sendable {
     }
 
     package var by = By()
-    /// A pattern of paths or files' names; nil: whatever had the focus.
-    package var executable: String?
     /// Only members of these; without any, groups of the product's own are what a report by groups is of.
     package var groups: [String] = []
     /// Each moment of a user once, over concurrent sessions.
@@ -49,23 +55,62 @@ package struct ReportShape: Equatable, Sendable {
     package init() {}
 }
 
-/// What had the focus in a report: applications as they are told apart there, by number.
-struct ReportApplications {
-    private(set) var all: [Application] = []
-    private var numbers: [Application: Int] = [:]
-    private var names: [Application: Int] = [:]
+/// What a row is of, as far as rows are by it.
+struct ReportSubject: Hashable {
+    var application: Application?
+    var category: String?
+    var productivity: Classification.Productivity?
+    var isBusiness: Bool?
+}
+
+/// What had the focus in a report: applications, and what rows are of, as they are told apart there, by number.
+struct ReportSubjects {
+    /// Of an application; no subject where it is not chosen.
+    typealias Numbers = (application: Int, subject: Int?)
+
+    private(set) var all: [ReportSubject] = []
+    private let by: ReportShape.By
+    private let chooser: ActivityChooser
     private let name: (Application) -> Application
+    private var subjects: [ReportSubject: Int] = [:]
+    private var applications: [Application: Int] = [:]
+    /// Of one user, of whom an application counts as one thing.
+    private var known: [Application: Numbers] = [:]
+    private var user: UserIdentity?
 
     /// - Parameter name: what is the same application has the same.
-    init(name: @escaping (Application) -> Application) { self.name = name }
+    init(by: ReportShape.By, _ chooser: ActivityChooser, name: @escaping (Application) -> Application) {
+        (self.by, self.chooser, self.name) = (by, chooser, name)
+    }
 
-    mutating func number(of application: Application) -> Int {
-        if let number = numbers[application] { return number }
-        let name = name(application)
-        let number = names[name] ?? all.count
-        if number == all.count { all.append(name) }
-        names[name] = number
-        numbers[application] = number
-        return number
+    mutating func numbers(of application: Application, _ shown: ActivityClasses.Shown?, of user: UserIdentity) -> Numbers {
+        if user != self.user {
+            self.user = user
+            known.removeAll(keepingCapacity: true)
+        }
+        if let numbers = known[application] { return numbers }
+        let named = name(application)
+        let number = applications[named] ?? applications.count
+        applications[named] = number
+        let numbers = (number, chooser.includes(shown) ? self.number(of: subject(named, shown)) : nil)
+        known[application] = numbers
+        return numbers
+    }
+
+    private mutating func number(of subject: ReportSubject) -> Int {
+        if let number = subjects[subject] { return number }
+        all.append(subject)
+        subjects[subject] = all.count - 1
+        return all.count - 1
+    }
+
+    private func subject(_ named: Application, _ shown: ActivityClasses.Shown?) -> ReportSubject {
+        var subject = ReportSubject()
+        if by.isByApplication { subject.application = named }
+        if by.isByCategory { subject.category = shown?.classification?.category }
+        // What no rule judges is neither; of what is withheld it is not told.
+        if by.isByProductivity, shown?.isWithheld == false { subject.productivity = shown?.classification?.productivity ?? .undefined }
+        if by.isByBusiness { subject.isBusiness = shown?.classification?.isBusiness }
+        return subject
     }
 }

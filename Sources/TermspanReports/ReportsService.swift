@@ -569,8 +569,7 @@ struct Request {
                     isByPseudonym
                         ? [
                             "pseudonyms", "open", "by", "events", "idle-threshold", "passive-limit", "executable", "description",
-                            "category",
-                            "languages", "format", "idle-model",
+                            "category", "classified", "languages", "format", "idle-model",
                         ] : nil
                 }
             if let allowed, !allowed.contains(key) { throw .invalidArguments("There is no filter '\(key)'.") }
@@ -585,8 +584,9 @@ struct Request {
                 return microseconds == .max ? nil : .microseconds(Int64(clamping: min(microseconds, 1 << 50)))
             }
             let choosesActivities = kind == .spans || kind == .export
+            let choosesApplications = choosesActivities || kind == .report
             func text() throws(BusError) -> String {
-                guard let text = value.string, !text.isEmpty, text.utf8.count <= (choosesActivities ? 1024 : UserFilter.longest) else {
+                guard let text = value.string, !text.isEmpty, text.utf8.count <= (choosesApplications ? 1024 : UserFilter.longest) else {
                     throw invalid()
                 }
                 return text
@@ -607,14 +607,15 @@ struct Request {
                 }
             case "group" where choosesActivities: choice.group = try text()
             case "computer" where choosesActivities: choice.computer = try text()
-            case "executable" where choosesActivities: choice.executable = try text()
-            case "description" where choosesActivities: choice.description = try text()
+            case "executable" where choosesApplications: choice.executable = try text()
+            case "description" where choosesApplications: choice.description = try text()
+            case "classified" where choosesApplications: choice.classified = try text()
             case "category" where choosesActivities:
                 guard let name = value.string, let category = Category.allCases.first(where: { $0.name == name }),
                     [.active, .passive, .inactive].contains(category)
                 else { throw .invalidArguments("A category of activities is active, passive or inactive.") }
                 choice.category = category
-            case "languages" where choosesActivities || kind == .report:
+            case "languages" where choosesApplications:
                 guard let names = value.strings, names.count <= 8, names.allSatisfy({ $0.utf8.count <= 64 }) else { throw invalid() }
                 choice.languages = names
             case "format" where kind == .export:
@@ -689,9 +690,6 @@ struct Request {
                 guard let shape = value.string.flatMap({ ReportShape.By($0) }) else { throw invalid() }
                 guard !isByPseudonym || !shape.isByGroup else { throw .invalidArguments("By pseudonyms there are no groups.") }
                 report.by = shape
-            case "executable" where kind == .report:
-                guard let pattern = value.string, !pattern.isEmpty, pattern.utf8.count <= 4096 else { throw invalid() }
-                report.executable = pattern
             case "groups" where kind == .report:
                 guard let groups = value.strings, (1...50).contains(groups.count) else { throw invalid() }
                 report.groups = groups.reduce(into: []) { names, name in if !names.contains(name) { names.append(name) } }
@@ -725,7 +723,8 @@ struct Request {
                 throw .invalidArguments("A cursor is for rows: jsonl or csv.")
             }
             let chosen = [
-                "user", "uid", "all", "session", "session-uuid", "group", "computer", "executable", "description", "category", "origin",
+                "user", "uid", "all", "session", "session-uuid", "group", "computer", "executable", "description", "category", "classified",
+                "details", "origin",
             ]
             selection = chosen.compactMap { key in values[key].map { "\(key)=\($0)" } }
         }

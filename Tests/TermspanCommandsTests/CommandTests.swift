@@ -267,6 +267,19 @@ import Testing
         #expect(try server.run("session", "logoff", "99").code == 3)
     }
 
+    @Test func whatReportsCantBeByIsSaid() throws {
+        let server = try Server()
+        defer { server.stop() }
+        for (arguments, problem) in [
+            (["--by", "category,fun"], "--by takes user or group, application, category"), (["--by", "category,category"], "--by takes"),
+            (["--zone", "Mars/Base"], "There is no time zone 'Mars/Base'"),
+            (["--pseudonyms", "2026-10", "--classified", "Office"], "With --pseudonyms nothing but --by"),
+        ] {
+            let outcome = try Self.run(["report"] + arguments, address: server.bus.address)
+            #expect(outcome.code == 2 && outcome.output.isEmpty && outcome.errors.contains(problem), "\(arguments): \(outcome.errors)")
+        }
+    }
+
     @Test func statusAndPolicy() throws {
         let server = try Server()
         defer { server.stop() }
@@ -330,6 +343,18 @@ import Testing
                 && torn.errors.contains(
                     "'root', number 1 of 'users', is to be tracked, and 'uid:0', number 1 of 'do_not_track', names the same user.")
         )
+        // Rules of classification are in it; wrong ones are named by their line before anything is changed.
+        #expect(exported.output.contains("\"classification\":[\n\"# Ours\",\n\"executable=xedit category=Text\"\n]"))
+        try write(#"{"users":[{"name":"root","tracked":false}],"classification":["executable=xedit category=Fun"]}"#)
+        #expect(
+            try server.run("policy", "apply", path, "--yes").output
+                == "root is now untracked.\n1 rules hold now, before the shipped ones.\n")
+        try write(##"{"users":[{"name":"root","tracked":false}],"classification":["# x","host=example.com category=Fun"]}"##)
+        let wrong = try server.run("policy", "apply", path, "--yes")
+        #expect(
+            wrong.code == 1 && wrong.output.isEmpty
+                && wrong.errors.contains("\(path): 'classification', line 2 (rule 1): 'host' can't match"))
+        #expect(wrong.errors.contains("Nothing was changed."))
         let missing = try server.run("policy", "diff", "/nonexistent/policy.json")
         #expect(missing.code == 1 && missing.errors == "termspan: /nonexistent/policy.json: No such file or directory\n")
     }

@@ -109,6 +109,62 @@ import Testing
         #expect(PolicyFile.calls(for: fewer) == [.setAggregates(nil, minimum: 4)])
     }
 
+    @Test func rulesOfClassificationAreAPartOfIt() throws {
+        func policy(_ rules: String, _ reason: String = "agreed") -> TrackingPolicy {
+            var policy = TrackingPolicy(["new-users": "tracked", "complete": true])
+            policy.classification = TrackingPolicy.ServerRules(rules, reason: reason)
+            return policy
+        }
+        let held = policy("# Ours\nexecutable=xedit category=\"Text \\\"x\\\"\"\n\ndescription=*game* category=Games business=no\n")
+        let text = PolicyFile(held).text
+        #expect(
+            text.hasSuffix(
+                """
+                "classification_reason":"agreed",
+                "classification":[
+                "# Ours",
+                "executable=xedit category=\\"Text \\\\\\"x\\\\\\"\\"",
+                "",
+                "description=*game* category=Games business=no"
+                ]
+                }
+
+                """), "\(text)")
+        // What is exported holds, with or without an end of the last line; what a file does not name stays.
+        #expect(try Self.read(text) == PolicyFile(held) && Self.read(text).changes(from: held, uid: Self.uid).isEmpty)
+        #expect(
+            try Self.read(#"{"classification":["executable=a category=A"]}"#).changes(
+                from: policy("executable=a category=A"), uid: Self.uid
+            ).isEmpty)
+        #expect(try Self.read("{}").changes(from: held, uid: Self.uid).isEmpty)
+        #expect(PolicyFile(Self.policy([:])).classification == nil)
+        let changes = try Self.read(#"{"classification":["executable=xedit category=Text"],"classification_reason":"new"}"#)
+            .changes(from: held, uid: Self.uid)
+        #expect(
+            changes.map(\.line) == [
+                """
+                The rules of classification would change:
+                - executable=xedit category="Text \\"x\\""
+                - description=*game* category=Games business=no
+                + executable=xedit category=Text
+                """
+            ])
+        #expect(
+            PolicyFile.calls(for: changes) == [.setClassification("executable=xedit category=Text\n", rules: 1, reason: "new")])
+        let none = try Self.read(#"{"classification":[]}"#).changes(from: held, uid: Self.uid)
+        #expect(PolicyFile.calls(for: none) == [.setClassification("", rules: 0, reason: "")])
+        #expect(try Self.read(#"{"classification":[]}"#).changes(from: policy(""), uid: Self.uid).isEmpty)
+        // Wrong rules are named by file, line and rule, and nothing of the file holds.
+        for (wrong, place) in [
+            (##"["# x","executable=a category=A","host=a category=B"]"##, "p.json: 'classification', line 3 (rule 2): 'host' can't match"),
+            (#"["executable=a"]"#, "p.json: 'classification', line 1 (rule 1): it has no 'category'"), (#"["a\nb"]"#, "not one line"),
+            ("[7]", "not one line"), (#""executable=a category=A""#, "'classification' is not an array"),
+        ] {
+            let error = #expect(throws: CommandError.self) { try Self.read("{\"classification\":\(wrong)}") }
+            #expect(error.map { "\($0)" }?.contains(place) == true, "\(wrong): \(error.map { "\($0)" } ?? "")")
+        }
+    }
+
     @Test func rolesThatAFileDoesNotHaveAreTakenAway() throws {
         let policy = Self.policy([:], roles: [("administrator", "it", ""), ("viewer", "leads", "sales"), ("viewer", "leads", "shop")])
         #expect(try Self.read("{}").changes(from: policy, uid: Self.uid).isEmpty)

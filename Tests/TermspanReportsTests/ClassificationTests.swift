@@ -146,6 +146,94 @@ import Testing
         #expect(throws: ReportError.self) { try fixture.lines(question) }
     }
 
+    /// Rows of a report: by what, and its seconds.
+    private static func report(
+        _ fixture: ReportsFixture, _ by: String, own: UserIdentity? = nil, _ change: (inout Question) -> Void = { _ in }
+    ) throws -> Set<String> {
+        var question = question(own: own)
+        question.kind = .report
+        question.report.by = try #require(ReportShape.By(by))
+        change(&question)
+        let rows = try fixture.lines(question).map { row in
+            let business = (row["business"] as? Bool).map { "\($0)" } ?? "-"
+            let parts = ["executable", "category", "productivity"].map { row[$0] as? String ?? "-" } + [business, "\(row["total"] ?? "")"]
+            return parts.joined(separator: " ")
+        }
+        #expect(Set(rows).count == rows.count)
+        return Set(rows)
+    }
+
+    @Test func reportsAreByHowItIsClassified() throws {
+        let fixture = try Self.fixture()
+        // Others' games are other, and what is ignored is time without an application, as is that before the first one. Sessions end with it.
+        #expect(try Self.report(fixture, "category") == ["- other - - 20", "- - - - 60"])
+        #expect(try Self.report(fixture, "business") == ["- - - false 20", "- - - - 60"])
+        #expect(try Self.report(fixture, "productivity") == ["- - undefined - 40", "- - - - 40"])
+        let whole = try Self.report(fixture, "category,productivity,business") { $0.details = true }
+        #expect(whole == ["- Games unproductive false 20", "- Secret undefined - 20", "- - undefined - 40"])
+        #expect(
+            try Self.report(fixture, "category", own: Self.ben) == ["- other - - 10", "- Games - - 10", "- Secret - - 10", "- - - - 50"])
+        // One application counts as another thing of another user.
+        let members = try Self.report(fixture, "application,category") {
+            $0.details = true
+            $0.classification?.members = ["staff": [Self.ben]]
+        }
+        #expect(members.isSuperset(of: ["/usr/games/game Training - - 10", "/usr/games/game Games - - 10"]))
+        // All of it adds up, whatever it is by, and users' own time too.
+        for by in ["category", "application,productivity", "business,day"] {
+            for isOwnTime in [false, true] {
+                let rows = try Self.report(fixture, by) { $0.report.isOwnTime = isOwnTime }
+                #expect(rows.compactMap { $0.split(separator: " ").last.flatMap { Int($0) } }.reduce(0, +) == 80, "\(by)")
+            }
+        }
+    }
+
+    @Test func reportsAndListsChooseByHowItIsClassified() throws {
+        let fixture = try Self.fixture()
+        let games: (inout Question) -> Void = { $0.choice.classified = "gaMES" }
+        #expect(try Self.report(fixture, "user", games).isEmpty)
+        #expect(try Self.report(fixture, "application") { $0.choice.classified = "other" } == ["- - - - 20"])
+        #expect(try Self.report(fixture, "application", own: Self.anna, games) == ["/usr/games/game - - - 10"])
+        let described = try Self.report(fixture, "application,category") {
+            $0.details = true
+            $0.choice.description = "GAM"
+        }
+        #expect(described == ["/usr/games/game Games - - 20"])
+        for kind in [Question.Kind.spans, .export] {
+            for format in kind == .export ? ExportRequest.Format.allCases : [.jsonl] {
+                var question = Self.question()
+                question.kind = kind
+                question.export = ExportRequest(format: format, calendar: .system)
+                question.choice.languages = []
+                question.choice.classified = "games"
+                #expect(try !fixture.text(question).contains("xclock") && !fixture.text(question).contains("other"), "\(kind) \(format)")
+                question.details = true
+                let text = try fixture.text(question)
+                #expect(text.contains("game") && !text.contains("xclock"), "\(kind) \(format)")
+            }
+        }
+    }
+
+    /// Of what is wrong it is said what, and nothing is told.
+    @MainActor @Test func wrongFiltersOfReportsAreNamed() throws {
+        #expect(try Request(["classified": .string("Office"), "description": .string("wri")], .report).choice.classified == "Office")
+        #expect(try Request(["by": .string("category,week"), "zone": .string("Asia/Kathmandu")], .report).report.by.isByCategory)
+        let wrong: [([String: BusValue], Question.Kind, String)] = [
+            (["zone": .string("Mars/Base")], .report, "'Mars/Base'"), (["zone": .string("../UTC")], .export, "'../UTC'"),
+            (["classified": .string("")], .report, "'classified'"), (["classified": .uint32(1)], .spans, "'classified'"),
+            (["classified": .string("Office")], .sessions, "'classified'"), (["by": .string("category,category")], .report, "'by'"),
+            (["details": .uint32(1)], .report, "'details'"),
+        ]
+        for (filter, kind, place) in wrong {
+            let error = #expect(throws: BusError.self) { try Request(filter, kind) }
+            #expect(error?.message.contains(place) == true, "\(place)")
+        }
+        // A cursor is of one choice.
+        func digest(_ filter: [String: BusValue]) throws -> UInt32? { try Request(filter, .export).export(calendar: .system)?.selection }
+        let plain = try digest([:])
+        #expect(try plain == digest([:]) && plain != digest(["details": .bool(true)]) && plain != digest(["classified": .string("x")]))
+    }
+
     @MainActor @Test func aFilterCanAskForDetailsOfSpansAlone() throws {
         #expect(try Request(["details": .bool(true)], .spans).details)
         #expect(throws: BusError.self) { try Request(["details": .bool(true)], .sessions) }

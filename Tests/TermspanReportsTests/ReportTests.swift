@@ -48,7 +48,10 @@ import Testing
             func sum(_ lines: [[String: Any]], _ key: String) -> Int64 { lines.reduce(0) { $0 + Self.nanoseconds($1[key]) } }
             let spans = try lines(Question(.spans, live: rows))
             let sessions = try lines(Question(.sessions, live: rows))
-            for by in ["user", "application", "user,application", "user,hour", "application,day", "week", "user,application,hour"] {
+            for by in [
+                "user", "application", "user,application", "user,hour", "application,day", "week", "user,application,hour", "category,hour",
+                "productivity", "user,business",
+            ] {
                 let report = try lines(Self.question(by, live: rows))
                 for key in ["active", "passive", "inactive"] {
                     if by.contains("application") {
@@ -116,7 +119,7 @@ import Testing
         let applications = try lines("application")
         #expect(applications.map { $0["executable"] as? String } == ["/usr/bin/editor", "/usr/bin/mail", nil])
         #expect(applications.map { Self.number($0["switches"]) } == [1, 1, 0] && applications.allSatisfy { $0["breaks"] is NSNull })
-        #expect(try lines("user") { $0.report.executable = "ma*" }.map { Self.number($0["active"]) } == [40])
+        #expect(try lines("user") { $0.choice.executable = "ma*" }.map { Self.number($0["active"]) } == [40])
         // The night is no break.
         let midnight = LocalCalendar { _ in 86_400 - Int(F.anchor.wall.nanoseconds / 1_000_000_000 % 86_400) - 700 }
         let days = try lines("user,day") { $0.calendar = midnight }
@@ -149,8 +152,10 @@ import Testing
         #expect(["2026-12-31", "2027-01-03", "2027-01-04"].compactMap { CalendarDay($0)?.week } == ["2026-W53", "2026-W53", "2027-W01"])
     }
 
-    @Test func whatARowIsByIsReadStrictly() {
+    @Test func whatARowIsByIsReadStrictly() throws {
         #expect(ReportShape.By("user,application,day") == ReportShape.By(.users, isByApplication: true, period: .day))
+        let classified = try #require(ReportShape.By("category,group,productivity,business"))
+        #expect(classified.isByCategory && classified.isByProductivity && classified.isByBusiness && !classified.isByApplication)
         #expect(ReportShape.By("week")?.whose == .everybody && ReportShape.By("group")?.whose == .groups)
         for text in ["", "user,", "user,group", "day,hour", "user,user", "month"] { #expect(ReportShape.By(text) == nil, "\(text)") }
     }

@@ -46,6 +46,9 @@ struct ActivityChoice: ParsableArguments {
     @Option(help: "Only with some time of this category.")
     var category: Category?
 
+    @Option(help: "Only what rules classify so, as Office, in upper or lower case; other is what is not business.")
+    var classified: String?
+
     @Option(help: "Only of members of this group; own:GROUP is one of Termspan's own.", completion: Completions.groups)
     var group: String?
 
@@ -60,8 +63,8 @@ struct ActivityChoice: ParsableArguments {
     func filter(described: Bool) -> [String: BusValue] {
         var filter: [String: BusValue] = [:]
         for (key, value) in [
-            ("executable", executable), ("description", description), ("category", category?.rawValue), ("group", group),
-            ("computer", computer),
+            ("executable", executable), ("description", description), ("category", category?.rawValue),
+            ("classified", classified), ("group", group), ("computer", computer),
         ] {
             if let value { filter[key] = .string(value) }
         }

@@ -35,15 +35,24 @@ struct SpanOptions: ParsableArguments {
     @Flag(help: "Include moments without an application, shorter than 100 ms, in the table.")
     var short = false
 
-    @Flag(help: "Show what is not business, and what rules ignore, of others, too; needs the right org.termspan1.view-details.")
-    var details = false
+    @OptionGroup var sight: SightOptions
 
     func filter(_ activity: ActivityOptions) -> [String: BusValue] {
-        var filter = activity.filter()
+        var filter = activity.filter().merging(sight.filter) { $1 }
         filter["open"] = .bool(open)
-        if details { filter["details"] = .bool(true) }
         return filter
     }
 
     func isLeftOut(_ span: JSONValue) -> Bool { !short && SpanTable.isBetweenWindows(span) }
+}
+
+/// How much of what others do is told: an option of all that tells applications.
+struct SightOptions: ParsableArguments {
+    @Flag(help: "Show what is not business, and what rules ignore, of others, too; needs the right org.termspan1.view-details.")
+    var details = false
+
+    init() {}
+
+    /// In a filter of the reports service.
+    var filter: [String: BusValue] { details ? ["details": .bool(true)] : [:] }
 }

@@ -33,8 +33,7 @@ struct Timeline: MainCommand {
     @Option(help: "The time zone that the day is of, as Europe/Berlin; without it the local one.")
     var zone: String?
 
-    @Flag(help: "Show what is not business, and what rules ignore, of others, too; needs the right org.termspan1.view-details.")
-    var details = false
+    @OptionGroup var sight: SightOptions
 
     @Option(help: "Draw bars in the terminal, or as a picture in SVG; or print all stretches as JSON or CSV.")
     var format: Format = .table
@@ -52,10 +51,9 @@ struct Timeline: MainCommand {
         guard let start = TimeText.parse(date, now: .present), let end = TimeText.nextMidnight(after: start) else {
             throw CommandError(.failure, "The local time is not known.")
         }
-        var filter = ActivityOptions.whose(all: all, user: user, session: session)
+        var filter = ActivityOptions.whose(all: all, user: user, session: session).merging(sight.filter) { $1 }
         filter["since"] = .uint64(start.microseconds)
         filter["until"] = .uint64(end.microseconds)
-        if details { filter["details"] = .bool(true) }
         let client = try Client.connect()
         if format == .json || format == .csv {
             var writer = Records.Writer(format == .json ? .json : .csv, keys: Self.keys) { Output.write($0) }

@@ -9,7 +9,7 @@ struct Export: ParsableCommand {
             commandName: "export", abstract: "Write what was done to a file, for other programs: of any size, a row at a time.",
             discussion: """
                 Without --user and --all it is your own activity, for root everybody's. Only what has ended is exported. The columns are in \
-                termspan-export(5).
+                termspan-export(5). What others do that is not business is in it as other; --details has it told.
                 """, subcommands: [ExportJSONLines.self, ExportCSV.self, ExportSQLite.self, ExportActivityWatch.self])
     }
 }
@@ -57,6 +57,8 @@ struct RowExport: ParsableArguments {
 
     @OptionGroup var wanted: ActivityChoice
 
+    @OptionGroup var sight: SightOptions
+
     init() {}
 
     func validate() throws {
@@ -69,7 +71,7 @@ struct RowExport: ParsableArguments {
     @MainActor
     func run(_ format: String) throws {
         let keeper = try cursorFile.map { path throws(CommandError) in try CursorFile(path: path) }
-        var filter = activity.filter().merging(wanted.filter(described: true)) { $1 }
+        var filter = activity.filter().merging(wanted.filter(described: true)) { $1 }.merging(sight.filter) { $1 }
         filter["format"] = .string(format)
         if let cursor = after ?? keeper?.cursor { filter["after"] = .string(cursor) }
         let target = try ExportFile(path: file)
@@ -113,12 +115,14 @@ struct ExportActivityWatch: MainCommand {
 
     @OptionGroup var wanted: ActivityChoice
 
+    @OptionGroup var sight: SightOptions
+
     func validate() throws {
         if activity.pseudonyms != nil { throw ValidationError("By pseudonyms rows alone are exported: as jsonl or csv.") }
     }
 
     func execute() throws {
-        var filter = activity.filter().merging(wanted.filter(described: true)) { $1 }
+        var filter = activity.filter().merging(wanted.filter(described: true)) { $1 }.merging(sight.filter) { $1 }
         filter["format"] = "activitywatch"
         let target = try ExportFile(path: file)
         let outcome = ExportOutcome()
@@ -152,6 +156,8 @@ struct ExportSQLite: MainCommand {
 
     @OptionGroup var wanted: ActivityChoice
 
+    @OptionGroup var sight: SightOptions
+
     func validate() throws {
         if activity.pseudonyms != nil { throw ValidationError("By pseudonyms rows alone are exported: as jsonl or csv.") }
         try TimeZoneName.check(zone)
@@ -159,7 +165,7 @@ struct ExportSQLite: MainCommand {
     }
 
     func execute() throws {
-        var filter = activity.filter().merging(wanted.filter(described: true)) { $1 }
+        var filter = activity.filter().merging(wanted.filter(described: true)) { $1 }.merging(sight.filter) { $1 }
         filter["format"] = "tables"
         if let zone { filter["zone"] = .string(zone) }
         // Of a file that is there nothing is overwritten, and that is said before the work.

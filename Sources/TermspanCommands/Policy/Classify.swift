@@ -44,7 +44,7 @@ struct ClassifyShow: MainCommand {
     func execute() throws {
         let client = try Client.connect()
         guard pending else {
-            let rules = try client.classification()
+            let rules = try client.classification().text
             if rules.isEmpty {
                 Output.error("termspan: There are no rules of this server's; the shipped ones are in \(Classify.shipped).")
             }
@@ -82,7 +82,7 @@ struct ClassifyDiff: MainCommand {
 
     func execute() throws {
         let text = try file.read().text
-        Output.lines(RulesDifference.lines(from: try Client.connect().classification(), to: text))
+        Output.lines(RulesDifference.lines(from: try Client.connect().classification().text, to: text))
     }
 }
 
@@ -104,9 +104,12 @@ struct ClassifyApply: MainCommand {
 
     func execute() throws {
         let (text, rules) = try file.read()
-        let isChanged = try Client.connect().setClassification(text, reason)
-        let count = rules.rules.count
-        Output.lines([isChanged ? "\(count) rules hold now, before the shipped ones." : "They hold already; nothing was changed."])
+        Output.lines([Self.line(rules.rules.count, try Client.connect().setClassification(text, reason))])
+    }
+
+    /// What became of so many rules.
+    static func line(_ count: Int, _ isChanged: Bool) -> String {
+        isChanged ? "\(count) rules hold now, before the shipped ones." : "They hold already; nothing was changed."
     }
 }
 
@@ -122,8 +125,11 @@ struct ClassifyReset: MainCommand {
     var reason: String = ""
 
     func execute() throws {
-        let isChanged = try Client.connect().setClassification("", reason)
-        Output.lines([isChanged ? "The shipped rules alone hold now." : "There were no others; nothing was changed."])
+        Output.lines([Self.line(try Client.connect().setClassification("", reason))])
+    }
+
+    static func line(_ isChanged: Bool) -> String {
+        isChanged ? "The shipped rules alone hold now." : "There were no others; nothing was changed."
     }
 }
 
@@ -224,10 +230,11 @@ extension Classify {
 
 extension Client {
     /// This server's rules; empty: there are none but those that are shipped.
-    func classification() throws(CommandError) -> String {
+    func classification() throws(CommandError) -> TrackingPolicy.ServerRules {
         try decode(manager("GetClassification")) { message throws(BusError) in
             message.valueLimit = 1_000_000
-            return try message.readProperties()["rules"]?.string ?? ""
+            let values = try message.readProperties()
+            return TrackingPolicy.ServerRules(values["rules"]?.string ?? "", reason: values["reason"]?.string ?? "")
         }
     }
 

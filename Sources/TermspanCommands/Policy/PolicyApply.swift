@@ -10,8 +10,8 @@ struct PolicyExport: MainCommand {
             commandName: "export", abstract: "Write the policy as a file that apply takes.",
             discussion:
                 """
-                Who is tracked, who is not to be, what new users are, who has which role, who is in groups of Termspan's own, and of which \
-                groups averages are told. It needs the right org.termspan1.view-others, or a role that sees the policy.
+                Who is tracked, who is not to be, what new users are, who has which role, who is in groups of Termspan's own, of which \
+                groups averages are told, and this server's rules of classification. It needs the right org.termspan1.view-others, or a role that sees the policy.
                 """
         )
     }
@@ -44,7 +44,7 @@ struct PolicyApply: MainCommand {
             commandName: "apply", abstract: "Let hold what a file says of users and entries.",
             discussion: """
                 What it does not name stays as it is, and what holds already is not decided again. Who is to be left alone comes before \
-                who is to be tracked. Roles and members of groups that a file with these does not have are taken away. It needs the rights \
+                who is to be tracked. Roles, members of groups and rules of classification that a file with these does not have are taken away. It needs the rights \
                 org.termspan1.manage-tracking, for roles, groups and averages org.termspan1.manage-roles, and org.termspan1.view-others.
                 """)
     }
@@ -88,6 +88,9 @@ struct PolicyApply: MainCommand {
                 Output.lines(["New users are now \(state)."])
             case .setAggregates(let groups, let minimum):
                 Output.lines(PolicySet.lines(groups, minimum, try client.setAggregates(groups, minimum: minimum, "")))
+            case .setClassification(let text, let rules, let reason):
+                let isChanged = try client.setClassification(text, reason)
+                Output.lines([text.isEmpty ? ClassifyReset.line(isChanged) : ClassifyApply.line(rules, isChanged)])
             case .setGroup(let group, let users, let member, let grounds):
                 // The file has no place for why somebody is not in it.
                 let grounds = member ? grounds : Grounds(reason: reason, responsible: responsible)
@@ -127,11 +130,12 @@ struct PolicyFileArgument: ParsableArguments {
 extension Client {
     /// The policy with what is about others, for which a password may be asked.
     func wholePolicy() throws(CommandError) -> TrackingPolicy {
-        let policy = try PasswordAgent.whileAsking { () throws(CommandError) -> TrackingPolicy in try self.policy(interactive: true) }
+        var policy = try PasswordAgent.whileAsking { () throws(CommandError) -> TrackingPolicy in try self.policy(interactive: true) }
         guard policy.isComplete else {
             throw CommandError(
                 .notPermitted, "The policy of others takes the right org.termspan1.view-others.", remedy: "Try it with sudo.")
         }
+        policy.classification = try classification()
         return policy
     }
 

@@ -45,6 +45,9 @@ package struct PolicyFile: Hashable, Sendable {
     /// The groups of which averages are told, in their order, and of how many users these are at least; nil where the file leaves it.
     package private(set) var aggregateGroups: [String]?
     package private(set) var aggregateMinimum: UInt64?
+    /// This server's rules of classification with their comments, line by line, and why they hold; nil where the file leaves them.
+    package private(set) var classification: [String]?
+    package private(set) var classificationReason = ""
 
     /// What there is, to be written.
     package init(_ policy: TrackingPolicy) {
@@ -56,7 +59,19 @@ package struct PolicyFile: Hashable, Sendable {
         members = Self.members(policy.groupMembers)
         aggregateGroups = policy.aggregateGroups
         aggregateMinimum = policy.aggregateMinimum
+        classification = policy.classification.map { Self.lines(of: $0.text) }
+        classificationReason = policy.classification?.reason ?? ""
     }
+
+    /// Without the end of the last.
+    private static func lines(of text: String) -> [String] {
+        let lines = text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).map {
+            String(decoding: $0, as: UTF8.self)
+        }
+        return lines.last?.isEmpty == true ? Array(lines.dropLast()) : lines
+    }
+
+    private static func text(of lines: [String]) -> String { lines.map { $0 + "\n" }.joined() }
 
     private static func members(_ rows: [TrackingPolicy.GroupMember]) -> [Member] {
         rows.compactMap { row in
@@ -101,7 +116,7 @@ package struct PolicyFile: Hashable, Sendable {
         guard let value = JSONValue(bytes) else { throw wrong("It is not JSON") }
         let keys = [
             "new_users", "new_users_reason", "new_users_responsible", "users", "do_not_track", "roles", "group_members", "aggregate_groups",
-            "aggregate_minimum",
+            "aggregate_minimum", "classification", "classification_reason",
         ]
         for member in try members(value, "The file", of: keys) {
             if member.key == "aggregate_minimum" {
@@ -124,7 +139,26 @@ package struct PolicyFile: Hashable, Sendable {
                 newUsersGrounds.responsible = try responsible(member.value, "'new_users_responsible'")
                 continue
             }
+            if member.key == "classification_reason" {
+                classificationReason = try line(member.value, "'classification_reason'")
+                continue
+            }
             guard case .array(let rows) = member.value else { throw wrong("'\(member.key)' is not an array") }
+            if member.key == "classification" {
+                let lines = rows.compactMap(\.string)
+                guard lines.count == rows.count, !lines.contains(where: { $0.utf8.contains(UInt8(ascii: "\n")) }) else {
+                    throw wrong("'classification' has what is not one line of text")
+                }
+                do {
+                    _ = try ClassificationRules(Self.text(of: lines))
+                } catch {
+                    throw CommandError(
+                        .failure, "\(name): 'classification', \(error).",
+                        remedy: "Nothing was changed. termspan-classification(5) says what a rule has to be.")
+                }
+                classification = lines
+                continue
+            }
             if member.key == "aggregate_groups" {
                 let names = rows.compactMap(\.string).filter { RoleGrant.isName($0) }
                 guard names.count == rows.count, Set(names).count == names.count else {
@@ -276,6 +310,10 @@ package struct PolicyFile: Hashable, Sendable {
         if self.members != nil { parts.append(rows("group_members", members)) }
         if let aggregateGroups { parts.append("\"aggregate_groups\":" + JSONValue.array(aggregateGroups.map { .string($0) }).text) }
         if let aggregateMinimum { parts.append("\"aggregate_minimum\":\(aggregateMinimum)") }
+        if let classification {
+            if !classificationReason.isEmpty { parts.append("\"classification_reason\":" + JSONValue.string(classificationReason).text) }
+            parts.append(rows("classification", classification.map { .string($0) }))
+        }
         return "{\n" + state + parts.joined(separator: ",\n") + "\n}\n"
     }
 
@@ -290,6 +328,8 @@ package struct PolicyFile: Hashable, Sendable {
         case join(Member)
         case aggregateGroups([String])
         case aggregateMinimum(UInt64)
+        /// What holds, what is to, and why.
+        case classification([String], from: [String], reason: String)
         case grant(GroupRole)
 
         package var line: String {
@@ -301,6 +341,8 @@ package struct PolicyFile: Hashable, Sendable {
             case .aggregateGroups(let groups):
                 Printable.text("Averages would be of \((["everybody"] + groups).joined(separator: ", ")).")
             case .aggregateMinimum(let minimum): "Averages would be of at least \(minimum) users."
+            case .classification(let lines, let old, _):
+                PolicyFile.line(from: PolicyFile.text(of: old), to: PolicyFile.text(of: lines))
             case .list(let entry): Printable.text("\(entry.entry) would be on the Do Not Track list.")
             case .untrack(let user): Printable.text("\(user.name) would be untracked.")
             case .newUsers(let state, _): "New users would be \(state)."
@@ -330,6 +372,10 @@ package struct PolicyFile: Hashable, Sendable {
         changes += pending.filter { !$0.isTracked && uid($0.name) != nil }.map { Change.untrack($0) }
         let isAnsweredFor = newUsers != "tracked" || newUsersGrounds.areAnsweredFor(in: policy.newUsersDecision.grounds)
         if let newUsers, newUsers != policy.newUsers || !isAnsweredFor { changes.append(.newUsers(newUsers, newUsersGrounds)) }
+        if let classification {
+            let held = Self.lines(of: policy.classification?.text ?? "")
+            if classification != held { changes.append(.classification(classification, from: held, reason: classificationReason)) }
+        }
         changes += pending.filter(\.isTracked).map { Change.track($0) }
         func key(_ member: Member) -> String { "\(member.group) \(member.user)" }
         // An account that was made anew is another's.
@@ -352,6 +398,13 @@ package struct PolicyFile: Hashable, Sendable {
         return changes
     }
 
+    /// That rules become others, and which.
+    private static func line(from old: String, to new: String) -> String {
+        let lines = RulesDifference.lines(from: old, to: new)
+        if lines.isEmpty { return "The comments between the rules of classification would change." }
+        return (["The rules of classification would change:"] + lines).joined(separator: "\n")
+    }
+
     /// What is refused before anything is changed: new users who are tracked without a reason.
     package static func check(_ changes: [Change]) throws(CommandError) {
         for case .newUsers("tracked", let grounds) in changes where grounds.reason.allSatisfy(\.isWhitespace) {
@@ -367,6 +420,7 @@ package struct PolicyFile: Hashable, Sendable {
         case setRoles([RoleGrant], Bool, reason: String)
         case setGroup(OwnGroup, [String], Bool, Grounds)
         case setAggregates([String]?, minimum: UInt64?)
+        case setClassification(String, rules: Int, reason: String)
     }
 
     /// More than a call takes is several.
@@ -397,6 +451,9 @@ package struct PolicyFile: Hashable, Sendable {
                 calls[calls.count - 1] = .setAggregates(groups, minimum: minimum)
             case (_, .aggregateGroups(let groups)): calls.append(.setAggregates(groups, minimum: nil))
             case (_, .aggregateMinimum(let minimum)): calls.append(.setAggregates(nil, minimum: minimum))
+            case (_, .classification(let lines, _, let reason)):
+                let text = Self.text(of: lines)
+                calls.append(.setClassification(text, rules: (try? ClassificationRules(text))?.rules.count ?? 0, reason: reason))
             case (_, .join(let member)): calls.append(.setGroup(member.group, [member.user], true, member.grounds))
             case (_, .leave(let member)): calls.append(.setGroup(member.group, [member.user], false, Grounds()))
             case (_, .revoke(let grant)): calls.append(.setRoles([grant], false, reason: ""))

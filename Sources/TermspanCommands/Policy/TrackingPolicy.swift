@@ -202,6 +202,8 @@ package struct TrackingPolicy: Hashable, Sendable {
     /// the collector does not tell it.
     package var aggregateGroups: [String]?
     package var aggregateMinimum: UInt64?
+    /// This server's rules of classification, and why they hold, as `GetClassification` tells; nil where it was not asked.
+    package var classification: ServerRules?
     package var kept: Kept
     /// What holds for members of groups in place of that.
     package var keptByGroup: [Kept]
@@ -214,6 +216,17 @@ package struct TrackingPolicy: Hashable, Sendable {
     package var seatsTaken: UInt64?
     /// Whether `users` and `doNotTrack` are of all, not of the caller alone.
     package var isComplete: Bool
+
+    /// A file of rules, as it was applied.
+    package struct ServerRules: Hashable, Sendable {
+        package var text: String
+        package var reason: String
+
+        package init(_ text: String, reason: String = "") {
+            self.text = text
+            self.reason = reason
+        }
+    }
 
     /// How many seconds it is kept what was done, and who was logged on; nil is without end.
     package struct Kept: Hashable, Sendable {

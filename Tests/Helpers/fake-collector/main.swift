@@ -92,6 +92,10 @@ let manager = BusInterface(
                 ])
             }
         },
+        BusMethod("GetClassification", out: ["classification": "a{sv}"]) { call in
+            call.reply { $0.properties(["rules": "# Ours\nexecutable=xedit category=Text\n", "reason": "agreed"]) }
+        },
+        BusMethod("SetClassification", in: ["rules": "s", "reason": "s"], out: ["changed": "b"]) { call in call.reply { $0.append(true) } },
         BusMethod("SetTracking", in: ["users": "as", "tracked": "b", "reason": "s", "responsible": "s"], out: ["outcomes": "aa{sv}"]) {
             call throws(BusError) in
             let users = try call.message.readStrings()

@@ -281,6 +281,35 @@ class AccountingTests(StoredTestCase):
         # Its time is in reports, and a filter does not find it.
         self.assertEqual(self.product.listing("activity", "--user", "user1", "--executable", "xedit"), [])
         self.assertIn("other", {row["class"] for row in self.product.listing("report", "--user", "user1", "--by", "user,application")})
+        # Reports by it add up, as others see them and with details, and so do lists and exports.
+        hidden = {row["category"]: row for row in self.exact("report", "--user", "user1", "--by", "category")}
+        shown = {(row["category"], row["productivity"], row["business"]): row
+                 for row in self.exact("report", "--user", "user1", "--by", "category,productivity,business", "--details")}
+        self.assertNotIn("Fun", hidden)
+        self.assertEqual(shown["Fun", "unproductive", False]["active"], hidden["other"]["active"])
+        self.assertEqual(sum(row["total"] for row in shown.values()), sum(row["total"] for row in hidden.values()))
+        self.assertEqual(self.product.listing("activity", "--user", "user1", "--classified", "fun"), [])
+        listed = self.product.listing("activity", "--user", "user1", "--classified", "fun", "--details")
+        self.assertEqual({row["executable"] for row in listed}, {"/usr/bin/xedit"})
+        self.assertNotIn("xedit", self.product.command("export", "jsonl", "--user", "user1").stdout)
+        self.assertIn("xedit", self.product.command("export", "jsonl", "--user", "user1", "--details").stdout)
+        self.assertNotEqual(self.product.command("report", "--user", "user2", "--details", user="user1", check=False).returncode, 0)
+        # The rules are a part of the policy's file.
+        policy = json.loads(self.product.command("policy", "export").stdout)
+        self.assertEqual((policy["classification"], policy["classification_reason"]), (rules.splitlines(), "a test"))
+        wrong = self.product.command("policy", "apply", "-", "--yes", check=False, input=json.dumps(
+            {"users": policy["users"], "classification": ["executable=xedit category=Fun", "executable=xedit"]}))
+        self.assertEqual(wrong.returncode, 1)
+        self.assertIn("'classification', line 2 (rule 2): it has no 'category'", wrong.stderr)
+        self.assertEqual(self.product.command("classify", user="user1").stdout, rules)
+        policy["classification"] = ["executable=xedit category=Text"]
+        text = json.dumps(policy)
+        self.assertEqual(self.product.command("policy", "diff", "-", input=text).stdout.splitlines(), [
+            "The rules of classification would change:", "- executable=xedit category=Fun business=no productivity=unproductive",
+            "+ executable=xedit category=Text"])
+        self.product.command("policy", "apply", "--yes", "-", input=text)
+        self.assertIn(("/usr/bin/xedit", "Text"), categories("--user", "user1"))
+        self.assertEqual(self.product.command("policy", "diff", "-", input=text).stdout, "")
         audit = [(row["action"], row["value"]) for row in self.product.listing("audit", "--all")]
         self.assertIn("read-details", {action for action, _ in audit})
         self.assertTrue(any(action == "classification" and value.startswith("1 rules, SHA-256 ") for action, value in audit), audit)

@@ -15,6 +15,8 @@ import TermspanSystem
 final class FactsWatch {
     /// Called with what was found, whether or not the store has it already.
     var onFacts: (@MainActor ([FactRecord]) -> Void)?
+    /// Called once the computer's own accounts may be others.
+    var onAccounts: (@MainActor () -> Void)?
     private let connection: BusConnection
     private let inbox: MainInbox
     private var configuration: Configuration
@@ -104,8 +106,11 @@ final class FactsWatch {
             .publicAddress: configuration.publicAddress.isEmpty ? state?.publicAddress ?? "" : configuration.publicAddress,
         ])
         let stamp = FileStamp("/etc/passwd")
-        if stamp != accounts { askAnew() }
+        let areOthers = stamp != accounts
         accounts = stamp
+        guard areOthers else { return }
+        askAnew()
+        onAccounts?()
     }
 
     private func tell(_ facts: [Fact: String]) {
@@ -224,16 +229,5 @@ final class FactsWatch {
             default: user.login
             }
         return FactRecord(fact, value, of: user, at: .now())
-    }
-}
-
-/// By which it is seen that a file has become another.
-private struct FileStamp: Equatable {
-    private var numbers: [Int]
-
-    init?(_ path: String) {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return nil }
-        numbers = [Int(status.st_ino), Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
     }
 }

@@ -77,6 +77,7 @@ package final class Collector {
     let hours: HoursWatch
     let sids: SIDWatch
     private let facts: FactsWatch
+    let accounts = AccountsFile()
     /// Who is not to be tracked by decisions that are not in the policy yet, with the number of such decisions.
     private var withdrawn: [DoNotTrackList.Subject: Int] = [:]
     /// Likewise, where the decision could not be stored.
@@ -191,6 +192,7 @@ package final class Collector {
         hours.onRetry = { [unowned self] in wantGroups() }
         sids.onChange = { [unowned self] in sidsKnown(of: $0) }
         sids.onRetry = { [unowned self] in wantSIDs() }
+        facts.onAccounts = { [unowned self] in keepNotices() }
         facts.onFacts = { [unowned self] records in
             if self.lockedStore == nil { self.store.append { $0.facts += records } }
         }
@@ -1217,7 +1219,9 @@ package final class Collector {
             NoticeFiles.text(level: level, reason: reason, responsible: responsible.isEmpty ? configuration.responsible : responsible)
         }
         var texts: [UInt32: String] = [:]
-        for row in policy.rows {
+        // A folder is by UID: whoever has one next is told nothing of whoever had it.
+        let accounts = self.accounts.now
+        for row in policy.rows where !accounts.haveGivenAway(row.user) {
             let isTracked = policy.standing(of: row.user, sids: sids(of: row.user), decision: row).isTracked
             texts[row.user.uid] = isTracked ? notice(row.level, row.reason, row.responsible) : ""
         }

@@ -16,6 +16,8 @@ import TermspanSystem
 final class FactsWatch {
     /// Called with what was found, whether or not the store has it already.
     var onFacts: (@MainActor ([FactRecord]) -> Void)?
+    /// Called once the computer's own accounts may be others.
+    var onAccounts: (@MainActor () -> Void)?
     private let connection: BusConnection
     private let inbox: MainInbox
     private var configuration: Configuration
@@ -114,8 +116,11 @@ final class FactsWatch {
         ])
         lookForAddress()
         let stamp = FileStamp("/etc/passwd")
-        if stamp != accounts { askAnew() }
+        let areOthers = stamp != accounts
         accounts = stamp
+        guard areOthers else { return }
+        askAnew()
+        onAccounts?()
     }
 
     /// The public address is what the file says; else one of the machine; else, where a URL is named, what is answered there.
@@ -254,16 +259,5 @@ final class FactsWatch {
             default: user.login
             }
         return FactRecord(fact, value, of: user, at: .now())
-    }
-}
-
-/// By which it is seen that a file has become another.
-private struct FileStamp: Equatable {
-    private var numbers: [Int]
-
-    init?(_ path: String) {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return nil }
-        numbers = [Int(status.st_ino), Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
     }
 }

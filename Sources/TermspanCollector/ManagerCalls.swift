@@ -56,7 +56,7 @@ struct ErasureCall: Sendable {
         guard !texts.isEmpty, texts.count <= Self.maximumUsers else {
             throw .invalidArguments("Between 1 and \(Self.maximumUsers) users, please.")
         }
-        guard isRehearsal || !reason.allSatisfy(\.isWhitespace) else { throw .invalidArguments("An erasure needs a reason.") }
+        guard isRehearsal || !GivenText.saysNothing(reason) else { throw .invalidArguments("An erasure needs a reason.") }
         var seen: Set<UserName> = []
         for text in texts {
             guard let name = UserName(text) else { throw .invalidArguments("'\(text.prefix(80))' names nobody; write anna or uid:1001.") }
@@ -99,8 +99,8 @@ extension BusError {
     ///
     /// - Parameter what: why it takes any, where that is not plain.
     static func missingGrounds(_ reason: String, _ responsible: String, for what: String = "") -> BusError? {
-        if reason.allSatisfy(\.isWhitespace) { return .invalidArguments("\(what)To have more recorded takes a reason.") }
-        guard responsible.allSatisfy(\.isWhitespace) else { return nil }
+        if GivenText.saysNothing(reason) { return .invalidArguments("\(what)To have more recorded takes a reason.") }
+        guard GivenText.saysNothing(responsible) else { return nil }
         return .invalidArguments(
             "\(what)Somebody has to answer for it: name them with --responsible, or for all by 'responsible' in termspan.yaml.")
     }
@@ -110,8 +110,8 @@ extension BusMessage {
     @MainActor
     fileprivate func readReason() throws(BusError) -> String {
         let reason: String = try read()
-        guard reason.utf8.count <= 1_000, !reason.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
-            throw .invalidArguments("A reason has at most 1000 bytes and no control characters.")
+        guard reason.utf8.count <= 1_000, GivenText.isPlain(reason) else {
+            throw .invalidArguments("A reason has at most 1000 bytes, and neither control characters nor others that are not seen.")
         }
         return reason
     }
@@ -132,9 +132,10 @@ extension BusMessage {
     fileprivate func readOptionalGrounds(_ usual: String) throws(BusError) -> (reason: String, responsible: String) {
         let reason = try readReason()
         let named = try read(String.self)
-        guard named.count <= 200, named.utf8.count <= 1_000,
-            !named.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
-        else { throw .invalidArguments("Who answers for it has at most 200 characters, none of them a control character.") }
+        guard named.count <= 200, named.utf8.count <= 1_000, GivenText.isPlain(named) else {
+            throw .invalidArguments(
+                "Who answers for it has at most 200 characters, none of them a control character or one that is not seen.")
+        }
         return (reason, named.allSatisfy(\.isWhitespace) ? usual : named)
     }
 }
@@ -350,7 +351,7 @@ struct RevealCall {
         guard Pseudonyms.month(of: pseudonym) != nil else {
             throw .invalidArguments("'\(pseudonym.prefix(40))' is no user's pseudonym; one is like u202610-k7f3q2zxam.")
         }
-        guard !reason.allSatisfy(\.isWhitespace) else { throw .invalidArguments("To say whose a pseudonym is takes a reason.") }
+        guard !GivenText.saysNothing(reason) else { throw .invalidArguments("To say whose a pseudonym is takes a reason.") }
     }
 }
 

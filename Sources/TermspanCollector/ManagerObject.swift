@@ -541,11 +541,12 @@ final class ManagerObject {
     /// What is about one user alone: the decision, or what holds without one, and the entries of the Do Not Track list that name the user.
     func ownPolicy(of uid: UInt32) -> (row: Policy.Row, entries: [DoNotTrackList.Entry]) {
         let policy = collector.policy
-        // The user database may take its time, and knows no more than a session of the user's or a decision; of several logins that had
-        // the UID one after the other, the latest.
+        // The user database may take its time, so without a session of the user's it is whom a decision is about, the latest, unless the UID is another's
+        // by now: what was decided about somebody who is gone, and why, is not for whoever has the UID next.
         let session = collector.table.sessions.first { $0.desktop.isUserSession && $0.desktop.uid == uid }
-        let decided = policy.rows.filter { $0.user.uid == uid }.max { $0.since < $1.since }
-        let user = session?.user ?? decided?.user ?? UserIdentity(login: String(uid), uid: uid)
+        let accounts = session == nil ? collector.accounts.now : LocalAccounts([])
+        let decided = policy.rows.filter { $0.user.uid == uid && !accounts.haveGivenAway($0.user) }.max { $0.since < $1.since }
+        let user = session?.user ?? decided?.user ?? accounts.user(of: uid) ?? UserIdentity(login: String(uid), uid: uid)
         let row =
             policy.rows.first { $0.user == user }
             ?? Policy.Row(

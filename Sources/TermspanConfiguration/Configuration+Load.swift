@@ -175,7 +175,7 @@ private struct ListSetting: Sendable {
         return values
     }
 
-    private static func isGroup(_ name: String) -> Bool { (1...256).contains(name.utf8.count) && isOneLine(name) }
+    private static func isGroup(_ name: String) -> Bool { (1...256).contains(name.utf8.count) && GivenText.isPlain(name) }
 
     private static func keptByGroup(_ node: Node) -> KeptByGroup? {
         guard let values = texts(node, "group", "keep-activity", "keep-sessions"), values.count > 1, let group = values["group"],
@@ -261,12 +261,12 @@ private struct Setting: Sendable {
             return true
         },
         "responsible": Setting(form: "at most 200 printable characters") { text, configuration in
-            guard text.count <= 200, isOneLine(text) else { return false }
+            guard text.count <= 200, GivenText.isPlain(text) else { return false }
             configuration.responsible = text
             return true
         },
         "reason": Setting(form: "at most 500 printable characters") { text, configuration in
-            guard text.count <= 500, isOneLine(text) else { return false }
+            guard text.count <= 500, GivenText.isPlain(text) else { return false }
             configuration.reason = text
             return true
         },
@@ -348,9 +348,4 @@ extension YamlError {
         default: String(describing: self)
         }
     }
-}
-
-/// Whether a text can be shown as it is, in a line with others.
-private func isOneLine(_ text: String) -> Bool {
-    !text.unicodeScalars.contains { [.control, .lineSeparator, .paragraphSeparator].contains($0.properties.generalCategory) }
 }

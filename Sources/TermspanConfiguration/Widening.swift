@@ -20,7 +20,7 @@ package enum Widening: String, CaseIterable, Sendable {
 
 extension Configuration {
     /// Whether somebody is named who answers for what is recorded, and why it is.
-    package var hasGrounds: Bool { !responsible.allSatisfy(\.isWhitespace) && !reason.allSatisfy(\.isWhitespace) }
+    package var hasGrounds: Bool { !GivenText.saysNothing(responsible) && !GivenText.saysNothing(reason) }
 
     /// - Parameter old: what was in force; nil where that is not known.
     /// - Throws: where it lets more be recorded than that did, or kept for longer, on no grounds.

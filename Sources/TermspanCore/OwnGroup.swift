@@ -9,7 +9,7 @@ package struct OwnGroup: Hashable, Sendable {
     /// nil where it can't be one.
     package init?(name: String) {
         guard !name.isEmpty, name.utf8.count <= Self.longest, name.first != " ", name.last != " ",
-            !name.unicodeScalars.contains(where: { $0 == ":" || $0 == "," || $0.properties.generalCategory == .control })
+            GivenText.isPlain(name), !GivenText.saysNothing(name), !name.unicodeScalars.contains(where: { $0 == ":" || $0 == "," })
         else { return nil }
         self.name = name
     }

@@ -75,7 +75,8 @@ package struct RoleGrant: Hashable, Sendable {
         if name.hasPrefix(OwnGroup.prefix) { return OwnGroup(name) != nil }
         // What /etc/group can't have, or nobody could tell from another name.
         return !name.isEmpty && name.utf8.count <= longest && name.first != " " && name.last != " "
-            && !name.unicodeScalars.contains { $0 == ":" || $0 == "," || $0.properties.generalCategory == .control }
+            && GivenText.isPlain(name) && !GivenText.saysNothing(name)
+            && !name.unicodeScalars.contains { $0 == ":" || $0 == "," }
     }
 }
 

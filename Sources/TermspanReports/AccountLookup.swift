@@ -54,6 +54,8 @@ struct AccountFacts: Equatable, Sendable {
 struct AccountLookup: ~Copyable {
     /// Of a user, and whether that is in these groups.
     typealias Question = @Sendable (UserIdentity, _ groups: [String: UInt32]) -> AccountFacts
+    /// Of a group, and of whom the user database lists that they are in it.
+    typealias Listing = @Sendable (String) -> Set<UserIdentity>
 
     private let ask: Question
     private let groups: [String]
@@ -74,8 +76,18 @@ struct AccountLookup: ~Copyable {
         self.groups = groups
     }
 
+    static let listed: Listing = { group in Set(Account.members(ofGroup: group).map { UserIdentity(login: $0.login, uid: $0.uid) }) }
+
+    private struct Told: Sendable {
+        var facts: [UserIdentity: AccountFacts] = [:]
+        /// The first group that there is not.
+        var missing: String?
+        var members: Set<UserIdentity> = []
+        var isWanted = true
+    }
+
     private final class Page: Sendable {
-        let told = Mutex<(facts: [UserIdentity: AccountFacts], missing: String?, isWanted: Bool)>(([:], nil, true))
+        let told = Mutex(Told())
         let bell: EventCounter
 
         init() throws(SystemError) { bell = try EventCounter() }
@@ -90,15 +102,30 @@ struct AccountLookup: ~Copyable {
         of users: [UserIdentity], mustKnow: Bool, pulse: () throws -> Void
     ) throws -> [UserIdentity: AccountFacts] {
         guard !users.isEmpty || !groups.isEmpty else { return [:] }
+        return try told(of: users, mustKnow: mustKnow, pulse: pulse).facts
+    }
+
+    /// Whom the user database lists as members of the groups, whoever they are here. Of a directory there may be others.
+    mutating func members(_ list: @escaping Listing, pulse: () throws -> Void) throws -> Set<UserIdentity> {
+        try told(of: [], list: list, mustKnow: true, pulse: pulse).members
+    }
+
+    private mutating func told(
+        of users: [UserIdentity], list: Listing? = nil, mustKnow: Bool, pulse: () throws -> Void
+    ) throws -> Told {
         guard !isSilent, Self.threads.load(ordering: .relaxed) < Self.most, let page = try? Page() else {
             if mustKnow { throw Self.silence }
-            return [:]
+            return Told()
         }
         let (ask, groups) = (ask, groups)
         Self.threads.add(1, ordering: .relaxed)
         let thread = try? Thread(name: "accounts", stackSize: 1 << 20) {
             let numbers = Dictionary(uniqueKeysWithValues: groups.compactMap { name in Account.group(named: name).map { (name, $0) } })
-            page.told.withLock { $0.missing = groups.first { numbers[$0] == nil } }
+            let members = list.map { list in Set(groups.flatMap { list($0) }) } ?? []
+            page.told.withLock {
+                $0.missing = groups.first { numbers[$0] == nil }
+                $0.members = members
+            }
             for user in users where page.told.withLock({ $0.isWanted }) {
                 let facts = ask(user, numbers)
                 page.told.withLock { $0.facts[user] = facts }
@@ -109,7 +136,7 @@ struct AccountLookup: ~Copyable {
         guard thread != nil else {
             Self.threads.subtract(1, ordering: .relaxed)
             if mustKnow { throw Self.silence }
-            return [:]
+            return Told()
         }
         var isDone = false
         while !isDone, left > .zero {
@@ -119,12 +146,12 @@ struct AccountLookup: ~Copyable {
             try pulse()
         }
         isSilent = !isDone
-        let (facts, missing) = page.told.withLock { told in
+        let told = page.told.withLock { told in
             told.isWanted = false
-            return (told.facts, told.missing)
+            return told
         }
-        if let missing { throw ReportError(reason: "There is no group \(missing).", isNotFound: true) }
+        if let missing = told.missing { throw ReportError(reason: "There is no group \(missing).", isNotFound: true) }
         if isSilent, mustKnow { throw Self.silence }
-        return facts
+        return told
     }
 }

@@ -22,6 +22,7 @@ package struct Answer {
     var limit = 500_000
     /// What is asked about users.
     var accounts: AccountLookup.Question = AccountFacts.asked
+    var members: AccountLookup.Listing = AccountLookup.listed
 
     package init(_ question: Question, reader: StoreReader?) {
         self.question = question
@@ -593,22 +594,33 @@ package struct Answer {
             }
         }
         var present = Set(question.present.filter(question.filter.names))
+        // Of a group also those who were never here: a selection is to have all of it.
+        var unseen: Set<UserIdentity> = []
+        if let own {
+            unseen = Set(policy.ownGroups.members.filter { $0.group == own }.map(\.user))
+        } else if question.users.group != nil {
+            unseen = try accounts.members(members) { try line([]) }
+        }
+        unseen = unseen.filter(question.filter.names)
         var row: Int64 = 0
         while let reader {
             let users = try reader.users(question.filter, after: row, limit: Self.usersAtOnce)
             row = users.last?.row ?? row
             try tell(
                 users.map { user in
+                    if user.isCurrent || own != nil { unseen.remove(user.identity) }
                     let isPresent = user.isCurrent && present.remove(user.identity) != nil
                     return UserRow(identity: user.identity, stored: user, isPresent: isPresent)
                 })
             if users.count < Self.usersAtOnce { break }
         }
         // Of whom nothing is recorded.
-        let rest = present.sorted { ($0.uid, $0.login) < ($1.uid, $1.login) }
+        let rest = present.union(unseen).sorted { ($0.uid, $0.login) < ($1.uid, $1.login) }
         for start in stride(from: 0, to: rest.count, by: Self.usersAtOnce) {
             try tell(
-                rest[start..<min(start + Self.usersAtOnce, rest.count)].map { UserRow(identity: $0, stored: nil, isPresent: true) })
+                rest[start..<min(start + Self.usersAtOnce, rest.count)].map {
+                    UserRow(identity: $0, stored: nil, isPresent: present.contains($0))
+                })
         }
     }
 

@@ -269,11 +269,13 @@ extension StoreWriter {
     private func forget(
         _ user: HeldUser, sids: Set<SecurityID>, by actor: String, reason: String, at moment: WallInstant, _ db: Database
     ) throws {
-        // A login or uid that passed on to somebody else is theirs.
+        // A login or uid that passed on to somebody else is theirs; the other one is kept from being tracked again all the same.
+        let passedOn = user.isCurrent ? (login: false, uid: false) : try havePassedOn(user.identity, db)
         // What can't be told any more, since its key is gone, is no name.
-        if user.isCurrent {
-            for subject in DoNotTrackList.Subject.all(of: user.identity, sids: sids) where !subject.isLost {
-                _ = try add(DoNotTrackList.Entry(subject, since: moment, by: actor, reason: reason), about: user.row, db)
+        for subject in DoNotTrackList.Subject.all(of: user.identity, sids: sids) where !subject.isLost {
+            switch subject {
+            case .login where passedOn.login, .uid where passedOn.uid: continue
+            default: _ = try add(DoNotTrackList.Entry(subject, since: moment, by: actor, reason: reason), about: user.row, db)
             }
         }
         for table in ["tracking", "own_group"] { try db.execute(sql: "DELETE FROM \(table) WHERE user = ?", arguments: [user.row]) }

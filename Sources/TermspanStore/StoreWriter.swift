@@ -520,6 +520,14 @@ package final class StoreWriter {
         return rows[0] == rows[1] ? rows[0] : nil
     }
 
+    /// Whether the login and the uid of a user who no longer has both are somebody else's.
+    func havePassedOn(_ user: UserIdentity, _ db: Database) throws -> (login: Bool, uid: Bool) {
+        let known = try owners ?? readOwners(db)
+        owners = known
+        let isTaken = Identifier.all(of: user).map { known[$0] != nil }
+        return (isTaken[0], isTaken[1])
+    }
+
     /// They can't be looked for in the file, which has them sealed.
     private func readOwners(_ db: Database) throws -> [Identifier: Int64] {
         let rows = try Row.fetchAll(

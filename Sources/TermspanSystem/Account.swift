@@ -86,14 +86,38 @@ package struct Account: Equatable, Sendable {
     }
 
     /// The gid of a group; nil where it is not known, or nobody could say.
-    package static func group(named name: String) -> UInt32? {
+    package static func group(named name: String) -> UInt32? { unsafe entry(ofGroup: name) { unsafe $0.gr_gid } }
+
+    /// Those of whom the user database lists that they are in a group: whom the group's entry names, and of the computer's own accounts those whose primary
+    /// group it is. Of a directory's there may be others, as it names only some, or nobody.
+    package static func members(ofGroup name: String) -> [Account] {
+        let entry = unsafe entry(ofGroup: name) { entry in
+            var names: [String] = []
+            var next = unsafe entry.gr_mem
+            while let member = unsafe next?.pointee {
+                unsafe names.append(String(cString: member))
+                unsafe next = next?.successor()
+            }
+            return (gid: unsafe entry.gr_gid, names: names)
+        }
+        guard let entry else { return [] }
+        let local = Dictionary(local().map { ($0.login, $0) }) { first, _ in first }
+        let primary = local.values.filter { $0.gid == entry.gid && !entry.names.contains($0.login) }
+        return entry.names.compactMap { local[$0] ?? Account(named: $0) } + primary
+    }
+
+    private static func entry<Told>(ofGroup name: String, _ tell: (Glibc.group) -> Told) -> Told? {
         var buffer = [CChar](repeating: 0, count: 16 << 10)
         while true {
-            var entry = unsafe Glibc.group()
-            var found: UnsafeMutablePointer<Glibc.group>?
-            let code = unsafe getgrnam_r(name, &entry, &buffer, buffer.count, &found)
+            let (code, told) = unsafe buffer.withUnsafeMutableBufferPointer { buffer -> (Int32, Told?) in
+                var entry = unsafe Glibc.group()
+                var found: UnsafeMutablePointer<Glibc.group>?
+                let code = unsafe getgrnam_r(name, &entry, buffer.baseAddress, buffer.count, &found)
+                // What the entry points to is in the buffer.
+                return unsafe (code, code == 0 && found != nil ? tell(entry) : nil)
+            }
             // The members of a large group take room, which nobody knows beforehand.
-            guard code == ERANGE, buffer.count < 16 << 20 else { return unsafe code == 0 ? found?.pointee.gr_gid : nil }
+            guard code == ERANGE, buffer.count < 16 << 20 else { return told }
             buffer = [CChar](repeating: 0, count: 4 * buffer.count)
         }
     }

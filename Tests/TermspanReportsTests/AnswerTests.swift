@@ -261,6 +261,37 @@ import Testing
         #expect(try fixture.lines(question).map { $0["user"] as? String } == ["user3"])
     }
 
+    /// Whoever selects a group to be left alone means all of it.
+    @Test func ofAGroupThoseWhoWereNeverHereAreChosenToo() throws {
+        let fixture = try ReportsFixture()
+        let (known, other) = (UserIdentity(login: "known", uid: 2000), UserIdentity(login: "other", uid: 2001))
+        let (present, never) = (UserIdentity(login: "present", uid: 2002), UserIdentity(login: "never", uid: 2003))
+        _ = try fixture.writer.setTracking([known, other], tracked: true, by: "root", reason: "r", at: F.wall(5))
+        let entry = try #require(DoNotTrackList.Subject("left-alone"))
+        _ = try fixture.writer.setDoNotTrack([entry], listed: true, by: "root", reason: "", at: F.wall(6))
+        let leftAlone = UserIdentity(login: "left-alone", uid: 2004)
+        var question = Question(.users)
+        question.present = [present]
+        question.users.group = "root"
+        let members: Set<UserIdentity> = [known, present, never, leftAlone]
+        func chosen() throws -> [String] {
+            let text = try fixture.text(
+                question, accounts: { user, _ in AccountFacts(groups: members.contains(user) ? ["root"] : []) }, members: { _ in members })
+            return text.split(separator: "\n").compactMap { $0.split(separator: "\"").dropFirst(3).first.map(String.init) }
+        }
+        #expect(try chosen() == ["known", "present", "never", "left-alone"])
+        question.users.isTracked = false
+        #expect(try chosen() == ["present", "never", "left-alone"])
+        question.users.hasData = true
+        #expect(try chosen().isEmpty)
+        question.users = UserFilter(group: "root")
+        // Nobody sees others by that.
+        question.filter.identities = [never]
+        #expect(try chosen() == ["never"])
+        question.filter.identities = [other]
+        #expect(try chosen().isEmpty)
+    }
+
     /// Pages of the store don't show.
     @Test func manyUsersAreListedOnce() throws {
         let fixture = try ReportsFixture()

@@ -117,12 +117,13 @@ final class ReportsFixture {
     }
 
     func text(
-        _ question: Question, page: Int = 2000, accounts: AccountLookup.Question? = nil
+        _ question: Question, page: Int = 2000, accounts: AccountLookup.Question? = nil, members: AccountLookup.Listing? = nil
     ) throws -> String {
         var answer = Answer(question, reader: try StoreReader(path: path, keys: keys))
         answer.page = page
         answer.classes.shippedRules = "/nonexistent"
         if let accounts { answer.accounts = accounts }
+        if let members { answer.members = members }
         var bytes: [UInt8] = []
         try answer.write { bytes += $0 }
         return String(decoding: bytes, as: UTF8.self)

@@ -216,7 +216,7 @@ import Testing
         for (filter, found) in [
             (["search": "AN"], ["anna"]), (["has-data": true], ["anna"]), (["has-data": false], ["ben"]),
             (["status": "untracked"], ["anna", "ben"]), (["status": "tracked"], []), (["seen-since": .uint64(.max >> 1)], ["ben"]),
-            (["domain": "nowhere"], []), (["group": "root"], []),
+            (["domain": "nowhere"], []), (["group": "root", "has-data": true], []),
         ] as [([String: BusValue], [String])] {
             let rows = try stage.read(try stage.ask("Users", filter.merging(["all": true]) { $1 }).get())
             #expect(rows.map { $0["user"] as? String } == found, "\(filter)")

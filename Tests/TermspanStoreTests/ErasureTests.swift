@@ -98,6 +98,26 @@ import Testing
         #expect(state.phase == .unknown && state.since == F.at(100) && state.reason == .erased && open.checkpoint?.generation == 0)
     }
 
+    /// As when an account is gone, and the next one was given its UID or its login.
+    @Test func ofWhoIsForgottenWhatPassedOnIsLeftAloneAndTheRestIsListed() throws {
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        try writer.write(F.batch(F.session(1), ended: true))
+        _ = try writer.set("new-users", to: "tracked", by: "root", reason: "", at: F.anchor.wall)
+        let next = UserIdentity(login: "next", uid: 1001)
+        _ = try writer.setTracking(next, tracked: true, by: "root", reason: "x", at: F.anchor.wall)
+        #expect(try erase(writer, "anna", alsoUsers: true).count == 1)
+        var policy = try writer.policy()
+        #expect(policy.doNotTrack.entries.map(\.subject.description) == ["anna@*"])
+        #expect(policy.tracks(next) && !policy.tracks(UserIdentity(login: "anna", uid: 1007)))
+        let another = UserIdentity(login: "next", uid: 1002)
+        _ = try writer.setTracking(another, tracked: true, by: "root", reason: "x", at: F.anchor.wall)
+        #expect(try erase(writer, "uid:1001", alsoUsers: true).count == 1)
+        policy = try writer.policy()
+        #expect(policy.doNotTrack.entries.map(\.subject.description) == ["anna@*", "uid:1001"])
+        #expect(policy.tracks(another) && !policy.tracks(UserIdentity(login: "third", uid: 1001)))
+    }
+
     @Test func whoIsForgottenIsANumberAndIsNotTracked() throws {
         let fixture = try StoreFixture()
         let writer = try fixture.writer()

@@ -161,7 +161,7 @@ struct ExportSQLite: MainCommand {
     func validate() throws {
         if activity.pseudonyms != nil { throw ValidationError("By pseudonyms rows alone are exported: as jsonl or csv.") }
         try TimeZoneName.check(zone)
-        if file.isEmpty || file.hasSuffix("/") { throw ValidationError("'\(file)' is no name of a file.") }
+        if file.isEmpty || file == "-" || file.hasSuffix("/") { throw ValidationError("'\(file)' is no name of a file.") }
     }
 
     func execute() throws {

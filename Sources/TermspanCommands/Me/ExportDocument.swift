@@ -99,6 +99,8 @@ final class ExportFile {
     private(set) var error: CommandError?
 
     init(path: String?) throws(CommandError) {
+        // A name that many programs take for standard output.
+        let path = path == "-" ? nil : path
         self.path = path
         guard let path else {
             (descriptor, folder, name) = (STDOUT_FILENO, -1, "")

@@ -104,8 +104,9 @@ package struct PolicyFile: Hashable, Sendable {
         func line(_ value: JSONValue?, _ place: String) throws(CommandError) -> String {
             guard let value, value != .null else { return "" }
             guard let text = value.string else { throw wrong("\(place) is not a text") }
-            guard text.utf8.count <= Self.longestReason, !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
-            else { throw wrong("\(place) has more than \(Self.longestReason) bytes, or control characters") }
+            guard text.utf8.count <= Self.longestReason, GivenText.isPlain(text) else {
+                throw wrong("\(place) has more than \(Self.longestReason) bytes, or control characters or others that are not seen")
+            }
             return text
         }
         func responsible(_ value: JSONValue?, _ place: String) throws(CommandError) -> String {

@@ -100,7 +100,9 @@ enum Tracking {
         }
         let outcomes = try decide(names, tracked, grounds, client)
         Output.lines(lines(outcomes, tracked: tracked))
-        try check(outcomes.filter { !$0.error.isEmpty })
+        try check(
+            outcomes.filter { !$0.error.isEmpty },
+            remedy: tracked ? nil : "Who is no user here, or not yet, is kept from being recorded by: termspan donottrack add LOGIN")
     }
 
     /// One call and transaction.
@@ -110,10 +112,14 @@ enum Tracking {
     }
 
     /// Throws where there are any.
-    static func check(_ failed: [Outcome]) throws(CommandError) {
+    ///
+    /// - Parameter remedy: what helps where the first is no user.
+    static func check(_ failed: [Outcome], remedy: String? = nil) throws(CommandError) {
         guard let first = failed.first else { return }
         let isUnknown = first.error.hasPrefix("org.termspan1.Error.NoSuchUser") || first.error.lowercased().contains("no such user")
-        throw CommandError(isUnknown ? .notFound : .failure, failed.map { "\($0.user): \($0.error)" }.joined(separator: "; "))
+        throw CommandError(
+            isUnknown ? .notFound : .failure, failed.map { "\($0.user): \($0.error)" }.joined(separator: "; "),
+            remedy: isUnknown ? remedy : nil)
     }
 
     enum Consent: Sendable { case given, needed, missing }

@@ -7,7 +7,8 @@ struct Users: MainCommand {
         CommandConfiguration(
             commandName: "users", abstract: "List users, whether they are tracked, and when they were seen.",
             discussion: """
-                Listed are who is logged on, who had a session that is recorded, and about whom was decided; of others nothing is known. \
+                Listed are who is logged on, who had a session that is recorded, and about whom was decided, with --group also its members \
+                who were never here; of others nothing is known. \
                 Without --all you see yourself, and root sees everybody.
                 """)
     }

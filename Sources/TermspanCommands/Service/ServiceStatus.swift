@@ -130,7 +130,10 @@ package struct ServiceStatus: Hashable, Sendable {
                 cpu += " used since its start, \(hundredths / 100).\(TimeText.padded(hundredths % 100, 2)) % of a core"
             }
         }
-        let disks = ["encrypted": ", on an encrypted disk", "plain": ", on a disk that is not encrypted"]
+        let disks = [
+            "encrypted": ", on an encrypted disk", "plain": ", on a disk that is not encrypted",
+            "unknown": ", on a disk of which nobody can tell whether it is encrypted",
+        ]
         var lines = Properties.lines([
             ("Collector", version.isEmpty ? "running" : "termspand \(version)"), ("Started", ago(started)),
             ("Sessions", "\(number("sessions")): \(number("measured")) measured, \(number("untracked")) of untracked users"),

@@ -483,6 +483,54 @@ class TrackingTests(ProductTestCase):
         done = self.product.command("track", "nobody-here", "--reason", "a test", "--responsible", "the tests", check=False)
         self.assertEqual(done.returncode, NOT_FOUND, done)
 
+    def test_grounds_that_nobody_can_read_are_none(self):
+        for reason, responsible in (("\u2800", "the tests"), ("a test", "\u200b"), ("a\u202eb", "the tests"), ("...", "the tests")):
+            done = self.product.command("track", "user2", "--reason", reason, "--responsible", responsible, check=False)
+            self.assertEqual(done.returncode, 1, (reason, responsible, done))
+        self.assertNotIn("user2", [row["name"] for row in self.product.policy()["users"] if row["tracked"]])
+
+    def test_a_group_is_all_of_it(self):
+        """Also who was never here: whoever has a group left alone means every member."""
+        enter = self.lab.enter
+        enter(["groupadd", "council"])
+        self.addCleanup(enter, ["sh", "-c", "userdel never; userdel second; groupdel council"], check=False)
+        enter(["useradd", "--no-create-home", "--groups", "council", "never"])
+        enter(["useradd", "--no-create-home", "--gid", "council", "second"])
+        users = self.product.listing("users", "--group", "council")
+        self.assertEqual([(user["user"], user["tracked"], user["open"]) for user in users], [("never", False, False), ("second", False, False)])
+        self.product.command("untrack", "--group", "council", "--yes")
+        self.addCleanup(self.forget, "never", "second")
+        entries = {row["entry"] for row in self.product.listing("donottrack", "list")}
+        self.assertLessEqual({"never@*", "second@*"}, entries)
+
+    def test_who_has_a_uid_next_is_told_nothing_of_who_had_it(self):
+        enter = self.lab.enter
+        uid, reason = 4321, "a reason that is nobody else's business"
+        enter(["useradd", "--uid", str(uid), "--no-create-home", "gone"])
+        self.addCleanup(enter, ["sh", "-c", "userdel gone; userdel next"], check=False)
+        self.product.track("gone", reason=reason)
+        self.addCleanup(self.forget, "gone")
+        text = enter(["cat", f"/run/termspan/notice/{uid}/text"]).stdout
+        self.assertIn(reason, text)
+        enter(["userdel", "gone"])
+        enter(["useradd", "--uid", str(uid), "--no-create-home", "next"])
+        wait_until("the notice to go", lambda: enter(["test", "-e", f"/run/termspan/notice/{uid}"], check=False).returncode != 0, timeout=30)
+        me = self.as_account("next", "me", "--format", "json")
+        self.assertNotIn(reason, me)
+        self.assertNotIn("gone", me)
+        shown = self.as_account("next", "policy", "show", "--format", "json")
+        self.assertEqual([(row["name"], row["tracked"]) for row in json.loads(shown)["users"]], [("next", False)])
+        self.assertNotIn(reason, shown)
+
+    def forget(self, *users):
+        """Nothing is left of them, on the Do Not Track list neither."""
+        self.product.command("erase", *users, "--forget", "--reason", "a test", "--yes")
+        entries = [row["entry"] for row in self.product.listing("donottrack", "list")]
+        self.product.command("donottrack", "remove", *entries, "--reason", "a test", "--responsible", "the tests")
+
+    def as_account(self, name, *arguments):
+        return self.lab.enter(["runuser", "--user", name, "--", "termspan", *arguments]).stdout
+
 
 class ActivityTests(ProductTestCase):
     """What is recorded of programs that others run, and how it is shown."""

@@ -122,6 +122,10 @@ let package = Package(
         .executableTarget(
             name: "ring-producer", dependencies: ["TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "SeededRandom"],
             path: "Tests/Helpers/ring-producer", swiftSettings: strict),
+        .target(name: "CAttack", path: "Tests/Attacks/CAttack"),
+        .executableTarget(
+            name: "ring-attack", dependencies: ["CAttack", "TermspanCore", "TermspanSystem", "TermspanRing"],
+            path: "Tests/Attacks/ring-attack", swiftSettings: strict),
         .target(name: "CBenchmark", path: "Tests/Benchmarks/CBenchmark"),
         .executableTarget(
             name: "ring-benchmark",

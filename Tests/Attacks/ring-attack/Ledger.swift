@@ -22,13 +22,11 @@ struct Ledger {
     static let size = (first + capacity * entrySize + 4095) / 4096 * 4096
 
     private let base: UnsafeMutableRawPointer
-    /// Of this process alone: events that are read and not committed.
-    private let open: UnsafeMutableRawPointer
+    /// Of this process alone: how many events are read and not committed. What they are stands behind the committed ones.
     private let openCount: UnsafeMutablePointer<Int>
 
     init(_ base: UnsafeMutableRawPointer) {
         self.base = base
-        open = .allocate(byteCount: Self.capacity * Self.entrySize, alignment: 8)
         openCount = .allocate(capacity: 1)
         clear()
     }
@@ -53,7 +51,7 @@ struct Ledger {
 
     func append(_ record: LaneRecord) {
         guard count + openCount.pointee < Self.capacity else { return }
-        let place = open + openCount.pointee * Self.entrySize
+        let place = base + Self.first + (count + openCount.pointee) * Self.entrySize
         place.storeBytes(of: record.attemptedAt, as: UInt64.self)
         place.storeBytes(of: record.lostBefore, toByteOffset: 8, as: UInt64.self)
         place.storeBytes(of: record.type, toByteOffset: 16, as: UInt8.self)
@@ -63,8 +61,6 @@ struct Ledger {
     }
 
     func commit() {
-        let count = count
-        memcpy(base + Self.first + count * Self.entrySize, open, openCount.pointee * Self.entrySize)
         // Release: the entries come before what makes them count.
         committed.pointee.store(UInt64(count + openCount.pointee), ordering: .releasing)
         openCount.pointee = 0

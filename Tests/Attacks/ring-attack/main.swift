@@ -78,9 +78,13 @@ func carryOut(_ attack: Attack, every: UInt32, processor: Int32, _ ledger: Ledge
 }
 
 let longestSegment = 100_000
+if CommandLine.arguments.dropFirst().first == "--count" {
+    print(Attack.all.count + Attack.breaches.count)
+    exit(0)
+}
 let numbers = CommandLine.arguments.dropFirst().compactMap(UInt32.init)
 guard numbers.count == 3, numbers[0] > 0, numbers[2] > 0, numbers[1] < numbers[2] else {
-    print("usage: ring-attack EVERY PART PARTS")
+    print("usage: ring-attack EVERY PART PARTS | --count")
     exit(2)
 }
 let (every, part, parts) = (numbers[0], Int(numbers[1]), Int(numbers[2]))

@@ -139,8 +139,8 @@ let package = Package(
         .testTarget(
             name: "TermspanCollectorTests",
             dependencies: [
-                "TermspanCollector", "TermspanBus", "TermspanConfiguration", "TermspanCore", "TermspanEvents", "TermspanAccounting",
-                "TermspanRing", "TermspanSessions", "TermspanStore", "TermspanSystem", "BusTesting", "SeededRandom",
+                "CTermspanLinux", "TermspanCollector", "TermspanBus", "TermspanConfiguration", "TermspanCore", "TermspanEvents",
+                "TermspanAccounting", "TermspanRing", "TermspanSessions", "TermspanStore", "TermspanSystem", "BusTesting", "SeededRandom",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ], swiftSettings: strict),
         .testTarget(

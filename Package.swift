@@ -122,6 +122,10 @@ let package = Package(
         .executableTarget(
             name: "ring-producer", dependencies: ["TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "SeededRandom"],
             path: "Tests/Helpers/ring-producer", swiftSettings: strict),
+        .target(name: "CAttack", path: "Tests/Attacks/CAttack"),
+        .executableTarget(
+            name: "ring-attack", dependencies: ["CAttack", "TermspanCore", "TermspanSystem", "TermspanRing"],
+            path: "Tests/Attacks/ring-attack", swiftSettings: strict),
         .target(name: "CBenchmark", path: "Tests/Benchmarks/CBenchmark"),
         .executableTarget(
             name: "ring-benchmark",
@@ -135,8 +139,8 @@ let package = Package(
         .testTarget(
             name: "TermspanCollectorTests",
             dependencies: [
-                "TermspanCollector", "TermspanBus", "TermspanConfiguration", "TermspanCore", "TermspanEvents", "TermspanAccounting",
-                "TermspanRing", "TermspanSessions", "TermspanStore", "TermspanSystem", "BusTesting", "SeededRandom",
+                "CTermspanLinux", "TermspanCollector", "TermspanBus", "TermspanConfiguration", "TermspanCore", "TermspanEvents",
+                "TermspanAccounting", "TermspanRing", "TermspanSessions", "TermspanStore", "TermspanSystem", "BusTesting", "SeededRandom",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ], swiftSettings: strict),
         .testTarget(

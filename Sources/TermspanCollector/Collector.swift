@@ -728,18 +728,19 @@ package final class Collector {
         var adopted: Set<UUIDv7> = []
         func takeLane(_ record: RuntimeState.ProbeRecord, _ body: (Session, consuming DescriptorStore.Lane) throws -> Void) {
             guard let raws = kept.removeValue(forKey: DescriptorStore.name(ofLane: record.generation)) else { return }
-            guard let lane = DescriptorStore.lane(of: raws) else { return DescriptorStore.remove(generation: record.generation) }
-            guard measured.contains(record.session), !anew.contains(record.session),
-                let session = table.session(uuid: record.session) ?? gone[record.session]
-            else { return DescriptorStore.remove(generation: record.generation) }
-            let checkpoint = checkpoints[record.session]
+            let session = table.session(uuid: record.session) ?? gone[record.session]
             do {
+                let lane = try DescriptorStore.lane(of: raws)
+                guard measured.contains(record.session), !anew.contains(record.session), let session else {
+                    return DescriptorStore.remove(generation: record.generation)
+                }
+                let checkpoint = checkpoints[record.session]
                 try aggregator.attach(
                     lane.memory, to: record.session,
                     durable: checkpoint?.generation == record.generation ? checkpoint?.attemptedAt ?? 0 : 0)
                 try body(session, lane)
             } catch {
-                Journal.probeFailed(session, reason: "its lane could not be taken over: \(error)")
+                if let session { Journal.probeFailed(session, reason: "its lane could not be taken over: \(error)") }
                 DescriptorStore.remove(generation: record.generation)
             }
         }

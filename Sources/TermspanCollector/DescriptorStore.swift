@@ -44,8 +44,15 @@ package enum DescriptorStore {
         Dictionary(grouping: ServiceManager.takeDescriptors(), by: \.name).mapValues { $0.map(\.descriptor) }
     }
 
-    /// Sorts the descriptors of one lane by their kind; nil, with all of them closed, unless there is one of each.
-    package static func lane(of raws: [Int32]) -> Lane? {
+    /// Not all four of a lane's descriptors came back.
+    package struct Incomplete: Error, CustomStringConvertible {
+        package var description: String { "a descriptor of its four is missing or of another kind" }
+    }
+
+    /// Sorts the descriptors of one lane by their kind, and checks them.
+    ///
+    /// - Throws: `Incomplete` unless there is one of each, or what is wrong with the lane (`LaneError`); all of them are closed then.
+    package static func lane(of raws: [Int32]) throws -> Lane {
         var control: Int32?
         var events: Int32?
         var channel: Int32?
@@ -62,13 +69,11 @@ package enum DescriptorStore {
         }
         guard let control, let events, let channel, let doorbell, raws.count == 4 else {
             for raw in raws { close(raw) }
-            return nil
+            throw Incomplete()
         }
         let owner = OwnedDescriptor(channel)
-        guard
-            let memory = try? LaneMemory(
-                adopting: OwnedDescriptor(control), events: OwnedDescriptor(events), doorbell: OwnedDescriptor(doorbell))
-        else { return nil }
+        let memory = try LaneMemory(
+            adopting: OwnedDescriptor(control), events: OwnedDescriptor(events), doorbell: OwnedDescriptor(doorbell))
         return Lane(memory: memory, channel: owner)
     }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import TermspanAccounting
 import TermspanConfiguration
 import TermspanCore
@@ -54,5 +55,41 @@ import Testing
             if number > 1 { aggregator.detach(session, at: .now()) }
         }
         #expect(aggregator.counters.attempted == .max && aggregator.counters.lost == .max && aggregator.counters.delivered == 0)
+    }
+
+    @Test func aLiarsSessionIsUnknownAndOthersGoOn() throws {
+        let start = BootInstant.now()
+        let source = try AggregatorSource(limits: Limits(), since: start)
+        defer { source.end() }
+        source.snapshot(at: start)
+        source.focus(2, at: start.advanced(by: .milliseconds(1)))
+        // A second session, whose source has its count of attempts behind the events that it wrote.
+        let liar = UUIDv7(at: WallInstant(nanoseconds: 1_000_000))
+        let memory = try LaneMemory(lane: 2, generation: 8)
+        var writer = try LaneWriter(
+            control: memory.controlForProducer(), events: memory.events.duplicate(), doorbell: memory.doorbell.duplicate())
+        source.aggregator.begin(
+            Aggregator.Subject(uuid: liar, id: SessionID(rawValue: 2), uid: 1002, userName: "mallory", scopes: []), at: start,
+            burstGap: .seconds(30))
+        withUnsafeTemporaryAllocation(byteCount: EventCodec.maximumLength, alignment: 8) { buffer in
+            let snapshot = Snapshot(id: 0, focus: .none, inputOpen: false, lastInput: nil)
+            let (type, length) = EventCodec.encode(.snapshot(snapshot), into: buffer)
+            _ = writer.publish(type: type.rawValue, time: start, payload: UnsafeRawBufferPointer(rebasing: buffer[..<length]))
+        }
+        let events = try Mapping(memory.events, length: LaneLayout.eventsSize, writable: true)
+        events.base.storeBytes(of: 0, as: UInt64.self)
+        try source.aggregator.attach(memory, to: liar)
+        // The count is looked at before the thread sleeps.
+        while source.aggregator.counters.quarantined == 0 { sched_yield() }
+        source.focus(3, at: .now())
+        source.waitFolded(others: 1)
+        let notices = source.aggregator.takeNotices()
+        #expect(notices.contains(.quarantined(session: liar, .attempted)))
+        #expect(!notices.contains { if case .quarantined(source.session, _) = $0 { true } else { false } })
+        let activities = source.aggregator.activity(at: .now()) { _ in true }
+        let open = activities.first { $0.subject.uuid == liar }?.open
+        #expect(open?.unknown?.reason == .laneQuarantined && open?.focus == nil)
+        #expect(activities.first { $0.subject.uuid == source.session }?.open.focus?.focus.window == 3)
+        #expect(source.aggregator.counters.quarantined == 1)
     }
 }

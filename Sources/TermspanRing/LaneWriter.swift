@@ -120,10 +120,10 @@ package enum PublishResult: Sendable {
         var source = payload.baseAddress
         var left = length
         let slot = unsafe events + LaneLayout.offset(of: position)
-        var words = (time.nanoseconds, attempted)
-        unsafe termspan_words_store(slot + 8, &words, 16, 2)
+        // The collector has read that slot, so its line is in the other processor's cache; the commit below waits for its own line.
+        unsafe termspan_expect_write(events + LaneLayout.offset(of: position &+ LaneLayout.expectedAhead))
         let part = min(left, LaneLayout.firstPayload)
-        unsafe termspan_words_store(slot + 24, source, part, LaneLayout.firstPayload / 8)
+        unsafe termspan_slot_store(slot, time.nanoseconds, attempted, source, part)
         left -= part
         if left > 0 {
             unsafe source = source.map { unsafe $0 + part }

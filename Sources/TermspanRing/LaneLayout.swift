@@ -28,9 +28,6 @@ package enum LaneLayout {
     /// Slots of the longest event.
     static var maximumSlots: Int { 4 }
 
-    /// How many slots before its turn a producer fetches a slot's cache line.
-    static var expectedAhead: UInt64 { 8 }
-
     enum Offset {
         static var head: Int { 128 }
         static var armEpoch: Int { 256 }

@@ -120,8 +120,6 @@ package enum PublishResult: Sendable {
         var source = payload.baseAddress
         var left = length
         let slot = unsafe events + LaneLayout.offset(of: position)
-        // The collector has read that slot, so its line is in the other processor's cache; the commit below waits for its own line.
-        unsafe termspan_expect_write(events + LaneLayout.offset(of: position &+ LaneLayout.expectedAhead))
         let part = min(left, LaneLayout.firstPayload)
         unsafe termspan_slot_store(slot, time.nanoseconds, attempted, source, part)
         left -= part

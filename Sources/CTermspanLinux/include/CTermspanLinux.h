@@ -196,15 +196,6 @@ void termspan_slot_load(uint64_t *_Nonnull into, const void *_Nonnull slot);
 void termspan_slot_store(void *_Nonnull slot, uint64_t time, uint64_t attempted_at, const void *_Nullable from, size_t length);
 /// Copies `length` bytes, at most 8 for each, into `words` words of shared memory; what is left of them becomes 0.
 void termspan_words_store(void *_Nonnull to, const void *_Nullable from, size_t length, size_t words);
-/// Has the processor fetch a cache line that will be written soon, so that the write doesn't wait for it. It reads and changes nothing.
-static inline void termspan_expect_write(const void *_Nonnull line) {
-#if defined(__x86_64__)
-    // The compiler's own builtin asks for it so only of processors that are known to have more than the first ones of 2003; others pass it over.
-    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
-#else
-    __builtin_prefetch(line, 1);
-#endif
-}
 /// pread(2) and pwrite(2) of exactly `length` bytes: 0, -EIO or the negated errno.
 int termspan_read_at(int descriptor, void *_Nonnull into, size_t length, int64_t offset);
 int termspan_write_at(int descriptor, const void *_Nonnull from, size_t length, int64_t offset);

@@ -32,7 +32,8 @@ struct Aim {
         Aim(
             text: "publish and consume, one producer, before SEQPACKET", place: Place("throughput, ring", "ns/event"),
             bound: .below(Place("throughput, SEQPACKET", "ns/event"))),
-        Aim(text: "publish with the clock, ns, beside a reader", place: Place("publish, ring beside a reader", "publish"), bound: .most(30)),
+        Aim(
+            text: "publish with the clock, ns, beside a reader", place: Place("publish, ring beside a reader", "publish"), bound: .most(30)),
         Aim(
             text: "publish with the clock before LTTng-UST", place: Place("publish, ring beside a reader", "publish"),
             bound: .below(Place("publish, LTTng-UST", "publish"))),

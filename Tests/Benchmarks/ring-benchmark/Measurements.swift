@@ -130,7 +130,9 @@ enum Measurements {
         @inline(__always)
         func see(_ record: LaneRecord) {
             if state.pointee.next == 0 { state.pointee.start = monotonicNanoseconds() }
-            if record.payload.load(as: UInt64.self) != state.pointee.next || record.attemptedAt != state.pointee.last + record.lostBefore + 1 {
+            if record.payload.load(as: UInt64.self) != state.pointee.next
+                || record.attemptedAt != state.pointee.last + record.lostBefore + 1
+            {
                 state.pointee.wrong += 1
             }
             state.pointee.next += 1
@@ -171,7 +173,9 @@ enum Measurements {
             _ = try peer.process.reap()
             totals = try reader.finish()
         }
-        guard checks.wrong == 0, totals.attempted == totals.delivered + totals.lost, totals.delivered == UInt64(events) else { failed("flood") }
+        guard checks.wrong == 0, totals.attempted == totals.delivered + totals.lost, totals.delivered == UInt64(events) else {
+            failed("flood")
+        }
         return [
             ("ns/event", Double(end - checks.start) / Double(events)),
             ("refused %", 100 * Double(totals.lost) / Double(totals.attempted)),
@@ -227,7 +231,9 @@ enum Measurements {
             poller.round(violated: { _, _ in failed("violation") }) { _, record in
                 samples.add(monotonicNanoseconds() &- record.payload.load(as: UInt64.self))
             }
-            if samples.count % 65_536 == 65_535 { for key in keys { poller.withLane(key) { $0.acknowledge(upTo: $0.mark, checkpoint: 1) } } }
+            if samples.count % 65_536 == 65_535 {
+                for key in keys { poller.withLane(key) { $0.acknowledge(upTo: $0.mark, checkpoint: 1) } }
+            }
         }
         _ = try peer.process.reap()
         for key in keys {
@@ -294,7 +300,9 @@ enum Measurements {
                     }
                     if wasOut { rounds += 1 }
                 }
-                while try poller.wait(timeout: .zero).contains(.lanes) { poller.round(violated: { _, _ in failed("violation") }) { _, _ in } }
+                while try poller.wait(timeout: .zero).contains(.lanes) {
+                    poller.round(violated: { _, _ in failed("violation") }) { _, _ in }
+                }
                 for key in [fullKey, otherKey] { poller.withLane(key) { $0.acknowledge(upTo: $0.mark, checkpoint: 1) } }
                 samples.add(state.pointee.cameAfter)
                 mostRounds = max(mostRounds, rounds)

@@ -59,7 +59,8 @@ enum Peer {
         start.pointee.store(1, ordering: .releasing)
         if task == .lanes {
             while true {
-                guard var message = try receive(limit: 1, from: socket), message.descriptors.count == 3, let control = message.takeDescriptor(0), let events = message.takeDescriptor(1),
+                guard var message = try receive(limit: 1, from: socket), message.descriptors.count == 3,
+                    let control = message.takeDescriptor(0), let events = message.takeDescriptor(1),
                     let doorbell = message.takeDescriptor(2)
                 else { break }
                 let place = UnsafeMutablePointer<LaneWriter>.allocate(capacity: 1)

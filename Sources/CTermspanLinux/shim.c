@@ -450,22 +450,45 @@ void termspan_slot_load(uint64_t *into, const void *slot) {
     for (int index = 1; index < TERMSPAN_SLOT_SIZE / 8; index++) into[index] = LOAD(words + index);
 }
 
-void termspan_words_store(void *to, const void *from, size_t length, size_t words) {
-    uint64_t *target = to;
-    const unsigned char *source = from;
-    for (; words > 0; words--, target++) {
-        uint64_t word = 0;
-        if (length >= 8) {
-            memcpy(&word, source, 8);
-            source += 8;
-            length -= 8;
-        } else if (length > 0) {
-            memcpy(&word, source, length);
-            length = 0;
-        }
-        STORE(target, word);
+// `length` bytes, less than eight, without a call for so few of them.
+static inline uint64_t last_word(const unsigned char *source, size_t length) {
+    uint64_t word = 0;
+    unsigned char *into = (unsigned char *)&word;
+    for (size_t part = 4; part > 0; part /= 2) {
+        if (!(length & part)) continue;
+        memcpy(into, source, part);
+        into += part;
+        source += part;
     }
+    return word;
 }
+
+static inline void store_words(uint64_t *target, const unsigned char *source, size_t length, size_t words) {
+    size_t whole = length / 8;
+    size_t index = 0;
+    for (; index < whole; index++) {
+        uint64_t word;
+        memcpy(&word, source + 8 * index, 8);
+        STORE(target + index, word);
+    }
+    if (index < words) {
+        STORE(target + index, last_word(source + 8 * index, length % 8));
+        index++;
+    }
+    for (; index < words; index++) STORE(target + index, 0);
+}
+
+void termspan_slot_store(void *slot, uint64_t time, uint64_t attempted_at, const void *from, size_t length) {
+    uint64_t *target = slot;
+    STORE(target + 1, time);
+    STORE(target + 2, attempted_at);
+    if (length == TERMSPAN_SLOT_SIZE - 24)
+        store_words(target + 3, from, TERMSPAN_SLOT_SIZE - 24, TERMSPAN_SLOT_SIZE / 8 - 3);
+    else
+        store_words(target + 3, from, length, TERMSPAN_SLOT_SIZE / 8 - 3);
+}
+
+void termspan_words_store(void *to, const void *from, size_t length, size_t words) { store_words(to, from, length, words); }
 
 int termspan_read_at(int descriptor, void *into, size_t length, int64_t offset) {
     ssize_t count;

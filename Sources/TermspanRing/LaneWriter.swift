@@ -120,10 +120,8 @@ package enum PublishResult: Sendable {
         var source = payload.baseAddress
         var left = length
         let slot = unsafe events + LaneLayout.offset(of: position)
-        var words = (time.nanoseconds, attempted)
-        unsafe termspan_words_store(slot + 8, &words, 16, 2)
         let part = min(left, LaneLayout.firstPayload)
-        unsafe termspan_words_store(slot + 24, source, part, LaneLayout.firstPayload / 8)
+        unsafe termspan_slot_store(slot, time.nanoseconds, attempted, source, part)
         left -= part
         if left > 0 {
             unsafe source = source.map { unsafe $0 + part }

@@ -192,7 +192,9 @@ struct termspan_lane_events {
 
 /// Copies words 1 to 7 of a slot out of shared memory, each read once and 8 bytes whole, whatever another process writes meanwhile.
 void termspan_slot_load(uint64_t *_Nonnull into, const void *_Nonnull slot);
-/// Copies `length` bytes into `words` words of shared memory; what is left of them becomes 0.
+/// Writes words 1 to 7 of an event's first slot in shared memory: time, number and at most 40 bytes; what is left of them becomes 0.
+void termspan_slot_store(void *_Nonnull slot, uint64_t time, uint64_t attempted_at, const void *_Nullable from, size_t length);
+/// Copies `length` bytes, at most 8 for each, into `words` words of shared memory; what is left of them becomes 0.
 void termspan_words_store(void *_Nonnull to, const void *_Nullable from, size_t length, size_t words);
 /// pread(2) and pwrite(2) of exactly `length` bytes: 0, -EIO or the negated errno.
 int termspan_read_at(int descriptor, void *_Nonnull into, size_t length, int64_t offset);

@@ -16,14 +16,21 @@ enum Peer {
         case flood
         /// Datagrams as fast as they are taken.
         case socketFlood
+        /// Bursts of events with pauses, each event with its time, and how long publishing took.
+        case publish
         /// One event, datagram or word at a time, with pauses.
         case lane
+        /// As `lane`, over lanes that come through the socket, one after the other.
+        case lanes
         case socket
         case futex
         case line
         /// As `flood`, with the pattern that tells whether an event is whole.
         case pattern
     }
+
+    /// Events of a burst.
+    static let batch = 64
 
     /// Where the peer is while it waits for its start, in the shared page.
     static let startOffset = 0
@@ -48,7 +55,19 @@ enum Peer {
         buffer.initializeMemory(as: UInt8.self, repeating: 0)
         let record = UnsafeRawBufferPointer(rebasing: buffer[..<40])
         let time = BootInstant.now()
+        var writers: [UnsafeMutablePointer<LaneWriter>] = []
         start.pointee.store(1, ordering: .releasing)
+        if task == .lanes {
+            while true {
+                guard var message = try receive(limit: 1, from: socket), message.descriptors.count == 3,
+                    let control = message.takeDescriptor(0), let events = message.takeDescriptor(1),
+                    let doorbell = message.takeDescriptor(2)
+                else { break }
+                let place = UnsafeMutablePointer<LaneWriter>.allocate(capacity: 1)
+                place.initialize(to: try LaneWriter(control: control, events: events, doorbell: doorbell))
+                writers.append(place)
+            }
+        }
         while start.pointee.load(ordering: .acquiring) != 2 { benchmark_relax() }
 
         func pauseBetween() {
@@ -61,6 +80,15 @@ enum Peer {
             case .flood:
                 buffer.storeBytes(of: UInt64(number), as: UInt64.self)
                 while writer.publish(type: 1, time: time, payload: record) == .dropped { benchmark_relax() }
+            case .publish:
+                guard number % batch == 0 else { continue }
+                pauseBetween()
+                let begin = monotonicNanoseconds()
+                for index in number..<min(number + batch, count) {
+                    buffer.storeBytes(of: UInt64(index), as: UInt64.self)
+                    writer.publish(type: 1, time: .now(), payload: record)
+                }
+                stamp.pointee.wrappingAdd(monotonicNanoseconds() - begin, ordering: .relaxed)
             case .pattern:
                 let pattern = RingPattern(attempt: writer.attempted + 1)
                 if writer.publish(type: pattern.type, time: time, payload: pattern.fill(buffer)) == .published {
@@ -75,6 +103,12 @@ enum Peer {
                 repeat {
                     buffer.storeBytes(of: monotonicNanoseconds(), as: UInt64.self)
                 } while writer.publish(type: 1, time: time, payload: record) == .dropped
+            case .lanes:
+                pauseBetween()
+                // Each lane after the one that is 97 further: no two neighbours, and all of them.
+                let place = writers[number * 97 % writers.count]
+                buffer.storeBytes(of: monotonicNanoseconds(), as: UInt64.self)
+                place.pointee.publish(type: 1, time: time, payload: record)
             case .socket:
                 pauseBetween()
                 var bytes: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (monotonicNanoseconds(), 0, 0, 0, 0, 0, 0, 0)
@@ -123,6 +157,21 @@ struct RunningPeer: ~Copyable {
         self.memory = memory
         self.page = page
         socket = OwnedDescriptor(ours)
+    }
+
+    /// What the peer measured or sent last.
+    var stamp: UInt64 {
+        (page.base + Peer.stampOffset).assumingMemoryBound(to: Atomic<UInt64>.self).pointee.load(ordering: .relaxed)
+    }
+
+    /// Gives the peer a lane more.
+    func send(_ memory: borrowing LaneMemory) throws {
+        let control = try memory.controlForProducer()
+        _ = try TermspanSystem.send([1], descriptors: [control.raw, memory.events.raw, memory.doorbell.raw], to: socket)
+    }
+
+    func endOfLanes() throws {
+        _ = try TermspanSystem.send([0], to: socket)
     }
 
     func go() {

@@ -377,6 +377,7 @@ struct RecoveredStore {
             ("fact", "machine", "machine"), ("policy_change", "user", "user"), ("session_event", "session", "session"),
             ("focus_interval", "session", "session"), ("focus_interval", "application", "application"),
             ("input_burst", "session", "session"), ("unknown_interval", "session", "session"), ("lane_checkpoint", "session", "session"),
+            ("told_times", "session", "session"),
         ]
         for (name, column, parent) in references {
             guard let index = recovery.tables.firstIndex(where: { $0.name == name }) else { continue }

@@ -161,7 +161,7 @@ import Testing
             ("[7]", "not one line"), (#""executable=a category=A""#, "'classification' is not an array"),
         ] {
             let error = #expect(throws: CommandError.self) { try Self.read("{\"classification\":\(wrong)}") }
-            #expect(error.map { "\($0)" }?.contains(place) == true, "\(wrong): \(error.map { "\($0)" } ?? "")")
+            #expect(error?.message.contains(place) == true, "\(wrong): \(error?.message ?? "")")
         }
     }
 

@@ -34,7 +34,7 @@ import Testing
 
     @Test func theDocumentHasTheLayoutOfTheCode() throws {
         typealias Control = termspan_lane_control
-        func field<Value>(_ path: KeyPath<Control, Value> & Sendable) -> [Int] {
+        func field<Value>(_ path: KeyPath<Control, Value>) -> [Int] {
             [MemoryLayout<Control>.offset(of: path) ?? -1, MemoryLayout<Value>.size]
         }
         let marks = LaneLayout.Offset.marks

@@ -130,7 +130,8 @@ let package = Package(
         .executableTarget(
             name: "aggregator-benchmark",
             dependencies: [
-                "CBenchmark", "TermspanCollector", "TermspanStore", "TermspanConfiguration", "TermspanAccounting", "TermspanEvents", "TermspanRing",
+                "CBenchmark", "TermspanCollector", "TermspanStore", "TermspanConfiguration", "TermspanAccounting", "TermspanEvents",
+                "TermspanRing",
                 "TermspanCore", "TermspanSystem",
             ],
             path: "Tests/Benchmarks/aggregator-benchmark", swiftSettings: strict),

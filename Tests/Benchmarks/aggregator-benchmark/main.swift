@@ -78,7 +78,8 @@ final class Sources {
             let uid = UInt32(10_000 + number)
             sessions.append(session)
             records.append(
-                SessionRecord(uuid: session, id: identifier, user: UserIdentity(login: "user\(number)", uid: uid), stack: "xrdp", start: moment))
+                SessionRecord(
+                    uuid: session, id: identifier, user: UserIdentity(login: "user\(number)", uid: uid), stack: "xrdp", start: moment))
             aggregator.begin(
                 Aggregator.Subject(uuid: session, id: identifier, uid: uid, userName: "user\(number)", scopes: []), at: moment,
                 burstGap: .seconds(30))

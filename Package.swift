@@ -132,13 +132,6 @@ let package = Package(
             dependencies: ["CBenchmark", "TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "SeededRandom"],
             path: "Tests/Benchmarks/ring-benchmark", swiftSettings: strict),
         .executableTarget(
-            name: "aggregator-benchmark",
-            dependencies: [
-                "CBenchmark", "TermspanCollector", "TermspanStore", "TermspanConfiguration", "TermspanAccounting", "TermspanEvents", "TermspanRing",
-                "TermspanCore", "TermspanSystem",
-            ],
-            path: "Tests/Benchmarks/aggregator-benchmark", swiftSettings: strict),
-        .executableTarget(
             name: "export-benchmark",
             dependencies: ["TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanCore", "TermspanEvents"],
             path: "Tests/Benchmarks/export-benchmark", swiftSettings: strict),

@@ -49,7 +49,7 @@ import Testing
     /// What is shown of a user: of each row the program and how it counts.
     private static func rows(_ fixture: ReportsFixture, _ question: Question, of user: UserIdentity) throws -> [String] {
         try fixture.lines(question).filter { $0["user"] as? String == user.login }.map { row in
-            let parts = ["executable", "category", "productivity"].map { row[$0] as? String ?? "-" }
+            let parts = ["executable", "class", "category", "productivity"].map { row[$0] as? String ?? "-" }
             return (parts + [(row["business"] as? Bool).map { "\($0)" } ?? "-"]).joined(separator: " ")
         }
     }

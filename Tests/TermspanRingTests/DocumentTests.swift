@@ -73,11 +73,13 @@ import Testing
         // It sleeps from the beginning: the first event has to wake it.
         let asleep = try poller.wait(timeout: .zero)
         #expect(asleep == [])
+        let control = try memory.controlForProducer()
         let process = try ProcessHandle.spawn(
             "/usr/bin/python3", ["\(Self.top)/Tests/Helpers/ring-source.py", String(count)],
             descriptors: [
-                -1, 2, 2, memory.controlForProducer().raw, memory.events.raw, memory.doorbell.raw,
+                -1, 2, 2, control.raw, memory.events.raw, memory.doorbell.raw,
             ])
+        _ = consume control
         var wrong = 0
         var last: UInt64 = 0
         while last < count, try poller.wait(timeout: .seconds(60)).contains(.lanes) {

@@ -135,6 +135,13 @@ let package = Package(
             name: "export-benchmark",
             dependencies: ["TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanCore", "TermspanEvents"],
             path: "Tests/Benchmarks/export-benchmark", swiftSettings: strict),
+        .executableTarget(
+            name: "store-benchmark",
+            dependencies: [
+                "TermspanStore", "TermspanAccounting", "TermspanBus", "TermspanCore", "TermspanEvents", "BusTesting", "SeededRandom",
+                "termspan-reportd",
+            ],
+            path: "Tests/Benchmarks/store-benchmark", swiftSettings: strict),
         .testTarget(name: "TermspanEventsTests", dependencies: ["TermspanEvents"], swiftSettings: strict),
         .testTarget(
             name: "TermspanCollectorTests",

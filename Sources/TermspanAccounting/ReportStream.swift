@@ -112,7 +112,8 @@ package struct ReportStream: Sendable {
     private var lastApplication: Int?
     /// Of users' own time intervals come back after others.
     private var countedSwitches: Set<BootInstant> = []
-    private var stretch: Stretch?
+    /// Nobody's while it has no application; one after the other, so that none has an array made for it.
+    private var stretch = Stretch()
     private var active: (end: BootInstant, row: Row, isInterrupted: Bool)?
 
     /// Stretches of one application count as focus from this length on; in between nothing may have the focus for less than a moment.
@@ -128,7 +129,7 @@ package struct ReportStream: Sendable {
     }
 
     private struct Stretch {
-        var application: Int
+        var application: Int?
         var length: UInt64 = 0
         /// How much of it lies in which row.
         var pieces: [(row: Row, length: UInt64)] = []
@@ -190,34 +191,39 @@ package struct ReportStream: Sendable {
     private mutating func follow(_ length: UInt64, _ focus: Focus?, isInUse: Bool) {
         guard let focus, let application = focus.application else {
             // Between two windows nothing has the focus for a moment.
-            guard isInUse, let focus, focus.switches == 0, stretch != nil else { return endStretch() }
-            stretch?.pause += length
-            if stretch.map({ $0.pause >= Self.moment }) ?? false { endStretch() }
+            guard isInUse, let focus, focus.switches == 0, stretch.application != nil else { return endStretch() }
+            stretch.pause += length
+            if stretch.pause >= Self.moment { endStretch() }
             return
         }
-        if stretch?.application != application {
+        if stretch.application != application {
             endStretch()
-            stretch = Stretch(application: application)
+            stretch.application = application
         }
         let row = Row(period: current, subject: isBySubject ? focus.subject : nil)
-        stretch?.length += length
-        stretch?.pause = 0
-        if let last = stretch?.pieces.indices.last, stretch?.pieces[last].row == row {
-            stretch?.pieces[last].length += length
+        stretch.length += length
+        stretch.pause = 0
+        let last = stretch.pieces.count - 1
+        if last >= 0, stretch.pieces[last].row == row {
+            stretch.pieces[last].length += length
         } else {
-            stretch?.pieces.append((row, length))
+            stretch.pieces.append((row, length))
         }
     }
 
     private mutating func endStretch() {
-        guard let stretch else { return }
-        self.stretch = nil
-        guard stretch.length >= Self.focusMinimum else { return }
-        for piece in stretch.pieces {
-            rows[piece.row, default: ReportFigures()].focus += piece.length
-            let longest = rows[piece.row, default: ReportFigures()].longestFocus
-            rows[piece.row, default: ReportFigures()].longestFocus = max(longest, piece.length)
+        guard stretch.application != nil else { return }
+        if stretch.length >= Self.focusMinimum {
+            for piece in stretch.pieces {
+                rows[piece.row, default: ReportFigures()].focus += piece.length
+                let longest = rows[piece.row, default: ReportFigures()].longestFocus
+                rows[piece.row, default: ReportFigures()].longestFocus = max(longest, piece.length)
+            }
         }
+        stretch.application = nil
+        stretch.length = 0
+        stretch.pause = 0
+        stretch.pieces.removeAll(keepingCapacity: true)
     }
 
     private mutating func endBreak(_ active: (end: BootInstant, row: Row, isInterrupted: Bool), at start: BootInstant) {

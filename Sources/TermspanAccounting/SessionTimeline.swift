@@ -102,9 +102,16 @@ package struct SessionTimeline: Sendable {
         if told.contains(where: { $0 != nil }) { return evaluateTold() }
 
         // Where each condition holds, and where each focus interval does; one sweep over all of them gives the parts.
-        var courses = held(thresholds).map { Course($0, in: span) }
-        let focused = disjointFocus().filter { $0.1.clipped(to: span).length > 0 }
-        courses.append(Course(disjoint: focused.map { $0.1.clipped(to: span) }))
+        var courses: [Course] = []
+        for (condition, spans) in zip(Condition.allCases, held(thresholds)) {
+            let course = Course(spans, in: span, bit: 1 << condition.rawValue)
+            if !course.isNever { courses.append(course) }
+        }
+        let focused = disjointFocus().compactMap { index, part in
+            let part = part.clipped(to: span)
+            return part.length > 0 ? (index, part) : nil
+        }
+        courses.append(Course(disjoint: focused.map(\.1), bit: 0))
         let last = courses.count - 1
         result.parts.reserveCapacity(focus.count + 2 * bursts.count)
         var position = span.start
@@ -113,7 +120,7 @@ package struct SessionTimeline: Sendable {
             var conditions: UInt8 = 0
             for index in courses.indices {
                 if courses[index].next <= position { courses[index].advance(to: position) }
-                if courses[index].holds { conditions |= 1 << UInt8(index) }
+                if courses[index].holds { conditions |= courses[index].bit }
                 end = min(end, courses[index].next)
             }
             let current = courses[last].holds ? focused[courses[last].position].0 : nil
@@ -169,17 +176,33 @@ package struct SessionTimeline: Sendable {
     /// The stretches in which a condition holds, in order and apart, and where in them a sweep is.
     private struct Course {
         private let spans: [TimeSpan]
+        /// By which the sweep notes that it holds.
+        let bit: UInt8
         private(set) var position = 0
         private(set) var holds = false
         /// When it may become otherwise.
         private(set) var next = BootInstant.zero
 
-        init(disjoint spans: [TimeSpan]) { self.spans = spans }
+        /// Most conditions hold nowhere in a session.
+        var isNever: Bool { spans.isEmpty }
+
+        init(disjoint spans: [TimeSpan], bit: UInt8) {
+            self.spans = spans
+            self.bit = bit
+        }
 
         /// - Parameter spans: in any order; they may overlap.
-        init(_ spans: [TimeSpan], in range: TimeSpan) {
-            var clipped = spans.map { $0.clipped(to: range) }.filter { $0.length > 0 }
-            if zip(clipped, clipped.dropFirst()).contains(where: { $0.start > $1.start }) { clipped.sort { $0.start < $1.start } }
+        init(_ spans: [TimeSpan], in range: TimeSpan, bit: UInt8) {
+            var clipped: [TimeSpan] = []
+            clipped.reserveCapacity(spans.count)
+            var isInOrder = true
+            for span in spans {
+                let span = span.clipped(to: range)
+                guard span.length > 0 else { continue }
+                if let last = clipped.last, last.start > span.start { isInOrder = false }
+                clipped.append(span)
+            }
+            if !isInOrder { clipped.sort { $0.start < $1.start } }
             var apart: [TimeSpan] = []
             apart.reserveCapacity(clipped.count)
             for span in clipped {
@@ -189,7 +212,7 @@ package struct SessionTimeline: Sendable {
                     apart.append(span)
                 }
             }
-            self.init(disjoint: apart)
+            self.init(disjoint: apart, bit: bit)
         }
 
         mutating func advance(to moment: BootInstant) {
@@ -270,7 +293,9 @@ package struct SessionTimeline: Sendable {
     }
 
     private func disjointFocus() -> [(Int, TimeSpan)] {
-        let order = focus.indices.filter { focus[$0].length > 0 }.sorted { (focus[$0].start, $0) < (focus[$1].start, $1) }
+        var order = focus.indices.filter { focus[$0].length > 0 }
+        let isInOrder = zip(order, order.dropFirst()).allSatisfy { focus[$0].start <= focus[$1].start }
+        if !isInOrder { order.sort { (focus[$0].start, $0) < (focus[$1].start, $1) } }
         return order.indices.map { position in
             var part = focus[order[position]]
             if position + 1 < order.count { part.end = min(part.end, focus[order[position + 1]].start) }

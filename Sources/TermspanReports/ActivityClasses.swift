@@ -35,6 +35,10 @@ final class ActivityClasses {
     /// What rules call programs: the names in the entries themselves, which are the same for every reader. Read where a rule asks.
     private lazy var descriptions = Descriptions.installed(languages: [])
     private var groups: [UserIdentity: Set<String>?] = [:]
+    /// What was found for one user's applications: sessions come one after the other, and their intervals by the thousand.
+    private var known: (user: UserIdentity, shown: [Application: Shown?])?
+    /// Classes of windows are anybody's.
+    private static let most = 10_000
 
     init(_ question: Question, reader: StoreReader?) {
         self.question = question
@@ -63,6 +67,14 @@ final class ActivityClasses {
     /// An activity of a user's; nil where it is ignored.
     func shown(_ application: Application?, of user: UserIdentity) throws -> Shown? {
         guard let application else { return Shown() }
+        if known?.user == user, let shown = known?.shown[application] { return shown }
+        let shown = try look(application, of: user)
+        if known?.user != user || known.map({ $0.shown.count >= Self.most }) ?? true { known = (user, [:]) }
+        known?.shown[application] = .some(shown)
+        return shown
+    }
+
+    private func look(_ application: Application, of user: UserIdentity) throws -> Shown? {
         let classifier = try classifier()
         let description =
             classifier.usesDescriptions

@@ -197,20 +197,25 @@ package struct Answer {
         var isLast = false
         while !isLast {
             var rows = carried
-            if let reader, let stored = session.stored {
-                let read = try reader.focus(of: stored, in: range, after: after, revisions: revisions, limit: page)
-                rows += read
-                isLast = read.count < page
-                after = read.last?.span.start ?? after
-            } else {
-                isLast = true
-            }
             var end = range.end
             carried = []
-            if !isLast, let last = rows.popLast() {
-                carried = [last]
-                end = min(max(start, last.span.start), range.end)
+            func read() throws -> (span: TimeSpan, bursts: [TimeSpan], unknown: [TimeSpan]) {
+                if let reader, let stored = session.stored {
+                    let read = try reader.focus(of: stored, in: range, after: after, revisions: revisions, limit: page)
+                    rows += read
+                    isLast = read.count < page
+                    after = read.last?.span.start ?? after
+                } else {
+                    isLast = true
+                }
+                if !isLast, let last = rows.popLast() {
+                    carried = [last]
+                    end = min(max(start, last.span.start), range.end)
+                }
+                let span = TimeSpan(start: start, end: end)
+                return (span, try bursts(of: session, in: seen(span, of: session)), try unknowns(of: session, in: span))
             }
+            let (span, input, unknown) = try reader?.together(read) ?? read()
             var focus = rows.map { (record: $0, isOpen: false) }
             if isLast, revisions == nil {
                 // What the store has is where the collector's begins.
@@ -223,10 +228,8 @@ package struct Answer {
                 shown = try focus.map { try classes.shown($0.record.application, of: session.record.user) }
                 for index in focus.indices { focus[index].record.application = shown[index]?.application }
             }
-            let span = TimeSpan(start: start, end: end)
             let timeline = SessionTimeline(
-                span: span, focus: focus.map(\.record.span), bursts: try bursts(of: session, in: seen(span, of: session)),
-                unknown: try unknowns(of: session, in: span), changes: changes, inputKnown: session.end,
+                span: span, focus: focus.map(\.record.span), bursts: input, unknown: unknown, changes: changes, inputKnown: session.end,
                 told: session.stored?.origin == nil ? [] : focus.map(\.record.told))
             try body(Chunk(focus: focus, shown: shown, timeline: timeline, evaluation: timeline.evaluate(question.thresholds)))
             start = end

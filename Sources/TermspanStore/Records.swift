@@ -90,16 +90,39 @@ package struct SessionEvent: Equatable, Sendable {
 }
 
 /// What had the focus, as people ask for it. Interned: each is stored once, under a hash of its content.
+///
+/// To hand one on, to compare two and to look one up costs little however long the names are, since that is done for each interval.
 package struct Application: Hashable, Sendable {
-    /// The path of the process's executable.
-    package var executable: String?
-    /// The window's class, fit to print.
-    package var windowClass: String?
+    private final class Names: Sendable {
+        let executable: String?
+        let windowClass: String?
+        let digest: Int
 
-    package init(executable: String?, windowClass: String?) {
-        self.executable = executable
-        self.windowClass = windowClass
+        init(_ executable: String?, _ windowClass: String?) {
+            self.executable = executable
+            self.windowClass = windowClass
+            var hasher = Hasher()
+            hasher.combine(executable)
+            hasher.combine(windowClass)
+            digest = hasher.finalize()
+        }
     }
+
+    private let names: Names
+
+    /// The path of the process's executable.
+    package var executable: String? { names.executable }
+    /// The window's class, fit to print.
+    package var windowClass: String? { names.windowClass }
+
+    package init(executable: String?, windowClass: String?) { names = Names(executable, windowClass) }
+
+    package static func == (lhs: Application, rhs: Application) -> Bool {
+        if lhs.names === rhs.names { return true }
+        return lhs.names.digest == rhs.names.digest && lhs.executable == rhs.executable && lhs.windowClass == rhs.windowClass
+    }
+
+    package func hash(into hasher: inout Hasher) { hasher.combine(names.digest) }
 }
 
 /// A closed focus interval; at most one a session and start.

@@ -121,7 +121,8 @@ extension SessionFilter {
 
 /// Reads the store beside the writer, also where the reader may write nothing at all. Use it from one thread at a time.
 ///
-/// Each call is one read transaction and returns at most `limit` rows, so that none lasts long: a long one would keep the writer's log from being folded back.
+/// Each call is one read transaction, but in `together`, and returns at most `limit` rows, so that none lasts long: a long one would keep the writer's log from
+/// being folded back.
 package final class StoreReader: Sendable {
     private let queue: DatabaseQueue
     private let keys: KeyFile
@@ -180,11 +181,26 @@ package final class StoreReader: Sendable {
 
     func read<T>(_ operation: String, _ body: (Database) throws -> T) throws(StoreError) -> T {
         do {
-            return try queue.read(body)
+            return try queue.unsafeReentrantRead { db in
+                // Of several that belong together.
+                if db.isInsideTransaction { return try body(db) }
+                var result: T?
+                try db.inTransaction(.deferred) {
+                    result = try body(db)
+                    return .commit
+                }
+                // It was set, or something was thrown.
+                return result!
+            }
         } catch {
             throw StoreError(error, operation)
         }
     }
+
+    /// Reads several times in one transaction: to begin and to end one takes as long as to read hundreds of rows.
+    ///
+    /// - Parameter body: few calls of this reader, and nothing that takes long.
+    package func together<T>(_ body: () throws -> T) throws -> T { try read("read") { _ in try body() } }
 
     /// The policy as it is.
     package func policy() throws(StoreError) -> Policy {

@@ -57,6 +57,41 @@ import Testing
         #expect(try writer.sessionsOpen().isEmpty)
     }
 
+    @Test func whatIsReadTogetherIsOfOneMoment() throws {
+        let fixture = try StoreFixture()
+        let writer = try fixture.writer()
+        func write(_ number: UInt64) throws {
+            var batch = StoreBatch()
+            batch.sessions = [F.session(number)]
+            try writer.write(batch)
+        }
+        try write(1)
+        let reader = try StoreReader(path: fixture.path)
+        let counts = try reader.together {
+            let before = try reader.sessions(SessionFilter()).count
+            try write(2)
+            return [before, try reader.sessions(SessionFilter()).count]
+        }
+        #expect(counts == [1, 1])
+        #expect(try reader.sessions(SessionFilter()).count == 2)
+        // What fails in it ends it.
+        #expect(throws: StoreError.self) { try reader.together { throw StoreError(.storage, "test", "no") } }
+        try write(3)
+        #expect(try reader.sessions(SessionFilter()).count == 3)
+    }
+
+    @Test func applicationsAreTheSameByTheirNames() {
+        let names = [nil, "", "/usr/bin/gedit", "Gedit"]
+        for executable in names {
+            for windowClass in names {
+                let one = Application(executable: executable, windowClass: windowClass)
+                let others = names.flatMap { path in names.map { Application(executable: path, windowClass: $0) } }
+                #expect(others.filter { $0 == one }.count == 1 && Set(others).contains(one))
+                #expect(others.first { $0 == one }?.executable == executable && others.first { $0 == one }?.windowClass == windowClass)
+            }
+        }
+    }
+
     @Test func recordsOfNoSessionAreLeftOutAndCostNothingElse() throws {
         let fixture = try StoreFixture()
         let writer = try fixture.writer()

@@ -157,7 +157,8 @@ import Testing
         let rows = try fixture.lines(question).map { row in
             let business = (row["business"] as? Bool).map { "\($0)" } ?? "-"
             let application = row["executable"] as? String ?? row["class"] as? String ?? "-"
-            let parts = [application] + ["category", "productivity"].map { row[$0] as? String ?? "-" } + [business, "\(row["total"] ?? "")"]
+            let parts =
+                [application] + ["category", "productivity"].map { row[$0] as? String ?? "-" } + [business, "\(row["total"] ?? "")"]
             return parts.joined(separator: " ")
         }
         #expect(Set(rows).count == rows.count, "\(by): \(rows)")
@@ -193,7 +194,7 @@ import Testing
         let fixture = try Self.fixture()
         let games: (inout Question) -> Void = { $0.choice.classified = "gaMES" }
         #expect(try Self.report(fixture, "user", games).isEmpty)
-        #expect(try Self.report(fixture, "application") { $0.choice.classified = "other" } == ["- - - - 20"])
+        #expect(try Self.report(fixture, "application") { $0.choice.classified = "other" } == ["other - - - 20"])
         #expect(try Self.report(fixture, "application", own: Self.anna, games) == ["/usr/games/game - - - 10"])
         let described = try Self.report(fixture, "application,category") {
             $0.details = true

@@ -1,9 +1,11 @@
 import Glibc
 import TermspanSystem
 
-/// What people call a program: the name in the .desktop entry that belongs to its executable or its window's class, else its file's name.
+/// What people call a program: the name in the .desktop entry that belongs to its executable or its window's class, else what its package says that it
+/// is, else its file's name.
 package struct Descriptions: Sendable {
     private let entries: [DesktopEntry]
+    private let packages: PackageSummaries?
     /// Rows of `entries`, in their order.
     private var byPath: [String: [Int]] = [:]
     private var byFile: [String: [Int]] = [:]
@@ -11,7 +13,8 @@ package struct Descriptions: Sendable {
     private var byID: [String: [Int]] = [:]
 
     /// - Parameter entries: of one ID the first counts.
-    package init(_ entries: [DesktopEntry]) {
+    package init(_ entries: [DesktopEntry], packages: PackageSummaries? = nil) {
+        self.packages = packages
         var seen: Set<String> = []
         self.entries = entries.filter { seen.insert($0.id).inserted }
         for (row, entry) in self.entries.enumerated() {
@@ -34,7 +37,7 @@ package struct Descriptions: Sendable {
             if let row = row(executable: executable, windowClass: windowClass) ?? windowClass.flatMap(row(windowClass:)) {
                 return entries[row].name
             }
-            return Self.file(executable)
+            return packages?.of(executable) ?? Self.file(executable)
         }
         return windowClass.map { name in row(windowClass: name).map { entries[$0].name } ?? name }
     }
@@ -69,13 +72,15 @@ extension Descriptions {
     private static let limit = 4096
 
     /// Reads the system's entries.
-    package static func installed(in folders: [String] = folders, languages: [String]) -> Descriptions {
-        Descriptions(folders.flatMap { entries(in: $0, prefix: "", languages: languages, depth: 3) })
+    package static func installed(
+        in folders: [String] = folders, packages: PackageSummaries? = .system, languages: [String]
+    ) -> Descriptions {
+        Descriptions(folders.flatMap { entries(in: $0, prefix: "", languages: languages, depth: 3) }, packages: packages)
     }
 
     private static func entries(in folder: String, prefix: String, languages: [String], depth: Int) -> [DesktopEntry] {
         guard depth > 0 else { return [] }
-        let found = listing(of: folder)
+        let found = listing(of: folder, most: 4 * limit)
         let names = found.filter { !$0.isFolder && $0.name.hasSuffix(".desktop") }.map(\.name).sorted().prefix(limit)
         let own = names.compactMap { name in
             (try? readFile(folder + "/" + name, limit: DesktopEntry.limit, options: [.followLinks, .truncate])).flatMap {
@@ -87,17 +92,18 @@ extension Descriptions {
                 entries(in: folder + "/" + $0, prefix: prefix + $0 + "-", languages: languages, depth: depth - 1)
             }
     }
+}
 
-    private static func listing(of path: String) -> [(name: String, isFolder: Bool)] {
-        guard let folder = opendir(path) else { return [] }
-        defer { closedir(folder) }
-        var entries: [(name: String, isFolder: Bool)] = []
-        while entries.count < 4 * limit, let entry = readdir(folder) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-            if name != ".", name != ".." { entries.append((name, entry.pointee.d_type == UInt8(DT_DIR))) }
-        }
-        return entries
+/// What is in a folder, in no order; nothing if it can't be read.
+func listing(of path: String, most: Int) -> [(name: String, isFolder: Bool)] {
+    guard let folder = opendir(path) else { return [] }
+    defer { closedir(folder) }
+    var entries: [(name: String, isFolder: Bool)] = []
+    while entries.count < most, let entry = readdir(folder) {
+        let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        if name != ".", name != ".." { entries.append((name, entry.pointee.d_type == UInt8(DT_DIR))) }
     }
+    return entries
 }
 
 extension DesktopEntry {

@@ -133,10 +133,40 @@ import Testing
             try FileManager.default.createDirectory(atPath: (file as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
             try text.write(toFile: file, atomically: true, encoding: .utf8)
         }
-        let read = Descriptions.installed(in: ["a", "b", "none"].map { folder + "/" + $0 }, languages: [])
+        let read = Descriptions.installed(in: ["a", "b", "none"].map { folder + "/" + $0 }, packages: nil, languages: [])
         #expect(read.of(executable: "/usr/bin/xterm", windowClass: nil) == "XTerm")
         #expect(read.of(executable: nil, windowClass: "kde-app") == "Deep")
         #expect(read.of(executable: "/usr/lib/firefox-esr/firefox-esr", windowClass: nil) == "firefox-esr")
+    }
+
+    @Test func elseItIsWhatItsPackageSays() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "termspan-\(UUID())").path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try FileManager.default.createDirectory(atPath: folder + "/info", withIntermediateDirectories: true)
+        func write(_ path: String, _ lines: [String]) throws {
+            try (lines.joined(separator: "\n") + "\n").write(toFile: folder + "/" + path, atomically: true, encoding: .utf8)
+        }
+        try write("info/x11-apps.list", ["/.", "/usr", "/usr/bin", "/usr/bin/xclock", "/usr/bin/xeyes"])
+        try write("info/lyx.list", ["/usr/bin/lyx", "/usr/share/lyx/lyx.py"])
+        try write("info/tool:amd64.list", ["/bin/tool"])
+        try write("info/gone.list", ["/usr/bin/gone"])
+        let status = [
+            "Package: x11-apps", "Status: install ok installed", "Description: X applications", " of all kinds", "",
+            "Package: lyx", "Description: document processor", "", "Package: tool", "Description: tool for everything", "",
+        ]
+        try write("status", status)
+        let packages = PackageSummaries(folder: folder)
+        let descriptions = Descriptions([DesktopEntry(DesktopEntryTests.xterm, id: "debian-xterm")].compactMap(\.self), packages: packages)
+        for (path, name) in [
+            ("/usr/bin/xclock", "X applications (xclock)"), ("/usr/bin/lyx", "document processor"),
+            ("/usr/share/lyx/lyx.py", "document processor"), ("/usr/bin/tool", "tool for everything"), ("/usr/bin/gone", "gone"),
+            ("/usr/bin/xterm", "XTerm"), ("/usr/bin/xcloc", "xcloc"), ("xclock", "xclock"), ("/home/~/bin/lyx", "lyx"),
+        ] { #expect(descriptions.of(executable: path, windowClass: nil) == name) }
+        // What is installed later is found, too.
+        try write("info/gone.list", ["/usr/bin/gone"])
+        try write("status", status + ["Package: gone", "Description: back again"])
+        #expect(descriptions.of(executable: "/usr/bin/gone", windowClass: nil) == "back again")
+        #expect(PackageSummaries(folder: folder + "/none").of("/usr/bin/lyx") == nil)
     }
 
     @Test func aPatternTakesBoundedTime() {

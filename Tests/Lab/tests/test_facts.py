@@ -116,21 +116,20 @@ class FactsTests(ProductTestCase):
 
     def answer(self, text):
         """What a server in the lab answers whoever asks it."""
-        (self.lab.root / "run/lab-address").write_text(text)
+        (self.lab.root / "srv/lab-address").write_text(text)
 
     def test_4b_a_server_is_asked_for_the_public_address(self):
-        serve = 'while read -r line && [ "$line" != "$(printf "\\r")" ]; do :; done; printf "HTTP/1.0 200 OK\\r\\n\\r\\n"; cat /run/lab-address'
         self.answer("203.0.113.9\n")
         self.lab.enter([
-            "systemd-run", "--collect", "--unit=lab-address", "--socket-property=ListenStream=127.0.0.1:8099", "--socket-property=Accept=yes",
-            "--property=StandardInput=socket", "--property=StandardOutput=socket", "sh", "-c", serve])
-        self.addCleanup(self.lab.enter, ["systemctl", "stop", "lab-address.socket"])
+            "systemd-run", "--collect", "--unit=lab-address", "--service-type=exec", "python3", "-m", "http.server", "8099", "--bind", "127.0.0.1",
+            "--directory", "/srv"])
+        self.addCleanup(self.lab.enter, ["systemctl", "stop", "lab-address.service"])
         fragment = self.lab.root / FRAGMENT
         before = fragment.read_text() if fragment.exists() else ""
         self.addCleanup(self.lab.enter, ["systemctl", "reload", "termspand.service"])
         self.addCleanup(fragment.write_text, before)
         self.assertIsNone(self.value("public-address"))
-        fragment.write_text(before + "public-address-url: http://127.0.0.1:8099/\n")
+        fragment.write_text(before + "public-address-url: http://127.0.0.1:8099/lab-address\n")
         self.lab.enter(["systemctl", "reload", "termspand.service"])
         self.wait("public-address", lambda value: value == "203.0.113.9")
         # Another network, another answer; and one that is none is not taken.

@@ -1,4 +1,3 @@
-import Glibc
 import TermspanStore
 import TermspanSystem
 
@@ -31,16 +30,5 @@ final class AccountsFile {
         if stamp == nil || stamp != self.stamp { accounts = LocalAccounts(Account.local()) }
         self.stamp = stamp
         return accounts
-    }
-}
-
-/// By which it is seen that a file has become another.
-struct FileStamp: Equatable {
-    private var numbers: [Int]
-
-    init?(_ path: String) {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return nil }
-        numbers = [Int(status.st_ino), Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
     }
 }

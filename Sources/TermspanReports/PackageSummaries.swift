@@ -1,4 +1,3 @@
-import Glibc
 import Synchronization
 import TermspanSystem
 
@@ -19,7 +18,7 @@ package final class PackageSummaries: Sendable {
     package func of(_ path: String) -> String? {
         guard path.hasPrefix("/") else { return nil }
         return index.withLock { index in
-            let stamp = Stamp(folder + "/status")
+            let stamp = FileStamp(folder + "/status")
             let known = index.flatMap { $0.stamp == stamp ? $0 : nil } ?? Index(folder, stamp)
             index = known
             // What was moved to /usr is in older packages' lists without that.
@@ -28,18 +27,8 @@ package final class PackageSummaries: Sendable {
         }
     }
 
-    /// By which it is seen that packages have changed.
-    private struct Stamp: Equatable {
-        private var numbers: [Int] = []
-
-        init(_ path: String) {
-            var status = stat()
-            if stat(path, &status) == 0 { numbers = [Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec] }
-        }
-    }
-
     private struct Index {
-        let stamp: Stamp
+        let stamp: FileStamp?
         private let folder: String
         /// Of the lists, without their ending.
         private var packages: [String] = []
@@ -59,7 +48,7 @@ package final class PackageSummaries: Sendable {
         private static let ending = ".list"
         private static let programs = ["/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/games/"]
 
-        init(_ folder: String, _ stamp: Stamp) {
+        init(_ folder: String, _ stamp: FileStamp?) {
             self.folder = folder
             self.stamp = stamp
             let lists = listing(of: folder + "/info", most: 16 * Self.mostPackages).filter { $0.name.hasSuffix(Self.ending) }

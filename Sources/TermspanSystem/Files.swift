@@ -172,3 +172,15 @@ package func namesInFolder(_ path: String, limit: Int) throws(SystemError) -> [S
     }
     return names
 }
+
+/// By which it is seen that a file has become another, or was written (stat(2)).
+package struct FileStamp: Equatable, Sendable {
+    private var numbers: [Int]
+
+    /// Nil where the path leads to nothing that can be looked at.
+    package init?(_ path: String) {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { return nil }
+        numbers = [Int(status.st_dev), Int(status.st_ino), Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
+    }
+}

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -529,4 +530,9 @@ int termspan_alarm_create(void) {
 int termspan_alarm_arm(int descriptor, uint64_t nanoseconds) {
     struct itimerspec once = {.it_value = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000}};
     return timerfd_settime(descriptor, 0, &once, NULL) < 0 ? -errno : 0;
+}
+
+void termspan_keep_freed(int bytes) {
+    mallopt(M_MMAP_THRESHOLD, bytes / 2);
+    mallopt(M_TRIM_THRESHOLD, bytes);
 }

@@ -109,9 +109,9 @@ package struct SessionTimeline: Sendable {
         }
         let focused = disjointFocus().compactMap { index, part in
             let part = part.clipped(to: span)
-            return part.length > 0 ? (index, part) : nil
+            return part.length > 0 ? (index: index, span: part) : nil
         }
-        courses.append(Course(disjoint: focused.map(\.1), bit: 0))
+        courses.append(Course(disjoint: focused.map(\.span), bit: 0))
         let last = courses.count - 1
         result.parts.reserveCapacity(focus.count + 2 * bursts.count)
         var position = span.start
@@ -123,7 +123,7 @@ package struct SessionTimeline: Sendable {
                 if courses[index].holds { conditions |= courses[index].bit }
                 end = min(end, courses[index].next)
             }
-            let current = courses[last].holds ? focused[courses[last].position].0 : nil
+            let current = courses[last].holds ? focused[courses[last].position].index : nil
             let category = Self.category(conditions, focused: current != nil)
             let length = end.nanoseconds - position.nanoseconds
             result.totals.add(length, to: category)
@@ -292,15 +292,25 @@ package struct SessionTimeline: Sendable {
         return stretches
     }
 
-    private func disjointFocus() -> [(Int, TimeSpan)] {
-        var order = focus.indices.filter { focus[$0].length > 0 }
-        let isInOrder = zip(order, order.dropFirst()).allSatisfy { focus[$0].start <= focus[$1].start }
-        if !isInOrder { order.sort { (focus[$0].start, $0) < (focus[$1].start, $1) } }
-        return order.indices.map { position in
-            var part = focus[order[position]]
-            if position + 1 < order.count { part.end = min(part.end, focus[order[position + 1]].start) }
-            return (order[position], part)
+    /// The focus intervals in order and apart, each with its index.
+    private func disjointFocus() -> [(index: Int, span: TimeSpan)] {
+        Self.disjoint(focus, focus.indices)
+            ?? Self.disjoint(focus, focus.indices.sorted { (focus[$0].start, $0) < (focus[$1].start, $1) }) ?? []
+    }
+
+    /// nil if they do not come in order.
+    private static func disjoint(_ spans: [TimeSpan], _ order: some Sequence<Int>) -> [(index: Int, span: TimeSpan)]? {
+        var result: [(index: Int, span: TimeSpan)] = []
+        result.reserveCapacity(spans.count)
+        var start = BootInstant.zero
+        for index in order where spans[index].length > 0 {
+            let next = spans[index].start
+            guard start <= next else { return nil }
+            if let last = result.indices.last { result[last].span.end = min(result[last].span.end, next) }
+            result.append((index, spans[index]))
+            start = next
         }
+        return result
     }
 
     /// From the change that switches a condition on to the next that switches it off.

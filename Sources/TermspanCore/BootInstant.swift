@@ -1,22 +1,25 @@
 /// A moment of one boot: nanoseconds of CLOCK_BOOTTIME, which goes on while the machine sleeps (clock_gettime(2)).
 ///
 /// Moments of different boots can't be compared; a store keeps the boot beside them.
-package struct BootInstant: InstantProtocol, Hashable, Codable, Sendable {
+///
+/// Public, as no other type is: of those of the package alone the compiler calls what a protocol asks, comparisons among it, through tables from other
+/// modules, and a year's report compares millions.
+public struct BootInstant: InstantProtocol, Hashable, Codable, Sendable {
     /// Nanoseconds since the machine started.
-    package var nanoseconds: UInt64
+    public var nanoseconds: UInt64
 
     @inlinable
-    package init(nanoseconds: UInt64) {
+    public init(nanoseconds: UInt64) {
         self.nanoseconds = nanoseconds
     }
 
     /// The start of the boot; stands for 'never' where a protocol has no other way to say it.
     @inlinable
-    package static var zero: BootInstant { BootInstant(nanoseconds: 0) }
+    public static var zero: BootInstant { BootInstant(nanoseconds: 0) }
 
     /// The moment `duration` later, saturating at both ends of the representable range.
     @inlinable
-    package func advanced(by duration: Duration) -> BootInstant {
+    public func advanced(by duration: Duration) -> BootInstant {
         let delta = duration.wholeNanoseconds
         if delta >= 0 {
             let (sum, overflow) = nanoseconds.addingReportingOverflow(UInt64(delta))
@@ -28,12 +31,12 @@ package struct BootInstant: InstantProtocol, Hashable, Codable, Sendable {
 
     /// How much later `other` is; negative when it is earlier.
     @inlinable
-    package func duration(to other: BootInstant) -> Duration {
+    public func duration(to other: BootInstant) -> Duration {
         .nanoseconds(Int64(clamping: Int128(other.nanoseconds) - Int128(nanoseconds)))
     }
 
     @inlinable
-    package static func < (lhs: BootInstant, rhs: BootInstant) -> Bool {
+    public static func < (lhs: BootInstant, rhs: BootInstant) -> Bool {
         lhs.nanoseconds < rhs.nanoseconds
     }
 }
@@ -41,7 +44,7 @@ package struct BootInstant: InstantProtocol, Hashable, Codable, Sendable {
 extension Duration {
     /// The duration in nanoseconds, saturating at what an Int64 holds (292 years).
     @inlinable
-    package var wholeNanoseconds: Int64 {
+    public var wholeNanoseconds: Int64 {
         let (seconds, attoseconds) = components
         let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
         if overflow { return seconds < 0 ? .min : .max }

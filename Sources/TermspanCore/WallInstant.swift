@@ -1,31 +1,32 @@
-/// A moment of civil time: nanoseconds since 1970-01-01T00:00:00Z, leap seconds not counted (CLOCK_REALTIME).
-package struct WallInstant: InstantProtocol, Hashable, Codable, Sendable {
+/// A moment of civil time: nanoseconds since 1970-01-01T00:00:00Z, leap seconds not counted (CLOCK_REALTIME). Public for
+/// the reason that `BootInstant` is.
+public struct WallInstant: InstantProtocol, Hashable, Codable, Sendable {
     /// Nanoseconds since the Unix epoch; negative before it.
-    package var nanoseconds: Int64
+    public var nanoseconds: Int64
 
     @inlinable
-    package init(nanoseconds: Int64) {
+    public init(nanoseconds: Int64) {
         self.nanoseconds = nanoseconds
     }
 
     /// Later than everything.
-    package static let distantFuture = WallInstant(nanoseconds: .max)
+    public static let distantFuture = WallInstant(nanoseconds: .max)
 
     /// The moment `duration` later, saturating.
     @inlinable
-    package func advanced(by duration: Duration) -> WallInstant {
+    public func advanced(by duration: Duration) -> WallInstant {
         let (sum, overflow) = nanoseconds.addingReportingOverflow(duration.wholeNanoseconds)
         return WallInstant(nanoseconds: overflow ? (duration < .zero ? .min : .max) : sum)
     }
 
     /// How much later `other` is; negative when it is earlier.
     @inlinable
-    package func duration(to other: WallInstant) -> Duration {
+    public func duration(to other: WallInstant) -> Duration {
         .nanoseconds(Int64(clamping: Int128(other.nanoseconds) - Int128(nanoseconds)))
     }
 
     @inlinable
-    package static func < (lhs: WallInstant, rhs: WallInstant) -> Bool {
+    public static func < (lhs: WallInstant, rhs: WallInstant) -> Bool {
         lhs.nanoseconds < rhs.nanoseconds
     }
 }

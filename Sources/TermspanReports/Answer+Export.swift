@@ -86,7 +86,7 @@ extension Answer {
                     for (index, (record, _)) in chunk.focus.enumerated() where skipped.map({ record.span.start > $0 }) ?? true {
                         let span = record.span.clipped(to: range)
                         let times = chunk.evaluation.focus[index]
-                        guard span.length > 0, chooser.includes(chunk.shown[index]), chooser.includes(times),
+                        guard span.length > 0, chooser.includes(chunk.shown(index)), chooser.includes(times),
                             let start = session.anchors.wall(at: span.start), let end = session.anchors.wall(at: span.end)
                         else { continue }
                         let application: [UInt8]
@@ -191,7 +191,7 @@ extension Answer {
                 for (index, (record, isOpen)) in chunk.focus.enumerated() where !isOpen {
                     let span = record.span.clipped(to: range)
                     let times = chunk.evaluation.focus[index]
-                    guard span.length > 0, chooser.includes(chunk.shown[index]), chooser.includes(times) else {
+                    guard span.length > 0, chooser.includes(chunk.shown(index)), chooser.includes(times) else {
                         continue
                     }
                     event += 1
@@ -250,7 +250,7 @@ extension Answer {
                 chunk: { chunk in
                     for (index, (record, _)) in chunk.focus.enumerated() {
                         let (times, length) = (chunk.evaluation.focus[index], record.span.clipped(to: chunk.timeline.span).length)
-                        guard length > 0, record.application != nil, chooser.includes(chunk.shown[index]), chooser.includes(times) else {
+                        guard length > 0, record.application != nil, chooser.includes(chunk.shown(index)), chooser.includes(times) else {
                             continue
                         }
                         let key = NamedApplication(
@@ -349,7 +349,7 @@ extension Answer {
                     if type == "currentwindow" {
                         try own.forEachChunk(of: session, in: range) { chunk in
                             for (index, (record, isOpen)) in chunk.focus.enumerated() where !isOpen && record.application != nil {
-                                guard chooser.includes(chunk.shown[index]), chooser.includes(chunk.evaluation.focus[index]) else {
+                                guard chooser.includes(chunk.shown(index)), chooser.includes(chunk.evaluation.focus[index]) else {
                                     continue
                                 }
                                 let application = record.application

@@ -77,8 +77,18 @@ extension Answer {
                 guard try includes(session.record.user) else { return }
                 var stream = stream(session)
                 try forEachChunk(of: session, in: range(of: session)) { chunk in
-                    let focused = chunk.focus.indices.map { focus(chunk.focused($0), of: session.record.user) }
-                    for part in chunk.evaluation.parts { stream.add(part.span, part.category, part.focus.map { focused[$0] }) }
+                    let numbers = zip(chunk.page.applications, chunk.applications).map { application, shown in
+                        application.map { subjects.numbers(of: $0, shown, of: session.record.user) }
+                    }
+                    for part in chunk.evaluation.parts {
+                        let focus = part.focus.map { index in
+                            let number = chunk.page.application(index).flatMap { numbers[$0] }
+                            return ReportStream.Focus(
+                                start: chunk.page.span(index).start, application: number?.application, subject: number?.subject,
+                                switches: chunk.page.switches(index))
+                        }
+                        stream.add(part.span, part.category, focus)
+                    }
                 }
                 try add(stream, of: session.record.user)
             }

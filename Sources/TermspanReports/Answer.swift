@@ -17,7 +17,7 @@ package struct Answer {
     /// The transactions that wrote the focus intervals that are told; nil: all, and what is not durable.
     var revisions: ClosedRange<Int64>?
     /// How many focus intervals are worked on at once.
-    var page = 2000
+    var page = 1000
     /// How many intervals of one user are held at once where all are needed together.
     var limit = 500_000
     /// What is asked about users.
@@ -164,14 +164,25 @@ package struct Answer {
     // MARK: Streams
 
     struct Chunk {
-        /// Each with the application that is shown.
-        var focus: [(record: FocusRecord, isOpen: Bool)]
-        /// Of each in turn how it counts; nil where it is ignored. Of questions about applications alone.
-        var shown: [ActivityClasses.Shown?]
+        /// What had the focus, with the applications that are shown.
+        fileprivate(set) var page: FocusPage
+        /// The rows that the collector told and that have no end yet.
+        fileprivate var open: Set<Int>
+        /// Of each of the page's applications in turn how it counts; nil where it is ignored. Of questions about applications alone.
+        fileprivate(set) var applications: [ActivityClasses.Shown?]
         var timeline: SessionTimeline
         var evaluation: SessionTimeline.Evaluation
 
-        func focused(_ index: Int) -> Focused { Focused(record: focus[index].record, shown: shown.isEmpty ? nil : shown[index]) }
+        /// Row by row.
+        var focus: some RandomAccessCollection<(record: FocusRecord, isOpen: Bool)> {
+            page.indices.lazy.map { (record: page[$0], isOpen: open.contains($0)) }
+        }
+
+        func shown(_ index: Int) -> ActivityClasses.Shown? {
+            page.application(index).map { applications.isEmpty ? nil : applications[$0] } ?? ActivityClasses.Shown()
+        }
+
+        func focused(_ index: Int) -> Focused { Focused(record: page[index], shown: shown(index)) }
     }
 
     /// What had the focus, and how it counts; nil where it is ignored, and of questions that are not about applications.
@@ -193,45 +204,47 @@ package struct Answer {
         guard range.length > 0 else { return }
         var start = range.start
         var after: BootInstant?
-        var carried: [FocusRecord] = []
         var isLast = false
         while !isLast {
-            var rows = carried
+            var rows = FocusPage(of: session.record.uuid)
             var end = range.end
-            carried = []
             func read() throws -> (span: TimeSpan, bursts: [TimeSpan], unknown: [TimeSpan]) {
+                isLast = true
                 if let reader, let stored = session.stored {
-                    let read = try reader.focus(of: stored, in: range, after: after, revisions: revisions, limit: page)
-                    rows += read
-                    isLast = read.count < page
-                    after = read.last?.span.start ?? after
-                } else {
-                    isLast = true
-                }
-                if !isLast, let last = rows.popLast() {
-                    carried = [last]
-                    end = min(max(start, last.span.start), range.end)
+                    rows = try reader.focus(of: stored, in: range, after: after, revisions: revisions, limit: page + 1)
+                    if rows.count > page, let next = rows.last {
+                        // The next chunk begins with it.
+                        isLast = false
+                        rows.removeLast()
+                        end = min(max(start, next.span.start), range.end)
+                        after = rows.last?.span.start
+                    }
                 }
                 let span = TimeSpan(start: start, end: end)
                 return (span, try bursts(of: session, in: seen(span, of: session)), try unknowns(of: session, in: span))
             }
             let (span, input, unknown) = try reader?.together(read) ?? read()
-            var focus = rows.map { (record: $0, isOpen: false) }
+            var open: Set<Int> = []
             if isLast, revisions == nil {
                 // What the store has is where the collector's begins.
                 let known = rows.last?.span.start
-                focus += session.live?.focus.filter { live in known.map { live.record.span.start > $0 } ?? true } ?? []
+                for live in session.live?.focus ?? [] where known.map({ live.record.span.start > $0 }) ?? true {
+                    if live.isOpen { open.insert(rows.count) }
+                    rows.append(live.record)
+                }
             }
             var shown: [ActivityClasses.Shown?] = []
             if question.isOfApplications {
                 // Here, before anything chooses by it or adds it up: what is withheld can't be found out by a filter.
-                shown = try focus.map { try classes.shown($0.record.application, of: session.record.user) }
-                for index in focus.indices { focus[index].record.application = shown[index]?.application }
+                shown = try rows.applications.map { try classes.shown($0, of: session.record.user) }
+                rows.applications = shown.map { $0?.application }
             }
             let timeline = SessionTimeline(
-                span: span, focus: focus.map(\.record.span), bursts: input, unknown: unknown, changes: changes, inputKnown: session.end,
-                told: session.stored?.origin == nil ? [] : focus.map(\.record.told))
-            try body(Chunk(focus: focus, shown: shown, timeline: timeline, evaluation: timeline.evaluate(question.thresholds)))
+                span: span, focus: rows.indices.map { rows.span($0) }, bursts: input, unknown: unknown, changes: changes,
+                inputKnown: session.end, told: rows.told)
+            try body(
+                Chunk(
+                    page: rows, open: open, applications: shown, timeline: timeline, evaluation: timeline.evaluate(question.thresholds)))
             start = end
         }
     }
@@ -304,7 +317,7 @@ package struct Answer {
                 // One that is cut by the end of the range has an end.
                 let isOpen = isOpen && session.isOpen && span.end == session.end
                 let times = chunk.evaluation.focus[index]
-                guard let shown = chunk.shown[index], chooser.includes(shown), chooser.includes(times) else { continue }
+                guard let shown = chunk.shown(index), chooser.includes(shown), chooser.includes(times) else { continue }
                 var json = JSONLine()
                 frame(&json, session)
                 json.add("start", session.anchors.wall(at: span.start))
@@ -334,7 +347,7 @@ package struct Answer {
     private func timeline(of session: ReportedSession, _ line: ([UInt8]) throws -> Void) throws {
         try forEachChunk(of: session, in: range(of: session)) { chunk in
             for part in chunk.evaluation.parts {
-                let shown = part.focus.flatMap { chunk.shown[$0] } ?? ActivityClasses.Shown()
+                let shown = part.focus.flatMap { chunk.shown($0) } ?? ActivityClasses.Shown()
                 var json = JSONLine()
                 frame(&json, session)
                 json.add("stack", session.record.stack)
@@ -724,7 +737,7 @@ package struct Answer {
                     whole.bursts += chunk.timeline.bursts.filter { burst in whole.bursts.last.map { burst.start > $0.start } ?? true }
                     whole.unknown += chunk.timeline.unknown
                     whole.changes = chunk.timeline.changes
-                    focus += chunk.focus.indices.map { chunk.focused($0) }
+                    focus += chunk.page.indices.map { chunk.focused($0) }
                     count += chunk.timeline.focus.count + chunk.timeline.bursts.count
                     if count > limit { throw ReportError(reason: "too many intervals for one answer; ask about a shorter time") }
                 }

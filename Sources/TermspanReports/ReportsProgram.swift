@@ -4,6 +4,7 @@ import TermspanAccounting
 import TermspanBus
 import TermspanConfiguration
 import TermspanStore
+import TermspanSystem
 
 /// termspan-reportd: started by the bus, ends when nobody has asked for a while.
 @MainActor
@@ -46,6 +47,8 @@ package enum ReportsProgram {
             }
         }
         options.kept = Configuration().shortestKept
+        // What one page of rows needed the next one needs again: given back to the kernel between them, it took a sixth of a long report's time.
+        keepFreedMemory(upTo: 8 << 20)
         do {
             let configuration = try Configuration.load()
             options.thresholds = Thresholds(idle: configuration.idleThreshold, passiveLimit: configuration.passiveLimit)

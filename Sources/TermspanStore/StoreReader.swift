@@ -348,30 +348,29 @@ package final class StoreReader: Sendable {
     ///   - revisions: only those that these transactions wrote; nil: all.
     package func focus(
         of session: StoredSession, in range: TimeSpan, after: BootInstant? = nil, revisions: ClosedRange<Int64>? = nil, limit: Int = 2000
-    ) throws(StoreError) -> [FocusRecord] {
+    ) throws(StoreError) -> FocusPage {
+        let isImported = session.origin != nil
+        let (table, columns) =
+            isImported
+            ? ("focus_interval LEFT JOIN told_times USING (session, start)", "length, application, switches, active, passive, inactive")
+            : ("focus_interval", "length, application, switches")
+        var page = FocusPage(of: session.record.uuid, capacity: min(limit, 1 << 16))
         var known = applications.withLock { $0 }
         let count = known.count
-        let (table, columns) =
-            session.origin == nil
-            ? ("focus_interval", "length, application, switches")
-            : ("focus_interval LEFT JOIN told_times USING (session, start)", "length, application, switches, active, passive, inactive")
-        let records = try stream(table, columns, session, range, after, limit, revisions) { db, row in
-            var application: Application?
-            if let id = row.number(2) {
-                application = try known[id] ?? self.application(id, db)
-                known[id] = application
-            }
+        try stream(table, columns, session, range, after, limit, revisions) { db, row in
             var told: ToldTimes?
-            if session.origin != nil, let active = row.number(4), let passive = row.number(5), let inactive = row.number(6) {
+            if isImported, let active = row.number(4), let passive = row.number(5), let inactive = row.number(6) {
                 told = ToldTimes(active: UInt64(clamping: active), passive: UInt64(clamping: passive), inactive: UInt64(clamping: inactive))
             }
-            return FocusRecord(
-                session: session.record.uuid, span: row.span, application: application, switches: UInt32(clamping: row.number(3) ?? 0),
-                told: told)
+            try page.append(row.span, application: row.value(2), switches: UInt32(clamping: row.value(3)), told: told) { id in
+                let application = try known[id] ?? self.application(id, db)
+                known[id] = application
+                return application
+            }
         }
         // Beyond this many it starts anew; hostile classes can't grow it.
         if known.count != count { applications.withLock { $0 = known.count > 4096 ? [:] : known } }
-        return records
+        return page
     }
 
     /// nil for one that there is not.
@@ -385,23 +384,28 @@ package final class StoreReader: Sendable {
     package func bursts(
         of session: StoredSession, in range: TimeSpan, after: BootInstant? = nil, limit: Int = 2000
     ) throws(StoreError) -> [InputBurst] {
+        var bursts: [InputBurst] = []
         try stream("input_burst", "length, origin", session, range, after, limit) { _, row in
             let span = row.span
-            return InputBurst(
-                start: span.start, end: span.end, origin: InputOrigin(rawValue: UInt8(clamping: row.number(2) ?? 0)) ?? .unknown)
+            bursts.append(
+                InputBurst(start: span.start, end: span.end, origin: InputOrigin(rawValue: UInt8(clamping: row.value(2))) ?? .unknown))
         }
+        return bursts
     }
 
     /// A session's unknown intervals that lie in `range` or reach into it, in order.
     package func unknowns(
         of session: StoredSession, in range: TimeSpan, after: BootInstant? = nil, limit: Int = 2000
     ) throws(StoreError) -> [UnknownInterval] {
+        var unknowns: [UnknownInterval] = []
         try stream("unknown_interval", "length, reason, lost", session, range, after, limit) { _, row in
             let span = row.span
-            return UnknownInterval(
-                start: span.start, end: span.end, reason: UnknownReason(rawValue: UInt8(clamping: row.number(2) ?? 0)) ?? .noData,
-                lost: UInt64(clamping: row.number(3) ?? 0))
+            unknowns.append(
+                UnknownInterval(
+                    start: span.start, end: span.end, reason: UnknownReason(rawValue: UInt8(clamping: row.value(2))) ?? .noData,
+                    lost: UInt64(clamping: row.value(3))))
         }
+        return unknowns
     }
 
     /// A session's state changes, in order.
@@ -436,17 +440,20 @@ package final class StoreReader: Sendable {
             sqlite3_column_type(statement, column) == SQLITE_NULL ? nil : sqlite3_column_int64(statement, column)
         }
 
+        /// NULL is 0.
+        func value(_ column: CInt) -> Int64 { sqlite3_column_int64(statement, column) }
+
         var span: TimeSpan {
-            let start = BootInstant(stored: sqlite3_column_int64(statement, 0))
-            let (end, isBeyond) = start.nanoseconds.addingReportingOverflow(UInt64(max(0, sqlite3_column_int64(statement, 1))))
+            let start = BootInstant(stored: value(0))
+            let (end, isBeyond) = start.nanoseconds.addingReportingOverflow(UInt64(max(0, value(1))))
             return TimeSpan(start: start, end: BootInstant(nanoseconds: isBeyond ? .max : end))
         }
     }
 
-    private func stream<T>(
+    private func stream(
         _ table: String, _ columns: String, _ session: StoredSession, _ range: TimeSpan, _ after: BootInstant?, _ limit: Int,
-        _ revisions: ClosedRange<Int64>? = nil, _ make: (Database, IntervalRow) throws -> T
-    ) throws(StoreError) -> [T] {
+        _ revisions: ClosedRange<Int64>? = nil, _ each: (Database, IntervalRow) throws -> Void
+    ) throws(StoreError) {
         try read("read \(table)") { db in
             // Rows of a session don't overlap: what reaches into the range is the last that starts before it.
             let first: Int64
@@ -470,11 +477,10 @@ package final class StoreReader: Sendable {
             let handle = statement.sqliteStatement
             sqlite3_reset(handle)
             defer { sqlite3_reset(handle) }
-            var result: [T] = []
             while true {
                 switch sqlite3_step(handle) {
-                case SQLITE_ROW: result.append(try make(db, IntervalRow(statement: handle)))
-                case SQLITE_DONE: return result
+                case SQLITE_ROW: try each(db, IntervalRow(statement: handle))
+                case SQLITE_DONE: return
                 case let code:
                     throw DatabaseError(
                         resultCode: ResultCode(rawValue: code), message: String(cString: sqlite3_errmsg(db.sqliteConnection)))

@@ -155,7 +155,7 @@ import Testing
         let stored = try #require(try reader.sessions(SessionFilter()).first)
         let span = F.span(0, 100)
         #expect(
-            try reader.focus(of: stored, in: span) == [
+            try Array(reader.focus(of: stored, in: span)) == [
                 FocusRecord(
                     session: session.uuid, span: F.span(12, 20), application: Application(executable: "/usr/bin/x", windowClass: "X")),
                 FocusRecord(session: session.uuid, span: F.span(20, 25), application: nil),

@@ -72,7 +72,7 @@ import Testing
         #expect(try writer.write(batch).written == 2)
         let reader = try StoreReader(path: fixture.path)
         let stored = try #require(try reader.sessions(SessionFilter()).first)
-        #expect(try reader.focus(of: stored, in: F.span(0, 200)) == [focus])
+        #expect(try Array(reader.focus(of: stored, in: F.span(0, 200))) == [focus])
         #expect(try reader.events(of: stored).map(\.event) == batch.events)
         #expect(try fixture.writer().asleep == .seconds(60))
     }

@@ -40,13 +40,13 @@ import Testing
         let reader = try StoreReader(path: fixture.path)
         let stored = try #require(try reader.sessions(SessionFilter()).first)
         #expect(stored.record == session && stored.end == nil && stored.boot == F.boot && stored.lastDurable == F.at(50))
-        #expect(try reader.focus(of: stored, in: F.span(0, 100)) == batch.focus)
+        #expect(try Array(reader.focus(of: stored, in: F.span(0, 100))) == batch.focus)
         #expect(try reader.bursts(of: stored, in: F.span(0, 100)) == batch.bursts.map(\.burst))
         #expect(try reader.unknowns(of: stored, in: F.span(0, 100)) == [unknown])
         #expect(try reader.events(of: stored).map(\.event) == batch.events)
         // Only what reaches into the range, and pages.
-        #expect(try reader.focus(of: stored, in: F.span(29, 35)) == Array(batch.focus[0...2]))
-        #expect(try reader.focus(of: stored, in: F.span(0, 100), after: F.at(12), limit: 2) == Array(batch.focus[1...2]))
+        #expect(try Array(reader.focus(of: stored, in: F.span(29, 35))) == Array(batch.focus[0...2]))
+        #expect(try Array(reader.focus(of: stored, in: F.span(0, 100), after: F.at(12), limit: 2)) == Array(batch.focus[1...2]))
         #expect(try reader.bursts(of: stored, in: F.span(15, 16)) == [batch.bursts[0].burst])
 
         var end = StoreBatch()
@@ -160,7 +160,7 @@ import Testing
         #expect(stored.map(\.record) == sessions)
         for session in stored {
             let expected = all.filter { $0.session == session.record.uuid }.sorted { $0.span.start < $1.span.start }
-            #expect(try reader.focus(of: session, in: F.span(0, 1e6)) == expected)
+            #expect(try Array(reader.focus(of: session, in: F.span(0, 1e6))) == expected)
         }
     }
 
@@ -278,7 +278,7 @@ import Testing
         let reader = try StoreReader(path: fixture.path)
         let stored = try #require(try reader.sessions(SessionFilter()).first)
         #expect(stored.end == SessionEnd(session: F.uuid(1), at: F.at(40), reason: .reboot))
-        let intervals = try reader.focus(of: stored, in: F.span(0, 100))
+        let intervals = Array(try reader.focus(of: stored, in: F.span(0, 100)))
         #expect(
             intervals == [
                 FocusRecord(session: F.uuid(1), span: F.span(12, 40), application: Application(executable: nil, windowClass: "XTerm"))

@@ -210,3 +210,6 @@ int termspan_clock_step_arm(int descriptor);
 /// timerfd_create(2) of CLOCK_MONOTONIC, and its arming to go off once; 0 nanoseconds disarm it. 0 or the negated errno.
 int termspan_alarm_create(void);
 int termspan_alarm_arm(int descriptor, uint64_t nanoseconds);
+
+/// mallopt(3): freed memory stays with the process up to so many bytes, and less than half of that is never mapped for itself.
+void termspan_keep_freed(int bytes);

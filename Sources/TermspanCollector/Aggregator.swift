@@ -277,22 +277,19 @@ package final class Aggregator: Sendable {
         guard place < measures.pointee.owners.count else { return }
         let row = measures.pointee.owners[place]
         measures.pointee.latest = record.time
-        let before = measures.pointee.rows[row]?.fresh.count ?? 0
-        let wasQuiet = measures.pointee.rows[row]?.news.isEmpty ?? true
-        measures.pointee.rows[row]?.apply(record)
-        let after = measures.pointee.rows[row]?.fresh.count ?? 0
-        if after > before { charge(after - before, row, at: record.time, measures) }
-        measures.pointee.rows[row]?.resolve(with: resolver)
-        if wasQuiet, measures.pointee.rows[row]?.news.isEmpty == false { _ = noticeBell.ring() }
-        if measures.pointee.rows[row]?.isUrgent == true { _ = urgentBell.ring() }
+        // Each of these changes the row in its place; to read a part of it alone would copy all of it.
+        guard let before = measures.pointee.rows[row]?.apply(record) else { return }
+        if before.added > 0 { charge(before.added, before.uid, row, at: record.time, measures) }
+        guard let after = measures.pointee.rows[row]?.resolve(with: resolver) else { return }
+        if before.wasQuiet, !after.isQuiet { _ = noticeBell.ring() }
+        if after.isUrgent { _ = urgentBell.ring() }
     }
 
     /// Takes what is to be stored out of what the user may store. Where nothing is left the rest is unknown until a hundredth of it is there again.
-    private func charge(_ count: Int, _ row: Int, at moment: BootInstant, _ measures: UnsafeMutablePointer<Measures>) {
-        guard let uid = measures.pointee.rows[row]?.subject.uid else { return }
+    private func charge(_ count: Int, _ uid: UInt32, _ row: Int, at moment: BootInstant, _ measures: UnsafeMutablePointer<Measures>) {
         let rate = measures.pointee.limits.rows
-        for _ in 0..<count { measures.pointee.budgets[uid, default: TokenBucket()].spend(rate, at: moment) }
-        guard let next = measures.pointee.budgets[uid]?.next(rate, at: moment), next > moment else { return }
+        let next = measures.pointee.budgets[uid, default: TokenBucket()].spend(count, of: rate, at: moment)
+        guard next > moment else { return }
         measures.pointee.rows[row]?.bar(at: moment, until: next.advanced(by: .seconds(864)))
     }
 
@@ -629,7 +626,15 @@ extension Aggregator.Measure {
     var isUrgent: Bool { urged == 256 }
 
     /// Takes in one event of the session's lane.
-    mutating func apply(_ record: LaneRecord) {
+    ///
+    /// - Returns: whether there was no news before, how many intervals and bursts it closed, and whose they are.
+    mutating func apply(_ record: LaneRecord) -> (wasQuiet: Bool, added: Int, uid: UInt32) {
+        let (wasQuiet, count) = (news.isEmpty, fresh.count)
+        takeIn(record)
+        return (wasQuiet, fresh.count - count, subject.uid)
+    }
+
+    private mutating func takeIn(_ record: LaneRecord) {
         if let limit, record.time > limit { return }
         isDirty = true
         urged += 1
@@ -654,11 +659,13 @@ extension Aggregator.Measure {
             return
         }
         if case .sourceGap = event { news.wantsSnapshot = true }
-        var fold = fold
         let switches = fold.state.switches
-        fold.apply(event, at: record.time) { fresh.append($0) }
+        // Taken out meanwhile: a fold is far longer to copy.
+        var closed: [FoldOutput] = []
+        swap(&closed, &fresh)
+        fold.apply(event, at: record.time) { closed.append($0) }
+        swap(&closed, &fresh)
         if switches == 0, fold.state.switches > 0 { news.switchesRapidly = true }
-        self.fold = fold
     }
 
     mutating func lose(_ count: UInt64, before moment: BootInstant) {
@@ -711,7 +718,15 @@ extension Aggregator.Measure {
     }
 
     /// Asks for the process behind an interval that has just opened.
-    mutating func resolve(with ask: (ProcessResolver.Request) -> Void) {
+    ///
+    /// - Returns: whether there is no news, and whether the lane may be half full.
+    @discardableResult
+    mutating func resolve(with ask: (ProcessResolver.Request) -> Void) -> (isQuiet: Bool, isUrgent: Bool) {
+        askForProcess(ask)
+        return (news.isEmpty, isUrgent)
+    }
+
+    private mutating func askForProcess(_ ask: (ProcessResolver.Request) -> Void) {
         guard let serial = fold.openSerial, serial != askedSerial else { return }
         askedSerial = serial
         guard fold.state.focus.process.origin != .none else {

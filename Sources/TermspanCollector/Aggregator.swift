@@ -110,7 +110,6 @@ package final class Aggregator: Sendable {
         var isInFlight = false
         /// Executables by the serial of their interval; a missing one is being looked for, `.some(nil)` was not found.
         var executables: [UInt64: String?] = [:]
-        var askedSerial: UInt64 = 0
         /// When the resolver was asked for each of those that are being looked for.
         var asked: [UInt64: BootInstant] = [:]
         var isDirty = false
@@ -659,13 +658,11 @@ extension Aggregator.Measure {
             return
         }
         if case .sourceGap = event { news.wantsSnapshot = true }
-        let switches = fold.state.switches
         // Taken out meanwhile: a fold is far longer to copy.
         var closed: [FoldOutput] = []
         swap(&closed, &fresh)
-        fold.apply(event, at: record.time) { closed.append($0) }
+        if fold.apply(event, at: record.time, emit: { closed.append($0) }) { news.switchesRapidly = true }
         swap(&closed, &fresh)
-        if switches == 0, fold.state.switches > 0 { news.switchesRapidly = true }
     }
 
     mutating func lose(_ count: UInt64, before moment: BootInstant) {
@@ -727,17 +724,15 @@ extension Aggregator.Measure {
     }
 
     private mutating func askForProcess(_ ask: (ProcessResolver.Request) -> Void) {
-        guard let serial = fold.openSerial, serial != askedSerial else { return }
-        askedSerial = serial
-        guard fold.state.focus.process.origin != .none else {
+        guard let (serial, process, since) = fold.takeOpened() else { return }
+        guard process.origin != .none else {
             executables[serial] = .some(nil)
             return
         }
         asked[serial] = .now()
         ask(
             ProcessResolver.Request(
-                session: subject.uuid, serial: serial, claim: fold.state.focus.process, observed: fold.state.since, uid: subject.uid,
-                scopes: subject.scopes))
+                session: subject.uuid, serial: serial, claim: process, observed: since, uid: subject.uid, scopes: subject.scopes))
     }
 
     func closed(_ output: FoldOutput) -> Aggregator.Closed {

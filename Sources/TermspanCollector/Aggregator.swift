@@ -114,7 +114,7 @@ package final class Aggregator: Sendable {
         var asked: [UInt64: BootInstant] = [:]
         var isDirty = false
         var isEnded = false
-        /// Events since the last checkpoint.
+        /// Slots of events since the last checkpoint.
         var urged = 0
         /// Events after this moment are discarded: measuring ended then.
         var limit: BootInstant?
@@ -277,11 +277,11 @@ package final class Aggregator: Sendable {
         let row = measures.pointee.owners[place]
         measures.pointee.latest = record.time
         // Each of these changes the row in its place; to read a part of it alone would copy all of it.
-        guard let before = measures.pointee.rows[row]?.apply(record) else { return }
-        if before.added > 0 { charge(before.added, before.uid, row, at: record.time, measures) }
-        guard let after = measures.pointee.rows[row]?.resolve(with: resolver) else { return }
-        if before.wasQuiet, !after.isQuiet { _ = noticeBell.ring() }
-        if after.isUrgent { _ = urgentBell.ring() }
+        guard let result = measures.pointee.rows[row]?.apply(record) else { return }
+        if result.added > 0 { charge(result.added, result.uid, row, at: record.time, measures) }
+        let isQuiet = measures.pointee.rows[row]?.resolve(with: resolver) ?? true
+        if result.wasQuiet, !isQuiet { _ = noticeBell.ring() }
+        if result.isUrgent { _ = urgentBell.ring() }
     }
 
     /// Takes what is to be stored out of what the user may store. Where nothing is left the rest is unknown until a hundredth of it is there again.
@@ -621,22 +621,23 @@ extension Aggregator.Measure {
     /// Whether nothing of it is left to store or to tell.
     var isOver: Bool { isEnded && !isDirty && !isInFlight && news.isEmpty }
 
-    /// Whether the lane may be half full: an event takes at most four of its 1,024 slots, nearly all take one.
-    var isUrgent: Bool { urged == 256 }
+    /// From how many slots on a checkpoint should not wait for its turn: well before half of the lane's 1,024, since a flood goes on meanwhile.
+    private static var urgentSlots: Int { 256 }
 
     /// Takes in one event of the session's lane.
     ///
-    /// - Returns: whether there was no news before, how many intervals and bursts it closed, and whose they are.
-    mutating func apply(_ record: LaneRecord) -> (wasQuiet: Bool, added: Int, uid: UInt32) {
-        let (wasQuiet, count) = (news.isEmpty, fresh.count)
+    /// - Returns: whether there was no news before, how many intervals and bursts it closed, whose they are, and whether a checkpoint is urgent from
+    ///   now on.
+    mutating func apply(_ record: LaneRecord) -> (wasQuiet: Bool, added: Int, uid: UInt32, isUrgent: Bool) {
+        let (wasQuiet, count, slots) = (news.isEmpty, fresh.count, urged)
         takeIn(record)
-        return (wasQuiet, fresh.count - count, subject.uid)
+        return (wasQuiet, fresh.count - count, subject.uid, slots < Self.urgentSlots && urged >= Self.urgentSlots)
     }
 
     private mutating func takeIn(_ record: LaneRecord) {
         if let limit, record.time > limit { return }
         isDirty = true
-        urged += 1
+        urged += LaneLayout.slots(for: record.payload.count)
         if subject.isDisconnected {
             // Once: what is found out sets it anew.
             subject.isDisconnected = false
@@ -716,11 +717,11 @@ extension Aggregator.Measure {
 
     /// Asks for the process behind an interval that has just opened.
     ///
-    /// - Returns: whether there is no news, and whether the lane may be half full.
+    /// - Returns: whether there is no news.
     @discardableResult
-    mutating func resolve(with ask: (ProcessResolver.Request) -> Void) -> (isQuiet: Bool, isUrgent: Bool) {
+    mutating func resolve(with ask: (ProcessResolver.Request) -> Void) -> Bool {
         askForProcess(ask)
-        return (news.isEmpty, isUrgent)
+        return news.isEmpty
     }
 
     private mutating func askForProcess(_ ask: (ProcessResolver.Request) -> Void) {

@@ -31,6 +31,7 @@ final class Soak {
         let source: ProcessHandle
         var wasKilled = false
         var isDead = false
+        var died: UInt64 = 0
         /// The consumer was told to read it to its end.
         var isDetached = false
         /// Until when what it waits for has to happen.
@@ -191,6 +192,8 @@ final class Soak {
             place.wasKilled = true
             try place.source.signal(SIGKILL)
         case 12..<15:
+            // A new one looks at all lanes: it would hide that a doorbell was not heard.
+            guard !places.contains(where: { $0.map { $0.isDead && !$0.isDetached && now - $0.died > 50_000_000 } ?? false }) else { return }
             try consumer?.process.signal(SIGKILL)
             guard case .signalled(SIGKILL) = try consumer?.process.reap() else { throw Finding("the consumer ended by itself") }
             held.removeAll { $0.place == -1 }
@@ -240,7 +243,8 @@ final class Soak {
                     throw Finding("source \(index) ended with \(status, default: "nothing")")
                 }
                 place.isDead = true
-                place.deadline = monotonicNanoseconds() + patience
+                place.died = monotonicNanoseconds()
+                place.deadline = place.died + patience
             } else if !place.isDetached {
                 // Its doorbell has to have woken the consumer; only then is the lane read without.
                 if ledger(index).seen >= witness(index).last {

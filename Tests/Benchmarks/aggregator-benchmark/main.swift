@@ -23,7 +23,7 @@ let usage = """
       --folder FOLDER  where the store is made, and removed again (/var/tmp)
 
     The mix, of each 16 events of a session: 9 changes of focus among 8 windows with classes of 5 to 18 bytes and one to a window with a class of
-    46 (two slots), 3 begins and 3 ends of input; at first the whole state. Each window names a process. Three in four events become a row.
+    46 (two slots), 3 begins and 3 ends of input; at first the whole state. Each window names a process. 13 of 16 become a row.
 
     Folding is told by the processor time of the collector's own thread, in which it reads the lanes, checks, decodes, folds and asks for the processes
     behind windows, which nobody answers. It is held up while 256 events are written to each lane by a thread on another processor, then reads

@@ -272,6 +272,7 @@ enum Measurements {
             }
         }
         func round() -> Int { poller.round(violated: { _, _ in failed("violation") }) { _, _ in } }
+        while try !poller.wait(timeout: .zero).isEmpty { _ = round() }
         for _ in 0..<times {
             // All are awake once each was read.
             publish()
@@ -299,7 +300,8 @@ enum Measurements {
 
     /// What the process has in memory, in MB (proc_pid_statm(5)).
     private static func memory() -> Double {
-        let pages = ((try? readFile("/proc/self/statm", limit: 4096, options: .anyKind)).map { String(decoding: $0, as: UTF8.self) } ?? "").split(separator: " ")
+        let pages = ((try? readFile("/proc/self/statm", limit: 4096, options: .anyKind)).map { String(decoding: $0, as: UTF8.self) } ?? "")
+            .split(separator: " ")
         return pages.count > 1 ? (Double(pages[1]) ?? 0) * 4096 / 1_048_576 : 0
     }
 

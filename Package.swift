@@ -126,11 +126,21 @@ let package = Package(
         .executableTarget(
             name: "ring-attack", dependencies: ["CAttack", "TermspanCore", "TermspanSystem", "TermspanRing"],
             path: "Tests/Attacks/ring-attack", swiftSettings: strict),
+        .executableTarget(
+            name: "ring-soak", dependencies: ["TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "SeededRandom"],
+            path: "Tests/Attacks/ring-soak", swiftSettings: strict),
         .target(name: "CBenchmark", path: "Tests/Benchmarks/CBenchmark"),
         .executableTarget(
             name: "ring-benchmark",
             dependencies: ["CBenchmark", "TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "SeededRandom"],
             path: "Tests/Benchmarks/ring-benchmark", swiftSettings: strict),
+        .executableTarget(
+            name: "aggregator-benchmark",
+            dependencies: [
+                "CBenchmark", "TermspanCollector", "TermspanStore", "TermspanConfiguration", "TermspanAccounting", "TermspanEvents",
+                "TermspanRing", "TermspanCore", "TermspanSystem", "SeededRandom",
+            ],
+            path: "Tests/Benchmarks/aggregator-benchmark", swiftSettings: strict),
         .executableTarget(
             name: "export-benchmark",
             dependencies: ["TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanCore", "TermspanEvents"],

@@ -77,6 +77,8 @@ package struct SessionFold: Sendable {
     /// What one focus interval takes from the bucket, and what the bucket holds, in nanoseconds of refill.
     private let cost: UInt64
     private let capacity: UInt64
+    /// The number of the last interval that was taken to be resolved.
+    private var taken: UInt64 = 0
 
     /// A fold of which nothing is measured until `begin`.
     package init(burstGap: Duration = .seconds(30), focusRate: Rate = SessionFold.focusRate) {
@@ -114,29 +116,45 @@ package struct SessionFold: Sendable {
     }
 
     /// Takes in one delivered event, observed at `moment`.
-    package mutating func apply(_ event: Event, at moment: BootInstant, emit: (FoldOutput) -> Void) {
-        guard state.phase != .ended else { return }
+    ///
+    /// - Returns: whether rapid switching began with it.
+    @discardableResult
+    package mutating func apply(_ event: Event, at moment: BootInstant, emit: (FoldOutput) -> Void) -> Bool {
+        guard state.phase != .ended else { return false }
+        let wasSwitching = state.switches > 0
         advance(moment)
-        if case .snapshot(let snapshot) = event { return apply(snapshot, emit) }
-        guard state.phase == .known else {
-            // Until a snapshot tells the whole state, an event only shows that the source lives.
-            return
-        }
-        settle(emit)
+        // Until a snapshot tells the whole state, an event only shows that the source lives.
+        let isKnown = state.phase == .known
         switch event {
         case .focusChanged(let focus):
+            guard isKnown else { break }
+            settle(emit)
             change(to: focus, emit)
         case .inputBegan(let edge):
+            guard isKnown else { break }
+            settle(emit)
             inputBegan(edge)
         case .inputEnded(let edge):
-            guard state.burstOpen else { return }
+            guard isKnown else { break }
+            settle(emit)
+            guard state.burstOpen else { break }
             state.burstOrigin = Self.merged(state.burstOrigin, edge.origin)
             endBurst(at: edge.effective, emit)
         case .sourceGap(let from):
+            guard isKnown else { break }
+            settle(emit)
             becomeUnknown(.sourceGap, from: from, emit)
-        case .snapshot:
-            break
+        case .snapshot(let snapshot):
+            apply(snapshot, emit)
         }
+        return !wasSwitching && state.switches > 0
+    }
+
+    /// The open focus interval's number, whose process it is and since when, if it was not taken before: what has to be resolved.
+    package mutating func takeOpened() -> (serial: UInt64, process: ProcessClaim, since: BootInstant)? {
+        guard state.phase == .known, state.switches == 0, state.serial != taken else { return nil }
+        taken = state.serial
+        return (state.serial, state.focus.process, state.since)
     }
 
     /// `count` events were lost somewhere between the last delivered event and `moment`, that of the next one.
@@ -230,7 +248,12 @@ package struct SessionFold: Sendable {
     }
 
     private mutating func change(to focus: Focus, _ emit: (FoldOutput) -> Void) {
-        guard focus != (state.switches > 0 ? state.switchedTo : state.focus) else { return }
+        // Compared where they are: a focus is long.
+        if state.switches > 0 {
+            guard focus != state.switchedTo else { return }
+        } else {
+            guard focus != state.focus else { return }
+        }
         refill()
         if state.switches == 0, state.credit >= cost {
             closeInterval(at: state.latest, emit)

@@ -110,12 +110,11 @@ package final class Aggregator: Sendable {
         var isInFlight = false
         /// Executables by the serial of their interval; a missing one is being looked for, `.some(nil)` was not found.
         var executables: [UInt64: String?] = [:]
-        var askedSerial: UInt64 = 0
         /// When the resolver was asked for each of those that are being looked for.
         var asked: [UInt64: BootInstant] = [:]
         var isDirty = false
         var isEnded = false
-        /// Events since the last checkpoint.
+        /// Slots of events since the last checkpoint.
         var urged = 0
         /// Events after this moment are discarded: measuring ended then.
         var limit: BootInstant?
@@ -277,22 +276,19 @@ package final class Aggregator: Sendable {
         guard place < measures.pointee.owners.count else { return }
         let row = measures.pointee.owners[place]
         measures.pointee.latest = record.time
-        let before = measures.pointee.rows[row]?.fresh.count ?? 0
-        let wasQuiet = measures.pointee.rows[row]?.news.isEmpty ?? true
-        measures.pointee.rows[row]?.apply(record)
-        let after = measures.pointee.rows[row]?.fresh.count ?? 0
-        if after > before { charge(after - before, row, at: record.time, measures) }
-        measures.pointee.rows[row]?.resolve(with: resolver)
-        if wasQuiet, measures.pointee.rows[row]?.news.isEmpty == false { _ = noticeBell.ring() }
-        if measures.pointee.rows[row]?.isUrgent == true { _ = urgentBell.ring() }
+        // Each of these changes the row in its place; to read a part of it alone would copy all of it.
+        guard let result = measures.pointee.rows[row]?.apply(record) else { return }
+        if result.added > 0 { charge(result.added, result.uid, row, at: record.time, measures) }
+        let isQuiet = measures.pointee.rows[row]?.resolve(with: resolver) ?? true
+        if result.wasQuiet, !isQuiet { _ = noticeBell.ring() }
+        if result.isUrgent { _ = urgentBell.ring() }
     }
 
     /// Takes what is to be stored out of what the user may store. Where nothing is left the rest is unknown until a hundredth of it is there again.
-    private func charge(_ count: Int, _ row: Int, at moment: BootInstant, _ measures: UnsafeMutablePointer<Measures>) {
-        guard let uid = measures.pointee.rows[row]?.subject.uid else { return }
+    private func charge(_ count: Int, _ uid: UInt32, _ row: Int, at moment: BootInstant, _ measures: UnsafeMutablePointer<Measures>) {
         let rate = measures.pointee.limits.rows
-        for _ in 0..<count { measures.pointee.budgets[uid, default: TokenBucket()].spend(rate, at: moment) }
-        guard let next = measures.pointee.budgets[uid]?.next(rate, at: moment), next > moment else { return }
+        let next = measures.pointee.budgets[uid, default: TokenBucket()].spend(count, of: rate, at: moment)
+        guard next > moment else { return }
         measures.pointee.rows[row]?.bar(at: moment, until: next.advanced(by: .seconds(864)))
     }
 
@@ -625,14 +621,23 @@ extension Aggregator.Measure {
     /// Whether nothing of it is left to store or to tell.
     var isOver: Bool { isEnded && !isDirty && !isInFlight && news.isEmpty }
 
-    /// Whether the lane may be half full: an event takes at most four of its 1,024 slots, nearly all take one.
-    var isUrgent: Bool { urged == 256 }
+    /// From how many slots on a checkpoint should not wait for its turn: well before half of the lane's 1,024, since a flood goes on meanwhile.
+    private static var urgentSlots: Int { 256 }
 
     /// Takes in one event of the session's lane.
-    mutating func apply(_ record: LaneRecord) {
+    ///
+    /// - Returns: whether there was no news before, how many intervals and bursts it closed, whose they are, and whether a checkpoint is urgent from
+    ///   now on.
+    mutating func apply(_ record: LaneRecord) -> (wasQuiet: Bool, added: Int, uid: UInt32, isUrgent: Bool) {
+        let (wasQuiet, count, slots) = (news.isEmpty, fresh.count, urged)
+        takeIn(record)
+        return (wasQuiet, fresh.count - count, subject.uid, slots < Self.urgentSlots && urged >= Self.urgentSlots)
+    }
+
+    private mutating func takeIn(_ record: LaneRecord) {
         if let limit, record.time > limit { return }
         isDirty = true
-        urged += 1
+        urged += LaneLayout.slots(for: record.payload.count)
         if subject.isDisconnected {
             // Once: what is found out sets it anew.
             subject.isDisconnected = false
@@ -654,11 +659,11 @@ extension Aggregator.Measure {
             return
         }
         if case .sourceGap = event { news.wantsSnapshot = true }
-        var fold = fold
-        let switches = fold.state.switches
-        fold.apply(event, at: record.time) { fresh.append($0) }
-        if switches == 0, fold.state.switches > 0 { news.switchesRapidly = true }
-        self.fold = fold
+        // Taken out meanwhile: a fold is far longer to copy.
+        var closed: [FoldOutput] = []
+        swap(&closed, &fresh)
+        if fold.apply(event, at: record.time, emit: { closed.append($0) }) { news.switchesRapidly = true }
+        swap(&closed, &fresh)
     }
 
     mutating func lose(_ count: UInt64, before moment: BootInstant) {
@@ -711,18 +716,24 @@ extension Aggregator.Measure {
     }
 
     /// Asks for the process behind an interval that has just opened.
-    mutating func resolve(with ask: (ProcessResolver.Request) -> Void) {
-        guard let serial = fold.openSerial, serial != askedSerial else { return }
-        askedSerial = serial
-        guard fold.state.focus.process.origin != .none else {
+    ///
+    /// - Returns: whether there is no news.
+    @discardableResult
+    mutating func resolve(with ask: (ProcessResolver.Request) -> Void) -> Bool {
+        askForProcess(ask)
+        return news.isEmpty
+    }
+
+    private mutating func askForProcess(_ ask: (ProcessResolver.Request) -> Void) {
+        guard let (serial, process, since) = fold.takeOpened() else { return }
+        guard process.origin != .none else {
             executables[serial] = .some(nil)
             return
         }
         asked[serial] = .now()
         ask(
             ProcessResolver.Request(
-                session: subject.uuid, serial: serial, claim: fold.state.focus.process, observed: fold.state.since, uid: subject.uid,
-                scopes: subject.scopes))
+                session: subject.uuid, serial: serial, claim: process, observed: since, uid: subject.uid, scopes: subject.scopes))
     }
 
     func closed(_ output: FoldOutput) -> Aggregator.Closed {

@@ -1,4 +1,5 @@
 import Glibc
+import TermspanRing
 
 /// How many lanes there may be, so that the collector never runs out of descriptors for what it has already. Pure.
 ///
@@ -33,6 +34,7 @@ package struct DescriptorBudget: Equatable, Sendable {
         if Self.reserve + Self.perSession * sessions + Self.perLane * (lanes + 1) > limit {
             return "the collector may open no more descriptors for another probe (LimitNOFILE=\(limit))"
         }
+        if lanes + 1 > Arena.maximumLanes { return "the collector reads no more than \(Arena.maximumLanes) probes at once" }
         if Self.storedPerLane * (lanes + 1) > stored {
             return "the service manager keeps no more descriptors for another probe (FileDescriptorStoreMax=\(stored))"
         }

@@ -69,7 +69,7 @@ package final class ProbeSupervisor {
     /// Probes that have ended and whose lanes hold what is not durable yet.
     package private(set) var endedRecords: [RuntimeState.ProbeRecord] = []
     private var nextSnapshot: UInt64 = 1
-    private let descriptors = DescriptorBudget.ofProcess()
+    private let descriptors: DescriptorBudget
     /// All sessions that there are, whether they have been spoken of here or not.
     package var sessionCount = 0
     /// Sessions that wait for descriptors, in the order in which they came.
@@ -86,9 +86,11 @@ package final class ProbeSupervisor {
 
     package init(
         loop: EventLoop, connection: BusConnection, helperUnits: HelperUnits, aggregator: Aggregator, configuration: Configuration,
-        recordsChanged: @escaping @MainActor () -> Void, report: @escaping @MainActor (Report) -> Void
+        descriptors: DescriptorBudget = .ofProcess(), recordsChanged: @escaping @MainActor () -> Void,
+        report: @escaping @MainActor (Report) -> Void
     ) {
         self.loop = loop
+        self.descriptors = descriptors
         self.aggregator = aggregator
         self.configuration = configuration
         self.report = report

@@ -35,6 +35,12 @@ package struct TokenBucket: Hashable, Sendable {
         full = BootInstant(nanoseconds: overflow ? .max : sum)
     }
 
+    /// Takes so many tokens likewise, and says from when on there is one.
+    package mutating func spend(_ count: Int, of rate: Rate, at now: BootInstant) -> BootInstant {
+        for _ in 0..<count { spend(rate, at: now) }
+        return next(rate, at: now)
+    }
+
     /// From when on there is a token; `now` or earlier if there is one.
     package func next(_ rate: Rate, at now: BootInstant) -> BootInstant {
         let (room, overflow) = rate.interval.multipliedReportingOverflow(by: rate.burst - 1)

@@ -126,6 +126,13 @@ package struct WindowClass: Hashable, Sendable {
         }
     }
 
+    /// Likewise, for bytes that lie in a row: at one go.
+    package init(_ bytes: UnsafeRawBufferPointer) {
+        self.init()
+        count = min(bytes.count, Self.capacity)
+        withUnsafeMutableBytes(of: &storage) { $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes.prefix(count))) }
+    }
+
     /// Calls `body` with each byte.
     package func forEach(_ body: (UInt8) -> Void) {
         for index in 0..<count { body(storage[index]) }
@@ -149,7 +156,8 @@ package struct WindowClass: Hashable, Sendable {
 
     package static func == (lhs: WindowClass, rhs: WindowClass) -> Bool {
         guard lhs.count == rhs.count else { return false }
-        for index in 0..<lhs.count where lhs.storage[index] != rhs.storage[index] { return false }
+        let (left, right) = (lhs.storage.span, rhs.storage.span)
+        for index in 0..<lhs.count where left[index] != right[index] { return false }
         return true
     }
 

@@ -53,7 +53,8 @@ package enum EventCodec {
         guard let type = EventType(rawValue: type) else { return nil }
         switch type {
         case .focusChanged:
-            return focus(payload, at: 0).map(Event.focusChanged)
+            guard let focus = focus(payload, at: 0) else { return nil }
+            return .focusChanged(focus)
         case .inputBegan:
             return edge(payload).map(Event.inputBegan)
         case .inputEnded:
@@ -84,6 +85,8 @@ package enum EventCodec {
         return offset + 12 + focus.windowClass.count
     }
 
+    /// Inlined: a focus is long, and what is handed over is copied.
+    @inline(__always)
     private static func focus(_ payload: UnsafeRawBufferPointer, at offset: Int) -> Focus? {
         guard payload.count >= offset + 12, let origin = ProcessClaim.Origin(rawValue: payload[offset + 8]),
             Int(payload[offset + 9]) <= WindowClass.capacity, payload.count == offset + 12 + Int(payload[offset + 9])
@@ -91,7 +94,7 @@ package enum EventCodec {
         return Focus(
             window: payload.loadLittle(UInt32.self, at: offset + 4),
             process: ProcessClaim(pid: payload.loadLittle(UInt32.self, at: offset), origin: origin),
-            windowClass: WindowClass(payload[(offset + 12)...]))
+            windowClass: WindowClass(UnsafeRawBufferPointer(rebasing: payload[(offset + 12)...])))
     }
 
     private static func encode(_ edge: InputEdge, into buffer: UnsafeMutableRawBufferPointer) -> Int {

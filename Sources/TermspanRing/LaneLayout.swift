@@ -43,7 +43,7 @@ package enum LaneLayout {
 
     /// How many slots a payload takes.
     @inline(__always)
-    static func slots(for length: Int) -> Int {
+    package static func slots(for length: Int) -> Int {
         length <= firstPayload ? 1 : 1 + (length - firstPayload + furtherPayload - 1) / furtherPayload
     }
 

@@ -24,6 +24,12 @@ import Testing
         #expect(DescriptorBudget(limit: 1024, stored: 8).refusal(lanes: 2, sessions: 0)?.contains("FileDescriptorStoreMax=8") == true)
     }
 
+    @Test func noMoreLanesThanTheArenaHolds() {
+        let budget = DescriptorBudget(limit: 1_000_000, stored: 1_000_000)
+        #expect(budget.refusal(lanes: 4095, sessions: 5000) == nil)
+        #expect(budget.refusal(lanes: 4096, sessions: 5000)?.contains("4096") == true)
+    }
+
     @Test func theProcesssOwnLimitIsRead() {
         #expect(DescriptorBudget.ofProcess().limit > 0)
     }

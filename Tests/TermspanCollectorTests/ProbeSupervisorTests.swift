@@ -14,8 +14,17 @@ import Testing
         let bus: PrivateBus
         let loop: EventLoop
         let supervisor: ProbeSupervisor
+        let reports = Reports()
 
-        init(displaysPerUser: Int) throws {
+        @MainActor final class Reports {
+            private(set) var shortages: [String] = []
+
+            func add(_ report: ProbeSupervisor.Report) {
+                if case .descriptorsShort(let reason) = report { shortages.append(reason) }
+            }
+        }
+
+        init(displaysPerUser: Int, descriptors: DescriptorBudget = .ofProcess()) throws {
             bus = try PrivateBus()
             loop = try EventLoop()
             let connection = try BusConnection.open(address: bus.address)
@@ -24,8 +33,8 @@ import Testing
             configuration.limits.displaysPerUser = displaysPerUser
             supervisor = ProbeSupervisor(
                 loop: loop, connection: connection, helperUnits: HelperUnits(loop: loop, connection: connection),
-                aggregator: try Aggregator(limits: configuration.limits) { _ in }, configuration: configuration, recordsChanged: {},
-                report: { _ in })
+                aggregator: try Aggregator(limits: configuration.limits) { _ in }, configuration: configuration, descriptors: descriptors,
+                recordsChanged: {}, report: { [reports] in reports.add($0) })
         }
 
         /// Has a session with an X server measured, and returns it.
@@ -68,5 +77,24 @@ import Testing
         let limit = stage.loop.now.advanced(by: .seconds(10))
         while stage.coverage(session).name != "failed", stage.loop.now < limit { _ = try stage.loop.runOnce(timeout: .milliseconds(20)) }
         #expect(stage.coverage(session) == .failed("the X server's cookie could not be read"))
+    }
+
+    /// Beyond what there are descriptors for the new session alone is refused, with a reason, once for all; the next one that ends makes room.
+    @Test func whereDescriptorsAreExhaustedTheNewSessionIsRefused() throws {
+        let descriptors = DescriptorBudget(limit: 10_000, stored: 8)
+        let stage = try Stage(displaysPerUser: 3, descriptors: descriptors)
+        defer { stage.bus.stop() }
+        let first = stage.begin(10, of: 1001)
+        let second = stage.begin(11, of: 1002)
+        let reason = try #require(descriptors.refusal(lanes: 2, sessions: 0))
+        #expect(stage.reports.shortages.isEmpty)
+        let third = stage.begin(12, of: 1003)
+        let fourth = stage.begin(13, of: 1004)
+        #expect(stage.coverage(third) == .noDescriptors(reason) && stage.coverage(fourth) == .noDescriptors(reason))
+        #expect(stage.coverage(first) == .starting && stage.coverage(second) == .starting)
+        #expect(stage.reports.shortages == [reason])
+        stage.supervisor.remove(first)
+        #expect(stage.coverage(third) == .starting && stage.coverage(fourth) == .noDescriptors(reason))
+        #expect(stage.reports.shortages == [reason])
     }
 }

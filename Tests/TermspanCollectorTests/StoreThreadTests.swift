@@ -6,6 +6,7 @@ import TermspanBus
 import TermspanConfiguration
 import TermspanCore
 import TermspanEvents
+import TermspanRing
 import TermspanStore
 import TermspanSystem
 import Testing
@@ -46,7 +47,7 @@ private final class Writing {
             keys: KeyPlace(path: path + ".keys", masters: [master]))
     }
 
-    init() throws {
+    init(commitInterval: Duration = .milliseconds(10)) throws {
         folder = FileManager.default.temporaryDirectory.appending(path: "termspan-thread-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let place = Self.place(folder.appending(path: "termspan.db").path)
@@ -54,7 +55,7 @@ private final class Writing {
         let aggregator = try Aggregator { _ in }
         self.aggregator = aggregator
         let notices = notices
-        let store = try StoreThread(writer: writer, aggregator: aggregator, commitInterval: .milliseconds(10), mostEvents: 100) {
+        let store = try StoreThread(writer: writer, aggregator: aggregator, commitInterval: commitInterval, mostEvents: 100) {
             notices.add($0)
         }
         self.store = store
@@ -195,6 +196,36 @@ private final class Writing {
         // It is told after it is so.
         #expect(writing.wait { problems().last == false })
         #expect(problems().first == true)
+    }
+
+    /// A lane is made durable at once long before it is full, however long its events are, and its slots go back to the source.
+    @Test(arguments: [(0, 255), (128, 85)]) func aLaneThatIsHalfFullDoesNotWaitForItsTurn(classLength: Int, few: Int) throws {
+        let writing = try Writing(commitInterval: .seconds(3600))
+        let session = UUIDv7(at: .now())
+        writing.open(session, since: .now())
+        let lane = try LaneMemory(lane: 1, generation: 7)
+        var writer = try LaneWriter(
+            control: lane.controlForProducer(), events: lane.events.duplicate(), doorbell: lane.doorbell.duplicate())
+        try writing.aggregator.attach(lane, to: session)
+        let event = Event.focusChanged(
+            Focus(window: 1, process: .none, windowClass: WindowClass(repeatElement(UInt8(ascii: "x"), count: classLength))))
+        func publish(_ count: Int) {
+            withUnsafeTemporaryAllocation(byteCount: EventCodec.maximumLength, alignment: 8) { buffer in
+                let (type, length) = EventCodec.encode(event, into: buffer)
+                for _ in 0..<count {
+                    writer.publish(type: type.rawValue, time: .now(), payload: UnsafeRawBufferPointer(rebasing: buffer[..<length]))
+                }
+            }
+        }
+        publish(few)
+        #expect(writing.wait { writing.aggregator.counters.delivered == UInt64(few) })
+        #expect(writing.store.health.commits == 0)
+        publish(1)
+        #expect(writing.wait { writing.store.health.commits == 1 })
+        #expect(writing.wait { (try? LaneReader(lane, in: Arena(capacity: 1)).mark.attemptedAt) == UInt64(few + 1) })
+        // All 1,024 slots are the source's again.
+        publish(1_024 / LaneLayout.slots(for: 12 + classLength))
+        #expect(writer.dropped == 0)
     }
 
     @Test func whatWaitsIsDurableBeforeAJobThatAsksForThat() throws {

@@ -219,6 +219,23 @@ import Testing
         #expect(count == 1)
     }
 
+    /// A second source of a lane can't map it; one that had it mapped before breaks the protocol by what it writes.
+    @Test func aLaneHasOneSource() throws {
+        let memory = try LaneMemory(lane: 0, generation: 1)
+        var first = try Lane.writer(memory)
+        var second = try Lane.writer(memory)
+        try memory.sealEvents()
+        #expect(throws: LaneError.system(SystemError(code: EPERM, operation: "mmap"))) { _ = try Lane.writer(memory) }
+        var reader = try LaneReader(memory, in: Arena(capacity: 1))
+        for _ in 0..<5 { first.publishNext() }
+        let count = try reader.drain { #expect($0.isIntact) }
+        #expect(count == 5)
+        second.publishNext()
+        let looks = reader.arm()
+        #expect(looks)
+        #expect(throws: LaneViolation.attempted) { _ = try reader.drain { _ in Issue.record("event") } }
+    }
+
     @Test func theProducerCannotWriteControl() throws {
         let memory = try LaneMemory(lane: 0, generation: 1)
         let control = try memory.controlForProducer()

@@ -183,6 +183,49 @@ import Testing
         }
     }
 
+    /// As many as an arena holds; beyond, the new lane alone is refused.
+    @Test(.enabled(if: Self.mayOpen(10_000), "needs descriptors")) func asManyLanesAsThereMayBe() throws {
+        let count = 4096
+        var poller = try LanePoller()
+        let writers = UnsafeMutablePointer<LaneWriter>.allocate(capacity: count)
+        var keys: [LaneKey] = []
+        defer {
+            writers.deinitialize(count: keys.count)
+            writers.deallocate()
+        }
+        for lane in 0..<count {
+            let memory = try LaneMemory(lane: UInt32(lane), generation: UInt64(lane + 1))
+            (writers + lane).initialize(to: try Lane.writer(memory))
+            keys.append(try poller.add(memory))
+        }
+        let spare = try LaneMemory(lane: 0, generation: 9999)
+        #expect(throws: LaneError.full) { _ = try poller.add(spare) }
+        // All sleep; then each is woken by its own doorbell.
+        while try poller.wait(timeout: .zero) != [] { poller.round(violated: { _, _ in }) { _, _ in } }
+        for lane in 0..<count { writers[lane].publishNext() }
+        var seen: [LaneKey: UInt64] = [:]
+        var wrong = 0
+        while seen.count < count, try poller.wait(timeout: Self.never) == .lanes {
+            poller.round(violated: { _, _ in wrong += 1 }) { key, record in
+                if !record.isIntact || seen.updateValue(record.attemptedAt, forKey: key) != nil { wrong += 1 }
+            }
+        }
+        #expect(wrong == 0 && seen.count == count && Set(seen.values) == [1])
+        // One that goes makes room for another, which is not taken for it.
+        let gone = poller.remove(keys[17])?.lane
+        let key = try poller.add(spare)
+        #expect(gone == 17 && !keys.contains(key))
+        #expect(throws: LaneError.full) { _ = try poller.add(spare) }
+    }
+
+    /// Whether the process may open so many descriptors; its limit is raised to what it may be.
+    private static func mayOpen(_ count: UInt) -> Bool {
+        var limits = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits) == 0, limits.rlim_max >= count else { return false }
+        limits.rlim_cur = limits.rlim_max
+        return setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits) == 0
+    }
+
     @Test func anArenaHoldsManyLanes() throws {
         let arena = try Arena(capacity: 200)
         var readers: [ReaderBox] = []

@@ -246,6 +246,65 @@ enum Measurements {
         return samples.figures
     }
 
+    /// As many lanes as there may be, in one thread: a round in which none of them has anything, one in which each has an event, going to sleep with all of
+    /// them, and the memory that they take, in MB, with what is read of each.
+    static func manyLanes(_ count: Int, times: Int) throws -> Figures {
+        let before = memory()
+        var poller = try LanePoller(capacity: count)
+        let writers = UnsafeMutablePointer<LaneWriter>.allocate(capacity: count)
+        var keys: [LaneKey] = []
+        defer {
+            writers.deinitialize(count: keys.count)
+            writers.deallocate()
+        }
+        for lane in 0..<count {
+            let memory = try LaneMemory(lane: UInt32(lane), generation: UInt64(lane + 1))
+            (writers + lane).initialize(
+                to: try LaneWriter(
+                    control: memory.controlForProducer(), events: memory.events.duplicate(), doorbell: memory.doorbell.duplicate()))
+            keys.append(try poller.add(memory))
+        }
+        let bytes = [UInt8](repeating: 7, count: 40)
+        var (empty, full, sleep): ([UInt64], [UInt64], [UInt64]) = ([], [], [])
+        func publish() {
+            bytes.withUnsafeBytes { payload in
+                for lane in 0..<count { writers[lane].publish(type: 1, time: .now(), payload: payload) }
+            }
+        }
+        func round() -> Int { poller.round(violated: { _, _ in failed("violation") }) { _, _ in } }
+        while try !poller.wait(timeout: .zero).isEmpty { _ = round() }
+        for _ in 0..<times {
+            // All are awake once each was read.
+            publish()
+            var read = 0
+            while read < count {
+                _ = try poller.wait(timeout: .zero)
+                read += round()
+            }
+            publish()
+            var begin = monotonicNanoseconds()
+            guard round() == count else { failed("a round") }
+            full.append(monotonicNanoseconds() - begin)
+            begin = monotonicNanoseconds()
+            guard round() == 0 else { failed("a round") }
+            empty.append(monotonicNanoseconds() - begin)
+            begin = monotonicNanoseconds()
+            guard try poller.wait(timeout: .zero).isEmpty else { failed("sleep") }
+            sleep.append(monotonicNanoseconds() - begin)
+            for key in keys { poller.withLane(key) { $0.acknowledge(upTo: $0.mark, checkpoint: 1) } }
+        }
+        let used = memory() - before
+        func median(_ values: [UInt64]) -> Double { Double(values.sorted()[values.count / 2]) / 1000 }
+        return [("empty us", median(empty)), ("full us", median(full)), ("to sleep us", median(sleep)), ("MB", used)]
+    }
+
+    /// What the process has in memory, in MB (proc_pid_statm(5)).
+    private static func memory() -> Double {
+        let pages = ((try? readFile("/proc/self/statm", limit: 4096, options: .anyKind)).map { String(decoding: $0, as: UTF8.self) } ?? "")
+            .split(separator: " ")
+        return pages.count > 1 ? (Double(pages[1]) ?? 0) * 4096 / 1_048_576 : 0
+    }
+
     /// A burst fills one lane; an event of another lane, which sleeps, comes at some moment while the burst is read.
     ///
     /// All in one thread, so that it is known to the event what was read in between. The second figure is the most rounds that ended before the

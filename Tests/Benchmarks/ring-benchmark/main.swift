@@ -44,7 +44,7 @@ func measure() throws {
     let only = text("--only")
     let cpus = benchmark_cpus()
     if cpus > 1 { _ = benchmark_pin(1) }
-    // 256 lanes are as many doorbells.
+    // Each lane has two doorbells here, one of either side.
     var limits = rlimit()
     if getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits) == 0 {
         limits.rlim_cur = limits.rlim_max
@@ -66,6 +66,7 @@ func measure() throws {
         ("one way asleep, ring of 256 lanes", { try Measurements.laneAsleep(samples: samples, otherLanes: 255) }),
         ("one way asleep, futex", { try Measurements.futexAsleep(samples: samples) }),
         ("one way asleep, SEQPACKET", { try Measurements.socketAsleep(samples: samples) }),
+        ("rounds over 4096 lanes, ring", { try Measurements.manyLanes(4096, times: 100) }),
         ("a burst beside, ring", { try Measurements.burstBeside(times: samples / 10) }),
     ]
     let anchors: [(program: String, name: String, arguments: [String])] = [

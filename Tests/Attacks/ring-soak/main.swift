@@ -1,0 +1,62 @@
+// Many sources that come and go beside a consumer that is started again and again; see Tests/Attacks/soak.
+import Glibc
+import TermspanSystem
+
+let usage = "usage: ring-soak [--seconds N] [--lanes N] [--seed N] [--breach NAME]\n"
+
+func text(_ name: String) -> String? {
+    guard let index = CommandLine.arguments.firstIndex(of: name), index + 1 < CommandLine.arguments.count else { return nil }
+    return CommandLine.arguments[index + 1]
+}
+
+func soak() throws -> Int32 {
+    let breach = text("--breach").map { Breach(rawValue: $0) }
+    let lanes = text("--lanes").map { Int($0) } ?? 200
+    let seconds = text("--seconds").map { Double($0) } ?? 6
+    let seed = text("--seed").map { UInt64($0) } ?? UInt64.random(in: 1...UInt64(UInt32.max))
+    guard breach != .some(nil), let lanes, lanes > 0, lanes <= 4096, let seconds, seconds > 0, let seed else {
+        print(usage, terminator: "")
+        return 2
+    }
+    let planted = breach ?? nil
+    // Three descriptors a lane, one for its source, and those that are on their way.
+    var limits = rlimit()
+    if getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits) == 0 {
+        limits.rlim_cur = limits.rlim_max
+        _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits)
+    }
+    // A loaded machine can take long; where something is wrong on purpose nobody waits for it.
+    let soak = try Soak(places: lanes, seed: seed, breach: planted, patience: planted == nil ? 60_000_000_000 : 2_000_000_000)
+    let title = planted.map { "\($0)" } ?? "soak"
+    do {
+        try soak.run(seconds: seconds)
+    } catch let finding as Finding {
+        print("   \(planted == nil ? "FAILED " : "ok     ") \(title), seed \(seed): \(planted == nil ? "" : "found ")\(finding)")
+        return planted == nil ? 1 : 0
+    }
+    print("   \(planted == nil ? "ok     " : "FAILED ") \(title), seed \(seed): \(planted == nil ? "" : "not found, ")\(soak.summary)")
+    return planted == nil ? 0 : 1
+}
+
+do {
+    let arguments = CommandLine.arguments
+    switch arguments.dropFirst().first {
+    case "source":
+        guard arguments.count == 7, let place = Int(arguments[2]), let places = Int(arguments[3]), let generation = UInt64(arguments[4]),
+            let seed = UInt64(arguments[5])
+        else { exit(2) }
+        try Source.run(place: place, places: places, generation: generation, seed: seed, breach: Breach(rawValue: arguments[6]))
+    case "consumer":
+        guard arguments.count == 5, let places = Int(arguments[2]), let seed = UInt64(arguments[3]) else { exit(2) }
+        try Consumer.run(places: places, seed: seed, breach: Breach(rawValue: arguments[4]))
+    case "--help", "-h":
+        print(usage, terminator: "")
+    case "--breaches":
+        for breach in Breach.allCases { print(breach.rawValue) }
+    default:
+        exit(try soak())
+    }
+} catch {
+    print(error)
+    exit(1)
+}

@@ -69,6 +69,7 @@ class IsolationTests(IsolationTestCase):
         """user2's home is a file system of its own, as a server's homes often are: the reader of cookies must see it."""
         account = cls.lab.container.account("user2")
         cls.lab.enter(["sh", "-ec", """
+            rm -f "$1/.Xauthority"
             cp -a "$1" /root/home
             mount -t tmpfs -o "mode=700,uid=$2,gid=$2" tmpfs "$1"
             cp -a /root/home/. "$1"

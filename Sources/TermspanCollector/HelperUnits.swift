@@ -18,8 +18,10 @@ package final class HelperUnits {
 
     /// What reads cookies: the probe as a unit without its empty root sees it.
     private static let reader = "/usr/libexec/termspan/probe-root/probe"
-    /// How long reading a cookie may take; the unit's own limit is shorter.
-    private static let cookieTimeout: Duration = .seconds(10)
+    /// How long reading a cookie may take; the unit's own limits, of being set up and of running, are shorter together.
+    private static let cookieTimeout: Duration = .seconds(30)
+    private static let mounts = "/proc/1/mountinfo"
+    private static let mountsLimit = 1 << 24
     private static let cookieLength = 16
     private static let program = "/usr/libexec/termspan/termspand"
     /// How long reading names may take; the unit's own limit is shorter.
@@ -74,7 +76,13 @@ package final class HelperUnits {
     /// Reads the cookie for the server's display; `completion` gets its 16 bytes, or nil if there is none or it takes too long.
     package func readCookie(for server: XServer, uid: UInt32, completion: @escaping @MainActor ([UInt8]?) -> Void) {
         let command = [Self.reader, "cookie", "--server", String(server.pid), "--display", String(server.display)]
-        run(.cookie, command, about: Self.name(of: server), uid: uid, limit: Self.cookieLength, timeout: Self.cookieTimeout) { outcome in
+        // Without the mounts it may still be in the machine's root file system.
+        let mounts = (try? readFile(Self.mounts, limit: Self.mountsLimit, options: .anyKind)) ?? []
+        let folders = Self.foldersOfFiles(mounts: mounts).map { UnitManager.Folder(path: $0, isWhole: true) }
+        run(
+            .cookie, command, about: Self.name(of: server), uid: uid, limit: Self.cookieLength, timeout: Self.cookieTimeout,
+            showing: folders + [UnitManager.Folder(path: "/run/user/\(uid)", isWhole: false)]
+        ) { outcome in
             guard case .output(let bytes) = outcome, bytes.count == Self.cookieLength else { return completion(nil) }
             completion(bytes)
         }
@@ -136,6 +144,23 @@ package final class HelperUnits {
         package let description: String
     }
 
+    /// The folders of the root in or at which there are mounts where users may have files, by proc(5)'s mountinfo.
+    ///
+    /// Those of /run are left out, since each user has one there, and it is by their number that systemd's work grows.
+    static func foldersOfFiles(mounts: [UInt8]) -> [String] {
+        var folders: Set<String> = []
+        for line in mounts.split(separator: UInt8(ascii: "\n")) {
+            let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 5, omittingEmptySubsequences: false)
+            guard fields.count > 5, let first = fields[4].split(separator: UInt8(ascii: "/"), maxSplits: 1).first else { continue }
+            let name = String(decoding: first, as: UTF8.self)
+            // Of a name with a space or the like, which is escaped, nobody has files.
+            if !name.utf8.contains(UInt8(ascii: "\\")), !["boot", "dev", "efi", "proc", "run", "sys"].contains(name) {
+                folders.insert("/" + name)
+            }
+        }
+        return folders.sorted()
+    }
+
     private static func name(of server: XServer) -> String { "\(server.display)-\(server.pid)" }
 
     /// What a command said of its failure, or nil if it said that it succeeded. One that was kept from running or was killed says nothing.
@@ -154,7 +179,7 @@ package final class HelperUnits {
     /// no other of its kind for that user until it has gone.
     private func run(
         _ kind: Kind, _ command: [String], about subject: String, uid: UInt32?, limit: Int, timeout: Duration,
-        completion: @escaping @MainActor (Outcome) -> Void
+        showing folders: [UnitManager.Folder] = [], completion: @escaping @MainActor (Outcome) -> Void
     ) {
         if runs.values.contains(where: { $0.uid == uid && $0.kind == kind && $0.completion == nil }) {
             return completion(.failed("an earlier unit of this user's still hangs"))
@@ -164,7 +189,7 @@ package final class HelperUnits {
         let service = UnitManager.Service(
             // Those of an earlier life of the collector may last.
             name: "termspan-\(kind.rawValue)-\(subject)-\(getpid())-\(count).service",
-            description: "Termspan's \(kind.rawValue) helper for \(subject)", command: command, uid: uid)
+            description: "Termspan's \(kind.rawValue) helper for \(subject)", command: command, uid: uid, folders: folders)
         let run = Run(kind, uid: uid, limit: limit)
         run.completion = completion
         runs[count] = run

@@ -30,6 +30,8 @@ package final class ProbeSupervisor {
         var timer: EventSource?
         /// For as long as its start may keep others waiting.
         var patience: EventSource?
+        /// When the turn of its start came.
+        var begun = BootInstant.now()
         /// Since when it has been ready, as far as this life of the collector knows.
         var ready = BootInstant.now()
         var record: RuntimeState.ProbeRecord?
@@ -262,6 +264,7 @@ package final class ProbeSupervisor {
             case .reportStarted:
                 probe.timer = nil
                 probe.ready = .now()
+                startQueue.succeeded(probe.session.desktop.uid, in: probe.begun.duration(to: probe.ready))
                 report(.started(probe.session, probe.features))
             case .reportFailed(let reason): report(.failed(probe.session, reason: reason))
             }
@@ -276,7 +279,8 @@ package final class ProbeSupervisor {
     private func startNext() {
         while let (uuid, attempt) = startQueue.next() {
             if let probe = probes[uuid], probe.life.isStarting, probe.life.attempt == attempt {
-                probe.patience = try? loop.after(StartQueue.patience, accuracy: .milliseconds(100)) { [weak self] in
+                probe.begun = .now()
+                probe.patience = try? loop.after(startQueue.patience, accuracy: .milliseconds(100)) { [weak self] in
                     if self?.startQueue.isSlow(uuid) == true { self?.startNext() }
                 }
                 readCookie(attempt, probe)

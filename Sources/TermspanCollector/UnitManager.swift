@@ -1,3 +1,4 @@
+import Glibc
 package import TermspanBus
 
 /// Starts transient units, and ends units: org.freedesktop.systemd1(5).
@@ -25,6 +26,15 @@ package final class UnitManager {
         package var uid: UInt32?
         package var standardInput: Int32?
         package var standardOutput: Int32?
+        /// What is shown of the machine, read-only, beside what the drop-in says.
+        package var folders: [Folder] = []
+    }
+
+    /// A folder that a service is shown; none if it is not there.
+    package struct Folder: Equatable, Sendable {
+        package var path: String
+        /// With what is mounted in it.
+        package var isWhole: Bool
     }
 
     /// Asks for the start; `completion` comes when systemd has taken the job or refused it, not when the program runs.
@@ -39,6 +49,14 @@ package final class UnitManager {
                     writer.unitProperty("Slice", .string("termspan.slice"))
                     writer.unitProperty("CollectMode", .string("inactive-or-failed"))
                     if let uid = service.uid { writer.unitProperty("User", .string(String(uid))) }
+                    if !service.folders.isEmpty {
+                        let folders = service.folders.map { folder in
+                            BusValue.structure([
+                                .string(folder.path), .string(folder.path), .bool(true), .uint64(folder.isWhole ? UInt64(MS_REC) : 0),
+                            ])
+                        }
+                        writer.unitProperty("BindReadOnlyPaths", .array(of: "(ssbt)", folders))
+                    }
                     if let input = service.standardInput { writer.unitProperty("StandardInputFileDescriptor", .unixFD(input)) }
                     if let output = service.standardOutput { writer.unitProperty("StandardOutputFileDescriptor", .unixFD(output)) }
                     writer.unitProperty(

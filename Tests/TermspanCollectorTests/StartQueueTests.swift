@@ -56,4 +56,25 @@ import Testing
         queue.finish(Self.sessions[0])
         #expect(queue.next()?.session == Self.sessions[1])
     }
+
+    /// Starts that take long for everybody are the machine's work, which more of them at a time would only slow down.
+    @Test func patienceGrowsWithWhatStartsTake() {
+        var queue = StartQueue()
+        #expect(queue.patience == .seconds(1))
+        for uid in 0..<5 { queue.succeeded(UInt32(uid), in: .milliseconds(100)) }
+        #expect(queue.patience == .seconds(1))
+        for uid in 0..<20 { queue.succeeded(UInt32(uid), in: .seconds(2)) }
+        #expect(queue.patience == .seconds(6))
+        for uid in 0..<8 { queue.succeeded(UInt32(uid), in: .seconds(9)) }
+        #expect(queue.patience == .seconds(10))
+        for uid in 8..<16 { queue.succeeded(UInt32(uid), in: .milliseconds(100)) }
+        #expect(queue.patience == .seconds(1))
+    }
+
+    @Test func oneUsersSlowStartsDoNotMakeItGrow() {
+        var queue = StartQueue()
+        for uid in 1...3 { queue.succeeded(UInt32(uid), in: .milliseconds(100)) }
+        for _ in 0..<20 { queue.succeeded(7, in: .seconds(9)) }
+        #expect(queue.patience == .seconds(1))
+    }
 }

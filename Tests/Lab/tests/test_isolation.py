@@ -64,11 +64,31 @@ class IsolationTestCase(ProductTestCase):
 
 
 class IsolationTests(IsolationTestCase):
+    @classmethod
+    def prepare_logins(cls):
+        """user2's home is a file system of its own, as a server's homes often are: the reader of cookies must see it."""
+        account = cls.lab.container.account("user2")
+        cls.lab.enter(["sh", "-ec", """
+            rm -f "$1/.Xauthority"
+            cp -a "$1" /root/home
+            mount -t tmpfs -o "mode=700,uid=$2,gid=$2" tmpfs "$1"
+            cp -a /root/home/. "$1"
+            rm -r /root/home""", "sh", account["home"], str(account["uid"])])
+        cls.addClassCleanup(cls.lab.enter, ["umount", "--lazy", account["home"]])
+
     def setUp(self):
         self.before = (self.product.probes(), self.product.collector())
         self.assertEqual(len(self.before[0]), 2)
         # Whatever was tried, they go on.
         self.addCleanup(lambda: self.assertEqual((self.product.probes(), self.product.collector()), self.before))
+
+    def test_a_cookie_in_a_home_on_another_file_system_is_read(self):
+        """It is nowhere else: below the mount the home has no file of cookies."""
+        home = self.lab.container.account("user2")["home"]
+        self.inside("mountpoint", "--quiet", home)
+        self.inside("test", "-s", f"{home}/.Xauthority")
+        self.inside("sh", "-ec", f"mount --bind / /mnt; trap 'umount /mnt' EXIT; ! test -e /mnt{home}/.Xauthority")
+        self.assertEqual(self.product.session("user2")["coverage"], "measured")
 
     # What a session's user tries against the probes and the collector.
 

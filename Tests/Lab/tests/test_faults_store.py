@@ -316,6 +316,7 @@ class StoreFileTests(FaultTestCase):
             self.assertRegex(report, rf"(?m)^unknown user=\S+ session={row['uuid']} ")
         doctor = self.product.command("doctor", check=False)
         self.assertRegex(doctor.stdout, f"(?m)^warn .*{name}")
+        self.assertEqual(self.product.status()["damaged_stores"], [f"{FOLDER}/{name}" for name in self.set_aside()])
         self.assertEqual(self.product.policy()["users"] != [], keeps_policy)
         if not keeps_policy:
             self.assertEqual(self.product.session("user1")["coverage"], "untracked")
@@ -337,6 +338,9 @@ class StoreFileTests(FaultTestCase):
         # 16: store-damaged.
         wait_until("the unknown time to be stored", lambda: self.sql("SELECT count(*) FROM unknown_interval WHERE reason = 16") != "0", 20)
         self.assertEqual(self.sql("SELECT count(*) FROM session WHERE end IS NULL"), "1")
+        verified = json.loads(self.product.command("verify", "--store", "--format", "json").stdout)["store"]
+        self.assertEqual((verified["problem_list"], verified["excessive"]), ([], False), verified)
+        self.assertIn("store-damaged", {cause["unknown"] for cause in verified["unknown"]})
 
     def test_1_damage_during_a_run_is_set_aside_and_measuring_goes_on(self):
         pid, probes, row, aside = self.product.collector(), self.product.probes(), self.product.session("user1"), self.set_aside()

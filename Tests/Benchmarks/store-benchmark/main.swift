@@ -15,7 +15,7 @@ let usage = """
       --days N         days of the calendar (364)
       --intervals N    focus intervals of a day that somebody works, about (1000)
       --rounds N       how often each question is asked, in turn with the others (21)
-      --linearity      20, 50, 100 and 200 users instead, of 14 days unless --days says otherwise; 364 take some 4 GB of disk and 20 minutes
+      --linearity      20, 50, 100 and 200 users instead, of 14 days unless --days says otherwise; 364 take some 2.5 GB of disk and 20 minutes
       --serve          answers Tests/Benchmarks/activitywatch-comparison on standard input
       --folder FOLDER  where the store is made, and removed again (/var/tmp)
 

@@ -41,6 +41,8 @@ let package = Package(
             linkerSettings: ["xcb-sync", "xcb-res", "xcb-xinput", "xcb", "Xau", "Xdmcp"].map { .linkedLibrary($0) }),
         .target(name: "CTermspanLinux", cSettings: instrumentedC),
         .target(name: "CTermspanDirectory", cSettings: instrumentedC),
+        // Loads libcrypto when it is used.
+        .target(name: "CTermspanDigest", cSettings: instrumentedC),
         .target(name: "CTermspanProbe", cSettings: instrumentedC),
         .target(name: "CTermspanCrypto", cSettings: instrumentedC, linkerSettings: [.linkedLibrary("crypto")]),
 
@@ -97,7 +99,7 @@ let package = Package(
         .target(
             name: "TermspanCommands",
             dependencies: [
-                "TermspanCore", "TermspanDirectory", "TermspanSystem", "TermspanBus", "TermspanJournal",
+                "CTermspanDigest", "TermspanCore", "TermspanDirectory", "TermspanSystem", "TermspanBus", "TermspanJournal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

@@ -73,6 +73,7 @@ struct Status {
             writer.property("last-commit", health.lastCommit?.microseconds ?? 0)
             writer.property("store-problem", lockedStore ?? health.problem(at: .now()) ?? "")
             writer.property("store-size", health.size)
+            writer.property("damaged-stores", health.damaged)
             writer.property("disk", disk.state)
             writer.property("disk-problem", disk.problem)
             writer.property("memory", Self.memory())

@@ -23,6 +23,8 @@ package final class StoreThread: Sendable {
         package var busySince: BootInstant?
         /// The bytes of the store after the last commit.
         package var size: UInt64 = 0
+        /// Damaged stores that are set aside, as long as they are there.
+        package var damaged: [String] = []
         /// From the moment at which a batch was taken to its being durable.
         package var latency = LatencyHistogram()
 
@@ -101,6 +103,7 @@ package final class StoreThread: Sendable {
         self.aggregator = aggregator
         self.onNotice = onNotice
         shared.withLock { $0.health.size = writer.size }
+        lookForDamaged()
     }
 
     /// Adds records to the next batch.
@@ -253,6 +256,17 @@ package final class StoreThread: Sendable {
                 onDisk { body(writer, problem) }
             }
         }
+        lookAfterDamaged()
+    }
+
+    private func lookForDamaged() {
+        let damaged = writer.setAside.filter { $0.hasSuffix(".db") }
+        shared.withLock { $0.health.damaged = damaged }
+    }
+
+    /// Somebody may have removed those that are known; none comes but by a replacement.
+    private func lookAfterDamaged() {
+        if !health.damaged.isEmpty { onDisk { lookForDamaged() } }
     }
 
     /// Writes what waits, and says why that can't be.
@@ -281,6 +295,7 @@ package final class StoreThread: Sendable {
             let opening = try StoreOpening.replace(writer, damage: damage, anchor: ClockAnchor(boot: .now(), wall: .now()))
             guard let replacement = opening.replacement else { return false }
             writer = opening.writer
+            lookForDamaged()
             let wasFailing = shared.withLock { shared in
                 // What waited may speak of sessions that the new store doesn't know; the collector tells it of those that go on.
                 if replacement.recovery == nil {
@@ -375,6 +390,7 @@ package final class StoreThread: Sendable {
         aggregator.committed(pieces, checkpoint: number)
         if wasFailing { onNotice(.problem(nil)) }
         if !batch.untracked.isEmpty { onNotice(.untracked(batch.untracked)) }
+        lookAfterDamaged()
         return true
     }
 }

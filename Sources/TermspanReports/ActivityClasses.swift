@@ -15,6 +15,21 @@ package struct ClassificationPolicy: Sendable, Equatable {
     }
 }
 
+/// The columns of what an activity counts as; nil is what no rule says.
+struct ClassColumns: Hashable {
+    var category: String?
+    var productivity: String?
+    var isBusiness: Bool?
+}
+
+extension JSONLine {
+    mutating func add(_ columns: ClassColumns) {
+        add("category", columns.category)
+        add("productivity", columns.productivity)
+        add("business", columns.isBusiness)
+    }
+}
+
 /// As what an answer's activities count, and what of them is shown to whom: each application is looked at once.
 final class ActivityClasses {
     /// An activity as it is shown.
@@ -23,6 +38,13 @@ final class ActivityClasses {
         var application: Application?
         var isWithheld = false
         var classification: Classification?
+
+        /// As rows tell it.
+        var columns: ClassColumns {
+            ClassColumns(
+                category: classification?.category, productivity: isWithheld ? nil : classification?.productivity.rawValue,
+                isBusiness: classification?.isBusiness)
+        }
     }
 
     private let question: Question

@@ -36,7 +36,7 @@ extension Answer {
     static let exportKeys = [
         "user", "uid", "session", "session_uuid", "computer", "imported", "start", "end", "duration", "description", "executable", "class",
         "active",
-        "passive", "inactive", "switches",
+        "passive", "inactive", "switches", "category", "productivity", "business",
     ]
 
     func export(_ line: ([UInt8]) throws -> Void) throws {
@@ -80,25 +80,25 @@ extension Answer {
                 let skipped = position?.session == stored.row ? position?.start : nil
                 if let skipped { range.start = min(max(range.start, skipped), range.end) }
                 let frame = format.frame(named(session), computer: computer(of: session).name, isImported: stored.origin != nil)
-                var applications: [Application?: [UInt8]] = [:]
+                var applications: [RowApplication: ApplicationCells?] = [:]
                 try written.forEachChunk(of: session, in: range) { chunk in
                     bytes.removeAll(keepingCapacity: true)
                     for (index, (record, _)) in chunk.focus.enumerated() where skipped.map({ record.span.start > $0 }) ?? true {
                         let span = record.span.clipped(to: range)
                         let times = chunk.evaluation.focus[index]
-                        guard span.length > 0, chooser.includes(chunk.shown(index)), chooser.includes(times),
+                        guard span.length > 0, chooser.includes(times), let shown = chunk.shown(index),
                             let start = session.anchors.wall(at: span.start), let end = session.anchors.wall(at: span.end)
                         else { continue }
-                        let application: [UInt8]
-                        if let known = applications[record.application] {
-                            application = known
+                        let key = RowApplication(application: shown.application, isWithheld: shown.isWithheld)
+                        let wanted: ApplicationCells?
+                        if let known = applications[key] {
+                            wanted = known
                         } else {
-                            application = format.application(
-                                chooser.description(of: record.application), executable(record.application), record.application?.windowClass
-                            )
+                            wanted = chooser.includes(shown) ? cells(shown, format) : nil
                             if applications.count >= 10_000 { applications.removeAll() }
-                            applications[record.application] = application
+                            applications[key] = .some(wanted)
                         }
+                        guard let application = wanted else { continue }
                         format.add(
                             frame, start, end, span.length, application, active: times[.active], passive: times[.passive],
                             inactive: times[.inactive], switches: record.switches, to: &bytes)
@@ -115,6 +115,18 @@ extension Answer {
         }
         let end = ExportCursor(store: begin.store, selection: begin.selection, told: begin.last, last: begin.last)
         try line(Self.mark(isByName ? end : nil, rows: rows, isComplete: true))
+    }
+
+    /// What an application is shown as, for one user: what is withheld looks like a window of the class 'other', and may count as something else.
+    private struct RowApplication: Hashable {
+        var application: Application?
+        var isWithheld: Bool
+    }
+
+    private func cells(_ shown: ActivityClasses.Shown, _ format: some ExportRows) -> ApplicationCells {
+        let application = shown.application
+        return format.application(
+            chooser.description(of: application), executable(application), application?.windowClass, shown.columns)
     }
 
     /// Where the export begins, and what it is up to.
@@ -145,16 +157,25 @@ extension Answer {
             fill(&json)
             try line(json.finished())
         }
-        try put("computers") { json in
-            json.add("id", 1)
-            json.add("name", computer.name)
-            json.add("uuid", computer.uuid)
+        // By the names of those that something was imported of; this one by nil.
+        var computers: [String?: Int] = [:]
+        func add(_ origin: String?) throws {
+            guard computers[origin] == nil else { return }
+            let id = computers.count + 1
+            computers[origin] = id
+            try put("computers") { json in
+                json.add("id", id)
+                json.add("name", origin ?? computer.name)
+                json.add("uuid", origin == nil ? computer.uuid : nil)
+            }
         }
+        if question.filter.imported != true { try add(nil) }
         var users: [UserIdentity: Int] = [:]
         var identifiers: [(user: Int, kind: String, value: String)] = []
         var days: Set<CalendarDay> = []
         try forEachSession { session in
             let user = session.record.user
+            try add(session.stored?.origin)
             if users[user] == nil {
                 let id = users.count + 1
                 users[user] = id
@@ -185,20 +206,20 @@ extension Answer {
         }
         var event = 0
         try forEachSession { session in
-            guard let user = users[session.record.user] else { return }
+            guard let user = users[session.record.user], let computer = computers[session.stored?.origin] else { return }
             let range = range(of: session)
             try forEachChunk(of: session, in: range) { chunk in
                 for (index, (record, isOpen)) in chunk.focus.enumerated() where !isOpen {
                     let span = record.span.clipped(to: range)
                     let times = chunk.evaluation.focus[index]
-                    guard span.length > 0, chooser.includes(chunk.shown(index)), chooser.includes(times) else {
+                    guard span.length > 0, let shown = chunk.shown(index), chooser.includes(shown), chooser.includes(times) else {
                         continue
                     }
                     event += 1
                     try put("events") { json in
                         json.add("id", event)
                         json.add("user_id", user)
-                        json.add("computer_id", 1)
+                        json.add("computer_id", computer)
                         json.add("session", session.record.id.rawValue)
                         json.add("session_uuid", session.record.uuid.description)
                         json.add("start", session.anchors.wall(at: span.start))
@@ -208,11 +229,12 @@ extension Answer {
                         json.add("executable", record.application?.executable)
                         json.add("class", record.application?.windowClass)
                         Self.add(times, [.active, .passive, .inactive], to: &json)
+                        json.add(shown.columns)
                     }
                 }
             }
         }
-        for day in days.sorted() { try exportDay(day, request.calendar, users, put) }
+        for day in days.sorted() { try exportDay(day, request.calendar, users, computers, put) }
         var json = JSONLine()
         json.add("complete", true)
         json.add("rows", counts.reduce(0) { $0 + $1.rows })
@@ -226,35 +248,49 @@ extension Answer {
         var last: WallInstant?
     }
 
-    fileprivate struct NamedApplication: Hashable {
+    /// Whose day it is, and on which computer: numbers of the tables.
+    fileprivate struct DayOwner: Hashable, Comparable {
         var user: Int
+        var computer: Int
+
+        static func < (lhs: Self, rhs: Self) -> Bool { (lhs.user, lhs.computer) < (rhs.user, rhs.computer) }
+    }
+
+    fileprivate struct NamedApplication: Hashable {
+        var owner: DayOwner
         var executable: String?
         var description: String?
+        var columns: ClassColumns
     }
 
     private func exportDay(
-        _ day: CalendarDay, _ calendar: LocalCalendar, _ users: [UserIdentity: Int],
+        _ day: CalendarDay, _ calendar: LocalCalendar, _ users: [UserIdentity: Int], _ computers: [String?: Int],
         _ put: (String, (inout JSONLine) -> Void) throws -> Void
     ) throws {
         var part = self
         part.question.filter.since = max(calendar.moment(day, 0), question.filter.since ?? calendar.moment(day, 0))
         part.question.filter.until = min(calendar.moment(day.advanced(by: 1), 0), question.filter.until ?? WallInstant(nanoseconds: .max))
-        var totals: [Int: DayTotals] = [:]
+        var totals: [DayOwner: DayTotals] = [:]
         var applications: [NamedApplication: (times: CategoryTimes, duration: UInt64, events: Int)] = [:]
-        for (user, sessions) in try part.usersSessions() {
-            guard let id = users[user], let anchors = sessions.first?.anchors else { continue }
-            var sum = totals[id] ?? DayTotals()
+        let owned = try part.usersSessions().flatMap { user, sessions in
+            Dictionary(grouping: sessions) { $0.stored?.origin }.map { (user, $0, $1) }
+        }
+        for (user, origin, sessions) in owned {
+            guard let user = users[user], let computer = computers[origin], let anchors = sessions.first?.anchors else { continue }
+            let owner = DayOwner(user: user, computer: computer)
+            var sum = totals[owner] ?? DayTotals()
             var active: TimeSpan?
             try part.forEachOwnPart(
                 of: sessions,
                 chunk: { chunk in
                     for (index, (record, _)) in chunk.focus.enumerated() {
                         let (times, length) = (chunk.evaluation.focus[index], record.span.clipped(to: chunk.timeline.span).length)
-                        guard length > 0, record.application != nil, chooser.includes(chunk.shown(index)), chooser.includes(times) else {
-                            continue
-                        }
+                        guard length > 0, record.application != nil, let shown = chunk.shown(index), chooser.includes(shown),
+                            chooser.includes(times)
+                        else { continue }
                         let key = NamedApplication(
-                            user: id, executable: record.application?.executable, description: chooser.description(of: record.application))
+                            owner: owner, executable: record.application?.executable,
+                            description: chooser.description(of: record.application), columns: shown.columns)
                         var sum = applications[key] ?? (CategoryTimes(), 0, 0)
                         sum.times += times
                         sum.duration += length
@@ -272,13 +308,13 @@ extension Answer {
             sum.sessions.formUnion(sessions.map(\.record.uuid))
             if let first = active.flatMap({ anchors.wall(at: $0.start) }) { sum.first = min(sum.first ?? first, first) }
             if let last = active.flatMap({ anchors.wall(at: $0.end) }) { sum.last = max(sum.last ?? last, last) }
-            totals[id] = sum
+            totals[owner] = sum
         }
-        for (id, sum) in totals.sorted(by: { $0.key < $1.key }) {
+        for (owner, sum) in totals.sorted(by: { $0.key < $1.key }) {
             try put("daily_user_summary") { json in
                 json.add("day", day.description)
-                json.add("user_id", id)
-                json.add("computer_id", 1)
+                json.add("user_id", owner.user)
+                json.add("computer_id", owner.computer)
                 json.add("sessions", sum.sessions.count)
                 json.add("first_activity", sum.first)
                 json.add("last_activity", sum.last)
@@ -289,13 +325,14 @@ extension Answer {
         for (key, sum) in applications.sorted(by: { $0.key < $1.key }) {
             try put("daily_application_summary") { json in
                 json.add("day", day.description)
-                json.add("user_id", key.user)
-                json.add("computer_id", 1)
+                json.add("user_id", key.owner.user)
+                json.add("computer_id", key.owner.computer)
                 json.add("executable", key.executable)
                 json.add("description", key.description)
                 json.add("events", sum.events)
                 json.add("duration", nanoseconds: sum.duration)
                 Self.add(sum.times, [.active, .passive, .inactive], to: &json)
+                json.add(key.columns)
             }
         }
     }
@@ -433,6 +470,10 @@ extension Answer {
 
 extension Answer.NamedApplication: Comparable {
     fileprivate static func < (lhs: Self, rhs: Self) -> Bool {
-        (lhs.user, lhs.executable ?? "", lhs.description ?? "") < (rhs.user, rhs.executable ?? "", rhs.description ?? "")
+        lhs.owner != rhs.owner ? lhs.owner < rhs.owner : lhs.texts.lexicographicallyPrecedes(rhs.texts)
+    }
+
+    private var texts: [String] {
+        [executable, description, columns.category, columns.productivity, columns.isBusiness.map { String($0) }].map { $0 ?? "" }
     }
 }

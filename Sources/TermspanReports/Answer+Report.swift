@@ -144,11 +144,8 @@ extension Answer {
         json.add("focus", nanoseconds: figures.focus)
         json.add("longest_focus", nanoseconds: figures.longestFocus)
         json.add("switches", figures.switches)
-        let used = figures.times[.active] + figures.times[.passive]
-        if used > 0 {
-            // To a tenth.
-            let tenths = (UInt128(figures.switches) * 36_000_000_000_000 + UInt128(used) / 2) / UInt128(used)
-            json.add("switches_per_hour", nanoseconds: UInt64(clamping: tenths * 100_000_000))
+        if let tenths = figures.switchRate {
+            json.add("switches_per_hour", nanoseconds: UInt64(clamping: UInt128(tenths) * 100_000_000))
         } else {
             json.add("switches_per_hour", UInt64?.none)
         }

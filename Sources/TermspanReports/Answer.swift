@@ -338,9 +338,7 @@ package struct Answer {
     private func add(_ shown: ActivityClasses.Shown, to json: inout JSONLine) {
         json.add("executable", executable(shown.application))
         json.add("class", shown.application?.windowClass)
-        json.add("category", shown.classification?.category)
-        json.add("productivity", shown.isWithheld ? nil : shown.classification?.productivity.rawValue)
-        json.add("business", shown.classification?.isBusiness)
+        json.add(shown.columns)
     }
 
     /// Every moment of a session in the range once. What is ignored is there without its application, so that no time is missing.

@@ -8,6 +8,12 @@ struct RowNames {
     var sessionUUID: String
 }
 
+/// What all rows of an application have: in their middle what it is, at their end what it counts as.
+struct ApplicationCells {
+    var names: [UInt8]
+    var classes: [UInt8]
+}
+
 /// How rows of an export are written: what all rows of a session or application have in common is made once.
 protocol ExportRows {
     var header: [UInt8]? { get }
@@ -15,11 +21,11 @@ protocol ExportRows {
     /// What rows of a session begin with.
     func frame(_ names: RowNames, computer: String, isImported: Bool) -> [UInt8]
 
-    func application(_ description: String?, _ executable: String?, _ windowClass: String?) -> [UInt8]
+    func application(_ description: String?, _ executable: String?, _ windowClass: String?, _ columns: ClassColumns) -> ApplicationCells
 
     /// Lengths are nanoseconds.
     func add(
-        _ frame: [UInt8], _ start: WallInstant, _ end: WallInstant, _ length: UInt64, _ application: [UInt8], active: UInt64,
+        _ frame: [UInt8], _ start: WallInstant, _ end: WallInstant, _ length: UInt64, _ application: ApplicationCells, active: UInt64,
         passive: UInt64,
         inactive: UInt64, switches: UInt32, to bytes: inout [UInt8])
 }
@@ -38,16 +44,19 @@ struct JSONRows: ExportRows {
         return json.bytes + Self.start
     }
 
-    func application(_ description: String?, _ executable: String?, _ windowClass: String?) -> [UInt8] {
-        var json = JSONLine()
-        json.add("description", description)
-        json.add("executable", executable)
-        json.add("class", windowClass)
-        return Array(",".utf8) + json.bytes.dropFirst() + Self.active
+    func application(_ description: String?, _ executable: String?, _ windowClass: String?, _ columns: ClassColumns) -> ApplicationCells {
+        var names = JSONLine()
+        names.add("description", description)
+        names.add("executable", executable)
+        names.add("class", windowClass)
+        var classes = JSONLine()
+        classes.add(columns)
+        return ApplicationCells(
+            names: Self.comma + names.bytes.dropFirst() + Self.active, classes: Self.comma + classes.bytes.dropFirst() + Self.close)
     }
 
     func add(
-        _ frame: [UInt8], _ start: WallInstant, _ end: WallInstant, _ length: UInt64, _ application: [UInt8], active: UInt64,
+        _ frame: [UInt8], _ start: WallInstant, _ end: WallInstant, _ length: UInt64, _ application: ApplicationCells, active: UInt64,
         passive: UInt64,
         inactive: UInt64, switches: UInt32, to bytes: inout [UInt8]
     ) {
@@ -57,7 +66,7 @@ struct JSONRows: ExportRows {
         end.append(to: &bytes)
         bytes += Self.duration
         append(seconds: length, to: &bytes)
-        bytes += application
+        bytes += application.names
         append(seconds: active, to: &bytes)
         bytes += Self.passive
         append(seconds: passive, to: &bytes)
@@ -65,7 +74,7 @@ struct JSONRows: ExportRows {
         append(seconds: inactive, to: &bytes)
         bytes += Self.switches
         append(decimal: UInt64(switches), to: &bytes)
-        bytes += Self.close
+        bytes += application.classes
     }
 
     private static let start = Array(",\"start\":\"".utf8)
@@ -75,6 +84,7 @@ struct JSONRows: ExportRows {
     private static let passive = Array(",\"passive\":".utf8)
     private static let inactive = Array(",\"inactive\":".utf8)
     private static let switches = Array(",\"switches\":".utf8)
+    private static let comma = Array(",".utf8)
     private static let close = Array("}\n".utf8)
 }
 
@@ -93,17 +103,23 @@ struct CSVRows: ExportRows {
         return bytes
     }
 
-    func application(_ description: String?, _ executable: String?, _ windowClass: String?) -> [UInt8] {
-        var bytes: [UInt8] = [Self.comma]
-        for cell in [description, executable, windowClass] {
-            Self.addCell(cell ?? "", to: &bytes)
-            bytes.append(Self.comma)
+    func application(_ description: String?, _ executable: String?, _ windowClass: String?, _ columns: ClassColumns) -> ApplicationCells {
+        func cells(_ texts: [String?]) -> [UInt8] {
+            var bytes: [UInt8] = []
+            for text in texts {
+                bytes.append(Self.comma)
+                Self.addCell(text ?? "", to: &bytes)
+            }
+            return bytes
         }
-        return bytes
+        return ApplicationCells(
+            names: cells([description, executable, windowClass]) + [Self.comma],
+            classes: cells([columns.category, columns.productivity, columns.isBusiness.map { String($0) }])
+                + [UInt8(ascii: "\r"), UInt8(ascii: "\n")])
     }
 
     func add(
-        _ frame: [UInt8], _ start: WallInstant, _ end: WallInstant, _ length: UInt64, _ application: [UInt8], active: UInt64,
+        _ frame: [UInt8], _ start: WallInstant, _ end: WallInstant, _ length: UInt64, _ application: ApplicationCells, active: UInt64,
         passive: UInt64,
         inactive: UInt64, switches: UInt32, to bytes: inout [UInt8]
     ) {
@@ -113,7 +129,7 @@ struct CSVRows: ExportRows {
         end.append(to: &bytes)
         bytes.append(Self.comma)
         append(seconds: length, to: &bytes)
-        bytes += application
+        bytes += application.names
         append(seconds: active, to: &bytes)
         bytes.append(Self.comma)
         append(seconds: passive, to: &bytes)
@@ -121,7 +137,7 @@ struct CSVRows: ExportRows {
         append(seconds: inactive, to: &bytes)
         bytes.append(Self.comma)
         append(decimal: UInt64(switches), to: &bytes)
-        bytes += [UInt8(ascii: "\r"), UInt8(ascii: "\n")]
+        bytes += application.classes
     }
 
     private static let comma = UInt8(ascii: ",")

@@ -32,17 +32,12 @@ package final class PackageSummaries: Sendable {
         private let folder: String
         /// Of the lists, without their ending.
         private var packages: [String] = []
-        /// In order.
-        private var lines: [Line] = []
+        /// Of each line of each list the hash, whose last bits are the row of `packages`; in order.
+        private var lines: [UInt64] = []
         private var summaries: [String: String] = [:]
 
-        private struct Line {
-            var hash: UInt64
-            /// Row of `packages`.
-            var package: UInt32
-        }
-
         private static let mostPackages = 20_000
+        private static let rows: UInt64 = (1 << 15) - 1
         private static let listLimit = 16 << 20
         private static let statusLimit = 64 << 20
         private static let ending = ".list"
@@ -54,18 +49,26 @@ package final class PackageSummaries: Sendable {
             let lists = listing(of: folder + "/info", most: 16 * Self.mostPackages).filter { $0.name.hasSuffix(Self.ending) }
             packages = lists.map { String($0.name.dropLast(Self.ending.count)) }.sorted().prefix(Self.mostPackages).map(\.self)
             for row in packages.indices {
-                for line in list(of: row).split(separator: UInt8(ascii: "\n")) {
-                    lines.append(Line(hash: Self.hash(line), package: UInt32(row)))
+                var hash = Self.seed
+                for byte in list(of: row) {
+                    if byte != UInt8(ascii: "\n") {
+                        hash = Self.hash(hash, byte)
+                    } else {
+                        lines.append(hash & ~Self.rows | UInt64(row))
+                        hash = Self.seed
+                    }
                 }
             }
-            lines.sort { $0.hash < $1.hash }
+            lines.sort()
             readStatus()
         }
 
         private mutating func readStatus() {
             var package: Substring?
-            let status = (try? readFile(folder + "/status", limit: Self.statusLimit, options: .truncate)) ?? []
-            for line in status.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+            var rest = ((try? readFile(folder + "/status", limit: Self.statusLimit, options: .truncate)) ?? [])[...]
+            while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
+                let line = rest[..<end]
+                rest = rest[(end + 1)...]
                 if line.isEmpty {
                     package = nil
                 } else if line.starts(with: "Package: ".utf8) {
@@ -77,15 +80,15 @@ package final class PackageSummaries: Sendable {
         }
 
         func summary(of path: String) -> String? {
-            let hash = Self.hash(path.utf8)
+            let hash = path.utf8.reduce(Self.seed, Self.hash) & ~Self.rows
             var first = 0
             var end = lines.count
             while first < end {
                 let middle = (first + end) / 2
-                if lines[middle].hash < hash { first = middle + 1 } else { end = middle }
+                if lines[middle] < hash { first = middle + 1 } else { end = middle }
             }
-            while first < lines.count, lines[first].hash == hash {
-                if let summary = summary(of: path, in: Int(lines[first].package)) { return summary }
+            while first < lines.count, lines[first] & ~Self.rows == hash {
+                if let summary = summary(of: path, in: Int(lines[first] & Self.rows)) { return summary }
                 first += 1
             }
             return nil
@@ -96,9 +99,9 @@ package final class PackageSummaries: Sendable {
             guard let summary = packages[row].split(separator: ":").first.flatMap({ summaries[String($0)] }), !summary.isEmpty else {
                 return nil
             }
-            let files = String(decoding: list(of: row), as: UTF8.self).split(separator: "\n")
-            guard files.contains(path[...]) else { return nil }
-            let programs = files.count { file in Self.programs.contains { file.hasPrefix($0) } }
+            let files = list(of: row).split(separator: UInt8(ascii: "\n"))
+            guard files.contains(where: { $0.elementsEqual(path.utf8) }) else { return nil }
+            let programs = files.count { file in Self.programs.contains { file.starts(with: $0.utf8) } }
             return programs > 1 ? "\(summary) (\(Descriptions.file(path)))" : summary
         }
 
@@ -107,10 +110,7 @@ package final class PackageSummaries: Sendable {
         }
 
         /// FNV-1a.
-        private static func hash(_ bytes: some Sequence<UInt8>) -> UInt64 {
-            var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-            for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-            return hash
-        }
+        private static let seed: UInt64 = 0xCBF2_9CE4_8422_2325
+        private static func hash(_ hash: UInt64, _ byte: UInt8) -> UInt64 { (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
     }
 }

@@ -712,9 +712,6 @@ struct Request {
         // What is held is checked whole, wherever it is from.
         if kind == .storeCheck { filter.imported = nil }
         if kind == .export {
-            if format == .tables, filter.imported != false {
-                throw .invalidArguments("What was imported is exported as jsonl, csv or activitywatch.")
-            }
             if choice.languages == nil { choice.languages = [] }
             if isByPseudonym, format == .tables || format == .activitywatch {
                 throw .invalidArguments("By pseudonyms rows alone are exported: as jsonl or csv.")

@@ -95,7 +95,7 @@ package final class ExportDatabase {
         "user_identifiers": ["user_id", "kind", "value"],
         "events": [
             "id", "user_id", "computer_id", "session", "session_uuid", "start", "end", "duration", "description", "executable", "class",
-            "active", "passive", "inactive",
+            "active", "passive", "inactive", "category", "productivity", "business",
         ],
         "daily_user_summary": [
             "day", "user_id", "computer_id", "sessions", "first_activity", "last_activity", "total", "suspended", "paused", "unknown",
@@ -103,6 +103,7 @@ package final class ExportDatabase {
         ],
         "daily_application_summary": [
             "day", "user_id", "computer_id", "executable", "description", "events", "duration", "active", "passive", "inactive",
+            "category", "productivity", "business",
         ],
     ]
 
@@ -125,7 +126,10 @@ package final class ExportDatabase {
             class TEXT,
             active REAL NOT NULL,
             passive REAL NOT NULL,
-            inactive REAL NOT NULL
+            inactive REAL NOT NULL,
+            category TEXT,
+            productivity TEXT,
+            business INTEGER
         ) STRICT;
         CREATE TABLE daily_user_summary (
             day TEXT NOT NULL,
@@ -155,7 +159,10 @@ package final class ExportDatabase {
             duration REAL NOT NULL,
             active REAL NOT NULL,
             passive REAL NOT NULL,
-            inactive REAL NOT NULL
+            inactive REAL NOT NULL,
+            category TEXT,
+            productivity TEXT,
+            business INTEGER
         ) STRICT;
         CREATE INDEX daily_application_summary_day ON daily_application_summary (day, user_id);
         """

@@ -134,7 +134,7 @@ package final class StoreWriter {
     }
 
     /// Closes the file; the writer is of no use afterwards.
-    func close() {
+    package func close() {
         queue.closeAndKeep()
         values.keys.close()
     }

@@ -312,6 +312,16 @@ import Testing
         return rows
     }
 
+    /// Switches an hour of use in tenths, by decimals.
+    static func rate(_ figures: ReportFigures) -> UInt64? {
+        let used = figures.times[.active] + figures.times[.passive]
+        guard used > 0 else { return nil }
+        var exact = Decimal(figures.switches) * 36_000_000_000_000 / Decimal(used)
+        var rounded = Decimal()
+        NSDecimalRound(&rounded, &exact, 0, .plain)
+        return NSDecimalNumber(decimal: rounded).uint64Value
+    }
+
     static func check(
         _ place: Place, seed: UInt64, tick length: Int, _ ticks: Int, lengths: [Int], pause: ClosedRange<Int>, passive limits: [Int?]
     ) throws {
@@ -344,6 +354,9 @@ import Testing
                 Issue.record(
                     "\(what), \(whose): \(row) is \(stream.rows[row].map { "\($0)" } ?? "nothing") in place of \(ruled[row].map { "\($0)" } ?? "nothing")"
                 )
+            }
+            for (row, figures) in ruled {
+                #expect(stream.rows[row]?.switchRate == rate(figures), "\(what), \(whose): switches an hour of \(row)")
             }
             guard let period else { return }
             for start in Set(stream.rows.keys.compactMap(\.period)) {

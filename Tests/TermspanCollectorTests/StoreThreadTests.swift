@@ -167,6 +167,13 @@ private final class Writing {
         // The damage took none of the pages of this one, and what waited is stored.
         #expect(try reader.sessions(SessionFilter()).contains { $0.record.uuid == session })
         #expect(writing.store.health.problem == nil)
+
+        // The damaged one is told of as long as it is there.
+        let damaged = writing.store.health.damaged
+        #expect(damaged.count == 1 && damaged.allSatisfy { FileManager.default.fileExists(atPath: $0) && $0.hasSuffix(".db") })
+        for file in damaged { try FileManager.default.removeItem(atPath: file) }
+        writing.store.submit { _ in }
+        #expect(writing.wait { writing.store.health.damaged.isEmpty })
     }
 
     @Test func whatCanNotBeWrittenIsKeptAndTold() throws {

@@ -441,6 +441,19 @@ import Testing
         #expect(many[1] == "mallory is not measured: not-trusted")
     }
 
+    @Test func aDamagedStoreIsToldAsLongAsItIsThere() {
+        let now = WallInstant(nanoseconds: 10_000_000_000_000)
+        var status = ServiceStatus([:])
+        #expect(!status.lines(now: now).contains { $0.contains("set aside") })
+        #expect(status.json["damaged_stores"] == .array([]))
+        status = ServiceStatus(["damaged-stores": .strings(["/var/lib/termspan/termspan-damaged-x.db"])])
+        #expect(
+            status.lines(now: now).contains(
+                "Damaged store: /var/lib/termspan/termspan-damaged-x.db is set aside; what is lost of it is in "
+                    + "/var/lib/termspan/termspan-damaged-x.db.txt"))
+        #expect(status.json["damaged_stores"] == .array([.string("/var/lib/termspan/termspan-damaged-x.db")]))
+    }
+
     @Test(arguments: [(80, 24), (20, 5), (1, 1), (200, 3), (0, 0)]) func theScreenFits(width: Int, height: Int) {
         var screen = TopScreen()
         screen.sessions = (1...50).map { Self.row($0, "rdp-tcp#\($0)", "user\($0)", .active) }

@@ -116,6 +116,60 @@ import Testing
         #expect(lines.allSatisfy { $0["state"] as? String == "inactive" })
     }
 
+    private static func export(_ fixture: ReportsFixture, _ question: Question, _ format: ExportRequest.Format) throws -> [String] {
+        var question = question
+        question.kind = .export
+        question.export = ExportRequest(format: format, calendar: .system)
+        return try fixture.text(question).utf8.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
+            .filter { !$0.hasPrefix("{\"cursor\":") }
+    }
+
+    /// Rows of exports have what rows of activities have, in each format, for whoever asks.
+    @Test func exportsTellWhatActivitiesCountAs() throws {
+        let fixture = try Self.fixture()
+        func columns(_ row: [String: Any]) -> [String] {
+            ["start", "class", "category", "productivity"].map { row[$0] as? String ?? "" }
+                + [(row["business"] as? Bool).map { "\($0)" } ?? ""]
+        }
+        for own in [nil, Self.anna] {
+            let question = Self.question(own: own, members: ["staff": [Self.ben]])
+            let expected = try fixture.lines(question).map(columns)
+            #expect(expected.count == (own == nil ? 6 : 7))
+            #expect(Set(expected.map { $0[2] }).isSuperset(of: ["", "Training"]))
+            func objects(_ format: ExportRequest.Format) throws -> [[String: Any]] {
+                try Self.export(fixture, question, format).map {
+                    try #require(JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+                }
+            }
+            #expect(try objects(.jsonl).map(columns) == expected)
+            let csv = try Self.export(fixture, question, .csv).map { $0.dropLast().split(separator: ",", omittingEmptySubsequences: false) }
+            #expect(csv.first?.suffix(3) == ["category", "productivity", "business"] && csv.allSatisfy { $0.count == 19 })
+            #expect(csv.dropFirst().map { row in [6, 11, 16, 17, 18].map { String(row[$0]) } } == expected)
+            let tables = try objects(.tables)
+            #expect(tables.filter { $0["table"] as? String == "events" }.map(columns) == expected)
+            let days = tables.filter { $0["table"] as? String == "daily_application_summary" }
+            #expect(Set(days.map { columns($0)[2...] }) == Set(expected.map { $0[2...] }))
+        }
+    }
+
+    /// A window whose class is 'other' counts as what it is, beside what is withheld and looks the same.
+    @Test func aWindowThatIsCalledOtherIsNotWhatIsWithheld() throws {
+        let fixture = try ReportsFixture()
+        var batch = StoreBatch()
+        batch.sessions = [F.session(1)]
+        let applications = [
+            Application(executable: "/usr/games/game", windowClass: "Class"), Application(executable: nil, windowClass: "other"),
+        ]
+        for index in 0..<4 {
+            let start = Double(10 + 10 * index)
+            batch.focus.append(
+                FocusRecord(session: F.uuid(1), span: F.span(start, start + 10), application: applications[index % 2]))
+        }
+        try fixture.writer.write(batch)
+        let ends = try Self.export(fixture, Self.question(), .csv).dropFirst().map { $0.dropLast().split(separator: ",").last }
+        #expect(ends == ["false", "0", "false", "0"])
+    }
+
     @Test func rulesForGroupsComeFirst() throws {
         let fixture = try Self.fixture()
         let question = Self.question(members: ["staff": [Self.ben]])

@@ -78,17 +78,18 @@ import Testing
                 """
                 {"user":"anna","uid":1001,"session":3,"session_uuid":"\(F.uuid(3))","computer":"\(name)","imported":false,"start":"2026-01-02T03:04:15.000000Z",\
                 "end":"2026-01-02T03:15:45.000000Z","duration":690,"description":"\\"ed,it\\"","executable":"/opt/\\"ed,it\\"",\
-                "class":"=Ed\\u000d\\u000ait","active":130.5,"passive":300,"inactive":259.5,"switches":0}
+                "class":"=Ed\\u000d\\u000ait","active":130.5,"passive":300,"inactive":259.5,"switches":0,\
+                "category":null,"productivity":null,"business":null}
                 """,
                 """
                 {"user":"anna","uid":1001,"session":3,"session_uuid":"\(F.uuid(3))","computer":"\(name)","imported":false,"start":"2026-01-02T03:15:45.000000Z",\
                 "end":"2026-01-02T03:15:45.500000Z","duration":0.5,"description":null,"executable":null,"class":null,"active":0,"passive":0,\
-                "inactive":0.5,"switches":0}
+                "inactive":0.5,"switches":0,"category":null,"productivity":null,"business":null}
                 """,
                 """
                 {"user":"ben","uid":1002,"session":4,"session_uuid":"\(F.uuid(4))","computer":"\(name)","imported":false,"start":"2026-01-02T03:10:45.000000Z",\
                 "end":"2026-01-02T03:12:25.000000Z","duration":100,"description":"tool","executable":"/opt/tool","class":null,"active":0,\
-                "passive":0,"inactive":100,"switches":0}
+                "passive":0,"inactive":100,"switches":0,"category":null,"productivity":null,"business":null}
                 """,
             ])
         #expect(lines.isComplete)
@@ -96,7 +97,7 @@ import Testing
         #expect(csv[0] == Answer.exportKeys.joined(separator: ",")[...])
         let expected =
             "anna,1001,3,\(F.uuid(3)),\(name),false,2026-01-02T03:04:15.000000Z,2026-01-02T03:15:45.000000Z,690,"
-            + #""""ed,it""","/opt/""ed,it""",'=Ed  it,130.5,300,259.5,0"#
+            + #""""ed,it""","/opt/""ed,it""",'=Ed  it,130.5,300,259.5,0,,,"#
         #expect(csv[1] == expected[...])
         // After a cursor there is no header.
         let end = try #require(lines.cursors.last?.cursor)

@@ -353,6 +353,64 @@ import Testing
         #expect(stored.problems.isEmpty && stored.unknown["no-data"] == nil, "\(stored.problems)")
     }
 
+    // MARK: Recovered stores
+
+    /// Of damage anywhere a recovery makes a store in which all is right: what is lost is time that is Unknown by a fault, and no more than that.
+    @Test(arguments: 0..<10) func aRecoveredStoreIsRight(_ seed: UInt64) throws {
+        var random = SeededRandom(seed: seed)
+        let fixture = try ReportsFixture()
+        for number in 1...UInt64(20) {
+            let user = number % 3 == 0 ? ("ben", UInt32(1002)) : ("anna", UInt32(1001))
+            var position = Double(number) * 2000
+            let session = F.session(number, user.0, user.1, start: position)
+            var batch = StoreBatch()
+            batch.sessions = [session]
+            for step in 0..<100 {
+                let span = F.span(position, position + Double(Int.random(in: 1...9, using: &random)))
+                if step % 11 == 0 {
+                    let unknown = UnknownInterval(start: span.start, end: span.end, reason: step == 0 ? .starting : .eventsLost)
+                    batch.unknowns.append(UnknownRecord(session: session.uuid, interval: unknown))
+                } else {
+                    let application = Application(executable: "/usr/bin/program-\(step % 7)", windowClass: "W")
+                    batch.focus.append(FocusRecord(session: session.uuid, span: span, application: application))
+                    let burst = InputBurst(start: span.start, end: span.start.advanced(by: .milliseconds(500)), origin: .device)
+                    batch.bursts.append(BurstRecord(session: session.uuid, burst: burst))
+                }
+                position += Double(span.length) / 1e9
+            }
+            batch.ended = [SessionEnd(session: session.uuid, at: F.at(position), reason: .logoff)]
+            try fixture.writer.write(batch)
+        }
+        fixture.writer.close()
+        var pages: [Int] = []
+        do {
+            let queue = try DatabaseQueue(path: fixture.path)
+            pages = try queue.writeWithoutTransaction { db in
+                try db.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+                return try Int.fetchAll(db, sql: "SELECT pageno FROM dbstat WHERE name = 'focus_interval' ORDER BY pageno")
+            }
+            try queue.close()
+        }
+        var data = try Data(contentsOf: URL(filePath: fixture.path))
+        // One of time, and up to two of whatever is there.
+        let damaged =
+            try [#require(pages.randomElement(using: &random))]
+            + (0..<Int(seed) % 3).map { _ in Int.random(in: 1...data.count / 4096, using: &random) }
+        for page in damaged { data.replaceSubrange((page - 1) * 4096..<page * 4096, with: Data(repeating: 0xA5, count: 4096)) }
+        try data.write(to: URL(filePath: fixture.path))
+        try Data().write(to: URL(filePath: fixture.path + ".recover"))
+        // A boot later, as after the restart that follows.
+        let place = StorePlace(path: fixture.path, machine: ID128(high: 7, low: 7), boot: ID128(high: 1, low: 2), keys: fixture.keys)
+        let opening = try StoreOpening.open(place, anchor: ClockAnchor(boot: .zero, wall: F.wall(1_000_000)))
+        opening.writer.close()
+        let recovery = try #require(opening.replacement?.recovery)
+        #expect(!recovery.isComplete)
+        let result = try Self.check(fixture)
+        #expect(result.problems.isEmpty && !result.excessive && result.unknown["no-data"] == nil, "\(damaged): \(result.problems)")
+        let told = result.unknown["store-damaged"]
+        #expect((told?["class"] as? String == "fault") == !recovery.stretches.isEmpty)
+    }
+
     // MARK: Days
 
     /// Summer time from the last Sunday of March to that of October, at 01:00 UTC.

@@ -144,7 +144,7 @@ struct ImportOptions: ParsableArguments {
         } catch {
             throw Self.memoryFailed(error.code)
         }
-        var grounds: [String: BusValue] = ["format": .string(format), "sha256": .string(source.finish()), "rehearse": .bool(dryRun)]
+        var grounds: [String: BusValue] = ["format": .string(format), "sha256": .string(try source.finish()), "rehearse": .bool(dryRun)]
         if !reason.isEmpty { grounds["reason"] = .string(reason) }
         if !responsible.isEmpty { grounds["responsible"] = .string(responsible) }
         let imported = try Client.connect().importRecords(records.raw, grounds)

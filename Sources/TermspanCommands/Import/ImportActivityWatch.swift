@@ -109,9 +109,9 @@ package struct ImportActivityWatch {
     }
 
     /// ActivityWatch knows no sessions: one for each computer and day, in UTC, whose UUID is the same in each file.
-    private func session(at moment: WallInstant, _ computer: String, _ run: Int) -> ImportRecord.Session {
+    private func session(at moment: WallInstant, _ computer: String, _ run: Int) throws(CommandError) -> ImportRecord.Session {
         let day = moment.nanoseconds / Self.day
-        let seed = FileDigest.bytes(of: "activitywatch\n\(computer)\n\(login)\n\(day)" + (run == 0 ? "" : "\n\(run)"), count: 10)
+        let seed = try FileDigest.bytes(of: "activitywatch\n\(computer)\n\(login)\n\(day)" + (run == 0 ? "" : "\n\(run)"), count: 10)
         let milliseconds = UInt64(day * (Self.day / 1_000_000))
         var bytes = stride(from: 40, through: 0, by: -8).map { UInt8(truncatingIfNeeded: milliseconds >> UInt64($0)) } + seed
         bytes[6] = 0x70 | bytes[6] & 0x0F

@@ -8,11 +8,12 @@ package struct ImportRows {
     /// Whose they are to be, of whom the file has one name alone; nil: as the file has it.
     private let user: String?
     private var columns: [String]
+    private var hasHeader = false
     /// Whose the file's are.
     private var named: String?
     private var chain: Chain?
 
-    /// Of a file that goes on after a cursor, which has no header.
+    /// Of a file that goes on after a cursor, which has no header; what is behind them is passed over.
     private static let columns = [
         "user", "uid", "session", "session_uuid", "computer", "imported", "start", "end", "duration", "description", "executable", "class",
         "active", "passive", "inactive", "switches",
@@ -43,9 +44,10 @@ package struct ImportRows {
                 }
                 if isFirst, row.contains("session_uuid") {
                     columns = row
+                    hasHeader = true
                     continue
                 }
-                guard row.count == columns.count else {
+                guard row.count == columns.count || (!hasHeader && row.count > columns.count) else {
                     throw source.error("It has \(row.count) columns and not \(columns.count)", line: line)
                 }
                 cells = Dictionary(zip(columns, row.map { JSONValue.string($0) })) { first, _ in first }

@@ -9,7 +9,7 @@ package struct ImportSource {
     /// What came before the piece.
     private var passed = 0
     package private(set) var line = 1
-    private var digest = FileDigest()
+    private let digest = FileDigest()
 
     /// More than any row or event has.
     static let longest = 1 << 16
@@ -30,7 +30,7 @@ package struct ImportSource {
     }
 
     /// The SHA-256 of all that was read, which is to be all that there is.
-    package mutating func finish() -> String { digest.finish() }
+    package func finish() throws(CommandError) -> String { try digest.finish() }
 
     /// The next byte, which stays; nil at the end.
     mutating func peek() throws(CommandError) -> UInt8? {

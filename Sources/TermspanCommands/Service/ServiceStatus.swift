@@ -26,6 +26,8 @@ package struct ServiceStatus: Hashable, Sendable {
     package var lastCommit: WallInstant?
     /// Why nothing can be written just now; blank where it can.
     package var storeProblem: String
+    /// Files of damaged stores that are set aside.
+    package var damagedStores: [String]
     /// Whether the disk that it is on is encrypted: encrypted, plain or unknown.
     package var disk: String
     /// What termspan.yaml has to say against that; blank where nothing.
@@ -50,6 +52,7 @@ package struct ServiceStatus: Hashable, Sendable {
         bootID = values["boot-id"]?.string ?? ""
         lastCommit = values["last-commit"]?.unsigned.flatMap { WallInstant(microseconds: $0) }
         storeProblem = values["store-problem"]?.string ?? ""
+        damagedStores = values["damaged-stores"]?.strings ?? []
         disk = values["disk"]?.string ?? ""
         diskProblem = values["disk-problem"]?.string ?? ""
         numbers = [:]
@@ -77,7 +80,7 @@ package struct ServiceStatus: Hashable, Sendable {
             .init("boot_id", bootID.isEmpty ? .null : .string(bootID)),
             .init("last_commit", .optional(lastCommit.map { TimeText.utc($0) })),
             .init("store_problem", storeProblem.isEmpty ? .null : .string(storeProblem)),
-            .init("disk", disk.isEmpty ? .null : .string(disk)),
+            .init("disk", disk.isEmpty ? .null : .string(disk)), .init("damaged_stores", .array(damagedStores.map { .string($0) })),
         ]
         for key in Self.numberKeys {
             let value = numbers[key]
@@ -134,7 +137,8 @@ package struct ServiceStatus: Hashable, Sendable {
             "encrypted": ", on an encrypted disk", "plain": ", on a disk that is not encrypted",
             "unknown": ", on a disk of which nobody can tell whether it is encrypted",
         ]
-        var lines = Properties.lines([
+        let damaged = damagedStores.map { ("Damaged store", "\($0) is set aside; what is lost of it is in \($0).txt") }
+        let first = [
             ("Collector", version.isEmpty ? "running" : "termspand \(version)"), ("Started", ago(started)),
             ("Sessions", "\(number("sessions")): \(number("measured")) measured, \(number("untracked")) of untracked users"),
             ("Probes", "\(number("probes")), lanes \(number("lanes")), quarantined \(number("quarantined"))"),
@@ -149,10 +153,13 @@ package struct ServiceStatus: Hashable, Sendable {
                 (numbers["store-size"].map { TimeText.bytes($0) } ?? "?") + (disks[disk] ?? "")
                     + (storeProblem.isEmpty ? "" : ", NOT WRITABLE: \(storeProblem)")
             ),
+        ]
+        let last = [
             ("Focus to fold", "p50 \(time("focus-to-fold-p50")), p99 \(time("focus-to-fold-p99")), max \(time("focus-to-fold-max"))"),
             ("Commit", "p50 \(time("commit-p50")), p99 \(time("commit-p99"))"),
             ("Memory", numbers["memory"].map { TimeText.bytes($0) } ?? "?"), ("CPU", cpu), ("Wake-ups", number("wakeups")),
-        ])
+        ]
+        var lines = Properties.lines(first + damaged + last)
         if !limits.isEmpty {
             var table = Table([
                 .init("LIMIT", width: 15), .init("PER USER", width: 34), .init("REACHED", .right, width: 8), .init("LAST BY"),

@@ -15,7 +15,7 @@ let usage = """
       --days N         days of the calendar (364)
       --intervals N    focus intervals of a day that somebody works, about (1000)
       --rounds N       how often each question is asked, in turn with the others (21)
-      --linearity      20, 50, 100 and 200 users of 14 days instead
+      --linearity      20, 50, 100 and 200 users instead, of 14 days unless --days says otherwise; 364 take some 2.5 GB of disk and 20 minutes
       --serve          answers Tests/Benchmarks/activitywatch-comparison on standard input
       --folder FOLDER  where the store is made, and removed again (/var/tmp)
 
@@ -194,15 +194,20 @@ func peak(of process: Int32) -> Double {
 }
 
 @MainActor func measureLinearity(_ workload: Workload) throws {
-    say("| users | MB a user | a user's time by application | by day | the server's day by user | by user and application |")
+    say(
+        "| users | focus intervals | written in | bytes each | MB a user | a user's time by application | by day | the server's day by user "
+            + "| by user and application | memory of the service at most |")
     for users in [20, 50, 100, 200] {
         var workload = workload
-        (workload.users, workload.days) = (users, 14)
+        (workload.users, workload.days) = (users, number("--days", 14))
         let stage = try Stage(workload)
         defer { stage.remove() }
         try stage.check()
         let times = try stage.measure(rounds: number("--rounds", 21)).map(milliseconds).joined(separator: " | ")
-        say("| \(users) | \(text(Double(stage.size) / 1e6 / Double(users))) | \(times) |")
+        let bytes = Double(stage.size)
+        say(
+            "| \(users) | \(stage.made.intervals) | \(Int(stage.seconds)) s | \(text(bytes / Double(stage.made.intervals))) | "
+                + "\(text(bytes / 1e6 / Double(users))) | \(times) | \(text(peak(of: stage.service.processID))) MB |")
     }
 }
 

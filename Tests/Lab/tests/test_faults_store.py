@@ -295,8 +295,17 @@ class StoreFileTests(FaultTestCase):
     def set_aside(self):
         return sorted(path.name for path in (self.lab.root / FOLDER[1:]).glob("termspan-damaged-*.db"))
 
-    def assert_goes_on(self, row, aside, keeps_policy):
-        """After a store was replaced: one record, the session as it was, and its time until now unknown with its reason."""
+    def held(self, row):
+        """The session's spans, and its unknown time."""
+        wait_until("all to be written", lambda: self.product.status()["pending"] == 0, 20)
+        return self.product.spans("user1", session=row["id"]), self.unknown()
+
+    def assert_goes_on(self, row, aside, before):
+        """
+        After a store was replaced: one record, the session as it was, and the time of which its spans are lost unknown with its reason. `before` is
+        what was `held` of it; None where the policy is lost too.
+        """
+        keeps_policy = before is not None
         record, = self.records("store-replaced")
         name, = set(self.set_aside()) - set(aside)
         self.assertIn(f"{FOLDER}/{name}", record["message"])
@@ -307,6 +316,7 @@ class StoreFileTests(FaultTestCase):
             self.assertRegex(report, rf"(?m)^unknown user=\S+ session={row['uuid']} ")
         doctor = self.product.command("doctor", check=False)
         self.assertRegex(doctor.stdout, f"(?m)^warn .*{name}")
+        self.assertEqual(self.product.status()["damaged_stores"], [f"{FOLDER}/{name}" for name in self.set_aside()])
         self.assertEqual(self.product.policy()["users"] != [], keeps_policy)
         if not keeps_policy:
             self.assertEqual(self.product.session("user1")["coverage"], "untracked")
@@ -319,33 +329,41 @@ class StoreFileTests(FaultTestCase):
         self.lab.focus("user1", WINDOWS[1])
         wait_until("the next span", lambda: any(moment(span["start"]) >= begin and span["class"] == WINDOWS[1] for span in self.product.spans("user1", open=True)), 20,
                    progress=self.product.report)
-        unknown = self.unknown()
-        self.assertGreater(unknown, 1)
+        spans, unknown = before
+        kept = {span["start"] for span in self.product.spans("user1", session=row["id"])}
+        lost = [span["duration"] for span in spans if span["start"] not in kept]
+        self.assertNotEqual(lost, [])
+        # All that was in the damaged page, and nothing that was unknown before is known now.
+        self.assertGreater(self.unknown(), unknown + sum(lost) - 0.001)
         # 16: store-damaged.
         wait_until("the unknown time to be stored", lambda: self.sql("SELECT count(*) FROM unknown_interval WHERE reason = 16") != "0", 20)
         self.assertEqual(self.sql("SELECT count(*) FROM session WHERE end IS NULL"), "1")
+        verified = json.loads(self.product.command("verify", "--store", "--format", "json").stdout)["store"]
+        self.assertEqual((verified["problem_list"], verified["excessive"]), ([], False), verified)
+        self.assertIn("store-damaged", {cause["unknown"] for cause in verified["unknown"]})
 
     def test_1_damage_during_a_run_is_set_aside_and_measuring_goes_on(self):
         pid, probes, row, aside = self.product.collector(), self.product.probes(), self.product.session("user1"), self.set_aside()
-        wait_until("all to be written", lambda: self.product.status()["pending"] == 0, 20)
+        before = self.held(row)
         self.damage("focus_interval")
         # What another process writes makes the collector read its pages anew.
         self.sql("UPDATE revision SET value = value + 1")
         self.lab.focus("user1", WINDOWS[1])
         self.lab.focus("user1", WINDOWS[2])
         wait_until("another store", lambda: self.records("store-replaced"), 20, progress=self.product.report)
-        self.assert_goes_on(row, aside, True)
+        self.assert_goes_on(row, aside, before)
         self.assertEqual((self.product.collector(), self.product.probes()), (pid, probes))
 
     def test_2_damage_found_at_the_start_keeps_the_policy(self):
         probes, row, aside = self.product.probes(), self.product.session("user1"), self.set_aside()
         self.lab.focus("user1", WINDOWS[0])
         self.lab.focus("user1", WINDOWS[1])
+        before = self.held(row)
         self.lab.enter(["systemctl", "kill", "--signal=STOP", SERVICE])
         self.damage("focus_interval")
         self.lab.enter(["systemctl", "kill", "--signal=KILL", SERVICE])
         wait_until("another store", lambda: self.records("store-replaced"), 20, progress=self.product.report)
-        self.assert_goes_on(row, aside, True)
+        self.assert_goes_on(row, aside, before)
         self.assertEqual(self.product.probes(), probes)
 
     def test_3_a_store_that_is_no_database_leaves_nobody_tracked(self):
@@ -355,7 +373,7 @@ class StoreFileTests(FaultTestCase):
         content = (self.lab.root / DATABASE[1:]).read_bytes()
         self.lab.enter(["systemctl", "start", SERVICE])
         self.product.wait_ready()
-        self.assert_goes_on(row, aside, False)
+        self.assert_goes_on(row, aside, None)
         name, = set(self.set_aside()) - set(aside)
         self.assertEqual((self.lab.root / FOLDER[1:] / name).read_bytes(), content)
         self.assertEqual((self.product.session("user1")["id"], self.product.session("user1")["uuid"]), (row["id"], row["uuid"]))

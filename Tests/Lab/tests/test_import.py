@@ -27,7 +27,8 @@ def row(user, session, **changes):
     return {
         "user": user, "uid": 2001, "session": 5, "session_uuid": session, "computer": "old-server", "imported": False,
         "start": "2026-10-01T08:00:00.000000Z", "end": "2026-10-01T08:10:00.250001Z", "duration": 600.250000123, "description": "tool",
-        "executable": "/opt/lab-import/tool", "class": "Tool", "active": 100.5, "passive": 200, "inactive": 250.000000001, "switches": 2, **changes}
+        "executable": "/opt/lab-import/tool", "class": "Tool", "active": 100.5, "passive": 200, "inactive": 250.000000001, "switches": 2,
+        "category": None, "productivity": None, "business": None, **changes}
 
 
 class ImportTests(ProductTestCase):
@@ -70,6 +71,10 @@ class ImportTests(ProductTestCase):
         self.assertTrue(all(one["imported_from"] is None for one in self.product.listing("activity", "--user", "user1")))
         shown = self.product.listing("activity", "--user", "user1", "--session", session, "--imported")
         self.assertEqual([(one["imported_from"], one["active"]) for one in shown], [("old-server", 100.5)])
+        database = f"/root/{session}.db"
+        self.product.command("export", "sqlite", database, "--imported", "--session", session)
+        told = self.lab.enter(["sqlite3", database, "SELECT name, uuid IS NULL, active FROM events JOIN computers ON computers.id = computer_id"]).stdout
+        self.assertEqual(told.strip(), "old-server|1|100.5")
         # Who it is about sees it, and on whose word.
         document = json.loads(self.product.command("me", "export", user="user1").stdout)
         self.assertIn(session, [one["session_uuid"] for one in document["spans"]])

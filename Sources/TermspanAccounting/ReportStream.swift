@@ -19,6 +19,12 @@ package struct ReportFigures: Equatable, Sendable {
     /// Nothing is in it.
     var isEmpty: Bool { times.total == 0 && focus == 0 && switches == 0 && breaks == 0 }
 
+    /// A part of a stretch.
+    mutating func addFocus(_ length: UInt64) {
+        focus += length
+        longestFocus = max(longestFocus, length)
+    }
+
     package static func += (lhs: inout ReportFigures, rhs: ReportFigures) {
         lhs.times += rhs.times
         lhs.first = [lhs.first, rhs.first].compactMap { $0 }.min()
@@ -131,8 +137,9 @@ package struct ReportStream: Sendable {
     private struct Stretch {
         var application: Int?
         var length: UInt64 = 0
-        /// How much of it lies in which row.
-        var pieces: [(row: Row, length: UInt64)] = []
+        /// How much of it lies in which row: in the last one, where most of them lie altogether, and in those before.
+        var last: (row: Row, length: UInt64) = (Row(), 0)
+        var earlier: [(row: Row, length: UInt64)] = []
         /// For how long nothing has had the focus since.
         var pause: UInt64 = 0
     }
@@ -201,29 +208,25 @@ package struct ReportStream: Sendable {
             stretch.application = application
         }
         let row = Row(period: current, subject: isBySubject ? focus.subject : nil)
+        if stretch.length > 0, stretch.last.row != row {
+            stretch.earlier.append(stretch.last)
+            stretch.last.length = 0
+        }
+        stretch.last = (row, stretch.last.length + length)
         stretch.length += length
         stretch.pause = 0
-        let last = stretch.pieces.count - 1
-        if last >= 0, stretch.pieces[last].row == row {
-            stretch.pieces[last].length += length
-        } else {
-            stretch.pieces.append((row, length))
-        }
     }
 
     private mutating func endStretch() {
         guard stretch.application != nil else { return }
         if stretch.length >= Self.focusMinimum {
-            for piece in stretch.pieces {
-                rows[piece.row, default: ReportFigures()].focus += piece.length
-                let longest = rows[piece.row, default: ReportFigures()].longestFocus
-                rows[piece.row, default: ReportFigures()].longestFocus = max(longest, piece.length)
-            }
+            for piece in stretch.earlier + [stretch.last] { rows[piece.row, default: ReportFigures()].addFocus(piece.length) }
         }
         stretch.application = nil
         stretch.length = 0
+        stretch.last.length = 0
         stretch.pause = 0
-        stretch.pieces.removeAll(keepingCapacity: true)
+        if !stretch.earlier.isEmpty { stretch.earlier.removeAll(keepingCapacity: true) }
     }
 
     private mutating func endBreak(_ active: (end: BootInstant, row: Row, isInterrupted: Bool), at start: BootInstant) {

@@ -82,10 +82,11 @@ extension Answer {
                     }
                     for part in chunk.evaluation.parts {
                         let focus = part.focus.map { index in
-                            let number = chunk.page.application(index).flatMap { numbers[$0] }
+                            let place = Int(chunk.page.places[index])
+                            let number = place < 0 ? nil : numbers[place]
                             return ReportStream.Focus(
-                                start: chunk.page.span(index).start, application: number?.application, subject: number?.subject,
-                                switches: chunk.page.switches(index))
+                                start: chunk.page.spans[index].start, application: number?.application, subject: number?.subject,
+                                switches: chunk.page.switches[index])
                         }
                         stream.add(part.span, part.category, focus)
                     }

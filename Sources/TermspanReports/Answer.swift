@@ -179,7 +179,9 @@ package struct Answer {
         }
 
         func shown(_ index: Int) -> ActivityClasses.Shown? {
-            page.application(index).map { applications.isEmpty ? nil : applications[$0] } ?? ActivityClasses.Shown()
+            let place = Int(page.places[index])
+            if place < 0 { return ActivityClasses.Shown() }
+            return applications.isEmpty ? nil : applications[place]
         }
 
         func focused(_ index: Int) -> Focused { Focused(record: page[index], shown: shown(index)) }
@@ -240,7 +242,7 @@ package struct Answer {
                 rows.applications = shown.map { $0?.application }
             }
             let timeline = SessionTimeline(
-                span: span, focus: rows.indices.map { rows.span($0) }, bursts: input, unknown: unknown, changes: changes,
+                span: span, focus: rows.spans, bursts: input, unknown: unknown, changes: changes,
                 inputKnown: session.end, told: rows.told)
             try body(
                 Chunk(

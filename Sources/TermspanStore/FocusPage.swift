@@ -3,45 +3,36 @@ package import TermspanCore
 
 /// Focus intervals of one session, in order. Each application is held once, so that nothing counts references for each row.
 package struct FocusPage: RandomAccessCollection, Sendable {
-    /// An interval without its application: that one's place among `applications`, -1 where no window had the focus.
-    private struct Row {
-        var span: TimeSpan
-        var application: Int32
-        var switches: UInt32
-    }
-
     private let session: UUIDv7
-    private var rows: [Row] = []
+    package private(set) var spans: [TimeSpan] = []
+    /// The place of each row's application among `applications`; -1 where no window had the focus.
+    package private(set) var places: [Int32] = []
+    /// How many changes were folded into each row.
+    package private(set) var switches: [UInt32] = []
     /// Of each row in turn what it counts as, of imported sessions; else empty.
     package private(set) var told: [ToldTimes?] = []
     /// What had the focus. One that is set to nil is none in all rows.
     package var applications: [Application?] = []
     /// The places of applications by their rows in the store, and those last looked up by the end of their number.
-    private var places: [Int64: Int32] = [:]
+    private var placesByRow: [Int64: Int32] = [:]
     private var recent = InlineArray<64, (row: Int64, place: Int32)>(repeating: (-1, -1))
 
     package init(of session: UUIDv7, capacity: Int = 0) {
         self.session = session
-        rows.reserveCapacity(capacity)
+        spans.reserveCapacity(capacity)
+        places.reserveCapacity(capacity)
+        switches.reserveCapacity(capacity)
     }
 
     package var startIndex: Int { 0 }
-    package var endIndex: Int { rows.count }
+    package var endIndex: Int { spans.count }
 
     package subscript(position: Int) -> FocusRecord {
-        let row = rows[position]
+        let place = Int(places[position])
         return FocusRecord(
-            session: session, span: row.span, application: row.application < 0 ? nil : applications[Int(row.application)],
-            switches: row.switches, told: told.isEmpty ? nil : told[position])
+            session: session, span: spans[position], application: place < 0 ? nil : applications[place], switches: switches[position],
+            told: told.isEmpty ? nil : told[position])
     }
-
-    package func span(_ position: Int) -> TimeSpan { rows[position].span }
-
-    /// The place among `applications`; nil where no window had the focus.
-    package func application(_ position: Int) -> Int? { rows[position].application < 0 ? nil : Int(rows[position].application) }
-
-    /// How many changes were folded into it.
-    package func switches(_ position: Int) -> UInt32 { rows[position].switches }
 
     /// - Parameters:
     ///   - id: the application's row in the store; 0 where no window had the focus.
@@ -55,12 +46,12 @@ package struct FocusPage: RandomAccessCollection, Sendable {
             if recent[slot].row == id {
                 place = recent[slot].place
             } else {
-                place = try places[id] ?? add(application(id))
-                places[id] = place
+                place = try placesByRow[id] ?? add(application(id))
+                placesByRow[id] = place
                 recent[slot] = (id, place)
             }
         }
-        append(Row(span: span, application: place, switches: switches), times)
+        append(span, place, switches, times)
     }
 
     /// One that is not in the store.
@@ -69,15 +60,17 @@ package struct FocusPage: RandomAccessCollection, Sendable {
         if let application = record.application {
             place = applications.firstIndex { $0 == application }.map { Int32($0) } ?? add(application)
         }
-        append(Row(span: record.span, application: place, switches: record.switches), record.told)
+        append(record.span, place, record.switches, record.told)
     }
 
-    private mutating func append(_ row: Row, _ times: ToldTimes?) {
+    private mutating func append(_ span: TimeSpan, _ place: Int32, _ count: UInt32, _ times: ToldTimes?) {
         if times != nil || !told.isEmpty {
-            told += Array(repeating: nil, count: rows.count - told.count)
+            told += Array(repeating: nil, count: spans.count - told.count)
             told.append(times)
         }
-        rows.append(row)
+        spans.append(span)
+        places.append(place)
+        switches.append(count)
     }
 
     private mutating func add(_ application: Application?) -> Int32 {
@@ -87,7 +80,9 @@ package struct FocusPage: RandomAccessCollection, Sendable {
     }
 
     package mutating func removeLast() {
-        rows.removeLast()
+        spans.removeLast()
+        places.removeLast()
+        switches.removeLast()
         if !told.isEmpty { told.removeLast() }
     }
 }

@@ -99,7 +99,7 @@ package struct SessionTimeline: Sendable {
     package func evaluate(_ thresholds: Thresholds = Thresholds()) -> Evaluation {
         var result = Evaluation(focus: Array(repeating: CategoryTimes(), count: focus.count))
         guard span.length > 0 else { return result }
-        if told.contains(where: { $0 != nil }) { return evaluateTold() }
+        if told.contains(where: { $0 != nil }) { return evaluateTold(thresholds) }
 
         // Where each condition holds, and where each focus interval does; one sweep over all of them gives the parts.
         var courses: [Course] = []
@@ -138,9 +138,12 @@ package struct SessionTimeline: Sendable {
         return result
     }
 
-    /// In each focus interval first its active time, then its passive and its inactive; what was told of no category is unknown.
-    private func evaluateTold() -> Evaluation {
+    /// In each focus interval of which it was told first its active time, then its passive and its inactive; what was told of no category is unknown.
+    private func evaluateTold(_ thresholds: Thresholds) -> Evaluation {
         var result = Evaluation(focus: Array(repeating: CategoryTimes(), count: focus.count))
+        var measured = self
+        measured.told = []
+        var rest = measured.evaluate(thresholds).parts[...]
         var position = span.start
         func add(upTo moment: BootInstant, _ category: Category, _ index: Int? = nil) {
             let end = min(moment, span.end)
@@ -155,17 +158,26 @@ package struct SessionTimeline: Sendable {
             }
             position = end
         }
+        func addMeasured(upTo moment: BootInstant) {
+            while position < min(moment, span.end), let part = rest.first {
+                add(upTo: min(part.span.end, moment), part.category, part.focus)
+                if part.span.end <= position { rest.removeFirst() }
+            }
+        }
         for (index, part) in disjointFocus() {
-            add(upTo: part.start, .unknown)
+            addMeasured(upTo: part.start)
+            guard let times = told.indices.contains(index) ? told[index] : nil else {
+                addMeasured(upTo: part.end)
+                continue
+            }
             var moment = part.start
-            let times = told.indices.contains(index) ? told[index] : nil
-            for (category, length) in [(Category.active, times?.active), (.passive, times?.passive), (.inactive, times?.inactive)] {
-                moment = moment.advanced(by: .nanoseconds(Int64(clamping: length ?? 0)))
+            for (category, length) in [(Category.active, times.active), (.passive, times.passive), (.inactive, times.inactive)] {
+                moment = moment.advanced(by: .nanoseconds(Int64(clamping: length)))
                 add(upTo: min(moment, part.end), category, index)
             }
             add(upTo: part.end, .unknown, index)
         }
-        add(upTo: span.end, .unknown)
+        addMeasured(upTo: span.end)
         return result
     }
 

@@ -21,7 +21,8 @@ package final class HelperUnits {
     /// How long reading a cookie may take; the unit's own limits, of being set up and of running, are shorter together.
     private static let cookieTimeout: Duration = .seconds(30)
     private static let mounts = "/proc/1/mountinfo"
-    private static let mountsLimit = 1 << 24
+    /// The machine's own mounts come first, and users' can be long: what lies beyond is not looked at.
+    private static let mountsLimit = 1 << 20
     private static let cookieLength = 16
     private static let program = "/usr/libexec/termspan/termspand"
     /// How long reading names may take; the unit's own limit is shorter.
@@ -77,7 +78,7 @@ package final class HelperUnits {
     package func readCookie(for server: XServer, uid: UInt32, completion: @escaping @MainActor ([UInt8]?) -> Void) {
         let command = [Self.reader, "cookie", "--server", String(server.pid), "--display", String(server.display)]
         // Without the mounts it may still be in the machine's root file system.
-        let mounts = (try? readFile(Self.mounts, limit: Self.mountsLimit, options: .anyKind)) ?? []
+        let mounts = (try? readFile(Self.mounts, limit: Self.mountsLimit, options: [.anyKind, .truncate])) ?? []
         let folders = Self.foldersOfFiles(mounts: mounts).map { UnitManager.Folder(path: $0, isWhole: true) }
         run(
             .cookie, command, about: Self.name(of: server), uid: uid, limit: Self.cookieLength, timeout: Self.cookieTimeout,

@@ -8,6 +8,8 @@ package struct StartQueue: Sendable {
     package static let patienceBounds: ClosedRange<Duration> = .seconds(1)...(.seconds(10))
     /// Of how many users it is remembered what their last start took.
     static let memory = 8
+    /// Of fewer users one or two alone would say how long others wait.
+    private static let leastUsers = 3
 
     private struct Attempt: Equatable, Sendable {
         var session: UUIDv7
@@ -27,10 +29,10 @@ package struct StartQueue: Sendable {
     /// An attempt that takes longer waits for its X server or its home, and keeps nobody but its user waiting any more.
     ///
     /// Where units start slowly, since the machine is busy or has many mounts, it is three times what starts take: others that begin
-    /// meanwhile would make all of them slower still, until none comes to its end in time. No user counts more than once for that.
+    /// meanwhile would make all of them slower still, until none comes to its end in time. More than half of the users have to be slow for that.
     package var patience: Duration {
-        guard !taken.isEmpty else { return Self.patienceBounds.lowerBound }
-        let median = taken.map(\.time).sorted()[taken.count / 2]
+        guard taken.count >= Self.leastUsers else { return Self.patienceBounds.lowerBound }
+        let median = taken.map(\.time).sorted()[(taken.count - 1) / 2]
         return min(max(median * 3, Self.patienceBounds.lowerBound), Self.patienceBounds.upperBound)
     }
 

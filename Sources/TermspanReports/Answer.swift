@@ -733,7 +733,8 @@ package struct Answer {
                     try visit(chunk)
                     // A chunk repeats the burst and unknown interval that reach into it.
                     whole.focus += chunk.timeline.focus
-                    whole.told += chunk.timeline.told
+                    let told = chunk.timeline.told
+                    whole.told += told.isEmpty ? Array(repeating: nil, count: chunk.timeline.focus.count) : told
                     whole.bursts += chunk.timeline.bursts.filter { burst in whole.bursts.last.map { burst.start > $0.start } ?? true }
                     whole.unknown += chunk.timeline.unknown
                     whole.changes = chunk.timeline.changes

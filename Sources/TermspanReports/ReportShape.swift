@@ -68,14 +68,20 @@ struct ReportSubjects {
     /// Of an application; no subject where it is not chosen.
     typealias Numbers = (application: Int, subject: Int?)
 
+    /// A window may be called as what is withheld is.
+    private struct Activity: Hashable {
+        var application: Application
+        var isWithheld: Bool
+    }
+
     private(set) var all: [ReportSubject] = []
     private let by: ReportShape.By
     private let chooser: ActivityChooser
     private let name: (Application) -> Application
     private var subjects: [ReportSubject: Int] = [:]
-    private var applications: [Application: Int] = [:]
-    /// Of one user, of whom an application counts as one thing.
-    private var known: [Application: Numbers] = [:]
+    private var applications: [Activity: Int] = [:]
+    /// Of one user, of whom an activity counts as one thing.
+    private var known: [Activity: Numbers] = [:]
     private var user: UserIdentity?
 
     /// - Parameter name: what is the same application has the same.
@@ -88,12 +94,14 @@ struct ReportSubjects {
             self.user = user
             known.removeAll(keepingCapacity: true)
         }
-        if let numbers = known[application] { return numbers }
+        let isWithheld = shown?.isWithheld ?? false
+        let activity = Activity(application: application, isWithheld: isWithheld)
+        if let numbers = known[activity] { return numbers }
         let named = name(application)
-        let number = applications[named] ?? applications.count
-        applications[named] = number
+        let number = applications[Activity(application: named, isWithheld: isWithheld), default: applications.count]
+        applications[Activity(application: named, isWithheld: isWithheld)] = number
         let numbers = (number, chooser.includes(shown) ? self.number(of: subject(named, shown)) : nil)
-        known[application] = numbers
+        known[activity] = numbers
         return numbers
     }
 

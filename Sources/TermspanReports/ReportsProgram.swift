@@ -48,7 +48,7 @@ package enum ReportsProgram {
         }
         options.kept = Configuration().shortestKept
         // What one page of rows needed the next one needs again: given back to the kernel between them, it took a sixth of a long report's time.
-        keepFreedMemory(upTo: 8 << 20)
+        keepFreedMemory(upTo: 1 << 20)
         do {
             let configuration = try Configuration.load()
             options.thresholds = Thresholds(idle: configuration.idleThreshold, passiveLimit: configuration.passiveLimit)

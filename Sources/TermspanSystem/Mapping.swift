@@ -67,6 +67,6 @@ import CTermspanLinux
     }
 }
 
-/// Has the process keep memory that it frees for what it needs next, up to so many bytes (mallopt(3)): where large arrays are made and freed by turns,
+/// Has each of the process's threads keep memory that it frees for what it needs next, up to so many bytes (mallopt(3)): where large arrays are made and freed by turns,
 /// giving each back to the kernel takes longer than what is done with it.
 package func keepFreedMemory(upTo bytes: Int32) { termspan_keep_freed(bytes) }

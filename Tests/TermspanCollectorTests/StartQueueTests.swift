@@ -71,9 +71,9 @@ import Testing
         #expect(queue.patience == .seconds(1))
     }
 
-    @Test func oneUsersSlowStartsDoNotMakeItGrow() {
+    @Test(arguments: 0...7) func oneUsersSlowStartsDoNotMakeItGrow(others: UInt32) {
         var queue = StartQueue()
-        for uid in 1...3 { queue.succeeded(UInt32(uid), in: .milliseconds(100)) }
+        for uid in 0..<others { queue.succeeded(100 + uid, in: .milliseconds(100)) }
         for _ in 0..<20 { queue.succeeded(7, in: .seconds(9)) }
         #expect(queue.patience == .seconds(1))
     }

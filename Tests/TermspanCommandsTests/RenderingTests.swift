@@ -449,8 +449,8 @@ import Testing
         status = ServiceStatus(["damaged-stores": .strings(["/var/lib/termspan/termspan-damaged-x.db"])])
         #expect(
             status.lines(now: now).contains(
-                "Damaged store: /var/lib/termspan/termspan-damaged-x.db is set aside; what is lost of it is in "
-                    + "/var/lib/termspan/termspan-damaged-x.db.txt"))
+                "Damaged store: /var/lib/termspan/termspan-damaged-x.db is set aside; "
+                    + "/var/lib/termspan/termspan-damaged-x.db.txt says what is lost, if any of it could be read"))
         #expect(status.json["damaged_stores"] == .array([.string("/var/lib/termspan/termspan-damaged-x.db")]))
     }
 

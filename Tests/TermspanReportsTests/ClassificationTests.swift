@@ -168,6 +168,19 @@ import Testing
         try fixture.writer.write(batch)
         let ends = try Self.export(fixture, Self.question(), .csv).dropFirst().map { $0.dropLast().split(separator: ",").last }
         #expect(ends == ["false", "0", "false", "0"])
+        for isOwnTime in [false, true] {
+            let rows = try fixture.lines(
+                ReportTests.question("business") {
+                    $0.classification = Self.question().classification
+                    $0.report.isOwnTime = isOwnTime
+                })
+            func seconds(_ isBusiness: Bool?) -> Double {
+                let row = rows.first { $0["business"] as? Bool == isBusiness }
+                return Category.allCases.map { ReportTests.number(row?[$0.name]) }.reduce(0, +)
+            }
+            #expect(seconds(false) == 20, "\(rows)")
+            #expect(rows.count >= 2)
+        }
     }
 
     @Test func rulesForGroupsComeFirst() throws {

@@ -171,6 +171,9 @@ import Testing
             .map { String(decoding: $0, as: UTF8.self).replacingOccurrences(of: "\r", with: "") }
         let records = try Self.records(rows.joined(separator: "\n"), .csv)
         #expect(try records == Self.records(rows.map { $0 + ",more" }.joined(separator: "\n"), .csv) && records.count > 50)
+        // Nor does the header of an export say more that was begun before there were more.
+        let header = try Self.export(.csv, imported: false, Self.measured(2)).split(separator: ",").prefix(16).joined(separator: ",")
+        #expect(try records == Self.records(([header] + rows.map { $0 + ",more" }).joined(separator: "\n"), .csv))
         let few = rows.map { $0.split(separator: ",", omittingEmptySubsequences: false).prefix(15).joined(separator: ",") }
         #expect(throws: CommandError.self) { _ = try Self.records(few.joined(separator: "\n"), .csv) }
     }
@@ -284,6 +287,24 @@ import Testing
         var question = Question(.spans)
         question.filter.imported = nil
         #expect(try fixture.lines(question).map { $0["imported_from"] as? String } == ["elsewhere"])
+    }
+
+    /// They are of their own intervals however rows are read, also where the first of them were told nothing of, beside another session.
+    @Test func toldTimesAreOfTheirIntervals() throws {
+        let fixture = try Self.emptyStore()
+        let text = [
+            Self.row(start: "03:10:00", end: "03:20:00", 600, active: 600),
+            Self.row(start: "03:20:00", end: "03:30:00", 600, active: 500, inactive: 100),
+            Self.row(session: F.uuid(8), start: "03:00:00", end: "03:40:00", 2400, passive: 2400),
+        ]
+        _ = try Self.put(Self.records(text.joined(), .jsonl), into: fixture.writer)
+        try DatabaseQueue(path: fixture.path).write { try $0.execute(sql: "DELETE FROM told_times WHERE active = 600000000000") }
+        for kind in [Question.Kind.userTimes, .sessions] {
+            var question = Question(kind)
+            question.filter.imported = true
+            let whole = try fixture.text(question)
+            #expect(try fixture.text(question, page: 1) == whole && whole.contains("\"active\":1100"), "\(whole)")
+        }
     }
 
     static func row(

@@ -211,5 +211,5 @@ int termspan_clock_step_arm(int descriptor);
 int termspan_alarm_create(void);
 int termspan_alarm_arm(int descriptor, uint64_t nanoseconds);
 
-/// mallopt(3): freed memory stays with the process up to so many bytes, and less than half of that is never mapped for itself.
+/// mallopt(3): up to so many bytes of freed memory stay with each arena, of which threads have their own, and less than half of that is never mapped for itself.
 void termspan_keep_freed(int bytes);

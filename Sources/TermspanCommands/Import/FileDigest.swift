@@ -33,7 +33,7 @@ package final class FileDigest {
         var bytes = [UInt8](repeating: 0, count: 32)
         guard let context, isRight, termspan_digest_finish(context, &bytes) == 0 else {
             throw CommandError(
-                .failure, "libcrypto.so.3 can't be used.", remedy: "Is the package libssl3 installed, as termspan's asks for it?")
+                .failure, "libcrypto.so.3 can't be used.", remedy: "Is OpenSSL 3's library installed, as the package termspan asks for it?")
         }
         return bytes
     }

@@ -47,7 +47,7 @@ package struct ImportRows {
                     hasHeader = true
                     continue
                 }
-                guard row.count == columns.count || (!hasHeader && row.count > columns.count) else {
+                guard row.count == columns.count || (row.count > columns.count && (!hasHeader || columns == Self.columns)) else {
                     throw source.error("It has \(row.count) columns and not \(columns.count)", line: line)
                 }
                 cells = Dictionary(zip(columns, row.map { JSONValue.string($0) })) { first, _ in first }

@@ -143,7 +143,7 @@ struct Checkup {
         return names.filter { $0.hasPrefix("termspan-damaged-") && $0.hasSuffix(".db") }.sorted().map { name in
             CheckResult(
                 "Damaged store", .warn,
-                "/var/lib/termspan/\(name) was set aside: what is whole of it is in the store, what is lost is in \(name).txt",
+                "/var/lib/termspan/\(name) was set aside: what is whole of it is in the store, and \(name).txt says what is lost, if any of it could be read",
                 remedy: "See `termspan log --event store-replaced`, and check the disk. The file goes after 30 days, or with an erasure.")
         }
     }

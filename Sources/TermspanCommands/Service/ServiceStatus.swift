@@ -137,7 +137,7 @@ package struct ServiceStatus: Hashable, Sendable {
             "encrypted": ", on an encrypted disk", "plain": ", on a disk that is not encrypted",
             "unknown": ", on a disk of which nobody can tell whether it is encrypted",
         ]
-        let damaged = damagedStores.map { ("Damaged store", "\($0) is set aside; what is lost of it is in \($0).txt") }
+        let damaged = damagedStores.map { ("Damaged store", "\($0) is set aside; \($0).txt says what is lost, if any of it could be read") }
         let first = [
             ("Collector", version.isEmpty ? "running" : "termspand \(version)"), ("Started", ago(started)),
             ("Sessions", "\(number("sessions")): \(number("measured")) measured, \(number("untracked")) of untracked users"),

@@ -2,8 +2,8 @@
 ///
 /// Moments of different boots can't be compared; a store keeps the boot beside them.
 ///
-/// Public, as no other type is: of those of the package alone the compiler calls what a protocol asks, comparisons among it, through tables from other
-/// modules, and a year's report compares millions.
+/// Public, as `WallInstant` is and no other type: of those of the package alone the compiler calls what a protocol asks, comparisons among it,
+/// through tables from other modules, and a year's report compares millions.
 public struct BootInstant: InstantProtocol, Hashable, Codable, Sendable {
     /// Nanoseconds since the machine started.
     public var nanoseconds: UInt64

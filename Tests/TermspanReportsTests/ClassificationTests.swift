@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import TermspanAccounting
 import TermspanBus
 import TermspanCore
@@ -149,6 +150,20 @@ import Testing
             #expect(tables.filter { $0["table"] as? String == "events" }.map(columns) == expected)
             let days = tables.filter { $0["table"] as? String == "daily_application_summary" }
             #expect(Set(days.map { columns($0)[2...] }) == Set(expected.map { $0[2...] }))
+            let path = fixture.folder.appending(path: "\(own?.login ?? "all").db").path
+            let database = try ExportDatabase(path: path)
+            for line in try Self.export(fixture, question, .tables) { try database.add(Data(line.utf8)) }
+            _ = try database.finish()
+            #expect(Set(expected.map { $0[4] }) == ["", "true", "false"])
+            try DatabaseQueue(path: path).read { db in
+                let business = "CASE business WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE business END"
+                let events = try Row.fetchAll(db, sql: "SELECT start, class, category, productivity, \(business) FROM events ORDER BY id")
+                #expect(events.map { row in row.databaseValues.map { String.fromDatabaseValue($0) ?? "" } } == expected)
+                let days = try Row.fetchAll(db, sql: "SELECT category, productivity, \(business) FROM daily_application_summary")
+                #expect(
+                    Set(days.map { row in row.databaseValues.map { String.fromDatabaseValue($0) ?? "" }[...] })
+                        == Set(expected.map { $0[2...] }))
+            }
         }
     }
 

@@ -151,7 +151,8 @@ import Testing
             #expect(try Int.fetchOne(db, sql: "SELECT count(*) FROM pragma_foreign_key_check") == 0)
             for computer in computers {
                 let own = lines.filter { $0["imported_from"] as? String == computer["name"] as String }
-                for table in ["daily_user_summary", "daily_application_summary"] where !own.isEmpty {
+                try #require(!own.isEmpty)
+                for table in ["daily_user_summary", "daily_application_summary"] {
                     let active = try Double.fetchOne(
                         db, sql: "SELECT sum(active) FROM \(table) WHERE computer_id = ?", arguments: [computer["id"] as Int64])
                     let expected = own.map { AnswerTests.number($0["active"]) }.reduce(0, +)

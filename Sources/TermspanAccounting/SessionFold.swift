@@ -96,7 +96,7 @@ package struct SessionFold: Sendable {
         self.state.burstStart = min(state.burstStart, self.state.burstLast)
     }
 
-    /// The number of the open focus interval, if one is open; a new number means a new process to resolve.
+    /// The number of the open focus interval, if one is open. Which process has to be resolved is for `takeOpened()` to say.
     package var openSerial: UInt64? { state.phase == .known && state.switches == 0 ? state.serial : nil }
 
     // MARK: What happens

@@ -181,7 +181,7 @@ package final class Aggregator: Sendable {
     package let noticeBell: EventCounter
     /// Rung when something waits to become durable.
     package let commitBell: EventCounter
-    /// Rung when it should not wait for its turn: a lane is half full.
+    /// Rung when it should not wait for its turn: a quarter of a lane was read since the last one.
     package let urgentBell: EventCounter
 
     /// How long a closed interval waits for the executable behind it before it is stored without.

@@ -206,7 +206,7 @@ private final class Writing {
     }
 
     /// A lane is made durable at once long before it is full, however long its events are, and its slots go back to the source.
-    @Test(arguments: [(0, 255), (128, 85)]) func aLaneThatIsHalfFullDoesNotWaitForItsTurn(classLength: Int, few: Int) throws {
+    @Test(arguments: [(0, 255), (128, 85)]) func aLaneOfWhichAQuarterWasReadDoesNotWaitForItsTurn(classLength: Int, few: Int) throws {
         let writing = try Writing(commitInterval: .seconds(3600))
         let session = UUIDv7(at: .now())
         writing.open(session, since: .now())

@@ -56,7 +56,7 @@ final class Consumer {
         let inbox = Inbox()
         let consumer = try Consumer(places: places, seed: seed, breach: breach)
         let waker = consumer.poller.pointee.waker
-        let reader = try Thread(name: "commands") {
+        _ = try Thread(name: "commands") {
             let socket = OwnedDescriptor(3)
             while let command = Self.next(socket) {
                 inbox.commands.withLock { $0.append(command) }
@@ -65,7 +65,6 @@ final class Consumer {
             _exit(0)
         }
         while true { try consumer.turn(inbox) }
-        reader.join()
     }
 
     private final class Inbox: Sendable {
@@ -115,6 +114,7 @@ final class Consumer {
         if !isIntact { report(.torn, of: place, event: record.attemptedAt) }
         if record.attemptedAt != state.attemptedAt + record.lostBefore + 1 { report(.order, of: place, event: record.attemptedAt) }
         if record.time.nanoseconds < state.time || record.time > .now() { report(.time, of: place, event: record.attemptedAt) }
+        ledger(place).seen = record.attemptedAt
         if breach == .skipped, random.next() % 5_000 == 0 {
             places[place].state.attemptedAt = record.attemptedAt
             return
@@ -123,8 +123,7 @@ final class Consumer {
             attemptedAt: record.attemptedAt, delivered: state.delivered + 1, lost: state.lost + record.lostBefore,
             sum: state.sum &+ SeededRandom.mix(record.attemptedAt), time: record.time.nanoseconds)
         places[place].isDirty = true
-        ledger(place).seen = record.attemptedAt
-        // As the product: soon, or at once where a lane is half full.
+        // As the product: soon, or at once after so many of a lane.
         let now = monotonicNanoseconds()
         if due == nil { due = now + random.next() % 30_000_000 }
         if state.delivered % 256 == 255 { due = now }

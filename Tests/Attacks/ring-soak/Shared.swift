@@ -18,6 +18,19 @@ enum Breach: String, CaseIterable {
     case mute
     /// A lane is given to a second source.
     case again
+
+    /// As what it has to be found; anything else that is found meanwhile is a failure of its own.
+    var findings: [Finding.Kind] {
+        switch self {
+        // At the next event of a lane whose consumer was killed, or at its end where none comes.
+        case .early: [.told(.order), .told(.totals)]
+        case .twice: [.told(.order)]
+        case .skipped: [.told(.totals)]
+        case .torn: [.told(.torn)]
+        case .mute: [.stall]
+        case .again: [.told(.violation)]
+        }
+    }
 }
 
 /// Words that processes share.

@@ -6,9 +6,26 @@ import TermspanSystem
 
 /// What went wrong.
 struct Finding: Error, CustomStringConvertible {
+    enum Kind: Equatable {
+        /// By the consumer.
+        case told(Ledger.Problem)
+        /// What is committed is not read.
+        case stall
+        /// A lane was not read to its end.
+        case open
+        /// A lane's sums are not what its source says.
+        case account
+        /// A process did not start, or ended by itself.
+        case process
+    }
+
+    let kind: Kind
     let description: String
 
-    init(_ description: String) { self.description = description }
+    init(_ kind: Kind, _ description: String) {
+        self.kind = kind
+        self.description = description
+    }
 }
 
 /// Starts the sources and the consumer, keeps the lanes' descriptors as systemd does, kills and holds up either at random, and looks at each lane's
@@ -29,6 +46,8 @@ final class Soak {
         let memory: LaneMemory
         let events: Mapping
         let source: ProcessHandle
+        /// Its source rings where nobody hears it, on purpose.
+        let isMute: Bool
         var wasKilled = false
         var isDead = false
         var died: UInt64 = 0
@@ -37,7 +56,8 @@ final class Soak {
         /// Until when what it waits for has to happen.
         var deadline: UInt64 = 0
 
-        init(_ memory: consuming LaneMemory, source: consuming ProcessHandle) throws {
+        init(_ memory: consuming LaneMemory, source: consuming ProcessHandle, isMute: Bool) throws {
+            self.isMute = isMute
             events = try Mapping(memory.events, length: LaneLayout.eventsSize, writable: false)
             self.memory = memory
             self.source = source
@@ -59,7 +79,6 @@ final class Soak {
 
     private let count: Int
     private let breach: Breach?
-    private let patience: UInt64
     private var random: SeededRandom
     private let ledgerFile: OwnedDescriptor
     private let ledgers: Mapping
@@ -72,10 +91,9 @@ final class Soak {
     /// Of the processes that are held up, who it is and until when; -1 is the consumer.
     private var held: [(place: Int, until: UInt64)] = []
 
-    init(places count: Int, seed: UInt64, breach: Breach?, patience: UInt64) throws {
+    init(places count: Int, seed: UInt64, breach: Breach?) throws {
         self.count = count
         self.breach = breach
-        self.patience = patience
         random = SeededRandom(seed: seed)
         ledgerFile = try OwnedDescriptor.memoryFile(name: "ledgers", size: count * Ledger.size)
         ledgers = try Mapping(ledgerFile, length: count * Ledger.size, writable: true)
@@ -132,7 +150,7 @@ final class Soak {
                 descriptors: [-1, 2, 2, far.raw, ledgerFile.raw])
             ours = near.release()
         }
-        guard let process else { throw Finding("no consumer") }
+        guard let process else { throw Finding(.process, "no consumer") }
         consumer = Running(process, socket: OwnedDescriptor(ours))
         // Those that were kept; of a lane that was closed nothing is left to read.
         for (index, place) in places.enumerated() {
@@ -161,17 +179,17 @@ final class Soak {
         ledger(index).clear()
         witness(index).clear()
         let memory = try LaneMemory(lane: UInt32(index), generation: generation, firstSequence: first)
-        let process = try spawnSource(index, memory)
-        let place = try Place(memory, source: process)
+        let isMute = breach == .mute && random.next() % 4 == 0
+        let process = try spawnSource(index, memory, breach: breach == .again ? nil : breach, isMute: isMute)
+        let place = try Place(memory, source: process, isMute: isMute)
         places[index] = place
         counts.lanes += 1
         try attach(index, place)
     }
 
-    private func spawnSource(_ index: Int, _ memory: borrowing LaneMemory) throws -> ProcessHandle {
+    private func spawnSource(_ index: Int, _ memory: borrowing LaneMemory, breach: Breach?, isMute: Bool = false) throws -> ProcessHandle {
         let control = try memory.controlForProducer()
         let unheard = try EventCounter()
-        let isMute = breach == .mute && random.next() % 4 == 0
         return try ProcessHandle.spawn(
             "/proc/self/exe",
             ["source", String(index), String(count), String(memory.generation), String(random.next()), breach?.rawValue ?? "none"],
@@ -195,7 +213,9 @@ final class Soak {
             // A new one looks at all lanes: it would hide that a doorbell was not heard.
             guard !places.contains(where: { $0.map { $0.isDead && !$0.isDetached && now - $0.died > 50_000_000 } ?? false }) else { return }
             try consumer?.process.signal(SIGKILL)
-            guard case .signalled(SIGKILL) = try consumer?.process.reap() else { throw Finding("the consumer ended by itself") }
+            guard case .signalled(SIGKILL) = try consumer?.process.reap() else {
+                throw Finding(.process, "the consumer ended by itself")
+            }
             held.removeAll { $0.place == -1 }
             counts.restarts += 1
             try startConsumer()
@@ -226,40 +246,45 @@ final class Soak {
 
     // MARK: What has to hold
 
+    /// How long what is committed may wait; a loaded machine can take long. Where it waits on purpose nobody waits for it.
+    private static func patience(_ place: Place) -> UInt64 { place.isMute ? 2_000_000_000 : 60_000_000_000 }
+
     private func look(startsAnew: Bool) throws {
-        if let consumer, try consumer.process.hasEnded() { throw Finding("the consumer ended by itself") }
+        if let consumer, try consumer.process.hasEnded() { throw Finding(.process, "the consumer ended by itself") }
         for index in 0..<count {
             guard let place = places[index] else { continue }
+            // Before the problem: who sees the account of a lane sees what the consumer told of it.
+            let totals = ledger(index).totals
             if let (what, event) = ledger(index).problem {
-                throw Finding("\(what) in lane \(index) of generation \(place.memory.generation), event \(event)")
+                throw Finding(.told(what), "\(what) in lane \(index) of generation \(place.memory.generation), event \(event)")
             }
             if !place.isDead {
                 guard try place.source.hasEnded() else { continue }
                 let status = try place.source.reap()
                 if breach == .again, place.wasKilled {
-                    _ = try spawnSource(index, place.memory)
+                    _ = try spawnSource(index, place.memory, breach: .again).reap()
                 }
                 guard place.wasKilled || status == .exited(0) else {
-                    throw Finding("source \(index) ended with \(status, default: "nothing")")
+                    throw Finding(.process, "source \(index) ended with \(status, default: "nothing")")
                 }
                 place.isDead = true
                 place.died = monotonicNanoseconds()
-                place.deadline = place.died + patience
+                place.deadline = place.died + Self.patience(place)
             } else if !place.isDetached {
                 // Its doorbell has to have woken the consumer; only then is the lane read without.
                 if ledger(index).seen >= witness(index).last {
                     place.isDetached = true
-                    place.deadline = monotonicNanoseconds() + patience
+                    place.deadline = monotonicNanoseconds() + Self.patience(place)
                     try detach(index)
                 } else if monotonicNanoseconds() > place.deadline {
-                    throw Finding("lane \(index) stalls at event \(ledger(index).seen), \(witness(index).last) is committed")
+                    throw Finding(.stall, "lane \(index) stalls at event \(ledger(index).seen), \(witness(index).last) is committed")
                 }
-            } else if let totals = ledger(index).totals {
+            } else if let totals {
                 try judge(index, place, totals)
                 places[index] = nil
                 if startsAnew { try startSource(index) }
             } else if monotonicNanoseconds() > place.deadline {
-                throw Finding("lane \(index) is not closed")
+                throw Finding(.open, "lane \(index) is not closed")
             }
         }
     }
@@ -270,6 +295,7 @@ final class Soak {
         let checkpoint = ledger(index).checkpoint
         func wrong(_ what: String) -> Finding {
             Finding(
+                .account,
                 "\(what) in lane \(index) of generation \(place.memory.generation): attempted \(totals.attempted), delivered \(totals.delivered), lost "
                     + "\(totals.lost); its source published \(witness.published) and dropped \(witness.dropped)")
         }

@@ -15,6 +15,12 @@ enum Source {
         let memory = try Mapping(OwnedDescriptor(6), length: Witness.size(places), writable: true)
         let witness = Witness(memory.base, place: place)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: LaneLayout.maximumPayload, alignment: 8)
+        if breach == .again {
+            // This is the lane's second source: its first event is one too many.
+            let pattern = pattern(1, generation: generation)
+            writer.publish(type: pattern.type, time: .now(), payload: pattern.fill(buffer))
+            return
+        }
         var random = SeededRandom(seed: seed)
         let enough = 1_000 + random.next() % 30_000
         while writer.attempted < enough, !witness.isStopped, getppid() == parent {

@@ -1,4 +1,5 @@
 import CBenchmark
+import Foundation
 import Glibc
 import Synchronization
 import TermspanAccounting
@@ -47,9 +48,11 @@ func option(_ name: String, _ fallback: Int) -> Int {
     return value
 }
 
-func failed(_ what: String) -> Never {
-    print("wrong: \(what)")
-    exit(1)
+/// What must not be.
+struct Wrong: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ what: String) { description = "wrong: \(what)" }
 }
 
 func short(_ value: Double) -> String { String((value * 100).rounded() / 100) }
@@ -150,7 +153,7 @@ func fold(events: Int, lanes: Int, limits: Limits) throws -> (fold: Double, whol
     }
     let counters = aggregator.counters
     guard sources.refused == 0, counters.lost == 0, counters.delivered == sources.attempted, counters.attempted == counters.delivered else {
-        failed("folding lost events")
+        throw Wrong("folding lost events")
     }
     aggregator.stop()
     thread.join()
@@ -169,11 +172,22 @@ final class Answers: Sendable {
     }
 }
 
+/// The first thing that the store said was wrong.
+final class Problem: Sendable {
+    private let first = Mutex<String?>(nil)
+
+    var text: String? { first.withLock { $0 } }
+
+    func set(_ text: String) { first.withLock { $0 = $0 ?? text } }
+}
+
 /// Events at a rate over all lanes into a store on a disk.
-func durable(seconds: Int, rate: Int, lanes: Int, folder: String) throws {
+///
+/// - Returns: whether all are durable.
+func durable(seconds: Int, rate: Int, lanes: Int, folder: String) throws -> Bool {
     let path = "\(folder)/termspan-benchmark-\(getpid())"
-    guard mkdir(path, 0o700) == 0 else { failed("no folder \(path)") }
-    defer { _ = system("rm -rf \(path)") }
+    guard mkdir(path, 0o700) == 0 else { throw Wrong("no folder \(path)") }
+    defer { try? FileManager.default.removeItem(atPath: path) }
     let place = StorePlace(
         path: "\(path)/termspan.db", machine: ID128(high: 1, low: 2), boot: ID128(high: 3, low: 4),
         keys: KeyPlace(path: "\(path)/keys", masters: [SecretKey()]))
@@ -181,8 +195,9 @@ func durable(seconds: Int, rate: Int, lanes: Int, folder: String) throws {
     let answers = Answers()
     let aggregator = try Aggregator(limits: .lifted) { answers.answer($0) }
     answers.set(aggregator)
+    let problem = Problem()
     let store = try StoreThread(writer: writer, aggregator: aggregator, commitInterval: .seconds(1)) { notice in
-        if case .problem(.some(let problem)) = notice { failed(problem) }
+        if case .problem(.some(let text)) = notice { problem.set(text) }
     }
     let writing = try TermspanSystem.Thread(name: "store") { store.run() }
     let folding = try TermspanSystem.Thread(name: "aggregator") { aggregator.run() }
@@ -191,7 +206,7 @@ func durable(seconds: Int, rate: Int, lanes: Int, folder: String) throws {
     let begin = monotonicNanoseconds()
     var number = 0
     let all = rate * seconds
-    while number < all {
+    while number < all, problem.text == nil {
         let due = min(all, Int(Double(monotonicNanoseconds() - begin) / 1e9 * Double(rate)))
         while number < due {
             sources.publish(number % lanes)
@@ -208,7 +223,7 @@ func durable(seconds: Int, rate: Int, lanes: Int, folder: String) throws {
         let health = store.health
         return health.intervals >= UInt64(wanted.intervals) && health.bursts >= UInt64(wanted.bursts)
     }
-    while !isDurable(), monotonicNanoseconds() - published < 60_000_000_000 { sleep(for: .milliseconds(10)) }
+    while !isDurable(), problem.text == nil, monotonicNanoseconds() - published < 60_000_000_000 { sleep(for: .milliseconds(10)) }
     let end = monotonicNanoseconds()
     let counters = aggregator.counters
     let health = store.health
@@ -217,6 +232,7 @@ func durable(seconds: Int, rate: Int, lanes: Int, folder: String) throws {
     aggregator.stop()
     folding.join()
     answers.set(nil)
+    if let text = problem.text { throw Wrong(text) }
     let wrong = try check(place, sources)
     print(
         "durable: \(all) events in \(short(Double(published - begin) / 1e9)) s over \(lanes) lanes: attempted \(counters.attempted), delivered \(counters.delivered), "
@@ -230,7 +246,7 @@ func durable(seconds: Int, rate: Int, lanes: Int, folder: String) throws {
     print(
         "\(rate) events a second over \(lanes) lanes durable without loss: aim 0 lost, measured \(counters.lost): \(isReached ? "reached" : "missed")"
     )
-    if !isReached { exit(1) }
+    return isReached
 }
 
 /// How many sessions the store has not just as their sources told of them: each row with its times, in order.
@@ -253,7 +269,7 @@ func check(_ place: StorePlace, _ sources: Sources) throws -> Int {
                 after = last.span.start
                 for record in page {
                     // Nothing between them, nothing twice.
-                    if previous.map({ $0 != record.span.start }) == true { failed("intervals of \(session.record.user.login)") }
+                    if previous.map({ $0 != record.span.start }) == true { throw Wrong("intervals of \(session.record.user.login)") }
                     previous = record.span.end
                     if record.switches == 0 { stored.interval(until: record.span.end) }
                 }
@@ -304,7 +320,9 @@ func measure() throws {
             "folding on one core, \(figure.name), million events a second: aim at least 5, measured \(short(median)): "
                 + (median >= 5 ? "reached" : "missed"))
     }
-    try durable(seconds: option("--seconds", 30), rate: option("--rate", 50_000), lanes: lanes, folder: text("--folder") ?? "/var/tmp")
+    let isReached = try durable(
+        seconds: option("--seconds", 30), rate: option("--rate", 50_000), lanes: lanes, folder: text("--folder") ?? "/var/tmp")
+    if !isReached { exit(1) }
 }
 
 do {

@@ -7,9 +7,9 @@ import TermspanStore
 
 let usage = """
     Measures how large a store gets and how long questions take, from the call on the bus to the last byte of the answer's pipe: termspan-reportd as
-    it is installed, on a bus of its own. What it answers is compared with what plain addition of what was made comes to.
+    it is built, or installed, on a bus of its own. What it answers is compared with what plain addition of what was made comes to.
 
-    usage: swift run -c release store-benchmark [--users N] [--days N] [--intervals N] [--rounds N] [--seed N] [--linearity] [--serve] [--folder FOLDER]
+    usage: swift run -c release store-benchmark [--users N] [--days N] [--intervals N] [--rounds N] [--seed N] [--linearity] [--serve] [--folder FOLDER] [--service FILE]
 
       --users N        users in the store (20)
       --days N         days of the calendar (364)
@@ -18,6 +18,7 @@ let usage = """
       --linearity      20, 50, 100 and 200 users instead, of 14 days unless --days says otherwise; 364 take some 2.5 GB of disk and 20 minutes
       --serve          answers Tests/Benchmarks/activitywatch-comparison on standard input
       --folder FOLDER  where the store is made, and removed again (/var/tmp)
+      --service FILE   the termspan-reportd to ask: /usr/libexec/termspan/termspan-reportd is the package's (the one that was built)
 
     A user works five days a week but for 25 days of vacation and some of illness: 8.75 hours with a lunch behind a locked screen, four pauses, now and
     then a lost connection, on one day in twenty a second session for an hour; three evenings in ten the session is left disconnected. Focus intervals

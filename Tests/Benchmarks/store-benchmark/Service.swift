@@ -43,7 +43,10 @@ import TermspanStore
         let nowhere = Glibc.open("/dev/null", O_WRONLY | O_CLOEXEC)
         defer { close(nowhere) }
         program = try Child(
-            [option("--service") ?? PrivateBus.productsFolder + "/termspan-reportd", "--database", store, "--keys", keys, "--idle", "3600"], output: nowhere,
+            [
+                option("--service") ?? PrivateBus.productsFolder + "/termspan-reportd", "--database", store, "--keys", keys, "--idle",
+                "3600",
+            ], output: nowhere,
             errors: 2, environment: ["DBUS_SYSTEM_BUS_ADDRESS=" + bus.address, "CREDENTIALS_DIRECTORY=" + folder])
         while true {
             var isOwned: Bool?

@@ -5,7 +5,6 @@ user1 works in two sessions at a time, one over RDP and one beside it, with the 
 """
 
 import bisect
-import itertools
 import random
 import re
 import shutil
@@ -265,22 +264,26 @@ class DayTests(StoredTestCase):
         """Makes an application's window the active one, as a click on a taskbar does."""
         witness = witness or cls.witness
 
-        # One that was there before, by which the window becomes active anew: LibreOffice's may come to be active by itself, and have its class later.
-        other = next(application for application in reversed(APPLICATIONS) if application != name)
-        tries = itertools.count(1)
-
-        def activate(application):
-            # The program may be starting still. wmctrl knows windows as INSTANCE.CLASS, and a part of that is enough.
-            cls.lab.run("user1", ["wmctrl", "-x", "-a", f".{application}"], wait=True, record=record or cls.rdp)
+        begin = time.monotonic()
+        attempts = 1
 
         def windows():
             return cls.lab.run("user1", ["wmctrl", "-lx"], wait=True, record=record or cls.rdp).stdout
 
         def is_active():
+            nonlocal attempts
             if witness.active_class != name:
-                activate(name if next(tries) % 40 else other)
+                # The program may be starting still. wmctrl knows windows as INSTANCE.CLASS, and a part of that is enough.
+                cls.lab.run("user1", ["wmctrl", "-x", "-a", f".{name}"], wait=True, record=record or cls.rdp)
+                # LibreOffice was seen once to run without ever making a window; what it is about here is not that.
+                if attempts == 1 and time.monotonic() - begin > 40 and f".{name} " not in windows():
+                    attempts = 2
+                    command = APPLICATIONS[name].command
+                    print(f"figure: {command[0]} has no window and is started again", file=sys.stderr)
+                    cls.lab.enter(["pkill", "--signal", "KILL", "--uid", "user1", "--full", Path(command[0]).name], check=False)
+                    cls.lab.run("user1", command, record=record or cls.rdp)
             return witness.active_class == name
-        wait_until(f"a window of class {name} to be active", is_active, 60, progress=lambda: f"{witness.active_class} is, of\n" + windows())
+        wait_until(f"a window of class {name} to be active", is_active, 80, progress=lambda: f"{witness.active_class} is, of\n" + windows())
 
     @classmethod
     def use(cls, name):

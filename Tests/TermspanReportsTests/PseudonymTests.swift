@@ -44,7 +44,8 @@ import Testing
     @Test(arguments: [Question.Kind.spans, .sessions, .userTimes, .history, .events])
     func nothingSaysWhoItIs(kind: Question.Kind) throws {
         let fixture = try filled()
-        let text = try fixture.text(question(kind))
+        // A pseudonym's letters are chance, which now and then spells a short name.
+        let text = try fixture.text(question(kind)).replacing(/[us]202601-[a-z2-7]+/, with: "")
         for secret in ["anna", "ANNA", "ben", "1001", "1002", "192.0.2", F.uuid(1).description, "srv"] {
             #expect(!text.contains(secret), "\(secret): \(text)")
         }

@@ -120,6 +120,7 @@ let package = Package(
             ],
             swiftSettings: strict),
         .target(name: "RingPattern", dependencies: ["SeededRandom"], path: "Tests/Helpers/RingPattern", swiftSettings: strict),
+        .target(name: "ProgramOptions", path: "Tests/Helpers/ProgramOptions", swiftSettings: strict),
         .target(name: "SeededRandom", path: "Tests/Helpers/SeededRandom", swiftSettings: strict),
         .executableTarget(
             name: "ring-producer", dependencies: ["TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "SeededRandom"],
@@ -129,29 +130,32 @@ let package = Package(
             name: "ring-attack", dependencies: ["CAttack", "TermspanCore", "TermspanSystem", "TermspanRing"],
             path: "Tests/Attacks/ring-attack", swiftSettings: strict),
         .executableTarget(
-            name: "ring-soak", dependencies: ["TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "SeededRandom"],
+            name: "ring-soak",
+            dependencies: ["TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "ProgramOptions", "SeededRandom"],
             path: "Tests/Attacks/ring-soak", swiftSettings: strict),
         .target(name: "CBenchmark", path: "Tests/Benchmarks/CBenchmark"),
         .executableTarget(
             name: "ring-benchmark",
-            dependencies: ["CBenchmark", "TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "SeededRandom"],
+            dependencies: [
+                "CBenchmark", "TermspanCore", "TermspanSystem", "TermspanRing", "RingPattern", "ProgramOptions", "SeededRandom",
+            ],
             path: "Tests/Benchmarks/ring-benchmark", swiftSettings: strict),
         .executableTarget(
             name: "aggregator-benchmark",
             dependencies: [
                 "CBenchmark", "TermspanCollector", "TermspanStore", "TermspanConfiguration", "TermspanAccounting", "TermspanEvents",
-                "TermspanRing", "TermspanCore", "TermspanSystem", "SeededRandom",
+                "TermspanRing", "TermspanCore", "TermspanSystem", "ProgramOptions", "SeededRandom",
             ],
             path: "Tests/Benchmarks/aggregator-benchmark", swiftSettings: strict),
         .executableTarget(
             name: "export-benchmark",
-            dependencies: ["TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanCore", "TermspanEvents"],
+            dependencies: ["TermspanReports", "TermspanStore", "TermspanAccounting", "TermspanCore", "TermspanEvents", "ProgramOptions"],
             path: "Tests/Benchmarks/export-benchmark", swiftSettings: strict),
         .executableTarget(
             name: "store-benchmark",
             dependencies: [
-                "TermspanStore", "TermspanAccounting", "TermspanBus", "TermspanCore", "TermspanEvents", "BusTesting", "SeededRandom",
-                "termspan-reportd",
+                "TermspanStore", "TermspanAccounting", "TermspanBus", "TermspanCore", "TermspanEvents", "BusTesting", "ProgramOptions",
+                "SeededRandom", "termspan-reportd",
             ],
             path: "Tests/Benchmarks/store-benchmark", swiftSettings: strict),
         .testTarget(name: "TermspanEventsTests", dependencies: ["TermspanEvents"], swiftSettings: strict),

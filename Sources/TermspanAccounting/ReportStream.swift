@@ -19,6 +19,13 @@ package struct ReportFigures: Equatable, Sendable {
     /// Nothing is in it.
     var isEmpty: Bool { times.total == 0 && focus == 0 && switches == 0 && breaks == 0 }
 
+    /// Switches in an hour of Active and Passive time, in tenths, rounded; nil without such time.
+    package var switchRate: UInt64? {
+        let used = times[.active] + times[.passive]
+        guard used > 0 else { return nil }
+        return UInt64(clamping: (UInt128(switches) * 36_000_000_000_000 + UInt128(used) / 2) / UInt128(used))
+    }
+
     /// A part of a stretch.
     mutating func addFocus(_ length: UInt64) {
         focus += length

@@ -68,6 +68,7 @@ extension Answer {
         let position = begin.position
         var (rows, bytes): (UInt64, [UInt8]) = (0, [])
         if begin.told < begin.last {
+            let none = cells(ActivityClasses.Shown(), format)
             var written = self
             written.revisions = begin.told + 1...begin.last
             try written.forEachSession(after: position.map { $0.session - 1 } ?? 0) { session in
@@ -80,33 +81,25 @@ extension Answer {
                 let skipped = position?.session == stored.row ? position?.start : nil
                 if let skipped { range.start = min(max(range.start, skipped), range.end) }
                 let frame = format.frame(named(session), computer: computer(of: session).name, isImported: stored.origin != nil)
-                var applications: [RowApplication: ApplicationCells?] = [:]
                 try written.forEachChunk(of: session, in: range) { chunk in
                     bytes.removeAll(keepingCapacity: true)
-                    for (index, (record, _)) in chunk.focus.enumerated() where skipped.map({ record.span.start > $0 }) ?? true {
-                        let span = record.span.clipped(to: range)
+                    let applications = chunk.applications.map { cells($0, format) }
+                    let page = chunk.page
+                    for index in page.indices where skipped.map({ page.spans[index].start > $0 }) ?? true {
+                        let span = page.spans[index].clipped(to: range)
                         let times = chunk.evaluation.focus[index]
-                        guard span.length > 0, chooser.includes(times), let shown = chunk.shown(index),
+                        let place = Int(page.places[index])
+                        guard span.length > 0, chooser.includes(times), let application = place < 0 ? none : applications[place],
                             let start = session.anchors.wall(at: span.start), let end = session.anchors.wall(at: span.end)
                         else { continue }
-                        let key = RowApplication(application: shown.application, isWithheld: shown.isWithheld)
-                        let wanted: ApplicationCells?
-                        if let known = applications[key] {
-                            wanted = known
-                        } else {
-                            wanted = chooser.includes(shown) ? cells(shown, format) : nil
-                            if applications.count >= 10_000 { applications.removeAll() }
-                            applications[key] = .some(wanted)
-                        }
-                        guard let application = wanted else { continue }
                         format.add(
                             frame, start, end, span.length, application, active: times[.active], passive: times[.passive],
-                            inactive: times[.inactive], switches: record.switches, to: &bytes)
+                            inactive: times[.inactive], switches: page.switches[index], to: &bytes)
                         rows += 1
                     }
-                    if let last = chunk.focus.last, isByName {
+                    if let last = page.spans.last, isByName {
                         var cursor = begin
-                        cursor.position = ExportCursor.Position(session: stored.row, start: last.record.span.start)
+                        cursor.position = ExportCursor.Position(session: stored.row, start: last.start)
                         bytes += Self.mark(cursor, rows: rows)
                     }
                     try line(bytes)
@@ -117,13 +110,9 @@ extension Answer {
         try line(Self.mark(isByName ? end : nil, rows: rows, isComplete: true))
     }
 
-    /// What an application is shown as, for one user: what is withheld looks like a window of the class 'other', and may count as something else.
-    private struct RowApplication: Hashable {
-        var application: Application?
-        var isWithheld: Bool
-    }
-
-    private func cells(_ shown: ActivityClasses.Shown, _ format: some ExportRows) -> ApplicationCells {
+    /// What rows have of an application; nil where it is ignored or not chosen.
+    private func cells(_ shown: ActivityClasses.Shown?, _ format: some ExportRows) -> ApplicationCells? {
+        guard let shown, chooser.includes(shown) else { return nil }
         let application = shown.application
         return format.application(
             chooser.description(of: application), executable(application), application?.windowClass, shown.columns)

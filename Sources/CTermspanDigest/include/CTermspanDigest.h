@@ -1,4 +1,5 @@
-// SHA-256 by libcrypto (OpenSSL 3), which is loaded when the first digest is begun: a program that digests nothing does not wait for it.
+// SHA-256 by libcrypto (OpenSSL 3), which is loaded when the first digest is begun: a program that digests nothing does not
+// wait for it. CTermspanCrypto, which the services have, is linked with it.
 #pragma once
 
 #include <stddef.h>

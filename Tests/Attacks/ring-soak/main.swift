@@ -1,30 +1,22 @@
 // Many sources that come and go beside a consumer that is started again and again; see Tests/Attacks/soak.
 import Glibc
+import ProgramOptions
 import TermspanSystem
 
 let usage = "usage: ring-soak [--seconds N] [--lanes N] [--seed N] [--breach NAME]\n"
 
-func text(_ name: String) -> String? {
-    guard let index = CommandLine.arguments.firstIndex(of: name), index + 1 < CommandLine.arguments.count else { return nil }
-    return CommandLine.arguments[index + 1]
-}
-
 func soak() throws -> Int32 {
-    let breach = text("--breach").map { Breach(rawValue: $0) }
-    let lanes = text("--lanes").map { Int($0) } ?? 200
-    let seconds = text("--seconds").map { Double($0) } ?? 6
-    let seed = text("--seed").map { UInt64($0) } ?? UInt64.random(in: 1...UInt64(UInt32.max))
+    let breach = option("--breach").map { Breach(rawValue: $0) }
+    let lanes = option("--lanes").map { Int($0) } ?? 200
+    let seconds = option("--seconds").map { Double($0) } ?? 6
+    let seed = option("--seed").map { UInt64($0) } ?? UInt64.random(in: 1...UInt64(UInt32.max))
     guard breach != .some(nil), let lanes, lanes > 0, lanes <= 4096, let seconds, seconds > 0, let seed else {
         print(usage, terminator: "")
         return 2
     }
     let planted = breach ?? nil
     // Three descriptors a lane, one for its source, and those that are on their way.
-    var limits = rlimit()
-    if getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits) == 0 {
-        limits.rlim_cur = limits.rlim_max
-        _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits)
-    }
+    raiseDescriptorLimit()
     let soak = try Soak(places: lanes, seed: seed, breach: planted)
     let title = planted.map { "\($0)" } ?? "soak"
     do {

@@ -1,6 +1,7 @@
 import CBenchmark
 import Foundation
 import Glibc
+import ProgramOptions
 import Synchronization
 import TermspanAccounting
 import TermspanCollector
@@ -37,16 +38,6 @@ let usage = """
     Sources and collector are threads of one process here; the ring between processes is measured by Tests/Benchmarks/ring.
 
     """
-
-func text(_ name: String) -> String? {
-    guard let index = CommandLine.arguments.firstIndex(of: name), index + 1 < CommandLine.arguments.count else { return nil }
-    return CommandLine.arguments[index + 1]
-}
-
-func option(_ name: String, _ fallback: Int) -> Int {
-    guard let text = text(name), let value = Int(text), value > 0 else { return fallback }
-    return value
-}
 
 /// What must not be.
 struct Wrong: Error, CustomStringConvertible {
@@ -288,9 +279,9 @@ func check(_ place: StorePlace, _ sources: Sources) throws -> Int {
 }
 
 func measure() throws {
-    let lanes = option("--lanes", 256)
-    let rounds = option("--rounds", 9)
-    let events = option("--events", 2_000_000)
+    let lanes = number("--lanes", 256)
+    let rounds = number("--rounds", 9)
+    let events = number("--events", 2_000_000)
     var limits = rlimit()
     if getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits) == 0 {
         limits.rlim_cur = limits.rlim_max
@@ -321,7 +312,7 @@ func measure() throws {
                 + (median >= 5 ? "reached" : "missed"))
     }
     let isReached = try durable(
-        seconds: option("--seconds", 30), rate: option("--rate", 50_000), lanes: lanes, folder: text("--folder") ?? "/var/tmp")
+        seconds: number("--seconds", 30), rate: number("--rate", 50_000), lanes: lanes, folder: option("--folder") ?? "/var/tmp")
     if !isReached { exit(1) }
 }
 

@@ -1,4 +1,5 @@
 import Glibc
+import ProgramOptions
 import TermspanAccounting
 import TermspanCore
 import TermspanEvents
@@ -18,11 +19,6 @@ let usage = """
     highest in brackets. 'memory' is the most that the process had in RAM since it began to export.
 
     """
-
-func option(_ name: String) -> String? {
-    guard let index = CommandLine.arguments.firstIndex(of: name), index + 1 < CommandLine.arguments.count else { return nil }
-    return CommandLine.arguments[index + 1]
-}
 
 func now() -> Double {
     var time = timespec()
@@ -82,8 +78,8 @@ func fill(_ writer: StoreWriter, rows: Int) throws {
 }
 
 func measure() throws {
-    let rows = option("--rows").flatMap { Int($0) } ?? 1_000_000
-    let rounds = option("--rounds").flatMap { Int($0) } ?? 3
+    let rows = number("--rows", 1_000_000)
+    let rounds = number("--rounds", 3)
     var template = Array(((option("--folder") ?? "/var/tmp") + "/termspan-export-benchmark-XXXXXX").utf8CString)
     guard mkdtemp(&template) != nil else { fatalError("no folder") }
     let folder = String(decoding: template.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)

@@ -1,5 +1,6 @@
 import CBenchmark
 import Glibc
+import ProgramOptions
 import TermspanSystem
 
 let usage = """
@@ -25,31 +26,15 @@ let usage = """
 
     """
 
-/// What follows an option.
-func text(_ name: String) -> String? {
-    guard let index = CommandLine.arguments.firstIndex(of: name), index + 1 < CommandLine.arguments.count else { return nil }
-    return CommandLine.arguments[index + 1]
-}
-
-/// A number after an option.
-func option(_ name: String, _ fallback: Int) -> Int {
-    guard let text = text(name), let value = Int(text), value > 0 else { return fallback }
-    return value
-}
-
 func measure() throws {
-    let rounds = option("--rounds", 7)
-    let events = option("--events", 2_000_000)
-    let samples = option("--samples", 4_000)
-    let only = text("--only")
+    let rounds = number("--rounds", 7)
+    let events = number("--events", 2_000_000)
+    let samples = number("--samples", 4_000)
+    let only = option("--only")
     let cpus = benchmark_cpus()
     if cpus > 1 { _ = benchmark_pin(1) }
     // Each lane has two doorbells here, one of either side.
-    var limits = rlimit()
-    if getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits) == 0 {
-        limits.rlim_cur = limits.rlim_max
-        _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits)
-    }
+    raiseDescriptorLimit()
     print("\(cpus) processors, \(rounds) rounds, \(events) events, \(samples) samples; nanoseconds\n")
 
     var measurements: [(name: String, run: () throws -> Figures)] = [
@@ -76,8 +61,8 @@ func measure() throws {
         ("dpdk", "one way awake, rte_ring sp", ["awake", "sp", String(samples * 5)]),
     ]
     for anchor in anchors {
-        let path = (text("--anchors") ?? "") + "/" + anchor.program
-        guard text("--anchors") != nil, access(path, X_OK) == 0 else {
+        let path = (option("--anchors") ?? "") + "/" + anchor.program
+        guard option("--anchors") != nil, access(path, X_OK) == 0 else {
             print("left out: \(anchor.name)")
             continue
         }
@@ -117,7 +102,7 @@ do {
         print(usage, terminator: "")
     } else if CommandLine.arguments.contains("--kills") {
         if benchmark_cpus() > 1 { _ = benchmark_pin(1) }
-        try Measurements.kills(option("--kills", 1_000))
+        try Measurements.kills(number("--kills", 1_000))
     } else {
         try measure()
     }

@@ -1,6 +1,7 @@
 import BusTesting
 import Foundation
 import Glibc
+import ProgramOptions
 import TermspanBus
 import TermspanStore
 

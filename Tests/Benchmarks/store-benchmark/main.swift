@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import ProgramOptions
 import TermspanAccounting
 import TermspanBus
 import TermspanCore
@@ -26,13 +27,6 @@ let usage = """
     window. Bursts of input are log-normal (median 12 s) with gaps of 30 s and more. The machine is started anew every 28 days.
 
     """
-
-func option(_ name: String) -> String? {
-    guard let index = CommandLine.arguments.firstIndex(of: name), index + 1 < CommandLine.arguments.count else { return nil }
-    return CommandLine.arguments[index + 1]
-}
-
-func number(_ name: String, _ otherwise: Int) -> Int { option(name).flatMap { Int($0) } ?? otherwise }
 
 /// At once, also into a pipe.
 func say(_ text: String) {

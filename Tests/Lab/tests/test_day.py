@@ -275,7 +275,7 @@ class DayTests(StoredTestCase):
             if witness.active_class != name:
                 # The program may be starting still. wmctrl knows windows as INSTANCE.CLASS, and a part of that is enough.
                 cls.lab.run("user1", ["wmctrl", "-x", "-a", f".{name}"], wait=True, record=record or cls.rdp)
-                # LibreOffice was seen once to run without ever making a window; what it is about here is not that.
+                # LibreOffice was seen once to run without ever making a window, which is none of the product's doing.
                 if attempts == 1 and time.monotonic() - begin > 40 and f".{name} " not in windows():
                     attempts = 2
                     command = APPLICATIONS[name].command
